@@ -1,0 +1,352 @@
+//! What replicas say of a batch, and what the client hears: the words of a single InfluxDB.
+//!
+//! Read beside the table of answers in the README. `Failed` means that the points may not be stored and that asking
+//! again may help; `Refused` that InfluxDB will never take them as they are.
+
+use serde::Deserialize;
+
+use crate::lineprotocol::Splitter;
+use crate::topology::GroupIndex;
+
+use super::{Batch, Batches};
+
+/// One replica's answer to one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplicaAnswer {
+    /// InfluxDB said 2xx.
+    Stored,
+    /// InfluxDB's own words for a fault of the request.
+    Refused { status: u16, error: String },
+    /// The replica could not take it; the reason names it.
+    Failed(String),
+}
+
+/// What the client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAnswer {
+    pub status: u16,
+    /// `None` for 204.
+    pub error: Option<String>,
+}
+
+const PARTIAL: &str = "partial write: ";
+const UNPARSED: &str = "unable to parse '";
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: String,
+}
+
+/// Reads an HTTP answer to a write; `replica` names it in what it failed at.
+pub fn read_answer(replica: &str, status: u16, body: &[u8]) -> ReplicaAnswer {
+    if (200..300).contains(&status) {
+        return ReplicaAnswer::Stored;
+    }
+    let error = match simd_json::serde::from_slice::<ErrorBody>(&mut body.to_vec()) {
+        Ok(body) => body.error,
+        Err(_) => String::from_utf8_lossy(body).trim().chars().take(1024).collect(),
+    };
+    let permanent = match status {
+        400 | 404 => true,
+        500 => error.contains("retention policy not found"),
+        _ => false,
+    };
+    if permanent {
+        return ReplicaAnswer::Refused { status, error };
+    }
+    let remedy = match status {
+        401 | 403 => "; check the replica's username and password in the topology",
+        413 => "; raise max-body-size on the replica or lower write.request_bytes_max",
+        _ => "",
+    };
+    ReplicaAnswer::Failed(format!("replica {replica} answered {status}: {error}{remedy}"))
+}
+
+/// One answer for a batch out of its replicas' answers, and whether they disagree.
+pub fn merge_replicas(answers: &[(String, ReplicaAnswer)]) -> (ReplicaAnswer, bool) {
+    let failed: Vec<&str> = answers.iter().filter_map(|(_, answer)| answer.failure()).collect();
+    if !failed.is_empty() {
+        return (ReplicaAnswer::Failed(failed.join("; ")), false);
+    }
+    let refused = answers.iter().find(|(_, answer)| matches!(answer, ReplicaAnswer::Refused { .. }));
+    let Some((_, refusal)) = refused else { return (ReplicaAnswer::Stored, false) };
+    let divergent = answers.iter().any(|(_, answer)| answer != refusal);
+    match refusal {
+        // It lacks what its peers have: the client can do nothing about that.
+        ReplicaAnswer::Refused { status: 404 | 500, error }
+            if answers.iter().any(|(_, a)| *a == ReplicaAnswer::Stored) =>
+        {
+            let lacking = answers.iter().filter(|(_, answer)| *answer != ReplicaAnswer::Stored);
+            let names: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
+            let reason = format!("replica {} does not have what its peers have: {error}", names.join(", "));
+            (ReplicaAnswer::Failed(reason), true)
+        }
+        refusal => (refusal.clone(), divergent),
+    }
+}
+
+impl ReplicaAnswer {
+    fn failure(&self) -> Option<&str> {
+        match self {
+            ReplicaAnswer::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// The client's answer out of the answers to all batches of its request (`answers[i]` is that of `batches.list[i]`).
+pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
+    let failed: Vec<&str> = answers.iter().filter_map(ReplicaAnswer::failure).collect();
+    if !failed.is_empty() {
+        return ClientAnswer { status: 503, error: Some(format!("write not acknowledged: {}", failed.join("; "))) };
+    }
+    let refusals: Vec<(&Batch, u16, Refusal<'_>)> = (batches.list.iter().zip(answers))
+        .filter_map(|(batch, answer)| match answer {
+            ReplicaAnswer::Refused { status, error } => Some((batch, *status, Refusal::read(*status, error))),
+            _ => None,
+        })
+        .collect();
+    if refusals.is_empty() {
+        return ClientAnswer { status: 204, error: None };
+    }
+    if let Some((_, status, text)) = refusals.iter().find_map(Refusal::whole) {
+        return ClientAnswer { status, error: Some(text) };
+    }
+    let anything_stored = refusals.len() < answers.len() || refusals.iter().any(|(_, _, refusal)| refusal.is_partial());
+    let error = match dropped(&refusals) {
+        Some((reason, count)) => format!("{PARTIAL}{reason} dropped={count}"),
+        None if anything_stored => format!("{PARTIAL}{} dropped=0", unparsed(batches, &refusals)),
+        None => unparsed(batches, &refusals),
+    };
+    ClientAnswer { status: 400, error: Some(error) }
+}
+
+/// InfluxDB's words, taken apart.
+enum Refusal<'a> {
+    /// Lines that do not parse; `stored`: others of the batch did.
+    Unparsed { items: Vec<&'a str>, stored: bool },
+    /// Points that the storage refused.
+    Dropped { reason: &'a str, count: u64 },
+    /// About the request, not about lines.
+    Whole(&'a str),
+}
+
+impl<'a> Refusal<'a> {
+    fn read(status: u16, error: &'a str) -> Refusal<'a> {
+        let (text, stored) = match error.strip_prefix(PARTIAL).and_then(|rest| rest.rsplit_once(" dropped=")) {
+            Some((text, count)) => match count.trim().parse() {
+                Ok(0) if text.starts_with(UNPARSED) => (text, true),
+                Ok(count) => return Refusal::Dropped { reason: text, count },
+                Err(_) => return Refusal::Whole(error),
+            },
+            None => (error, false),
+        };
+        if status != 400 || !text.starts_with(UNPARSED) {
+            return Refusal::Whole(error);
+        }
+        let mut items = Vec::new();
+        let mut start = 0;
+        for (newline, _) in text.match_indices('\n') {
+            if text[newline + 1..].starts_with(UNPARSED) {
+                items.push(&text[start..newline]);
+                start = newline + 1;
+            }
+        }
+        items.push(&text[start..]);
+        Refusal::Unparsed { items, stored }
+    }
+
+    fn whole((_, status, refusal): &(&Batch, u16, Refusal<'_>)) -> Option<((), u16, String)> {
+        match refusal {
+            Refusal::Whole(text) => Some(((), *status, (*text).to_owned())),
+            _ => None,
+        }
+    }
+
+    fn is_partial(&self) -> bool {
+        matches!(self, Refusal::Unparsed { stored: true, .. })
+    }
+}
+
+/// A single InfluxDB tells one reason and the sum.
+fn dropped<'a>(refusals: &[(&Batch, u16, Refusal<'a>)]) -> Option<(&'a str, u64)> {
+    let mut found = None;
+    for (_, _, refusal) in refusals {
+        if let Refusal::Dropped { reason, count } = refusal {
+            let (_, sum) = found.get_or_insert((*reason, 0));
+            *sum += count;
+        }
+    }
+    found
+}
+
+/// The complaints about lines, in the request's order and about the lines as the client wrote them.
+fn unparsed(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'_>)]) -> String {
+    let mut groups: Vec<Complaints<'_>> = Vec::new();
+    for (batch, _, refusal) in refusals {
+        let Refusal::Unparsed { items, .. } = refusal else { continue };
+        let at = groups.iter().position(|group| group.group == batch.group).unwrap_or_else(|| {
+            groups.push(Complaints::new(batches, batch.group));
+            groups.len() - 1
+        });
+        groups[at].items.extend(items.iter().copied());
+    }
+    let mut ordered: Vec<String> = Vec::new();
+    for run in &batches.runs {
+        let Some(group) = groups.iter_mut().find(|group| group.group == run.group) else { continue };
+        for _ in 0..run.lines {
+            let stamp = if run.stamped { batches.stamp.as_str() } else { "" };
+            ordered.extend(group.about_next_line(stamp));
+        }
+    }
+    // What matches no line of ours is still told.
+    ordered.extend(groups.iter().flat_map(|group| &group.items[group.told..]).map(|item| (*item).to_owned()));
+    ordered.join("\n")
+}
+
+/// What one group said about its lines, in their order.
+struct Complaints<'a> {
+    group: GroupIndex,
+    /// The group's lines as they were sent.
+    lines: Vec<String>,
+    /// <= lines.len()
+    seen: usize,
+    items: Vec<&'a str>,
+    /// <= items.len()
+    told: usize,
+}
+
+impl<'a> Complaints<'a> {
+    fn new(batches: &Batches, group: GroupIndex) -> Complaints<'a> {
+        let mut lines = Vec::new();
+        for batch in batches.list.iter().filter(|batch| batch.group == group) {
+            let text = batch.joined();
+            let mut ranges = Splitter::lines(&text, 0);
+            while let Some((start, end)) = ranges.next_range() {
+                lines.push(trimmed(&text[start..end]));
+            }
+            if ranges.rest() < text.len() {
+                lines.push(trimmed(&text[ranges.rest()..]));
+            }
+        }
+        Complaints { group, lines, seen: 0, items: Vec::new(), told: 0 }
+    }
+
+    /// What was said of the next line, if anything, without the stamp that we gave it.
+    fn about_next_line(&mut self, stamp: &str) -> Option<String> {
+        let line = self.lines.get(self.seen)?;
+        self.seen += 1;
+        let item = self.items.get(self.told)?;
+        let reason = item.strip_prefix(UNPARSED)?.strip_prefix(line.as_str())?.strip_prefix("': ")?;
+        self.told += 1;
+        Some(format!("{UNPARSED}{}': {reason}", line.strip_suffix(stamp).unwrap_or(line)))
+    }
+}
+
+/// As InfluxDB quotes it: without the white space before it.
+fn trimmed(line: &[u8]) -> String {
+    let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | 0)).unwrap_or(line.len());
+    String::from_utf8_lossy(&line[start..]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Run;
+
+    fn refused(status: u16, error: &str) -> ReplicaAnswer {
+        ReplicaAnswer::Refused { status, error: error.to_owned() }
+    }
+
+    fn failed(reason: &str) -> ReplicaAnswer {
+        ReplicaAnswer::Failed(reason.to_owned())
+    }
+
+    /// Batches of the given (group, line, stamped), in the request's order.
+    fn batches(lines: &[(GroupIndex, &str, bool)]) -> Batches {
+        let mut list: Vec<Batch> = Vec::new();
+        for (group, line, stamped) in lines {
+            let text = format!("{line}{}\n", if *stamped { " 77" } else { "" });
+            match list.iter_mut().find(|batch| batch.group == *group) {
+                Some(batch) => batch.pieces.push(text.into()),
+                None => {
+                    list.push(Batch { group: *group, pieces: vec![text.into()], bytes: 0, points: 1, open: false });
+                }
+            }
+        }
+        let runs = lines.iter().map(|&(group, _, stamped)| Run { group, lines: 1, stamped }).collect();
+        Batches { list, runs, stamp: " 77".to_owned(), points: lines.len() as u64 }
+    }
+
+    fn error(batches: &Batches, answers: &[ReplicaAnswer]) -> (u16, String) {
+        let answer = merge(batches, answers);
+        (answer.status, answer.error.unwrap_or_default())
+    }
+
+    #[test]
+    fn answers_are_classed() {
+        let read = |status, body: &str| read_answer("g1a", status, body.as_bytes());
+        assert_eq!(read(204, ""), ReplicaAnswer::Stored);
+        assert_eq!(read(400, "{\"error\":\"unable to parse 'x': y\"}\n"), refused(400, "unable to parse 'x': y"));
+        assert_eq!(
+            read(500, "{\"error\":\"retention policy not found: x\"}"),
+            refused(500, "retention policy not found: x")
+        );
+        assert_eq!(read(500, "{\"error\":\"timeout\"}"), failed("replica g1a answered 500: timeout"));
+        assert_eq!(read(502, "garbage"), failed("replica g1a answered 502: garbage"));
+        assert!(matches!(read(401, ""), ReplicaAnswer::Failed(text) if text.contains("username")));
+    }
+
+    #[test]
+    fn lines_come_back_in_the_requests_order_and_words() {
+        let batches = batches(&[(0, "a v=x", true), (1, "b v=y 5", false), (0, "c v=1", true), (0, "d v=x 5", false)]);
+        let first = "unable to parse 'a v=x 77': invalid number\nunable to parse 'd v=x 5': invalid number";
+        let second = refused(400, "unable to parse 'b v=y 5': invalid number");
+        let partly = refused(400, &format!("partial write: {first} dropped=0"));
+        let want = "partial write: unable to parse 'a v=x': invalid number\nunable to parse 'b v=y 5': invalid number\n\
+                    unable to parse 'd v=x 5': invalid number dropped=0";
+        assert_eq!(error(&batches, &[partly, second]), (400, want.to_owned()));
+    }
+
+    #[test]
+    fn nothing_stored_is_not_partial() {
+        let batches = batches(&[(1, "b v=y 5", false), (0, "a v=x 5", false)]);
+        let answers = [refused(400, "unable to parse 'b v=y 5': r"), refused(400, "unable to parse 'a v=x 5': r")];
+        let want = "unable to parse 'b v=y 5': r\nunable to parse 'a v=x 5': r";
+        assert_eq!(error(&batches, &answers), (400, want.to_owned()));
+        let one_stored = error(&batches, &[answers[0].clone(), ReplicaAnswer::Stored]);
+        assert_eq!(one_stored.1, "partial write: unable to parse 'b v=y 5': r dropped=0");
+    }
+
+    #[test]
+    fn dropped_points_add_up() {
+        let batches = batches(&[(0, "a v=1 5", false), (1, "b v=y 5", false), (2, "c v=1 5", false)]);
+        let conflict = "field type conflict: …";
+        let dropped = |count| refused(400, &format!("partial write: {conflict} dropped={count}"));
+        let answers = [dropped(2), refused(400, "unable to parse 'b v=y 5': r"), dropped(3)];
+        assert_eq!(error(&batches, &answers), (400, format!("partial write: {conflict} dropped=5")));
+    }
+
+    #[test]
+    fn a_failure_outweighs_all() {
+        let batches = batches(&[(0, "a v=1 5", false), (1, "b v=y 5", false)]);
+        let answers = [failed("replica g1a: down"), refused(400, "unable to parse 'b v=y 5': r")];
+        assert_eq!(error(&batches, &answers), (503, "write not acknowledged: replica g1a: down".to_owned()));
+        let nodb = refused(404, "database not found: \"x\"");
+        assert_eq!(error(&batches, &[nodb.clone(), nodb]), (404, "database not found: \"x\"".to_owned()));
+    }
+
+    #[test]
+    fn replicas_that_disagree() {
+        let named = |answers: &[ReplicaAnswer]| -> Vec<(String, ReplicaAnswer)> {
+            ["g1a", "g1b"].iter().map(|name| (*name).to_owned()).zip(answers.iter().cloned()).collect()
+        };
+        let conflict = refused(400, "partial write: x dropped=1");
+        assert_eq!(merge_replicas(&named(&[ReplicaAnswer::Stored, conflict.clone()])), (conflict.clone(), true));
+        assert_eq!(merge_replicas(&named(&[conflict.clone(), conflict.clone()])), (conflict.clone(), false));
+        assert_eq!(merge_replicas(&named(&[conflict, failed("g1b")])), (failed("g1b"), false));
+        let nodb = refused(404, "database not found: \"x\"");
+        let (answer, divergent) = merge_replicas(&named(&[ReplicaAnswer::Stored, nodb]));
+        assert!(divergent && matches!(answer, ReplicaAnswer::Failed(reason) if reason.contains("replica g1b")));
+    }
+}

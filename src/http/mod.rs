@@ -1,0 +1,36 @@
+//! What InfluxDB's HTTP API says and hears, as text and bytes: parameters, JSON as Go prints it, gzip, credentials.
+//!
+//! Used by both sides of the proxy; the sockets are in `net`.
+
+pub mod gzip;
+pub mod json;
+pub mod params;
+
+/// InfluxDB's error body.
+pub fn error_body(error: &str) -> String {
+    format!("{{\"error\":{}}}\n", json::string(error))
+}
+
+/// The value of `X-Influxdb-Error`: the error cut at 1024 bytes, as one line.
+pub fn error_header(error: &str) -> String {
+    let end = (0..=error.len().min(1024)).rev().find(|&at| error.is_char_boundary(at)).unwrap_or(0);
+    error[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The value of an `Authorization` header with these credentials.
+pub fn basic_authorization(username: &str, password: &str) -> String {
+    use base64::Engine;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_as_influxdb_writes_them() {
+        assert_eq!(error_body("a \"b\" <c>\n"), "{\"error\":\"a \\\"b\\\" \\u003cc\\u003e\\n\"}\n");
+        assert_eq!(error_header("a\nb"), "a b");
+        assert_eq!(error_header(&"é".repeat(600)).len(), 1024);
+    }
+}

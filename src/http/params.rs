@@ -1,0 +1,49 @@
+//! URL and form parameters, as InfluxDB reads them.
+
+use form_urlencoded::Serializer;
+
+/// The decoded parameters of one request, those of the body before those of the URL, as Go's `FormValue` finds them.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many.
+    pub fn parse(text: &[u8]) -> Params {
+        Params(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// These parameters, then `behind`: a name in both is found here first.
+    pub fn chain(mut self, behind: Params) -> Params {
+        self.0.extend(behind.0);
+        self
+    }
+
+    /// The first value of a name; empty when absent, which InfluxDB treats alike.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+    }
+
+    /// Encoded without the given names.
+    pub fn encode_without(&self, names: &[&str]) -> String {
+        let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        Serializer::new(String::new()).extend_pairs(kept).finish()
+    }
+}
+
+/// Encodes parameters, leaving out empty values.
+pub fn encode(pairs: &[(&str, &str)]) -> String {
+    Serializer::new(String::new()).extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty())).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_comes_before_the_url() {
+        let params = Params::parse(b"q=a%3Bb;c&x=1+2").chain(Params::parse(b"q=z&db=d&u=me"));
+        assert_eq!((params.get("q"), params.get("x"), params.get("db"), params.get("no")), ("a;b;c", "1 2", "d", ""));
+        assert_eq!(params.encode_without(&["q", "u"]), "x=1+2&db=d");
+        assert_eq!(encode(&[("db", "a b"), ("rp", ""), ("precision", "s")]), "db=a+b&precision=s");
+    }
+}

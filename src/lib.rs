@@ -1,0 +1,5 @@
+//! slotline
+pub mod batch;
+pub mod http;
+pub mod lineprotocol;
+pub mod topology;

@@ -1,0 +1,296 @@
+//! Building a topology from what an operator wrote (`config.toml` or the znode), and every check on it.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Group, GroupId, GroupIndex, MeasurementPattern, Replica, ReplicaState, Rule, SLOTS, Topology};
+
+/// A topology as written, unchecked: the znode's document without its epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    pub groups: Vec<GroupSpec>,
+    pub slots: Vec<SlotsSpec>,
+    #[serde(default)]
+    pub rules: Vec<RuleSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSpec {
+    pub id: GroupId,
+    pub replicas: Vec<ReplicaSpec>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaSpec {
+    pub name: String,
+    pub url: String,
+    #[serde(default)]
+    pub username: String,
+    #[serde(default)]
+    pub password: String,
+    #[serde(default = "serving")]
+    pub state: String,
+}
+
+/// Slots `from` to `to`, both included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotsSpec {
+    pub from: usize,
+    pub to: usize,
+    pub group: GroupId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSpec {
+    pub db: String,
+    pub measurement: String,
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+fn serving() -> String {
+    "serving".to_owned()
+}
+
+impl std::fmt::Debug for ReplicaSpec {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplicaSpec").field("name", &self.name).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// The slots that `n` groups get when nobody says otherwise: the i-th gets `floor(1024*i/n)` to the next one's start.
+pub fn evenly(groups: &[GroupId]) -> Vec<SlotsSpec> {
+    let n = groups.len();
+    let start = |i: usize| SLOTS * i / n;
+    let ranges = groups.iter().enumerate().map(|(i, &group)| (start(i), start(i + 1), group));
+    // With more groups than slots some get none.
+    ranges
+        .filter(|(from, end, _)| from < end)
+        .map(|(from, end, group)| SlotsSpec { from, to: end - 1, group })
+        .collect()
+}
+
+impl Spec {
+    /// The topology, or every fault, each naming its object.
+    pub fn build(self, epoch: u64) -> Result<Topology, Vec<String>> {
+        let mut faults = Vec::new();
+        let groups = build_groups(&self.groups, &mut faults);
+        let slots = build_slots(&self.slots, &groups, &mut faults);
+        let rules = build_rules(&self.rules, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Topology { epoch, groups, slots, rules, spec: self })
+    }
+}
+
+fn build_groups(specs: &[GroupSpec], faults: &mut Vec<String>) -> Vec<Group> {
+    if specs.is_empty() {
+        faults.push("no groups: a topology needs at least one [[group]]".to_owned());
+    }
+    if specs.len() > usize::from(GroupIndex::MAX) {
+        faults.push(format!("{} groups; at most {} can be named", specs.len(), GroupIndex::MAX));
+    }
+    let mut ids = HashSet::new();
+    let mut names = HashSet::new();
+    let mut groups = Vec::new();
+    for group in specs {
+        if !ids.insert(group.id) {
+            faults.push(format!("group {} is written twice", group.id));
+        }
+        if group.replicas.is_empty() {
+            faults.push(format!("group {} has no replicas", group.id));
+        }
+        for replica in &group.replicas {
+            if !names.insert(&replica.name) {
+                faults.push(format!("replica {:?} is written twice", replica.name));
+            }
+        }
+        let (replicas, bad): (Vec<_>, Vec<_>) = group.replicas.iter().map(build_replica).partition(Result::is_ok);
+        faults.extend(bad.into_iter().filter_map(Result::err));
+        groups.push(Group { id: group.id, replicas: replicas.into_iter().filter_map(Result::ok).collect() });
+    }
+    groups
+}
+
+fn build_replica(spec: &ReplicaSpec) -> Result<Replica, String> {
+    let named = |fault: String| format!("replica {:?}: {fault}", spec.name);
+    if spec.name.is_empty() || !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        return Err(named("a name is made of letters, digits, '-', '_' and '.'".to_owned()));
+    }
+    if spec.username.is_empty() != spec.password.is_empty() {
+        return Err(named("username and password go together".to_owned()));
+    }
+    if spec.username.contains(':') {
+        return Err(named("a username with ':' cannot be sent to InfluxDB".to_owned()));
+    }
+    Ok(Replica {
+        name: spec.name.clone(),
+        url: spec.url.trim_end_matches('/').to_owned(),
+        address: parse_url(&spec.url).map_err(named)?,
+        username: spec.username.clone(),
+        password: spec.password.clone(),
+        state: match spec.state.as_str() {
+            "serving" => ReplicaState::Serving,
+            "joining" => ReplicaState::Joining,
+            other => return Err(named(format!("state {other:?} is neither \"serving\" nor \"joining\""))),
+        },
+    })
+}
+
+/// Reads `http://host:port`, the port 8086 when absent.
+fn parse_url(url: &str) -> Result<Address, String> {
+    if url.starts_with("https://") {
+        return Err(format!("url {url:?}: https to replicas is not supported; use http://"));
+    }
+    let fault = || format!("url {url:?} is not of the form http://host:port");
+    let authority = url.strip_prefix("http://").ok_or_else(fault)?.trim_end_matches('/');
+    let authority: http::uri::Authority = authority.parse().map_err(|_| fault())?;
+    if authority.as_str().contains('@') {
+        return Err(format!("url of {}: put credentials into username and password", authority.host()));
+    }
+    let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+        "" => 8086,
+        port => port[1..].parse().ok().filter(|port| *port > 0).ok_or_else(fault)?,
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    if host.is_empty() { Err(fault()) } else { Ok(Address { host, port }) }
+}
+
+fn build_slots(specs: &[SlotsSpec], groups: &[Group], faults: &mut Vec<String>) -> Box<[GroupIndex; SLOTS]> {
+    let mut owners = Box::new([None; SLOTS]);
+    for spec in specs {
+        let SlotsSpec { from, to, group } = *spec;
+        if from > to || to >= SLOTS {
+            faults.push(format!("slots {from} to {to}: a range lies within 0 to {} and runs upwards", SLOTS - 1));
+            continue;
+        }
+        let Some(index) = groups.iter().position(|known| known.id == group) else {
+            faults.push(format!("slots {from} to {to}: there is no group {group}"));
+            continue;
+        };
+        let taken: Vec<usize> = (from..=to).filter(|&slot| owners[slot].is_some()).collect();
+        if !taken.is_empty() {
+            faults.push(format!("slots {} belong to two groups, group {group} being the second", ranges(&taken)));
+        }
+        owners[from..=to].fill(Some(index as GroupIndex));
+    }
+    let nobodys: Vec<usize> = (0..SLOTS).filter(|&slot| owners[slot].is_none()).collect();
+    // Without groups, or with bad ranges, this would only repeat the fault.
+    if !nobodys.is_empty() && faults.is_empty() {
+        faults.push(format!("slots {} belong to no group", ranges(&nobodys)));
+    }
+    Box::new(owners.map(Option::unwrap_or_default))
+}
+
+/// `0-3, 8` for sorted numbers.
+pub(super) fn ranges(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, end)) if *end + 1 == number => *end = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let text = |(from, to): (usize, usize)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn build_rules(specs: &[RuleSpec], faults: &mut Vec<String>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (i, spec) in specs.iter().enumerate() {
+        let place = format!("rule {} ({} {})", i + 1, spec.db, spec.measurement);
+        if spec.db.is_empty() {
+            faults.push(format!("{place}: db is empty; \"*\" means any"));
+        }
+        let distinct: HashSet<&String> = spec.tags.iter().collect();
+        if distinct.len() != spec.tags.len() || spec.tags.iter().any(String::is_empty) {
+            faults.push(format!("{place}: tags must be different names"));
+        }
+        match MeasurementPattern::parse(&spec.measurement) {
+            Ok(measurement) => {
+                let db = (spec.db != "*").then(|| spec.db.clone());
+                rules.push(Rule { db, measurement, tags: spec.tags.clone() });
+            }
+            Err(fault) => faults.push(format!("{place}: {fault}")),
+        }
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(id: GroupId, names: &[&str]) -> GroupSpec {
+        let replica = |name: &&str| ReplicaSpec {
+            name: (*name).to_owned(),
+            url: "http://127.0.0.1:8086".to_owned(),
+            username: String::new(),
+            password: String::new(),
+            state: serving(),
+        };
+        GroupSpec { id, replicas: names.iter().map(replica).collect() }
+    }
+
+    fn spec(groups: Vec<GroupSpec>, slots: Vec<SlotsSpec>) -> Spec {
+        Spec { groups, slots, rules: Vec::new() }
+    }
+
+    #[test]
+    fn slots_are_shared_out_as_the_contract_says() {
+        let ranges: Vec<_> = evenly(&[7, 8, 9]).iter().map(|s| (s.from, s.to, s.group)).collect();
+        assert_eq!(ranges, [(0, 340, 7), (341, 681, 8), (682, 1023, 9)]);
+        assert_eq!(evenly(&(0..2000).collect::<Vec<_>>()).len(), SLOTS);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let slots = vec![
+            SlotsSpec { from: 0, to: 600, group: 1 },
+            SlotsSpec { from: 600, to: 1023, group: 2 },
+            SlotsSpec { from: 5, to: 2000, group: 1 },
+            SlotsSpec { from: 5, to: 6, group: 9 },
+        ];
+        let mut bad = spec(vec![group(1, &["a"]), group(2, &["a"]), group(2, &[])], slots);
+        bad.rules.push(RuleSpec { db: "*".into(), measurement: "/(/".into(), tags: vec!["h".into(), "h".into()] });
+        let faults = bad.build(1).expect_err("it has faults");
+        let text = faults.join("\n");
+        for part in [
+            "replica \"a\" is written twice",
+            "group 2 is written twice",
+            "group 2 has no replicas",
+            "slots 600 belong to two groups",
+            "slots 5 to 2000",
+            "there is no group 9",
+            "tags must be different",
+            "bad regex",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn slots_without_an_owner_are_a_fault() {
+        let hole = vec![SlotsSpec { from: 0, to: 99, group: 1 }, SlotsSpec { from: 101, to: 1023, group: 1 }];
+        assert_eq!(spec(vec![group(1, &["a"])], hole).build(1).unwrap_err(), ["slots 100 belong to no group"]);
+    }
+
+    #[test]
+    fn urls() {
+        let parsed = |url| parse_url(url).map(|a| (a.host, a.port)).ok();
+        assert_eq!(parsed("http://h:1"), Some(("h".to_owned(), 1)));
+        assert_eq!(parsed("http://h/"), Some(("h".to_owned(), 8086)));
+        assert_eq!(parsed("http://[::1]:9"), Some(("::1".to_owned(), 9)));
+        for bad in ["h:1", "https://h:1", "http://", "http://u:p@h:1", "http://h:x", "http://h:99999", "http://h:0"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The topology: which group owns which slot, which replicas a group has, which tags make the slot key.
+//!
+//! An immutable snapshot. Requests take one at their start and use it to their end. It is built and checked in
+//! `build`, read and written as JSON in `document`, compared in `diff`.
+//!
+//! Used by every layer above; uses nothing of ours.
+
+mod build;
+mod diff;
+mod document;
+mod rule;
+mod slot;
+
+pub use build::{GroupSpec, ReplicaSpec, RuleSpec, SlotsSpec, Spec, evenly};
+pub use diff::{Change, changes_that_hide_data};
+pub use document::{DocumentError, parse, print};
+pub use rule::{MeasurementPattern, Rule};
+pub use slot::{SLOTS, SlotId, SlotKey};
+
+/// A group's number, as the operator wrote it.
+pub type GroupId = u32;
+
+/// Where a group stands in `Topology::groups`.
+pub type GroupIndex = u16;
+
+/// Who owns what, at one epoch.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    pub epoch: u64,
+    /// Never empty.
+    groups: Vec<Group>,
+    /// Every entry is an index into `groups`.
+    slots: Box<[GroupIndex; SLOTS]>,
+    rules: Vec<Rule>,
+    spec: Spec,
+}
+
+/// The replicas that hold the same slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub id: GroupId,
+    /// Never empty, names unique over the topology.
+    pub replicas: Vec<Replica>,
+}
+
+/// One InfluxDB.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub name: String,
+    /// `http://host:port`, without a trailing slash.
+    pub url: String,
+    pub address: Address,
+    pub username: String,
+    pub password: String,
+    pub state: ReplicaState,
+}
+
+/// Where a replica listens: the two parts of its URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// A name or an IP address; IPv6 without its brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaState {
+    Serving,
+    /// Takes every write and no read.
+    Joining,
+}
+
+impl std::fmt::Debug for Replica {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica").field("name", &self.name).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Topology {
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub fn group(&self, index: GroupIndex) -> &Group {
+        &self.groups[usize::from(index)]
+    }
+
+    pub fn owner(&self, slot: SlotId) -> GroupIndex {
+        self.slots[slot.index()]
+    }
+
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What the topology was built from.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The first rule that fits the measurement (unescaped).
+    pub fn rule(&self, db: &str, measurement: &[u8]) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.fits(db, measurement))
+    }
+
+    /// The slot of a measurement whose rule has no tags.
+    pub fn measurement_slot(db: &str, measurement: &[u8]) -> SlotId {
+        let mut key = SlotKey::database(db);
+        key.push(measurement);
+        key.slot()
+    }
+
+    /// All groups in written order.
+    pub fn group_indexes(&self) -> impl Iterator<Item = GroupIndex> + use<> {
+        0..self.groups.len() as GroupIndex
+    }
+
+    pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.groups.iter().flat_map(|group| &group.replicas)
+    }
+
+    /// Whether any replica is spoken to with rights of its own.
+    pub fn has_credentials(&self) -> bool {
+        self.replicas().any(|replica| !replica.username.is_empty())
+    }
+}
