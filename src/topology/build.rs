@@ -65,6 +65,24 @@ impl std::fmt::Debug for ReplicaSpec {
     }
 }
 
+/// One fault of a spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecFault {
+    pub place: Place,
+    /// Names its object and says what is wrong.
+    pub text: String,
+}
+
+/// Where a fault lies: indexes into the spec's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Whole,
+    Group(usize),
+    Replica(usize, usize),
+    Slots(usize),
+    Rule(usize),
+}
+
 /// The slots that `n` groups get when nobody says otherwise: the i-th gets `floor(1024*i/n)` to the next one's start.
 pub fn evenly(groups: &[GroupId]) -> Vec<SlotsSpec> {
     let n = groups.len();
@@ -79,43 +97,54 @@ pub fn evenly(groups: &[GroupId]) -> Vec<SlotsSpec> {
 
 impl Spec {
     /// The topology, or every fault, each naming its object.
-    pub fn build(self, epoch: u64) -> Result<Topology, Vec<String>> {
-        let mut faults = Vec::new();
+    pub fn build(self, epoch: u64) -> Result<Topology, Vec<SpecFault>> {
+        let mut faults = Faults(Vec::new());
         let groups = build_groups(&self.groups, &mut faults);
         let slots = build_slots(&self.slots, &groups, &mut faults);
         let rules = build_rules(&self.rules, &mut faults);
-        if !faults.is_empty() {
-            return Err(faults);
+        if !faults.0.is_empty() {
+            return Err(faults.0);
         }
         Ok(Topology { epoch, groups, slots, rules, spec: self })
     }
 }
 
-fn build_groups(specs: &[GroupSpec], faults: &mut Vec<String>) -> Vec<Group> {
+struct Faults(Vec<SpecFault>);
+
+impl Faults {
+    fn add(&mut self, place: Place, text: String) {
+        self.0.push(SpecFault { place, text });
+    }
+}
+
+fn build_groups(specs: &[GroupSpec], faults: &mut Faults) -> Vec<Group> {
     if specs.is_empty() {
-        faults.push("no groups: a topology needs at least one [[group]]".to_owned());
+        faults.add(Place::Whole, "no groups: a topology needs at least one [[group]]".to_owned());
     }
     if specs.len() > usize::from(GroupIndex::MAX) {
-        faults.push(format!("{} groups; at most {} can be named", specs.len(), GroupIndex::MAX));
+        faults.add(Place::Whole, format!("{} groups; at most {} can be named", specs.len(), GroupIndex::MAX));
     }
     let mut ids = HashSet::new();
     let mut names = HashSet::new();
     let mut groups = Vec::new();
-    for group in specs {
+    for (i, group) in specs.iter().enumerate() {
         if !ids.insert(group.id) {
-            faults.push(format!("group {} is written twice", group.id));
+            faults.add(Place::Group(i), format!("group {} is written twice", group.id));
         }
         if group.replicas.is_empty() {
-            faults.push(format!("group {} has no replicas", group.id));
+            faults.add(Place::Group(i), format!("group {} has no replicas", group.id));
         }
-        for replica in &group.replicas {
+        let mut replicas = Vec::new();
+        for (j, replica) in group.replicas.iter().enumerate() {
             if !names.insert(&replica.name) {
-                faults.push(format!("replica {:?} is written twice", replica.name));
+                faults.add(Place::Replica(i, j), format!("replica {:?} is written twice", replica.name));
+            }
+            match build_replica(replica) {
+                Ok(replica) => replicas.push(replica),
+                Err(text) => faults.add(Place::Replica(i, j), text),
             }
         }
-        let (replicas, bad): (Vec<_>, Vec<_>) = group.replicas.iter().map(build_replica).partition(Result::is_ok);
-        faults.extend(bad.into_iter().filter_map(Result::err));
-        groups.push(Group { id: group.id, replicas: replicas.into_iter().filter_map(Result::ok).collect() });
+        groups.push(Group { id: group.id, replicas });
     }
     groups
 }
@@ -164,28 +193,30 @@ fn parse_url(url: &str) -> Result<Address, String> {
     if host.is_empty() { Err(fault()) } else { Ok(Address { host, port }) }
 }
 
-fn build_slots(specs: &[SlotsSpec], groups: &[Group], faults: &mut Vec<String>) -> Box<[GroupIndex; SLOTS]> {
+fn build_slots(specs: &[SlotsSpec], groups: &[Group], faults: &mut Faults) -> Box<[GroupIndex; SLOTS]> {
     let mut owners = Box::new([None; SLOTS]);
-    for spec in specs {
+    for (i, spec) in specs.iter().enumerate() {
         let SlotsSpec { from, to, group } = *spec;
+        let place = Place::Slots(i);
         if from > to || to >= SLOTS {
-            faults.push(format!("slots {from} to {to}: a range lies within 0 to {} and runs upwards", SLOTS - 1));
+            faults.add(place, format!("slots {from} to {to}: a range lies within 0 to {} and runs upwards", SLOTS - 1));
             continue;
         }
         let Some(index) = groups.iter().position(|known| known.id == group) else {
-            faults.push(format!("slots {from} to {to}: there is no group {group}"));
+            faults.add(place, format!("slots {from} to {to}: there is no group {group}"));
             continue;
         };
         let taken: Vec<usize> = (from..=to).filter(|&slot| owners[slot].is_some()).collect();
         if !taken.is_empty() {
-            faults.push(format!("slots {} belong to two groups, group {group} being the second", ranges(&taken)));
+            let text = format!("slots {} belong to two groups, group {group} being the second", ranges(&taken));
+            faults.add(place, text);
         }
         owners[from..=to].fill(Some(index as GroupIndex));
     }
     let nobodys: Vec<usize> = (0..SLOTS).filter(|&slot| owners[slot].is_none()).collect();
     // Without groups, or with bad ranges, this would only repeat the fault.
-    if !nobodys.is_empty() && faults.is_empty() {
-        faults.push(format!("slots {} belong to no group", ranges(&nobodys)));
+    if !nobodys.is_empty() && faults.0.is_empty() {
+        faults.add(Place::Whole, format!("slots {} belong to no group", ranges(&nobodys)));
     }
     Box::new(owners.map(Option::unwrap_or_default))
 }
@@ -203,23 +234,24 @@ pub(super) fn ranges(numbers: &[usize]) -> String {
     runs.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn build_rules(specs: &[RuleSpec], faults: &mut Vec<String>) -> Vec<Rule> {
+fn build_rules(specs: &[RuleSpec], faults: &mut Faults) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
-        let place = format!("rule {} ({} {})", i + 1, spec.db, spec.measurement);
+        let name = format!("rule {} ({} {})", i + 1, spec.db, spec.measurement);
+        let place = Place::Rule(i);
         if spec.db.is_empty() {
-            faults.push(format!("{place}: db is empty; \"*\" means any"));
+            faults.add(place, format!("{name}: db is empty; \"*\" means any"));
         }
         let distinct: HashSet<&String> = spec.tags.iter().collect();
         if distinct.len() != spec.tags.len() || spec.tags.iter().any(String::is_empty) {
-            faults.push(format!("{place}: tags must be different names"));
+            faults.add(place, format!("{name}: tags must be different names"));
         }
         match MeasurementPattern::parse(&spec.measurement) {
             Ok(measurement) => {
                 let db = (spec.db != "*").then(|| spec.db.clone());
                 rules.push(Rule { db, measurement, tags: spec.tags.clone() });
             }
-            Err(fault) => faults.push(format!("{place}: {fault}")),
+            Err(fault) => faults.add(place, format!("{name}: {fault}")),
         }
     }
     rules
@@ -262,7 +294,7 @@ mod tests {
         let mut bad = spec(vec![group(1, &["a"]), group(2, &["a"]), group(2, &[])], slots);
         bad.rules.push(RuleSpec { db: "*".into(), measurement: "/(/".into(), tags: vec!["h".into(), "h".into()] });
         let faults = bad.build(1).expect_err("it has faults");
-        let text = faults.join("\n");
+        let text = faults.iter().map(|fault| fault.text.as_str()).collect::<Vec<_>>().join("\n");
         for part in [
             "replica \"a\" is written twice",
             "group 2 is written twice",
@@ -280,7 +312,8 @@ mod tests {
     #[test]
     fn slots_without_an_owner_are_a_fault() {
         let hole = vec![SlotsSpec { from: 0, to: 99, group: 1 }, SlotsSpec { from: 101, to: 1023, group: 1 }];
-        assert_eq!(spec(vec![group(1, &["a"])], hole).build(1).unwrap_err(), ["slots 100 belong to no group"]);
+        let fault = SpecFault { place: Place::Whole, text: "slots 100 belong to no group".to_owned() };
+        assert_eq!(spec(vec![group(1, &["a"])], hole).build(1).unwrap_err(), [fault]);
     }
 
     #[test]

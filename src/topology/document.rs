@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupSpec, RuleSpec, SlotsSpec, Spec, Topology};
+use super::{GroupSpec, RuleSpec, SlotsSpec, Spec, SpecFault, Topology};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,14 +19,17 @@ struct Document {
 pub enum DocumentError {
     NotJson(String),
     /// It reads, yet does not hold together.
-    Faults(Vec<String>),
+    Faults(Vec<SpecFault>),
 }
 
 impl std::fmt::Display for DocumentError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             DocumentError::NotJson(reason) => write!(f, "not a topology document: {reason}"),
-            DocumentError::Faults(faults) => f.write_str(&faults.join("; ")),
+            DocumentError::Faults(faults) => {
+                let texts: Vec<&str> = faults.iter().map(|fault| fault.text.as_str()).collect();
+                f.write_str(&texts.join("; "))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ mod document;
 mod rule;
 mod slot;
 
-pub use build::{GroupSpec, ReplicaSpec, RuleSpec, SlotsSpec, Spec, evenly};
+pub use build::{GroupSpec, Place, ReplicaSpec, RuleSpec, SlotsSpec, Spec, SpecFault, evenly};
 pub use diff::{Change, changes_that_hide_data};
 pub use document::{DocumentError, parse, print};
 pub use rule::{MeasurementPattern, Rule};

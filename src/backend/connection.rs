@@ -1,0 +1,142 @@
+//! One keep-alive HTTP/1.1 connection to a replica.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::catch_unwind;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use glommio::TaskQueueHandle;
+use glommio::net::TcpStream;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+
+use crate::net::{Payload, Stream, deadline, spawn};
+use crate::topology::Address;
+
+use super::Target;
+
+/// Answers whose head is larger are garbage.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a replica gave no answer.
+#[derive(Debug)]
+pub enum RequestError {
+    /// It was not reached: nothing was sent.
+    Unreachable(String),
+    /// The connection broke, or the answer was no HTTP; the request may have been carried out.
+    Broken(String),
+    TimedOut(Duration),
+    /// The answer is longer than we hold.
+    TooLarge(usize),
+}
+
+impl std::fmt::Display for RequestError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RequestError::Unreachable(reason) => write!(f, "could not be reached: {reason}"),
+            RequestError::Broken(reason) => write!(f, "broke off: {reason}"),
+            RequestError::TimedOut(after) => write!(f, "did not answer within {after:?}"),
+            RequestError::TooLarge(bytes_max) => write!(f, "answered with more than {bytes_max} bytes"),
+        }
+    }
+}
+
+pub struct Connection {
+    sender: SendRequest<Payload>,
+    sent: u32,
+}
+
+impl Connection {
+    pub async fn open(
+        target: &Target,
+        connect_timeout: Duration,
+        stall_max: Duration,
+        queue: TaskQueueHandle,
+    ) -> Result<Connection, RequestError> {
+        let unreachable = |reason: String| RequestError::Unreachable(format!("{}: {reason}", target.url));
+        let address = resolve(&target.address, connect_timeout).await.map_err(unreachable)?;
+        let stream = TcpStream::connect_timeout(address, connect_timeout).await;
+        let stream = stream.map_err(|error| unreachable(plain(&error)))?;
+        // Only costs latency when it fails.
+        let _ = stream.set_nodelay(true);
+        let handshake = http1::Builder::new()
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(512 * 1024)
+            .handshake(Stream::new(stream, stall_max))
+            .await;
+        let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;
+        spawn("replica connection", queue, async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a replica ended");
+            }
+        });
+        Ok(Connection { sender, sent: 0 })
+    }
+
+    /// Whether a failure of the request just sent may only mean that the replica has closed an idle connection.
+    pub fn was_idle(&self) -> bool {
+        self.sent > 1
+    }
+
+    /// Whether a request can be sent now.
+    pub fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Sends a request; the answer's head.
+    pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, RequestError> {
+        let answer = self.sender.send_request(request).await;
+        self.sent += 1;
+        answer.map_err(|error| RequestError::Broken(with_cause(&error)))
+    }
+}
+
+/// Reads a whole answer.
+pub async fn read_limited(mut body: Incoming, bytes_max: usize) -> Result<Bytes, RequestError> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| RequestError::Broken(with_cause(&error)))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > bytes_max {
+            return Err(RequestError::TooLarge(bytes_max));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.into())
+}
+
+/// hyper's errors name their cause only as their source.
+fn with_cause(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn plain(error: &glommio::GlommioError<()>) -> String {
+    match error {
+        glommio::GlommioError::IoError(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Names are looked up on the executor's helper thread, since the lookup blocks.
+async fn resolve(address: &Address, timeout: Duration) -> Result<SocketAddr, String> {
+    if let Ok(ip) = address.host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, address.port));
+    }
+    let (host, port) = (address.host.clone(), address.port);
+    let lookup = glommio::executor().spawn_blocking(move || {
+        // A panic in here would lose the helper thread.
+        catch_unwind(|| (host.as_str(), port).to_socket_addrs().map(|mut found| found.next()))
+    });
+    match deadline(Instant::now() + timeout, lookup).await {
+        Ok(Ok(Ok(Some(found)))) => Ok(found),
+        Ok(Ok(Ok(None))) => Err(format!("{} has no address", address.host)),
+        Ok(Ok(Err(error))) => Err(format!("{} could not be looked up: {error}", address.host)),
+        Ok(Err(_)) => Err(format!("{} could not be looked up", address.host)),
+        Err(_) => Err(format!("looking {} up took longer than {timeout:?}", address.host)),
+    }
+}

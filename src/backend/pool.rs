@@ -1,0 +1,161 @@
+//! Connections to a replica for queries and statements: lent for one exchange each, kept while they are good.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use glommio::TaskQueueHandle;
+use glommio::timer::Timer;
+use http_body::Frame;
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
+
+use crate::net::{BodyError, Payload, deadline};
+
+use super::{Connection, RequestError, Settings, Target};
+
+/// Connections kept idle for one replica.
+const IDLE_MAX: usize = 32;
+
+pub struct Pool {
+    target: Rc<Target>,
+    settings: Rc<Settings>,
+    queue: TaskQueueHandle,
+    idle: RefCell<Vec<Connection>>,
+}
+
+/// The body of an answer and the connection that it comes over, which goes back to the pool at its end.
+pub struct Lent {
+    body: Incoming,
+    connection: Option<Connection>,
+    pool: Rc<Pool>,
+    /// Silence for so long between two pieces breaks the answer off.
+    silence_max: Duration,
+    silence: Option<Timer>,
+}
+
+impl Pool {
+    pub fn new(target: Rc<Target>, settings: Rc<Settings>, queue: TaskQueueHandle) -> Rc<Pool> {
+        Rc::new(Pool { target, settings, queue, idle: RefCell::default() })
+    }
+
+    /// Sends a request and waits for the answer's head. `request` makes it anew for a second try.
+    pub async fn exchange(
+        self: &Rc<Pool>,
+        request: impl Fn() -> Result<Request<Payload>, http::Error>,
+        timeout: Duration,
+    ) -> Result<http::Response<Lent>, RequestError> {
+        match deadline(Instant::now() + timeout, self.exchange_unbounded(request, timeout)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(RequestError::TimedOut(timeout)),
+        }
+    }
+
+    async fn exchange_unbounded(
+        self: &Rc<Pool>,
+        request: impl Fn() -> Result<Request<Payload>, http::Error>,
+        silence_max: Duration,
+    ) -> Result<http::Response<Lent>, RequestError> {
+        let prepared = || self.prepared(request().map_err(|error| RequestError::Unreachable(error.to_string()))?);
+        let mut connection = match self.take_idle() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let mut answer = connection.send(prepared()?).await;
+        if matches!(answer, Err(RequestError::Broken(_))) && connection.was_idle() {
+            connection = self.connect().await?;
+            answer = connection.send(prepared()?).await;
+        }
+        let lend = |body| Lent { body, connection: Some(connection), pool: self.clone(), silence_max, silence: None };
+        answer.map(|answer| answer.map(lend))
+    }
+
+    fn prepared(&self, mut request: Request<Payload>) -> Result<Request<Payload>, RequestError> {
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| RequestError::Unreachable(e.to_string()));
+        request.headers_mut().insert(HOST, value(&self.target.host)?);
+        if let Some(authorization) = &self.target.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value(authorization)?);
+        }
+        Ok(request)
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(connection) = idle.pop() {
+            if connection.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<Connection, RequestError> {
+        let limits = &self.settings.limits;
+        Connection::open(&self.target, limits.connect_timeout, limits.answer_timeout, self.queue).await
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+}
+
+impl Lent {
+    /// The whole body, if it is not too long.
+    pub async fn whole(self, bytes_max: usize) -> Result<Bytes, RequestError> {
+        use http_body_util::BodyExt;
+        let mut body = Box::pin(self);
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(|error| RequestError::Broken(error.0))?.into_data().unwrap_or_default();
+            if whole.len() + data.len() > bytes_max {
+                return Err(RequestError::TooLarge(bytes_max));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.into())
+    }
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                this.silence = None;
+                if frame.is_none()
+                    && let Some(connection) = this.connection.take()
+                {
+                    this.pool.keep(connection);
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError(error.to_string()))))
+            }
+            Poll::Pending => {
+                let silence = this.silence.get_or_insert_with(|| Timer::new(this.silence_max));
+                ready!(Pin::new(silence).poll(context));
+                Poll::Ready(Some(Err(BodyError(format!("silent for {:?}", this.silence_max)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Never before `poll_frame` has said so: that is where the connection goes back.
+        self.connection.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

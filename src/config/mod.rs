@@ -1,0 +1,294 @@
+//! `config.toml`: what an operator sets, read once at start.
+//!
+//! The defaults are the repository's own `config.toml`, which is compiled in and printed by `slotline default-config`:
+//! a file is read over it, key by key, and every fault is told with its line. To add a setting: a field here, a line in
+//! `read`, a line with its comment in `config.toml`.
+
+mod reader;
+mod topology;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::topology::Topology;
+
+pub use reader::Fault;
+use reader::{Reader, Section};
+pub use values::{AuthMode, Bind, Cores, Count, Protocol, Size};
+
+/// The commented file with every default.
+pub const DEFAULT: &str = include_str!("../../config.toml");
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    /// Never empty.
+    pub listen: Vec<Listen>,
+    pub admin: Admin,
+    pub cluster: Cluster,
+    /// As written, at epoch 1.
+    pub topology: Topology,
+    pub write: Write,
+    pub query: Query,
+    pub limits: Limits,
+    pub auth: Auth,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub cores: Cores,
+    pub data_dir: PathBuf,
+    pub drain_notice: Duration,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub protocol: Protocol,
+    pub bind: Bind,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub bind: Bind,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub name: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub timeout: Duration,
+    pub hard_timeout: Duration,
+    pub lanes: Count,
+    pub request_bytes_max: Size,
+    pub request_points_max: Count,
+    pub queue_bytes_max: Size,
+    pub alone_for: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub timeout: Duration,
+    pub concurrency_max: Count,
+    pub merge_bytes_max: Size,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub body_bytes_max: Size,
+    pub unpacked_bytes_max: Size,
+    pub inflight_bytes_max: Size,
+    pub connections_max: Count,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub body_total_timeout: Duration,
+    pub answer_timeout: Duration,
+    pub replica_answer_bytes_max: Size,
+    pub connect_timeout: Duration,
+    pub health_interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub mode: AuthMode,
+    pub trust_clients: bool,
+}
+
+impl Config {
+    /// Reads a file's text over the defaults.
+    pub fn parse(text: &str) -> Result<Config, Vec<Fault>> {
+        let base = read(DEFAULT, None)?;
+        read(text, Some(base))
+    }
+}
+
+fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
+    let (mut reader, mut root) = Reader::new(text);
+    if !reader.faults.is_empty() {
+        return Err(reader.faults);
+    }
+    let base = base.as_ref();
+    let server = read_server(&mut reader, &mut root, base.map(|base| &base.server));
+    let listen = read_listen(&mut reader, &mut root, base.map(|base| base.listen.as_slice()));
+    let mut section = reader.section(&mut root, "admin");
+    let admin = Admin { bind: reader.value(&mut section, "bind", base.map(|base| base.admin.bind)) };
+    reader.end(section);
+    let cluster = read_cluster(&mut reader, &mut root, base);
+    let write = read_write(&mut reader, &mut root, base.map(|base| &base.write));
+    let query = read_query(&mut reader, &mut root, base.map(|base| &base.query));
+    let limits = read_limits(&mut reader, &mut root, base.map(|base| &base.limits));
+    let auth = read_auth(&mut reader, &mut root, base.map(|base| &base.auth));
+    let topology = topology::read(&mut reader, &mut root);
+    reader.end(root);
+    match topology {
+        Some(topology) if reader.faults.is_empty() => {
+            Ok(Config { server, listen, admin, cluster, topology, write, query, limits, auth })
+        }
+        _ => {
+            reader.faults.sort_by_key(|fault| fault.line);
+            Err(reader.faults)
+        }
+    }
+}
+
+fn read_server(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Server>) -> Server {
+    let mut s = reader.section(root, "server");
+    let server = Server {
+        cores: reader.value(&mut s, "cores", base.map(|b| b.cores.clone())),
+        data_dir: reader.value(&mut s, "data_dir", base.map(|b| b.data_dir.clone())),
+        drain_notice: reader.value(&mut s, "drain_notice", base.map(|b| b.drain_notice)),
+        drain_timeout: reader.value(&mut s, "drain_timeout", base.map(|b| b.drain_timeout)),
+    };
+    reader.end(s);
+    server
+}
+
+fn read_listen(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&[Listen]>) -> Vec<Listen> {
+    let Some(sections) = reader.sections(root, "listen") else { return base.unwrap_or_default().to_vec() };
+    let mut listen: Vec<Listen> = Vec::new();
+    for mut s in sections {
+        let protocol = reader.value(&mut s, "protocol", None);
+        let bind: Bind = reader.value(&mut s, "bind", None);
+        if bind.0.port() != 0 && listen.iter().any(|other| other.bind == bind) {
+            reader.fault(s.line, "listen.bind", format!("{} is written twice", bind.0));
+        }
+        listen.push(Listen { protocol, bind });
+        reader.end(s);
+    }
+    listen
+}
+
+fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Config>) -> Cluster {
+    let mut s = reader.section(root, "cluster");
+    let empty = || base.map(|_| String::new());
+    let name = reader.value(&mut s, "name", base.map(|b| b.cluster.name.clone()));
+    let zookeeper: String = reader.value(&mut s, "zookeeper", empty());
+    let zookeeper_auth: String = reader.value(&mut s, "zookeeper_auth", empty());
+    if !zookeeper.is_empty() || !zookeeper_auth.is_empty() {
+        let text = "ZooKeeper is not used by this version; leave it empty and write the topology into this file";
+        reader.fault(s.line, "cluster.zookeeper", text.to_owned());
+    }
+    reader.end(s);
+    Cluster { name }
+}
+
+fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Write>) -> Write {
+    let mut s = reader.section(root, "write");
+    let write = Write {
+        timeout: reader.value(&mut s, "timeout", base.map(|b| b.timeout)),
+        hard_timeout: reader.value(&mut s, "hard_timeout", base.map(|b| b.hard_timeout)),
+        lanes: reader.value(&mut s, "lanes", base.map(|b| b.lanes)),
+        request_bytes_max: reader.value(&mut s, "request_bytes_max", base.map(|b| b.request_bytes_max)),
+        request_points_max: reader.value(&mut s, "request_points_max", base.map(|b| b.request_points_max)),
+        queue_bytes_max: reader.value(&mut s, "queue_bytes_max", base.map(|b| b.queue_bytes_max)),
+        alone_for: reader.value(&mut s, "alone_for", base.map(|b| b.alone_for)),
+    };
+    if write.hard_timeout < write.timeout {
+        let text = "must not be shorter than write.timeout".to_owned();
+        reader.fault(s.line, "write.hard_timeout", text);
+    }
+    reader.end(s);
+    write
+}
+
+fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Query>) -> Query {
+    let mut s = reader.section(root, "query");
+    let query = Query {
+        timeout: reader.value(&mut s, "timeout", base.map(|b| b.timeout)),
+        concurrency_max: reader.value(&mut s, "concurrency_max", base.map(|b| b.concurrency_max)),
+        merge_bytes_max: reader.value(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
+    };
+    reader.end(s);
+    query
+}
+
+fn read_limits(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Limits>) -> Limits {
+    let mut s = reader.section(root, "limits");
+    let limits = Limits {
+        body_bytes_max: reader.value(&mut s, "body_bytes_max", base.map(|b| b.body_bytes_max)),
+        unpacked_bytes_max: reader.value(&mut s, "unpacked_bytes_max", base.map(|b| b.unpacked_bytes_max)),
+        inflight_bytes_max: reader.value(&mut s, "inflight_bytes_max", base.map(|b| b.inflight_bytes_max)),
+        connections_max: reader.value(&mut s, "connections_max", base.map(|b| b.connections_max)),
+        header_timeout: reader.value(&mut s, "header_timeout", base.map(|b| b.header_timeout)),
+        body_timeout: reader.value(&mut s, "body_timeout", base.map(|b| b.body_timeout)),
+        body_total_timeout: reader.value(&mut s, "body_total_timeout", base.map(|b| b.body_total_timeout)),
+        answer_timeout: reader.value(&mut s, "answer_timeout", base.map(|b| b.answer_timeout)),
+        replica_answer_bytes_max: reader.value(
+            &mut s,
+            "replica_answer_bytes_max",
+            base.map(|b| b.replica_answer_bytes_max),
+        ),
+        connect_timeout: reader.value(&mut s, "connect_timeout", base.map(|b| b.connect_timeout)),
+        health_interval: reader.value(&mut s, "health_interval", base.map(|b| b.health_interval)),
+    };
+    reader.end(s);
+    limits
+}
+
+fn read_auth(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Auth>) -> Auth {
+    let mut s = reader.section(root, "auth");
+    let auth = Auth {
+        mode: reader.value(&mut s, "mode", base.map(|b| b.mode)),
+        trust_clients: reader.value(&mut s, "trust_clients", base.map(|b| b.trust_clients)),
+    };
+    reader.end(s);
+    auth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        Config::parse(text).expect_err("it has faults").iter().map(Fault::to_string).collect()
+    }
+
+    const GROUP: &str = "[[group]]\nid = 1\n[[group.replica]]\nname = \"a\"\nurl = \"http://h:1\"\n";
+
+    #[test]
+    fn the_default_file_holds_every_key() {
+        let default = read(DEFAULT, None).expect("without a base every key must be there");
+        assert_eq!(default.topology.groups().len(), 1);
+        assert_eq!(default.write.timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_file_needs_only_what_differs() {
+        let config = Config::parse(&format!("[write]\nlanes = 7\n{GROUP}")).expect("it is sound");
+        assert_eq!((config.write.lanes, config.query.concurrency_max), (Count(7), Count(64)));
+        assert_eq!(config.topology.groups()[0].replicas[0].address.host, "h");
+    }
+
+    #[test]
+    fn every_fault_has_its_line_and_key() {
+        let text = "[server]\ncores = 0\nsmp = 2\n[write]\ntimeout = \"x\"\n[[listen]]\nprotocol = \"udp\"\n[[group]]\n\
+                    id = 1\n[[group.replica]]\nname = \"a\"\nurl = \"ftp://h\"\ncolour = \"red\"\n[[slots]]\nfrom = 5\nto = 4\ngroup = 1\n";
+        let faults = faults(text);
+        let starts: Vec<&str> = faults.iter().map(|fault| &fault[..fault.find(": ").unwrap_or(0)]).collect();
+        let all = faults.join("\n");
+        assert_eq!(
+            starts,
+            ["line 2", "line 3", "line 5", "line 6", "line 7", "line 10", "line 13", "line 14"],
+            "{all}"
+        );
+        for part in
+            ["server.cores", "server.smp: unknown key", "write.timeout", "listen.bind: is missing", "tcp and udp"]
+        {
+            assert!(all.contains(part), "{part} in {all}");
+        }
+    }
+
+    #[test]
+    fn syntax_errors_have_their_line() {
+        assert!(faults("[server]\ncores = \n")[0].starts_with("line 2: "));
+    }
+
+    #[test]
+    fn no_group_is_a_fault() {
+        assert_eq!(faults(""), ["no groups: a topology needs at least one [[group]]"]);
+    }
+}

@@ -1,0 +1,53 @@
+//! InfluxQL, the query language of InfluxDB 1.x: text to syntax tree and back.
+//!
+//! [`parse_query`] is called once for every `/query` request, on the text that the client sent;
+//! the planner reads the tree and `Display` prints what backends are asked. Errors have InfluxDB's
+//! own words and positions. Accepted is what InfluxDB 1.6.7 accepts, and what 1.8 added.
+//! Statements that are wrong without being misspelt (no such function, no aggregate for GROUP BY)
+//! are the planner's or a backend's to refuse, as in InfluxDB, where they are statement errors.
+//!
+//! Limits: [`NESTING_MAX`] and [`EXPR_DEPTH_MAX`], so that no text can exhaust a stack; the length
+//! of a text is bounded by its body limit, and the time to parse it is linear. Regular expressions
+//! and time zone names are not checked here: a backend refuses bad ones.
+//!
+//! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
+//! `ast` and `civil`.
+
+pub mod ast;
+pub mod civil;
+mod error;
+pub mod inspect;
+mod lexer;
+mod params;
+mod parser;
+#[cfg(test)]
+mod tests;
+mod text;
+mod token;
+
+pub use ast::{Expr, Measurement, Query, Select, Source, Statement};
+pub use error::ParseError;
+pub use lexer::Position;
+pub use params::{ParamError, ParamValue, Params};
+pub use text::{DurationError, format_duration, format_float, parse_duration, quote_ident, quote_regex, quote_string};
+
+/// How deep parentheses, calls and subqueries may stand inside each other.
+pub const NESTING_MAX: usize = 100;
+
+/// How deep an expression's tree may be. A chain of arithmetic counts its operators, a chain of
+/// AND or OR is one level however long it is.
+pub const EXPR_DEPTH_MAX: usize = 500;
+
+/// Parses a query text: statements separated by `;`, of which some may be empty. White space
+/// around the text does not count in error positions, as InfluxDB's HTTP handler strips it.
+///
+/// # Errors
+/// The first error in the text, with InfluxDB's words and position.
+pub fn parse_query(text: &str, params: &Params) -> Result<Query, ParseError> {
+    let mut query = parser::Parser::new(text.trim(), params).query()?;
+    let stripped_bytes = text.len() - text.trim_start().len();
+    for span in &mut query.spans {
+        *span = span.start + stripped_bytes..span.end + stripped_bytes;
+    }
+    Ok(query)
+}

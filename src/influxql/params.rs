@@ -1,0 +1,155 @@
+//! Bound parameters: the values that stand for `$name` in a query.
+//!
+//! The HTTP side decodes the request's `params` JSON into them; the parser puts a value's token
+//! where the name stood, as InfluxDB 1.8 does, so a value can never become more than one token.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::lexer::Lexeme;
+use super::text::format_float;
+use super::token::Token;
+
+/// The value of one parameter. In JSON a plain value, or an object such as
+/// `{"duration":"5m"}`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParamValue {
+    String(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// A duration as InfluxQL writes it, `1h30m`; parsed where it is used.
+    Duration(String),
+    /// The text between the slashes, nothing escaped.
+    Regex(String),
+    Identifier(String),
+    /// A value of a type that can't be bound, and why; an error only where it is used.
+    Unusable(String),
+}
+
+/// A value that no InfluxQL text can carry, so that it could not be sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamError {
+    pub name: String,
+    pub reason: &'static str,
+}
+
+impl fmt::Display for ParamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unable to bind parameter {}: {}", self.name, self.reason)
+    }
+}
+
+impl std::error::Error for ParamError {}
+
+/// Parameter names (without `$`) and their values.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Params(BTreeMap<String, ParamValue>);
+
+impl Params {
+    /// No parameters.
+    pub fn new() -> Self {
+        Params::default()
+    }
+
+    /// Adds or replaces a value.
+    ///
+    /// # Errors
+    /// A string or identifier with a NUL or carriage return, which InfluxQL can't escape, and a
+    /// float that is infinite or not a number.
+    pub fn insert(&mut self, name: &str, value: ParamValue) -> Result<(), ParamError> {
+        let refuse = |reason| Err(ParamError { name: name.to_string(), reason });
+        let value = match value {
+            ParamValue::String(s) | ParamValue::Identifier(s) if s.contains(['\0', '\r']) => {
+                return refuse("NUL and carriage return can't be written in InfluxQL");
+            }
+            ParamValue::Float(v) if !v.is_finite() => return refuse("not a finite number"),
+            ParamValue::Regex(text) => ParamValue::Regex(printable_regex(&text)),
+            other => other,
+        };
+        self.0.insert(name.to_string(), value);
+        Ok(())
+    }
+
+    /// Whether there is a value for `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Puts the parameter's value in place of its token, if it has one.
+    pub(super) fn resolve<'a>(&self, lexeme: Lexeme<'a>) -> Lexeme<'a> {
+        let Some(value) = lexeme.text.strip_prefix('$').and_then(|name| self.0.get(name)) else {
+            return lexeme;
+        };
+        let (token, text) = match value {
+            ParamValue::String(s) => (Token::String, s.clone()),
+            ParamValue::Integer(v) => (Token::Integer, v.to_string()),
+            ParamValue::Float(v) => (Token::Number, format_float(*v)),
+            ParamValue::Boolean(true) => (Token::True, "true".to_string()),
+            ParamValue::Boolean(false) => (Token::False, "false".to_string()),
+            ParamValue::Duration(s) => (Token::Duration, s.clone()),
+            ParamValue::Regex(s) => (Token::Regex, s.clone()),
+            ParamValue::Identifier(s) => (Token::Ident, s.clone()),
+            ParamValue::Unusable(why) => (Token::BoundParam, why.clone()),
+        };
+        Lexeme { token, text: text.into(), ..lexeme }
+    }
+}
+
+/// The same expression in characters that `/…/` can hold: no raw line ends or NUL, and no
+/// backslash at the end, where it would escape the closing slash.
+fn printable_regex(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        let raw = matches!(c, '\n' | '\r' | '\0');
+        if raw && !escaped {
+            out.push('\\');
+        }
+        match c {
+            '\n' => out.push('n'),
+            '\r' => out.push('r'),
+            '\0' => out.push_str("x00"),
+            other => out.push(other),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    if text.ends_with('\\') {
+        out.push_str("(?:)");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_no_text_can_carry_are_refused() {
+        let mut params = Params::new();
+        let refused = params.insert("a", ParamValue::String("x\ry".into())).unwrap_err();
+        let text = "unable to bind parameter a: NUL and carriage return can't be written in \
+                    InfluxQL";
+        assert_eq!(refused.to_string(), text);
+        assert!(params.insert("b", ParamValue::Identifier("\0".into())).is_err());
+        assert!(params.insert("c", ParamValue::Float(f64::NAN)).is_err());
+        assert!(!params.contains("a") && !params.contains("b") && !params.contains("c"));
+        assert!(params.insert("d", ParamValue::String("x\ny".into())).is_ok());
+        assert!(params.contains("d"));
+    }
+
+    #[test]
+    fn regexes_become_printable() {
+        let cases = [
+            ("a/b", "a/b"),
+            ("a\nb", "a\\nb"),
+            ("a\\\nb", "a\\nb"),
+            ("a\\\\\nb", "a\\\\\\nb"),
+            ("a\r\0", "a\\r\\x00"),
+            ("a\\\\", "a\\\\(?:)"),
+        ];
+        for (raw, printable) in cases {
+            assert_eq!(printable_regex(raw), printable, "{raw:?}");
+        }
+    }
+}

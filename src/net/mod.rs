@@ -1,0 +1,19 @@
+//! Sockets on a glommio executor: listening, streams for hyper, deadlines, bodies, guarded tasks, memory budgets.
+//!
+//! Knows nothing of InfluxDB. Used by every part of the shell.
+
+mod bell;
+mod body;
+mod budget;
+mod listen;
+mod stream;
+mod task;
+mod timer;
+
+pub use bell::{Bell, Doorbell, Wire};
+pub use body::{Body, BodyError, Payload};
+pub use budget::{Budget, Held};
+pub use listen::{Listener, listening_sockets};
+pub use stream::Stream;
+pub use task::{panics, spawn};
+pub use timer::{HyperTimer, TimedOut, deadline};

@@ -1,0 +1,51 @@
+//! Deadlines on glommio's timers, and those timers for hyper.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_lite::future;
+use glommio::timer::Timer;
+use send_wrapper::SendWrapper;
+
+/// The deadline came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+/// Runs a future until a moment; it is dropped when that comes first.
+pub async fn deadline<T>(at: Instant, future: impl Future<Output = T>) -> Result<T, TimedOut> {
+    let left = at.saturating_duration_since(Instant::now());
+    future::or(async { Ok(future.await) }, async {
+        Timer::new(left).await;
+        Err(TimedOut)
+    })
+    .await
+}
+
+/// Lets hyper sleep on the executor that it runs on.
+#[derive(Clone, Copy)]
+pub struct HyperTimer;
+
+/// hyper wants its sleeps to be `Send`; they never leave the shard's thread, and would panic if they did.
+struct Sleep(SendWrapper<Timer>);
+
+impl hyper::rt::Timer for HyperTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Sleep(SendWrapper::new(Timer::new(duration))))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl hyper::rt::Sleep for Sleep {}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut *self.0).poll(context).map(drop)
+    }
+}

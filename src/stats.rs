@@ -1,0 +1,203 @@
+//! What a shard counts, readable from other threads. One writer each, so that counting costs a plain store; the text
+//! of `/metrics` is made in `admin`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use hdrhistogram::Histogram;
+
+/// A number that only grows, or is set as a whole.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one shard counts.
+#[derive(Default)]
+pub struct ShardStats {
+    pub points_received_http: Counter,
+    pub points_refused: Counter,
+    pub points_unavailable: Counter,
+    pub writes_too_large: Counter,
+    pub writes_cut_short: Counter,
+    pub writes_bad_gzip: Counter,
+    pub writes_timed_out: Counter,
+    pub divergences: Counter,
+    pub queries_refused: Counter,
+    pub queries_failed_over: Counter,
+    pub connections: Counter,
+    pub connections_refused: Counter,
+    pub inflight_bytes: Counter,
+    pub write_seconds: Latency,
+    pub query_seconds: Latency,
+}
+
+const UNKNOWN: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;
+
+/// What is known of one replica, by all shards.
+pub struct ReplicaStats {
+    pub name: String,
+    pub points_acked: Counter,
+    pub requests: Counter,
+    pub request_failures: Counter,
+    pub queue_refusals: Counter,
+    /// Whether its last health check, or write, went well: UNKNOWN before the first.
+    up: AtomicU8,
+    /// X-Influxdb-Version and X-Influxdb-Build of its last answer to a ping.
+    pub version: ArcSwapOption<(String, String)>,
+}
+
+impl ReplicaStats {
+    pub fn new(name: &str) -> Arc<ReplicaStats> {
+        Arc::new(ReplicaStats {
+            name: name.to_owned(),
+            points_acked: Counter::default(),
+            requests: Counter::default(),
+            request_failures: Counter::default(),
+            queue_refusals: Counter::default(),
+            up: AtomicU8::new(UNKNOWN),
+            version: ArcSwapOption::empty(),
+        })
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed) == UP
+    }
+
+    /// Whether this is news.
+    pub fn set_up(&self, up: bool) -> bool {
+        let state = if up { UP } else { DOWN };
+        self.up.swap(state, Ordering::Relaxed) != state
+    }
+}
+
+/// Upper bounds of the latency buckets, in seconds.
+pub const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Latencies of one shard, in microseconds.
+pub struct Latency {
+    buckets: [Counter; BUCKETS.len()],
+    pub count: Counter,
+    pub sum_us: Counter,
+    /// The last minute, as of the last `Recorder::publish`.
+    minute: ArcSwap<Histogram<u64>>,
+}
+
+impl Default for Latency {
+    fn default() -> Latency {
+        Latency {
+            buckets: Default::default(),
+            count: Counter::default(),
+            sum_us: Counter::default(),
+            minute: ArcSwap::from_pointee(histogram()),
+        }
+    }
+}
+
+impl Latency {
+    /// How many took at most the i-th bound.
+    pub fn at_most(&self, bucket: usize) -> u64 {
+        self.buckets[..=bucket].iter().map(Counter::get).sum()
+    }
+
+    pub fn last_minute(&self) -> Arc<Histogram<u64>> {
+        self.minute.load_full()
+    }
+}
+
+/// 1 us to 10 minutes, two digits.
+pub fn histogram() -> Histogram<u64> {
+    // The bounds are constants for which it cannot fail; a failure would be seen by every test.
+    Histogram::new_with_bounds(1, 600_000_000, 2).expect("constant bounds")
+}
+
+/// A shard's own side of a `Latency`: keeps the windows of the last minute.
+pub struct Recorder {
+    stats: Arc<ShardStats>,
+    which: fn(&ShardStats) -> &Latency,
+    windows: RefCell<Windows>,
+}
+
+struct Windows {
+    /// `slots[current]` is being filled.
+    slots: [Histogram<u64>; 6],
+    current: usize,
+    since: Instant,
+}
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+impl Recorder {
+    pub fn new(stats: &Arc<ShardStats>, which: fn(&ShardStats) -> &Latency, now: Instant) -> Recorder {
+        let windows = Windows { slots: std::array::from_fn(|_| histogram()), current: 0, since: now };
+        Recorder { stats: stats.clone(), which, windows: RefCell::new(windows) }
+    }
+
+    pub fn record(&self, took: Duration) {
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let latency = (self.which)(&self.stats);
+        if let Some(bucket) = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound) {
+            latency.buckets[bucket].add(1);
+        }
+        latency.count.add(1);
+        latency.sum_us.add(microseconds);
+        let mut windows = self.windows.borrow_mut();
+        let current = windows.current;
+        windows.slots[current].saturating_record(microseconds);
+    }
+
+    /// Lets other threads see the last minute; call it about once a second.
+    pub fn publish(&self, now: Instant) {
+        let mut windows = self.windows.borrow_mut();
+        while now.duration_since(windows.since) >= WINDOW {
+            windows.since += WINDOW;
+            windows.current = (windows.current + 1) % windows.slots.len();
+            let current = windows.current;
+            windows.slots[current].reset();
+        }
+        let mut minute = histogram();
+        // All have the same bounds, so adding cannot fail.
+        for slot in &windows.slots {
+            let _ = minute.add(slot);
+        }
+        (self.which)(&self.stats).minute.store(Arc::new(minute));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_minute_forgets() {
+        let start = Instant::now();
+        let stats = Arc::new(ShardStats::default());
+        let recorder = Recorder::new(&stats, |stats| &stats.write_seconds, start);
+        recorder.record(Duration::from_millis(3));
+        recorder.publish(start + Duration::from_secs(50));
+        let seen = stats.write_seconds.last_minute();
+        assert_eq!(seen.len(), 1);
+        assert!((2_900..3_100).contains(&seen.value_at_quantile(0.5)));
+        recorder.publish(start + Duration::from_secs(61));
+        assert_eq!(stats.write_seconds.last_minute().len(), 0);
+        assert_eq!((stats.write_seconds.count.get(), stats.write_seconds.sum_us.get()), (1, 3_000));
+        assert_eq!((stats.write_seconds.at_most(2), stats.write_seconds.at_most(3)), (0, 1));
+    }
+}
