@@ -4,10 +4,26 @@ pub mod config;
 pub mod http;
 pub mod influxql;
 pub mod lineprotocol;
+pub mod merge;
+pub mod plan;
 pub mod stats;
 pub mod topology;
 
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod backend;
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod deliver;
+#[cfg(feature = "server")]
+pub mod ingest;
+#[cfg(feature = "server")]
 pub mod net;
+#[cfg(feature = "server")]
+pub mod query;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod shard;

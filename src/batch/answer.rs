@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::lineprotocol::Splitter;
+use crate::lineprotocol::split;
 use crate::topology::GroupIndex;
 
 use super::{Batch, Batches};
@@ -220,14 +220,7 @@ impl<'a> Complaints<'a> {
     fn new(batches: &Batches, group: GroupIndex) -> Complaints<'a> {
         let mut lines = Vec::new();
         for batch in batches.list.iter().filter(|batch| batch.group == group) {
-            let text = batch.joined();
-            let mut ranges = Splitter::lines(&text, 0);
-            while let Some((start, end)) = ranges.next_range() {
-                lines.push(trimmed(&text[start..end]));
-            }
-            if ranges.rest() < text.len() {
-                lines.push(trimmed(&text[ranges.rest()..]));
-            }
+            lines.extend(split(&batch.joined()).into_iter().map(trimmed));
         }
         Complaints { group, lines, seen: 0, items: Vec::new(), told: 0 }
     }

@@ -136,6 +136,15 @@ impl Builder {
         Batches { list: self.done, runs: self.runs, stamp: self.stamp, points: self.points }
     }
 
+    /// The same; without any line there is one empty batch, for the given group to say whether the database exists.
+    pub fn finish_or_empty(self, group: GroupIndex) -> Batches {
+        let mut batches = self.finish();
+        if batches.list.is_empty() {
+            batches.list.push(Batch { group, pieces: Vec::new(), bytes: 0, points: 0, open: false });
+        }
+        batches
+    }
+
     /// Adds a line that is not part of a frame.
     fn add_alone(&mut self, text: &[u8], newline: &[u8]) -> Option<GroupIndex> {
         let line = self.router.read(text)?;

@@ -1,14 +1,27 @@
 //! Line protocol as InfluxDB 1.x reads it, as little of it as routing needs.
 //!
-//! `split` finds the lines in a stream of buffers, `line` says what one line holds: its name, its tags, whether it has
-//! a timestamp. `naive` is the slow twin that property tests and fuzzing hold `split` against.
+//! `splitter` finds the lines in a stream of buffers, `line` says what one line holds: its name, its tags, whether it has
+//! a timestamp. `naive` is the slow twin that property tests and fuzzing hold `splitter` against.
 //!
 //! InfluxDB decides what a good point is: nothing here refuses a line. Used by `batch`.
 
 mod line;
 #[cfg(test)]
 pub mod naive;
-mod split;
+mod splitter;
 
 pub use line::Line;
-pub use split::{Lines, Splitter};
+pub use splitter::{Lines, Splitter};
+
+/// Cuts a whole body into lines, newlines left out: blanks and comments too.
+pub fn split(body: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Splitter::lines(body, 0);
+    let mut found = Vec::new();
+    while let Some((start, end)) = lines.next_range() {
+        found.push(&body[start..end]);
+    }
+    if lines.rest() < body.len() {
+        found.push(&body[lines.rest()..]);
+    }
+    found
+}

@@ -1,4 +1,4 @@
-//! The slow twin of `split`: InfluxDB's own loop over a whole body, a byte at a time.
+//! The slow twin of `splitter`: InfluxDB's own loop over a whole body, a byte at a time.
 
 /// Cuts a whole body into lines, newlines left out; a body that ends in a newline has no line behind it.
 pub fn lines(body: &[u8]) -> Vec<&[u8]> {

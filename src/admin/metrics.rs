@@ -1,0 +1,204 @@
+//! The text of `/metrics`. A metric of a shard or a replica is one row of a table here.
+
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary,
+};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::net::panics;
+use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats};
+
+use super::Process;
+
+/// Metric, help, label (name and value, empty: none), value of one shard. Shards are added up; rows of one metric stand
+/// together.
+type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
+
+const SHARD_COUNTERS: [ShardRow; 13] = [
+    ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
+        s.points_received_http.get()
+    }),
+    ("slotline_points_rejected_total", "Points of batches that were not stored whole.", ("reason", "refused"), |s| {
+        s.points_refused.get()
+    }),
+    ("slotline_points_rejected_total", "", ("reason", "unavailable"), |s| s.points_unavailable.get()),
+    ("slotline_writes_rejected_total", "Writes refused whole, by reason.", ("reason", "too_large"), |s| {
+        s.writes_too_large.get()
+    }),
+    ("slotline_writes_rejected_total", "", ("reason", "cut_short"), |s| s.writes_cut_short.get()),
+    ("slotline_writes_rejected_total", "", ("reason", "bad_encoding"), |s| s.writes_bad_gzip.get()),
+    ("slotline_writes_rejected_total", "", ("reason", "timed_out"), |s| s.writes_timed_out.get()),
+    ("slotline_writes_rejected_total", "", ("reason", "no_memory"), |s| s.writes_no_memory.get()),
+    ("slotline_divergences_total", "Writes about which the replicas of a group disagreed.", ("", ""), |s| {
+        s.divergences.get()
+    }),
+    ("slotline_queries_refused_total", "Queries answered with an error of the proxy's own.", ("", ""), |s| {
+        s.queries_refused.get()
+    }),
+    (
+        "slotline_queries_failed_over_total",
+        "Replicas that did not answer a query, so that the next was asked.",
+        ("", ""),
+        |s| s.queries_failed_over.get(),
+    ),
+    ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
+    ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
+        s.connections_refused.get()
+    }),
+];
+
+const SHARD_GAUGES: [ShardRow; 2] = [
+    ("slotline_connections", "Client connections open.", ("", ""), |s| s.connections_open.get()),
+    ("slotline_inflight_bytes", "Bodies held in memory.", ("", ""), |s| s.inflight_bytes.get()),
+];
+
+type ReplicaRow = (&'static str, &'static str, MetricType, fn(&ReplicaStats) -> u64);
+
+const REPLICAS: [ReplicaRow; 5] = [
+    ("slotline_points_acked_total", "Points that the replica has stored.", MetricType::COUNTER, |r| {
+        r.points_acked.get()
+    }),
+    ("slotline_backend_requests_total", "Write requests sent.", MetricType::COUNTER, |r| r.requests.get()),
+    ("slotline_backend_failures_total", "Write requests that failed.", MetricType::COUNTER, |r| {
+        r.request_failures.get()
+    }),
+    (
+        "slotline_backend_queue_refusals_total",
+        "Batches refused because the replica was behind.",
+        MetricType::COUNTER,
+        |r| r.queue_refusals.get(),
+    ),
+    ("slotline_backend_up", "Whether the replica answers.", MetricType::GAUGE, |r| u64::from(r.is_up())),
+];
+
+/// Name of the summary, name of the histogram, help, which.
+type LatencyRow = (&'static str, &'static str, &'static str, fn(&ShardStats) -> &Latency);
+
+const LATENCIES: [LatencyRow; 2] = [
+    ("slotline_write_seconds", "slotline_write_duration_seconds", "Writes, from head to answer.", |s| &s.write_seconds),
+    ("slotline_query_seconds", "slotline_query_duration_seconds", "Queries, from head to the answer's head.", |s| {
+        &s.query_seconds
+    }),
+];
+
+/// Everything, in Prometheus' text format.
+pub fn text(process: &Process) -> String {
+    let mut families = Vec::new();
+    let rows = SHARD_COUNTERS.iter().map(|row| (row, MetricType::COUNTER));
+    for ((name, help, (label, value), read), kind) in
+        rows.chain(SHARD_GAUGES.iter().map(|row| (row, MetricType::GAUGE)))
+    {
+        let sum = process.shards.iter().map(|shard| read(shard)).sum::<u64>();
+        let labels = if label.is_empty() { vec![] } else { vec![(*label, *value)] };
+        add(&mut families, name, help, kind, metric(kind, sum as f64, &labels));
+    }
+    for (name, help, kind, read) in REPLICAS {
+        for replica in process.topology.load().replicas() {
+            let Some(stats) = process.replicas.get(&replica.name) else { continue };
+            let labels = [("backend", replica.name.as_str())];
+            add(&mut families, name, help, kind, metric(kind, read(stats) as f64, &labels));
+        }
+    }
+    let process_gauges = [
+        ("slotline_topology_epoch", "Epoch of the topology in force.", process.topology.load().epoch),
+        ("slotline_draining", "Whether the proxy is shutting down.", u64::from(process.is_draining())),
+    ];
+    for (name, help, value) in process_gauges {
+        add(&mut families, name, help, MetricType::GAUGE, metric(MetricType::GAUGE, value as f64, &[]));
+    }
+    let counted = metric(MetricType::COUNTER, panics() as f64, &[]);
+    add(&mut families, "slotline_panics_total", "Tasks that panicked.", MetricType::COUNTER, counted);
+    for (summary_name, histogram_name, help, which) in LATENCIES {
+        let latencies: Vec<&Latency> = process.shards.iter().map(|shard| which(shard)).collect();
+        add(&mut families, summary_name, help, MetricType::SUMMARY, summary(&latencies));
+        add(&mut families, histogram_name, help, MetricType::HISTOGRAM, histogram(&latencies));
+    }
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+        tracing::error!(%error, "metrics could not be printed");
+    }
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Adds a metric to its family, which is the last one or a new one.
+fn add(families: &mut Vec<MetricFamily>, name: &str, help: &str, kind: MetricType, metric: Metric) {
+    match families.last_mut() {
+        Some(last) if last.name() == name => last.mut_metric().push(metric),
+        _ => {
+            let mut family = MetricFamily::default();
+            family.set_name(name.to_owned());
+            family.set_help(help.to_owned());
+            family.set_field_type(kind);
+            family.set_metric(vec![metric]);
+            families.push(family);
+        }
+    }
+}
+
+fn metric(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut metric = Metric::default();
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    metric.set_label(labels.iter().map(pair).collect());
+    if kind == MetricType::GAUGE {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    } else {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    }
+    metric
+}
+
+fn count_and_sum(latencies: &[&Latency]) -> (u64, f64) {
+    let count = latencies.iter().map(|latency| latency.count.get()).sum();
+    let sum_us: u64 = latencies.iter().map(|latency| latency.sum_us.get()).sum();
+    (count, sum_us as f64 / 1e6)
+}
+
+/// The last minute's quantiles over all shards.
+fn summary(latencies: &[&Latency]) -> Metric {
+    let mut minute = stats::histogram();
+    for latency in latencies {
+        // All have the same bounds, so adding cannot fail.
+        let _ = minute.add(&*latency.last_minute());
+    }
+    let quantile = |q: f64| {
+        let mut quantile = Quantile::default();
+        quantile.set_quantile(q);
+        let seconds = minute.value_at_quantile(q) as f64 / 1e6;
+        quantile.set_value(if minute.is_empty() { f64::NAN } else { seconds });
+        quantile
+    };
+    let mut summary = Summary::default();
+    let (count, sum) = count_and_sum(latencies);
+    summary.set_quantile([0.5, 0.9, 0.99, 0.999].map(quantile).into());
+    summary.set_sample_count(count);
+    summary.set_sample_sum(sum);
+    let mut metric = Metric::default();
+    metric.set_summary(summary);
+    metric
+}
+
+fn histogram(latencies: &[&Latency]) -> Metric {
+    let bucket = |(i, bound): (usize, &f64)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(latencies.iter().map(|latency| latency.at_most(i)).sum());
+        bucket
+    };
+    let mut histogram = Histogram::default();
+    let (count, sum) = count_and_sum(latencies);
+    histogram.set_bucket(BUCKETS.iter().enumerate().map(bucket).collect());
+    histogram.set_sample_count(count);
+    histogram.set_sample_sum(sum);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    metric
+}

@@ -1,0 +1,10 @@
+//! `slotline default-config`.
+
+use std::process::ExitCode;
+
+use crate::config::DEFAULT;
+
+pub fn run() -> ExitCode {
+    print!("{DEFAULT}");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,72 @@
+//! The program's commands, a file each. Help comes from the table here.
+
+mod check_config;
+mod default_config;
+mod dev;
+mod route;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Many InfluxDB 1.x servers behind one address, as one InfluxDB.
+#[derive(Parser)]
+#[command(name = "slotline", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy in the foreground.
+    Serve(serve::Args),
+    /// Start a whole cluster on this machine: real influxd processes and the proxy before them.
+    Dev(dev::Args),
+    /// Check a configuration; every fault is listed.
+    CheckConfig(check_config::Args),
+    /// Print the commented configuration with every default.
+    DefaultConfig,
+    /// Show where lines or a query would go, without sending anything.
+    Route(route::Args),
+}
+
+/// Bad configuration, locked data, taken port, unfit machine.
+const EXIT_BAD_START: u8 = 2;
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Dev(args) => dev::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::DefaultConfig => default_config::run(),
+        Command::Route(args) => route::run(args),
+    }
+}
+
+/// Reads a configuration; its faults are printed, and become the exit code.
+fn read_config(path: &Path) -> Result<Config, ExitCode> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        eprintln!("slotline: {}: {error}", path.display());
+        ExitCode::from(EXIT_BAD_START)
+    })?;
+    Config::parse(&text).map_err(|faults| {
+        for fault in faults {
+            eprintln!("slotline: {}: {fault}", path.display());
+        }
+        ExitCode::from(EXIT_BAD_START)
+    })
+}
+
+/// `--config FILE`.
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}

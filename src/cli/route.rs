@@ -1,0 +1,95 @@
+//! `slotline route`: where lines or a query would go.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::batch::Router;
+use crate::influxql::{Params, parse_query};
+use crate::lineprotocol::split;
+use crate::plan::{Circumstances, Plan, plan};
+use crate::topology::{GroupIndex, Topology};
+
+use super::{ConfigFile, read_config};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The database of the lines or of the query.
+    #[arg(long)]
+    db: String,
+    /// Show the plan of this query instead.
+    #[arg(long, value_name = "Q", conflicts_with = "lines")]
+    query: Option<String>,
+    /// Lines of line protocol; without any they are read from standard input.
+    #[arg(value_name = "LINE")]
+    lines: Vec<String>,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let config = match read_config(&args.file.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let may_write = config.auth.trust_clients || !config.topology.has_credentials();
+    let topology = Arc::new(config.topology);
+    match &args.query {
+        Some(query) => route_query(&topology, &args.db, may_write, query),
+        None => route_lines(&topology, &args.db, args.lines),
+    }
+}
+
+fn route_lines(topology: &Arc<Topology>, db: &str, lines: Vec<String>) -> ExitCode {
+    let mut body = lines.join("\n").into_bytes();
+    if body.is_empty()
+        && let Err(error) = std::io::stdin().lock().read_to_end(&mut body)
+    {
+        eprintln!("slotline: standard input: {error}");
+        return ExitCode::FAILURE;
+    }
+    let mut router = Router::new(topology.clone(), db);
+    for text in split(&body) {
+        let Some(line) = router.read(text) else { continue };
+        let slot = router.slot(&line);
+        let group = topology.owner(slot);
+        let name = line.name();
+        println!(
+            "slot={slot} group={} replicas={} measurement={}",
+            topology.group(group).id,
+            replicas(topology, group),
+            String::from_utf8_lossy(&name)
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn replicas(topology: &Topology, group: GroupIndex) -> String {
+    let names: Vec<&str> = topology.group(group).replicas.iter().map(|replica| replica.name.as_str()).collect();
+    names.join(",")
+}
+
+fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> ExitCode {
+    let query = match parse_query(text, &Params::new()) {
+        Ok(query) => query,
+        Err(error) => {
+            eprintln!("slotline: error parsing query: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let all: Vec<GroupIndex> = topology.group_indexes().collect();
+    let (kind, groups) = match plan(&query, Circumstances { topology, db, may_write }) {
+        Plan::Group(group) => ("one-group", vec![group]),
+        Plan::Merge => ("merge", all),
+        Plan::Everywhere(groups) => ("everywhere", groups),
+        Plan::Refuse(reason) => {
+            println!("plan=refused reason={reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for group in groups {
+        let id = topology.group(group).id;
+        println!("plan={kind} group={id} replicas={} query={query}", replicas(topology, group));
+    }
+    ExitCode::SUCCESS
+}

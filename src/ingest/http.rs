@@ -1,0 +1,86 @@
+//! `POST /write`.
+
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use hyper::Request;
+use hyper::body::Incoming;
+
+use crate::backend::WriteKey;
+use crate::batch::{Builder, ClientAnswer, Precision, Router};
+use crate::deliver;
+use crate::http::params::Params;
+use crate::topology::Topology;
+
+use super::Ingest;
+use super::body::{self, BodyFault};
+
+/// The whole story of one write. `source` is the connection that it came over.
+pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> ClientAnswer {
+    let began = Instant::now();
+    let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let db = params.get("db");
+    if db.is_empty() {
+        body::discard(request.into_body()).await;
+        return refuse(400, "database is required");
+    }
+    let topology = ingest.topology.load_full();
+    let precision = Precision::parse(params.get("precision"));
+    let mut builder = builder(ingest, topology.clone(), db, precision);
+    let mut held = ingest.budget.hold();
+    if let Err(fault) = body::read(ingest, request, &mut builder, &mut held).await {
+        return fault.answer(&ingest.stats);
+    }
+    let batches = builder.finish_or_empty(existence_group(db, &topology));
+    ingest.stats.points_received_http.add(batches.points);
+    let key = WriteKey {
+        db: db.into(),
+        rp: params.get("rp").into(),
+        precision,
+        consistency: unknown_consistency(params.get("consistency")).into(),
+    };
+    let until = Instant::now() + ingest.config.write.timeout;
+    let answer = deliver::write(&ingest.backends, &ingest.stats, key, Rc::new(batches), source, until).await;
+    drop(held);
+    ingest.latency.record(began.elapsed());
+    answer
+}
+
+fn builder(ingest: &Ingest, topology: std::sync::Arc<Topology>, db: &str, precision: Precision) -> Builder {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Until the year 2262.
+    let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    Builder::new(Router::new(topology, db), precision.stamp(now_ns), ingest.config.write.request_bytes_max.0)
+}
+
+/// A write without points is asked of the group that a measurement without a name would belong to: InfluxDB says
+/// whether the database exists.
+fn existence_group(db: &str, topology: &Topology) -> crate::topology::GroupIndex {
+    topology.owner(Topology::measurement_slot(db, b""))
+}
+
+/// A consistency that InfluxDB knows asks for no more than every write gets: all replicas have it. One that it does not
+/// know is passed on for InfluxDB to refuse, in its place among the other errors.
+fn unknown_consistency(text: &str) -> &str {
+    let known = ["any", "one", "quorum", "all"].iter().any(|level| text.eq_ignore_ascii_case(level));
+    if known { "" } else { text }
+}
+
+fn refuse(status: u16, error: &str) -> ClientAnswer {
+    ClientAnswer { status, error: Some(error.to_owned()) }
+}
+
+impl BodyFault {
+    fn answer(&self, stats: &crate::stats::ShardStats) -> ClientAnswer {
+        let (counter, status) = match self {
+            BodyFault::TooLarge => (&stats.writes_too_large, 413),
+            BodyFault::CutShort => (&stats.writes_cut_short, 400),
+            BodyFault::Gzip(_) => (&stats.writes_bad_gzip, 400),
+            BodyFault::Encoding(_) => (&stats.writes_bad_gzip, 415),
+            BodyFault::TimedOut(_) => (&stats.writes_timed_out, 408),
+            BodyFault::NoMemory(_) => (&stats.writes_no_memory, 503),
+        };
+        counter.add(1);
+        refuse(status, &self.to_string())
+    }
+}

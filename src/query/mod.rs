@@ -1,0 +1,138 @@
+//! THE READ STORY, on one shard: from a client's query to its answer.
+//!
+//! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
+//! 2. The text is parsed whole; the topology is taken, once.
+//! 3. `plan::plan` says where it runs, or why it is refused.
+//! 4. One group: `forward` asks one healthy replica, and the next if that one fails before its answer began; the answer
+//!    streams through untouched. All groups: `show` merges their answers. Writing statements: `deliver::execute`.
+//!
+//! Used by `shard`; never by `ingest`.
+
+mod choose;
+mod forward;
+mod request;
+mod show;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use crate::backend::Backends;
+use crate::config::Config;
+use crate::deliver::{self, Executed, Execution};
+use crate::http::error_body;
+use crate::influxql::{Query, parse_query};
+use crate::net::{Body, Budget, deadline};
+use crate::plan::{Circumstances, Plan, params, plan};
+use crate::stats::{Recorder, ShardStats};
+use crate::topology::Topology;
+
+use request::Asked;
+
+/// What the read story needs of its shard.
+pub struct Queries {
+    pub config: Arc<Config>,
+    pub topology: Arc<ArcSwap<Topology>>,
+    pub backends: Rc<Backends>,
+    pub stats: Arc<ShardStats>,
+    pub latency: Recorder,
+    /// Queries at once.
+    pub places: Rc<Budget>,
+}
+
+/// Why there is no answer: a status and the client's error.
+pub struct Refusal {
+    pub status: u16,
+    pub error: String,
+}
+
+fn refuse(status: u16, error: impl Into<String>) -> Refusal {
+    Refusal { status, error: error.into() }
+}
+
+/// The whole story of one query.
+pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
+    let began = Instant::now();
+    let answer = run(queries, request, began).await;
+    queries.latency.record(began.elapsed());
+    answer.unwrap_or_else(|refusal| {
+        queries.stats.queries_refused.add(1);
+        let mut response = Response::new(Body::from(error_body(&refusal.error)));
+        *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or_default();
+        let error = crate::http::error_header(&refusal.error);
+        let headers = response.headers_mut();
+        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        if let Ok(error) = http::HeaderValue::from_bytes(error.as_bytes()) {
+            headers.insert("x-influxdb-error", error);
+        }
+        response
+    })
+}
+
+async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
+    let asked = request::read(&queries.config.limits, request).await?;
+    let topology = queries.topology.load_full();
+    let q = asked.params.get("q");
+    if q.is_empty() {
+        return Err(refuse(400, "missing required parameter \"q\""));
+    }
+    let params = params::read(asked.params.get("params"))
+        .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
+    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
+    let auth = &queries.config.auth;
+    let may_write = auth.trust_clients || !topology.has_credentials();
+    let plan = plan(&query, Circumstances { topology: &topology, db: asked.params.get("db"), may_write });
+
+    let mut place = queries.places.hold();
+    let until = began + queries.config.query.timeout;
+    let waited = deadline(until, queries.places.available()).await;
+    waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
+    place.add(1);
+    match plan {
+        Plan::Group(group) => forward::forward(queries, &topology, &query, &asked, group, place).await,
+        Plan::Merge => show::show(queries, &topology, &query, &asked).await,
+        Plan::Everywhere(groups) => execute(queries, query, &asked, &groups).await,
+        Plan::Refuse(reason) => {
+            // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
+            let status = if reason.contains("auth.trust_clients") { 403 } else { 400 };
+            Err(refuse(status, reason))
+        }
+    }
+}
+
+/// Writing statements, on every replica of their groups, with one `now()` for all.
+async fn execute(
+    queries: &Queries,
+    mut query: Query,
+    asked: &Asked,
+    groups: &[crate::topology::GroupIndex],
+) -> Result<Response<Body>, Refusal> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
+    query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
+    let texts: Vec<String> = query.statements.iter().map(|statement| statement.to_forwardable()).collect();
+    let request = || asked.rewritten(&texts.join("; "));
+    let limits = &queries.config.limits;
+    let execution = Execution {
+        groups,
+        request: &request,
+        timeout: queries.config.query.timeout,
+        answer_bytes_max: limits.replica_answer_bytes_max.0,
+    };
+    match deliver::execute(&queries.backends, execution).await {
+        Executed::Everywhere(answer) => {
+            let (head, body) = answer.into_parts();
+            Ok(forward::passed_on(head, Body::Whole(body)))
+        }
+        Executed::Not { untouched, reason } => {
+            if !untouched {
+                tracing::error!(reason, "a statement was not carried out by all replicas");
+            }
+            Err(refuse(503, reason))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading a `/query` request, and writing it again for a replica.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Request};
+
+use crate::config::Limits;
+use crate::http::params::{Params, encode};
+use crate::net::{Payload, deadline};
+
+use super::{Refusal, refuse};
+
+/// What clients say of themselves; replicas are spoken to with rights of their own.
+const CREDENTIALS: [&str; 2] = ["u", "p"];
+/// A longer query string goes as a form.
+const URL_BYTES_MAX: usize = 60_000;
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// A request as the client made it.
+pub struct Asked {
+    pub method: Method,
+    pub url: Params,
+    pub form: Params,
+    /// Form before URL.
+    pub params: Params,
+    accept: Option<HeaderValue>,
+    accept_encoding: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, Refusal> {
+    let header = |name| request.headers().get(name).cloned();
+    let (accept, accept_encoding, user_agent) = (header(ACCEPT), header(ACCEPT_ENCODING), header(USER_AGENT));
+    let content_type = header(CONTENT_TYPE).unwrap_or(HeaderValue::from_static(""));
+    let content_type = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
+    if content_type.starts_with("multipart/") {
+        return Err(refuse(415, "multipart bodies are not supported yet; send q as a URL parameter or in a form"));
+    }
+    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let method = request.method().clone();
+    let form = if method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
+        Params::parse(&read_form(limits, request.into_body()).await?)
+    } else {
+        Params::default()
+    };
+    let params = form.clone().chain(url.clone());
+    Ok(Asked { method, url, form, params, accept, accept_encoding, user_agent })
+}
+
+async fn read_form(limits: &Limits, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+    let mut form = Vec::new();
+    let end = Instant::now() + limits.body_total_timeout;
+    loop {
+        let soon = end.min(Instant::now() + limits.body_timeout);
+        match deadline(soon, body.frame()).await {
+            Ok(None) => return Ok(form),
+            Ok(Some(Ok(frame))) => form.extend_from_slice(frame.data_ref().map_or(&[][..], Bytes::as_ref)),
+            Ok(Some(Err(_))) => return Err(refuse(400, "unexpected EOF")),
+            Err(_) => return Err(refuse(408, "the form did not arrive in time (limits.body_timeout)")),
+        }
+        if form.len() > limits.body_bytes_max.0 {
+            return Err(refuse(413, "Request Entity Too Large"));
+        }
+    }
+}
+
+impl Asked {
+    /// As the client wrote it, credentials left out.
+    pub fn as_written(&self) -> Result<Request<Payload>, http::Error> {
+        let url = self.url.encode_without(&CREDENTIALS);
+        let request = self.begin(self.accept_encoding.as_ref());
+        if self.method == Method::POST {
+            let form = self.form.encode_without(&CREDENTIALS);
+            return with_form(request.method(Method::POST), &url, form);
+        }
+        with_query(request, &url)
+    }
+
+    /// The same parameters with another text, and an answer that is not packed.
+    pub fn rewritten(&self, q: &str) -> Result<Request<Payload>, http::Error> {
+        let kept = self.params.encode_without(&["u", "p", "q", "params", "pretty", "chunked", "chunk_size", "async"]);
+        let pretty = if self.is_pretty() { "true" } else { "" };
+        self.resent(&format!("{}&{kept}", encode(&[("q", q), ("pretty", pretty)])), self.begin(None))
+    }
+
+    /// The same, for an answer in JSON that is merged here.
+    pub fn for_merging(&self, q: &str) -> Result<Request<Payload>, http::Error> {
+        let params = encode(&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))]);
+        self.resent(&params, Request::builder().header(ACCEPT, "application/json"))
+    }
+
+    /// Whether the client wants its JSON indented; only the URL can say so.
+    pub fn is_pretty(&self) -> bool {
+        self.url.get("pretty") == "true"
+    }
+
+    /// The client's `Accept`, if it wants something but JSON.
+    pub fn other_format(&self) -> Option<&str> {
+        let accept = self.accept.as_ref()?.to_str().ok()?;
+        ["csv", "msgpack"].iter().any(|format| accept.contains(format)).then_some(accept)
+    }
+
+    /// Whether an answer may be packed.
+    pub fn takes_gzip(&self) -> bool {
+        self.accept_encoding.as_ref().is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("gzip"))
+    }
+
+    fn resent(&self, params: &str, request: http::request::Builder) -> Result<Request<Payload>, http::Error> {
+        // GET is kept: InfluxDB warns about writing statements in one.
+        if self.method == Method::POST || params.len() > URL_BYTES_MAX {
+            return with_form(request.method(Method::POST), "", params.to_owned());
+        }
+        with_query(request, params)
+    }
+
+    fn begin(&self, accept_encoding: Option<&HeaderValue>) -> http::request::Builder {
+        let mut request = Request::builder();
+        for (name, value) in [(ACCEPT, self.accept.as_ref()), (USER_AGENT, self.user_agent.as_ref())] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        match accept_encoding {
+            Some(value) => request.header(ACCEPT_ENCODING, value),
+            None => request,
+        }
+    }
+}
+
+fn with_query(request: http::request::Builder, query: &str) -> Result<Request<Payload>, http::Error> {
+    request.uri(format!("/query?{query}")).body(Payload::default())
+}
+
+fn with_form(request: http::request::Builder, url: &str, form: String) -> Result<Request<Payload>, http::Error> {
+    let request = request.uri(format!("/query?{url}")).header(CONTENT_TYPE, FORM);
+    request.body(Payload::from(Bytes::from(form)))
+}

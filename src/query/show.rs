@@ -1,0 +1,61 @@
+//! A SHOW statement that every group answers for its own part.
+
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use hyper::Response;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+
+use crate::http::{gzip, json};
+use crate::influxql::Query;
+use crate::merge::results::{Answer, parse};
+use crate::merge::show::merge;
+use crate::net::Body;
+use crate::topology::{GroupIndex, Topology};
+
+use super::forward::first_answer;
+use super::request::Asked;
+use super::{Queries, Refusal, choose, refuse};
+
+/// Asks one replica of each group at once and merges what they say.
+pub async fn show(
+    queries: &Rc<Queries>,
+    topology: &Topology,
+    query: &Query,
+    asked: &Asked,
+) -> Result<Response<Body>, Refusal> {
+    if let Some(format) = asked.other_format() {
+        let error = format!("{format} is not supported yet for what is merged over groups; ask for application/json");
+        return Err(refuse(406, error));
+    }
+    let text = query.to_string();
+    let groups = topology.group_indexes().map(|group| partial(queries, topology, group, asked, &text));
+    let partials: Result<Vec<Answer>, Refusal> = join_all(groups).await.into_iter().collect();
+    let body = json::to_string(&merge(partials?), asked.is_pretty()) + "\n";
+    let mut response = if asked.takes_gzip() {
+        let mut response = Response::new(Body::Whole(gzip::pack(body.as_bytes()).into()));
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        Response::new(Body::from(body))
+    };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+async fn partial(
+    queries: &Queries,
+    topology: &Topology,
+    group: GroupIndex,
+    asked: &Asked,
+    text: &str,
+) -> Result<Answer, Refusal> {
+    let id = topology.group(group).id;
+    let replicas = choose::in_order(queries.backends.group(group), text);
+    let answer = first_answer(queries, topology, group, &replicas, || asked.for_merging(text)).await?;
+    // All groups' parts are held at once.
+    let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();
+    let body = answer.into_body().whole(bytes_max).await;
+    let body = body.map_err(|error| refuse(503, format!("group {id} {error} (query.merge_bytes_max)")))?;
+    parse(&body).map_err(|error| refuse(503, format!("group {id}: {error}")))
+}

@@ -1,0 +1,91 @@
+//! `data_dir`: the proxy's id, its lock, and the last topology. Passwords lie in it: nobody else may read it.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::topology::{self, Topology, changes_that_hide_data};
+
+use super::StartError;
+
+pub struct DataDir {
+    path: PathBuf,
+    /// This proxy's own id, the same at every start.
+    pub id: String,
+    #[expect(dead_code, reason = "held, not read: the lock lasts as long as the file is open")]
+    lock: File,
+}
+
+fn failed(path: &Path, error: impl std::fmt::Display) -> StartError {
+    StartError(format!("data_dir: {}: {error}", path.display()))
+}
+
+impl DataDir {
+    /// Makes the directory if need be and locks it.
+    pub fn open(path: &Path) -> Result<DataDir, StartError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| failed(path, error))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+        let lock = lock.map_err(|error| failed(&lock_path, error))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => failed(path, "locked by another slotline; each needs a data_dir of its own"),
+            TryLockError::Error(error) => failed(&lock_path, error),
+        })?;
+        let id = own_id(path)?;
+        Ok(DataDir { path: path.to_owned(), id, lock })
+    }
+
+    /// Takes a topology unless it would hide data that the last one can find; keeps a copy of it.
+    pub fn adopt(&self, topology: Topology, accept: bool) -> Result<Topology, StartError> {
+        let path = self.path.join("topology.json");
+        let last = match fs::read(&path) {
+            Ok(json) => Some(topology::parse(&json).map_err(|error| failed(&path, error))?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&path, error)),
+        };
+        if let Some(last) = &last {
+            let changes = changes_that_hide_data(last, &topology);
+            for change in &changes {
+                tracing::warn!(%change, "the topology differs from the last one");
+            }
+            if !changes.is_empty() && !accept {
+                let list: Vec<String> = changes.iter().map(|change| format!("  {change}")).collect();
+                return Err(StartError(format!(
+                    "the topology would hide stored data (compared with {}):\n{}\nmove the data first, or start with \
+                     --accept-topology if it may be hidden",
+                    path.display(),
+                    list.join("\n")
+                )));
+            }
+        }
+        if last.as_ref().map(topology::print) != Some(topology::print(&topology)) {
+            write_private(&path, topology::print(&topology).as_bytes()).map_err(|error| failed(&path, error))?;
+        }
+        Ok(topology)
+    }
+}
+
+fn own_id(data_dir: &Path) -> Result<String, StartError> {
+    let path = data_dir.join("id");
+    match fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path, error)),
+        _ => {
+            let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid().to_string();
+            write_private(&path, format!("{id}\n").as_bytes()).map_err(|error| failed(&path, error))?;
+            Ok(id)
+        }
+    }
+}
+
+/// Replaces a file as a whole, readable by its owner only, and on the disk before it counts.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,83 @@
+//! One client connection: hyper over a glommio stream.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_lite::future;
+use glommio::net::TcpStream;
+use hyper::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use crate::net::{Body, HyperTimer, Stream, spawn};
+
+use super::Shard;
+use super::front::{self, Api};
+
+/// A request's head may be so long (its URL 64 KiB: hyper's limit).
+const HEAD_BYTES_MAX: usize = 400 * 1024;
+
+impl Shard {
+    /// Serves a connection in a task of its own.
+    pub(super) fn serve(self: &Rc<Shard>, stream: TcpStream, api: Api) {
+        self.stats.connections.add(1);
+        if self.connections.get() >= self.config.limits.connections_max.0 {
+            self.stats.connections_refused.add(1);
+            return;
+        }
+        self.connections.set(self.connections.get() + 1);
+        let open = Open(self.clone());
+        spawn("client connection", self.queues.ingest, async move { open.0.converse(stream, api).await });
+    }
+
+    async fn converse(self: &Rc<Shard>, stream: TcpStream, api: Api) {
+        // Only costs latency when it fails.
+        let _ = stream.set_nodelay(true);
+        let limits = &self.config.limits;
+        let source = self.next_source.get();
+        self.next_source.set(source + 1);
+        let service = service_fn(|request| async move {
+            Ok::<Response<Body>, Infallible>(front::answer(self, api, request, source).await)
+        });
+        let connection = http1::Builder::new()
+            .half_close(true)
+            .title_case_headers(true)
+            .pipeline_flush(true)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .timer(HyperTimer)
+            .header_read_timeout(limits.header_timeout)
+            .serve_connection(Stream::new(stream, limits.answer_timeout), service);
+        let mut connection = pin!(connection);
+        let drained = self.drain.listen();
+        let ended = if self.draining.get() {
+            None
+        } else {
+            let asked_to_end = async {
+                drained.await;
+                None
+            };
+            future::or(async { Some(connection.as_mut().await) }, asked_to_end).await
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client connection broke off");
+        }
+    }
+}
+
+/// Counts the connection as open until its task ends, however that is.
+struct Open(Rc<Shard>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.connection_closed.notify(usize::MAX);
+    }
+}

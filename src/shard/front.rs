@@ -1,0 +1,208 @@
+//! The HTTP front: which path is whose, and the headers that every answer carries.
+
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::admin::metrics_text;
+use crate::http::json;
+use crate::http::params::Params;
+use crate::http::{error_body, error_header};
+use crate::net::Body;
+use crate::{ingest, query};
+
+use super::Shard;
+
+/// Who listens on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    Influx,
+    Admin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Write,
+    Query,
+    Ping,
+    Health,
+    Ready,
+    Metrics,
+}
+
+/// Path, methods as InfluxDB lists them, route, whether the admin port has it too.
+const ROUTES: [(&str, &[Method], Route, bool); 7] = [
+    ("/write", &[Method::OPTIONS, Method::POST], Route::Write, false),
+    ("/query", &[Method::OPTIONS, Method::GET, Method::POST], Route::Query, false),
+    ("/ping", &[Method::GET, Method::HEAD], Route::Ping, true),
+    ("/status", &[Method::GET, Method::HEAD], Route::Ping, false),
+    ("/health", &[Method::GET], Route::Health, true),
+    ("/ready", &[Method::GET], Route::Ready, true),
+    ("/metrics", &[Method::GET], Route::Metrics, true),
+];
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Answers one request.
+pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, source: u64) -> Response<Body> {
+    let path = request.uri().path();
+    let found = ROUTES.iter().find(|(own, _, _, admin)| *own == path && (api == Api::Influx || *admin));
+    let Some((_, methods, route, _)) = found else {
+        return own_headers(shard, plain(StatusCode::NOT_FOUND, "404 page not found\n"));
+    };
+    if !methods.contains(request.method()) {
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+        insert(response.headers_mut(), ALLOW, &names.join(", "));
+        return own_headers(shard, response);
+    }
+    let id = request_id(request.headers());
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = match (route, request.method()) {
+        (_, &Method::OPTIONS) => Response::new(Body::Whole(Default::default())),
+        (Route::Write, _) => write(shard, request, source).await,
+        (Route::Query, _) => query(shard, request).await,
+        (Route::Ping, _) => ping(shard, &request),
+        (Route::Health, _) => health(shard),
+        (Route::Ready, _) => ready(shard),
+        (Route::Metrics, _) => {
+            let mut response = Response::new(Body::from(metrics_text(&shard.process)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(X_REQUEST_ID, id);
+    if let Some(origin) = origin {
+        allow_origin(headers, origin);
+    }
+    own_headers(shard, response)
+}
+
+async fn write(shard: &Rc<Shard>, request: Request<Incoming>, source: u64) -> Response<Body> {
+    let answer = ingest::write(&shard.ingest, request, source).await;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match &answer.error {
+        None => Response::new(Body::Whole(Default::default())),
+        Some(error) => refused(error),
+    };
+    *response.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+    }
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Queries run in a task queue of their own; a client that leaves ends its query.
+async fn query(shard: &Rc<Shard>, request: Request<Incoming>) -> Response<Body> {
+    let queries = shard.queries.clone();
+    let guarded = async move {
+        use futures_lite::FutureExt;
+        std::panic::AssertUnwindSafe(query::answer(&queries, request)).catch_unwind().await.ok()
+    };
+    let answer = match glommio::spawn_local_into(guarded, shard.queues.query) {
+        Ok(task) => task.await,
+        Err(_) => None,
+    };
+    answer.unwrap_or_else(|| {
+        let mut response = refused("internal error: the query panicked; see slotline's log");
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// InfluxDB's error answer, its status still to be set.
+fn refused(error: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(error_body(error)));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    insert(response.headers_mut(), HeaderName::from_static("x-influxdb-error"), &error_header(error));
+    response
+}
+
+fn ping(shard: &Shard, request: &Request<Incoming>) -> Response<Body> {
+    if shard.process.is_draining() {
+        let mut response = refused("draining");
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    }
+    let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let mut response = Response::new(Body::Whole(Default::default()));
+    if matches!(params.get("verbose"), "" | "0" | "false") {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    } else {
+        let (version, _) = shard.process.version();
+        *response.body_mut() = Body::from(format!("{{\"version\":{}}}\n", json::string(&version)));
+    }
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn health(shard: &Shard) -> Response<Body> {
+    let version = json::string(&shard.process.version().0);
+    let mut response = Response::new(Body::from(format!(
+        "{{\"checks\":[],\"message\":\"ready for queries and writes\",\"name\":\"influxdb\",\"status\":\"pass\",\
+         \"version\":{version}}}\n"
+    )));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn ready(shard: &Shard) -> Response<Body> {
+    match shard.process.unready() {
+        None => plain(StatusCode::OK, "ready\n"),
+        Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}\n")),
+    }
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The client's own id, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given =
+        [X_REQUEST_ID, REQUEST_ID].iter().find_map(|name| headers.get(name).filter(|id| !id.is_empty()).cloned());
+    given.unwrap_or_else(|| {
+        let random = fastrand::u128(..).to_ne_bytes();
+        let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""))
+    })
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    let allowed =
+        "Accept, Accept-Encoding, Authorization, Content-Length, Content-Type, X-CSRF-Token, X-HTTP-Method-Override";
+    headers.insert("access-control-allow-origin", origin);
+    headers.insert("access-control-allow-methods", HeaderValue::from_static("DELETE, GET, OPTIONS, POST, PUT"));
+    headers.insert("access-control-allow-headers", HeaderValue::from_static(allowed));
+    let exposed = HeaderValue::from_static("Date, X-InfluxDB-Version, X-InfluxDB-Build");
+    headers.insert("access-control-expose-headers", exposed);
+}
+
+/// InfluxDB's version, on every answer: clients choose by it how to behave.
+fn own_headers(shard: &Shard, mut response: Response<Body>) -> Response<Body> {
+    if !response.headers().contains_key("x-influxdb-version") {
+        let (version, build) = shard.process.version();
+        insert(response.headers_mut(), HeaderName::from_static("x-influxdb-version"), &version);
+        insert(response.headers_mut(), HeaderName::from_static("x-influxdb-build"), &build);
+    }
+    response
+}
+
+/// Sets a header; a value that cannot be one is left out.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,175 @@
+//! `slotline dev`: a whole cluster on a laptop that leaves nothing behind.
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use support::process::{Process, exit_code, processes_naming};
+use support::slotline::{run_with_path, spawn};
+use support::*;
+
+struct Dev {
+    dir: tempfile::TempDir,
+    http: Http,
+    process: Process,
+}
+
+impl Dev {
+    fn start(groups: usize, replicas: usize) -> Dev {
+        let dir = tempfile::Builder::new().prefix("dev-").tempdir().expect("a temporary folder");
+        let http = free_port();
+        let (groups, replicas) = (groups.to_string(), replicas.to_string());
+        let process = spawn(&[
+            "dev",
+            "--groups",
+            &groups,
+            "--replicas",
+            &replicas,
+            "--dir",
+            text(dir.path()),
+            "--http",
+            &http.to_string(),
+        ]);
+        let mut dev = Dev { dir, http: Http::new(http), process };
+        wait_for("the cluster", SOON, || {
+            let ended = dev.process.has_exited();
+            assert!(ended.is_none(), "dev ended: {ended:?}\n{}", dev.said());
+            let up = std::net::TcpStream::connect(http).is_ok();
+            (up && dev.http.get("/ready").status == 200).then_some(())
+        });
+        dev
+    }
+
+    fn said(&self) -> String {
+        self.process.log().join("\n")
+    }
+
+    #[track_caller]
+    fn ctl(&self, args: &[&str]) {
+        let ended = run(&[&["dev", "ctl", "--dir", text(self.dir.path())], args].concat(), "");
+        assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}\n---", self.process.command(), self.said());
+        }
+        for (pid, _) in processes_naming(self.dir.path()) {
+            if pid != std::process::id() {
+                process::send_signal(pid, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+#[track_caller]
+fn assert_nothing_left(dir: &Path) {
+    wait_for("the end of all processes", SOON, || processes_naming(dir).is_empty().then_some(()));
+}
+
+#[test]
+fn a_cluster_starts_serves_and_ends_with_sigint() {
+    let mut dev = Dev::start(2, 2);
+    let running = processes_naming(dev.dir.path());
+    let influxds = running.iter().filter(|(_, line)| line.contains("influxd")).count();
+    assert_eq!(influxds, 4, "{running:?}");
+    dev.http.run("", "CREATE DATABASE db");
+    let body: String = (0..20).map(|n| format!("m{n} v={n} {n}\n")).collect();
+    dev.http.store("db", body);
+    for n in 0..20 {
+        let seen = dev.http.run("db", &format!("SELECT v FROM m{n}"));
+        assert_eq!(seen["results"][0]["series"][0]["values"][0][1], n, "{seen}");
+    }
+    let said = dev.said();
+    assert!(said.contains(&dev.http.addr.to_string()), "the URL is not printed:\n{said}");
+    assert!(said.contains("/write") && said.contains("/query"), "nothing to paste:\n{said}");
+
+    dev.process.signal(libc::SIGINT);
+    assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
+    assert_nothing_left(dev.dir.path());
+}
+
+#[test]
+fn kill_9_of_dev_takes_every_influxd_with_it() {
+    let mut dev = Dev::start(2, 1);
+    assert!(processes_naming(dev.dir.path()).len() > 2);
+    dev.process.kill9();
+    assert_nothing_left(dev.dir.path());
+}
+
+#[test]
+fn ctl_kills_and_restarts_a_replica() {
+    let dev = Dev::start(2, 2);
+    dev.http.run("", "CREATE DATABASE db");
+    let name = slots::measurements_of("db", "m", 0, 2, 1).remove(0);
+    let line = format!("{name} v=1 1\n");
+    dev.http.store("db", &line);
+    let count = || {
+        let running = processes_naming(dev.dir.path());
+        running.iter().filter(|(_, line)| line.contains("influxd")).count()
+    };
+    dev.ctl(&["kill", "g1a"]);
+    wait_for("the end of g1a", SOON, || (count() == 3).then_some(()));
+    let answer = dev.http.write("db", &line);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.error().contains("g1a"), "{answer:?}");
+    dev.ctl(&["restart", "g1a"]);
+    wait_for("g1a", SOON, || (dev.http.write("db", &line).status == 204).then_some(()));
+    assert_eq!(count(), 4);
+}
+
+#[test]
+fn ctl_names_a_replica_that_is_not_there_and_a_cluster_that_does_not_run() {
+    let dev = Dev::start(1, 1);
+    let ended = run(&["dev", "ctl", "--dir", text(dev.dir.path()), "kill", "g9z"], "");
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.said().contains("g9z"), "{ended:?}");
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let ended = run(&["dev", "ctl", "--dir", text(empty.path()), "kill", "g1a"], "");
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.said().contains(text(empty.path())), "{ended:?}");
+}
+
+#[test]
+fn data_in_dir_is_there_again_at_the_next_start() {
+    let mut dev = Dev::start(1, 1);
+    dev.http.run("", "CREATE DATABASE db");
+    dev.http.store("db", "kept v=7 1\n");
+    dev.process.signal(libc::SIGINT);
+    assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
+    assert_nothing_left(dev.dir.path());
+    let http = free_port();
+    let dir = text(dev.dir.path());
+    let args = ["dev", "--groups", "1", "--replicas", "1", "--dir", dir, "--http", &http.to_string()];
+    dev.process = spawn(&args);
+    dev.http = Http::new(http);
+    wait_for("the cluster", SOON, || {
+        let up = std::net::TcpStream::connect(http).is_ok();
+        (up && dev.http.get("/ready").status == 200).then_some(())
+    });
+    let seen = dev.http.run("db", "SELECT v FROM kept");
+    assert_eq!(seen["results"][0]["series"][0]["values"][0][1], 7, "{seen}");
+}
+
+#[test]
+fn a_missing_influxd_is_told_with_the_package_to_install() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let port = free_port().to_string();
+    let args = ["dev", "--dir", text(dir.path()), "--http", &port];
+    let ended = run_with_path(&args, "/nonexistent");
+    assert_ne!(ended.code, 0, "{ended:?}");
+    let said = ended.said();
+    assert!(said.contains("influxd") && said.contains("influxdb"), "{said}");
+}

@@ -1,0 +1,290 @@
+//! The HTTP surface: what InfluxDB's clients, browsers, balancers and Prometheus see.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::*;
+
+/// Headers that two servers must agree about, whatever the answer.
+const COMPARED: &[&str] = &[
+    "Content-Type",
+    "Allow",
+    "X-Influxdb-Version",
+    "X-Influxdb-Build",
+    "X-Influxdb-Error",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Expose-Headers",
+    "WWW-Authenticate",
+];
+
+type Surface = (u16, BTreeMap<&'static str, Option<String>>, String);
+
+fn surface(answer: &Response) -> Surface {
+    let headers = COMPARED.iter().map(|&name| (name, answer.header(name).map(in_order)));
+    (answer.status, headers.collect(), answer.text())
+}
+
+/// A list of methods sorted: influxd's own order changes from start to start.
+fn in_order(value: &str) -> String {
+    if value.split(", ").any(|word| word != "POST" && word != "GET" && word != "HEAD" && word != "OPTIONS") {
+        return value.to_owned();
+    }
+    let mut words: Vec<&str> = value.split(", ").collect();
+    words.sort_unstable();
+    words.join(", ")
+}
+
+#[track_caller]
+fn assert_same_surface(cluster: &Cluster, reference: &Influxd, request: &Request) -> Response {
+    let seen = cluster.http().send(request);
+    let expected = reference.http().send(request);
+    let what = format!("{} {} {:?}", request.method, request.path, request.headers);
+    assert_eq!(surface(&seen), surface(&expected), "{what}");
+    seen
+}
+
+fn pair() -> (Cluster, Influxd) {
+    let cluster = Cluster::new(2, 1);
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    (cluster, reference)
+}
+
+#[test]
+fn routes_and_methods_answer_as_influxdbs_do() {
+    let (cluster, reference) = pair();
+    for path in ["/ping", "/write?db=db", "/query?db=db&q=SHOW%20DATABASES", "/nothing", "/", "/writes"] {
+        for method in ["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"] {
+            // HEAD of a query is the one where a proxy may differ: Go sends no length for it.
+            assert_same_surface(&cluster, &reference, &Request::new(method, path));
+        }
+    }
+}
+
+#[test]
+fn a_request_with_origin_gets_influxdbs_cors_headers() {
+    let (cluster, reference) = pair();
+    for (method, path, body) in [
+        ("GET", "/ping", ""),
+        ("OPTIONS", "/query", ""),
+        ("OPTIONS", "/write", ""),
+        ("GET", "/query?q=SHOW%20DATABASES", ""),
+        ("GET", "/query?db=db&q=SELECT%20v%20FROM%20m1", ""),
+        ("POST", "/write?db=db", "m1 v=1 1\n"),
+        ("POST", "/write?db=db", "bad\n"),
+        ("POST", "/write?db=nodb", "m1 v=1 1\n"),
+        ("GET", "/query", ""),
+    ] {
+        let request = Request::new(method, path).header("Origin", "http://grafana.example").body(body);
+        let seen = assert_same_surface(&cluster, &reference, &request);
+        let allowed = seen.header("Access-Control-Allow-Origin");
+        assert_eq!(allowed, Some("http://grafana.example"), "{method} {path}");
+    }
+}
+
+#[test]
+fn every_answer_carries_the_version_and_errors_their_header() {
+    let (cluster, reference) = pair();
+    let version = influxd::version(reference.http());
+    for request in [
+        Request::new("GET", "/ping"),
+        Request::new("GET", "/query?q=SHOW%20DATABASES"),
+        Request::write("db=db", "m v=1 1\n"),
+        Request::write("db=db", "bad\n"),
+        Request::write("", "m v=1 1\n"),
+        Request::new("GET", "/query"),
+        Request::new("GET", "/nothing"),
+        Request::new("GET", "/health"),
+    ] {
+        let answer = cluster.http().send(&request);
+        assert_eq!(answer.header("X-Influxdb-Version"), Some(version.as_str()), "{}", request.path);
+        assert!(answer.header("X-Influxdb-Build").is_some(), "{}", request.path);
+        let is_json = answer.header("Content-Type") == Some("application/json");
+        if answer.status >= 400 && is_json {
+            assert_eq!(answer.header("X-Influxdb-Error"), Some(answer.error().as_str()));
+            assert!(answer.text().ends_with("}\n"), "{answer:?}");
+        }
+    }
+    // A long error is cut in the header, not in the body.
+    let long = format!("bad{}\n", "x".repeat(3000));
+    let seen = assert_same_surface(&cluster, &reference, &Request::write("db=db", long));
+    assert!(seen.header("X-Influxdb-Error").is_some_and(|text| text.len() <= 1024));
+}
+
+#[test]
+fn request_ids_are_the_clients_or_fresh_ones() {
+    let (cluster, _) = pair();
+    for path in ["/ping", "/query?q=SHOW%20DATABASES", "/query", "/query?db=db&q=SELECT%20v%20FROM%20m"] {
+        let ask = |headers: &[(&str, &str)]| {
+            let mut request = Request::new("GET", path);
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let answer = cluster.http().send(&request);
+            let id = answer.header("Request-Id").expect("an id").to_owned();
+            assert_eq!(answer.header("X-Request-Id"), Some(id.as_str()), "{path}");
+            id
+        };
+        assert_eq!(ask(&[("X-Request-Id", "one")]), "one");
+        assert_eq!(ask(&[("Request-Id", "two")]), "two");
+        assert_eq!(ask(&[("Request-Id", "two"), ("X-Request-Id", "one")]), "one");
+        let (fresh, other) = (ask(&[]), ask(&[]));
+        assert_ne!(fresh, other);
+        assert_eq!(fresh.len(), 36, "a UUID: {fresh}");
+    }
+    let write = Request::write("db=db", "m v=1 1\n").header("X-Request-Id", "mine");
+    assert_eq!(cluster.http().send(&write).header("Request-Id"), Some("mine"));
+}
+
+#[test]
+fn ping_health_and_ready_answer_balancers() {
+    let (cluster, _) = pair();
+    let version = influxd::version(cluster.groups[0][0].http());
+    let verbose = cluster.http().get("/ping?verbose=true");
+    assert_eq!(verbose.status, 200, "{verbose:?}");
+    assert_eq!(verbose.json()["version"], version);
+    for path in ["/ping?verbose=false", "/ping?verbose=0", "/ping?verbose="] {
+        assert_eq!(cluster.http().get(path).status, 204, "{path}");
+    }
+    for port in [cluster.http(), cluster.slotline.admin()] {
+        let health = port.get("/health");
+        assert_eq!(health.status, 200, "{health:?}");
+        assert_eq!(health.header("Content-Type"), Some("application/json"));
+        let json = health.json();
+        assert_eq!(json["status"], "pass");
+        assert_eq!(json["name"], "influxdb");
+        assert_eq!(json["message"], "ready for queries and writes");
+        assert_eq!(json["checks"], serde_json::json!([]));
+        let ready = port.get("/ready");
+        assert_eq!(ready.status, 200, "{ready:?}");
+    }
+}
+
+#[test]
+fn old_and_closing_clients_are_served_as_they_ask() {
+    let (cluster, _) = pair();
+    let body = "m v=1 1\n";
+    let mut conn = cluster.http().connect();
+    conn.send(&Request::write("db=db", body).header("Connection", "close").to_bytes());
+    assert_eq!(conn.answer().status, 204);
+    assert!(conn.is_closed());
+
+    let mut conn = cluster.http().connect();
+    let head = format!("POST /write?db=db HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+    conn.send(&[head.as_bytes(), body.as_bytes()].concat());
+    assert_eq!(conn.answer().status, 204);
+    assert!(conn.is_closed());
+
+    // HTTP/1.0 knows no chunks: the answer has a length or ends with the connection.
+    let mut conn = cluster.http().connect();
+    conn.send(b"GET /query?db=db&q=SELECT%20v%20FROM%20m HTTP/1.0\r\n\r\n");
+    let answer = conn.answer();
+    assert_eq!(answer.status, 200);
+    assert!(!answer.chunked);
+    assert!(answer.text().contains("\"series\""), "{answer:?}");
+}
+
+/// Prometheus text as name with labels, and value.
+fn metrics(cluster: &Cluster) -> BTreeMap<String, f64> {
+    let answer = cluster.slotline.admin().get("/metrics");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let content_type = answer.header("Content-Type").unwrap_or_default();
+    assert!(content_type.starts_with("text/plain"), "{content_type}");
+    let mut metrics = BTreeMap::new();
+    for line in answer.text().lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no metric: {line:?}"));
+        let value = value.parse().unwrap_or_else(|_| panic!("no number: {line:?}"));
+        let before = metrics.insert(name.to_owned(), value);
+        assert!(before.is_none(), "{name} is there twice");
+    }
+    metrics
+}
+
+/// The sum over all label sets of `name` that contain each of `labels`.
+fn sum(metrics: &BTreeMap<String, f64>, name: &str, labels: &[&str]) -> f64 {
+    let fits = |key: &str| {
+        let own = key.split('{').next().expect("split gives one part");
+        own == name && labels.iter().all(|label| key.contains(label))
+    };
+    metrics.iter().filter(|(key, _)| fits(key)).map(|(_, value)| value).sum()
+}
+
+#[test]
+fn metrics_count_the_points_that_came_and_that_were_stored() {
+    let cluster = Cluster::new(2, 2);
+    cluster.create_db("db");
+    let before = metrics(&cluster);
+    let body: String = (0..100).map(|n| format!("m{n} v=1 1\n# comment\n\n")).collect();
+    for _ in 0..5 {
+        cluster.http().store("db", &body);
+    }
+    let in_first = (0..100).filter(|n| cluster.group_of("db", &format!("m{n}")) == 0).count();
+    let after = wait_for("the counters", SOON, || {
+        let after = metrics(&cluster);
+        (sum(&after, "slotline_points_received_total", &[]) >= 500.0).then_some(after)
+    });
+    let grown = |name: &str, labels: &[&str]| sum(&after, name, labels) - sum(&before, name, labels);
+    assert_eq!(grown("slotline_points_received_total", &["protocol=\"http\""]), 500.0);
+    for (replica, points) in [("g1a", in_first), ("g1b", in_first), ("g2a", 100 - in_first), ("g2b", 100 - in_first)] {
+        assert_eq!(grown("slotline_points_acked_total", &[replica]), (5 * points) as f64, "{replica}");
+        assert_eq!(sum(&after, "slotline_backend_up", &[replica]), 1.0, "{replica}");
+    }
+    cluster.http().write("db", "bad\nm1 v=\nm2 v=1 2\n");
+    let rejected = wait_for("the counter of rejected points", SOON, || {
+        let now = metrics(&cluster);
+        let rejected = sum(&now, "slotline_points_rejected_total", &[]);
+        (rejected > 0.0).then_some(rejected)
+    });
+    assert_eq!(rejected, 2.0);
+    assert!(after.contains_key("slotline_topology_epoch"), "{after:?}");
+}
+
+#[test]
+fn metrics_tell_how_long_requests_take() {
+    let cluster = Cluster::new(1, 1);
+    cluster.create_db("db");
+    for number in 0..20 {
+        cluster.http().store("db", format!("m v=1 {number}\n"));
+        cluster.http().run("db", "SELECT * FROM m");
+    }
+    let seen = wait_for("the latencies", SOON, || {
+        let now = metrics(&cluster);
+        (sum(&now, "slotline_write_seconds_count", &[]) >= 20.0).then_some(now)
+    });
+    for name in ["slotline_write_seconds", "slotline_query_seconds"] {
+        assert_eq!(sum(&seen, &format!("{name}_count"), &[]), 20.0, "{name}");
+        assert!(sum(&seen, &format!("{name}_sum"), &[]) > 0.0, "{name}");
+        let mut last = 0.0;
+        for quantile in ["0.5", "0.9", "0.99", "0.999"] {
+            let value = sum(&seen, name, &[&format!("quantile=\"{quantile}\"")]);
+            assert!(value > 0.0 && value >= last && value < 20.0, "{name} {quantile}: {value}");
+            last = value;
+        }
+    }
+    for name in ["slotline_write_duration_seconds", "slotline_query_duration_seconds"] {
+        assert_eq!(sum(&seen, &format!("{name}_bucket"), &["le=\"+Inf\""]), 20.0, "{name}");
+        assert_eq!(sum(&seen, &format!("{name}_count"), &[]), 20.0, "{name}");
+    }
+}
+
+#[test]
+fn metrics_show_a_replica_that_is_down() {
+    let mut cluster = Setup::new(1, 2).set("write", "timeout = \"1s\"").start();
+    cluster.create_db("db");
+    cluster.http().store("db", "m v=1 1\n");
+    cluster.groups[0][1].kill9();
+    wait_for("the metric of the dead replica", SOON, || {
+        cluster.http().write("db", "m v=1 1\n");
+        let now = metrics(&cluster);
+        assert_eq!(sum(&now, "slotline_backend_up", &["g1a"]), 1.0);
+        (sum(&now, "slotline_backend_up", &["g1b"]) == 0.0).then_some(())
+    });
+    cluster.groups[0][1].restart();
+    wait_for("the metric of the living replica", SOON, || {
+        cluster.http().write("db", "m v=1 1\n");
+        (sum(&metrics(&cluster), "slotline_backend_up", &["g1b"]) == 1.0).then_some(())
+    });
+}

@@ -1,0 +1,142 @@
+//! Groups of real replicas with a slotline before them.
+
+use std::collections::BTreeMap;
+
+use super::client::Http;
+use super::config::{Config, replica_name};
+use super::facts::{Facts, Series, facts};
+use super::influxd::Influxd;
+use super::slotline::Slotline;
+use super::slots::{group_of, slot};
+
+pub const ADMIN: (&str, &str) = ("admin", "s3cret-of-the-admin");
+
+/// How a cluster is to be built.
+pub struct Setup {
+    groups: usize,
+    replicas: usize,
+    auth: bool,
+    config: Config,
+}
+
+impl Setup {
+    pub fn new(groups: usize, replicas: usize) -> Setup {
+        Setup { groups, replicas, auth: false, config: Config::new() }
+    }
+
+    pub fn set(mut self, section: &str, line: &str) -> Setup {
+        self.config = self.config.set(section, line);
+        self
+    }
+
+    pub fn rule(mut self, db: &str, measurement: &str, tags: &[&str]) -> Setup {
+        self.config = self.config.rule(db, measurement, tags);
+        self
+    }
+
+    /// Replicas ask for the credentials of [`ADMIN`], and slotline has them.
+    pub fn with_auth(mut self) -> Setup {
+        self.auth = true;
+        self
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Cluster {
+        let start = || {
+            if self.auth { start_with_admin() } else { Influxd::start() }
+        };
+        let groups: Vec<Vec<Influxd>> =
+            (0..self.groups).map(|_| (0..self.replicas).map(|_| start()).collect()).collect();
+        let credentials = match self.auth {
+            true => format!("  username = {:?}\n  password = {:?}\n", ADMIN.0, ADMIN.1),
+            false => String::new(),
+        };
+        let mut config = self.config;
+        for (number, group) in groups.iter().enumerate() {
+            config = config.group_with(&named(number, group), &credentials);
+        }
+        let slotline = Slotline::start(&config);
+        Cluster { slotline, groups, config }
+    }
+}
+
+fn start_with_admin() -> Influxd {
+    let influxd = Influxd::start_with_auth();
+    let create = format!("CREATE USER {} WITH PASSWORD '{}' WITH ALL PRIVILEGES", ADMIN.0, ADMIN.1);
+    influxd.http().run("", &create);
+    influxd
+}
+
+fn named(group: usize, replicas: &[Influxd]) -> Vec<(String, String)> {
+    let numbered = replicas.iter().enumerate();
+    numbered.map(|(replica, influxd)| (replica_name(group, replica), influxd.url())).collect()
+}
+
+pub struct Cluster {
+    // Dropped first, so that its log shows nothing of the replicas' end.
+    pub slotline: Slotline,
+    /// Replicas by group; the replica 1 of group 0 is called `g1b`.
+    pub groups: Vec<Vec<Influxd>>,
+    pub config: Config,
+}
+
+impl Cluster {
+    #[track_caller]
+    pub fn new(groups: usize, replicas: usize) -> Cluster {
+        Setup::new(groups, replicas).start()
+    }
+
+    pub fn http(&self) -> Http {
+        self.slotline.http()
+    }
+
+    pub fn replicas(&self) -> impl Iterator<Item = &Influxd> {
+        self.groups.iter().flatten()
+    }
+
+    /// Creates a database on every replica, past slotline.
+    pub fn create_db(&self, db: &str) {
+        for replica in self.replicas() {
+            replica.http().run("", &format!("CREATE DATABASE {db:?}"));
+        }
+    }
+
+    /// A server of its own that gets directly what the cluster gets through slotline.
+    pub fn reference(&self, db: &str) -> Influxd {
+        let reference = Influxd::start();
+        reference.http().run("", &format!("CREATE DATABASE {db:?}"));
+        reference
+    }
+
+    /// The group, from 0, of a measurement without a rule.
+    pub fn group_of(&self, db: &str, measurement: &str) -> usize {
+        group_of(slot(db, measurement, &[]), self.groups.len())
+    }
+
+    /// A measurement of `db` that lives in `group`.
+    pub fn measurement_in(&self, db: &str, stem: &str, group: usize) -> String {
+        super::slots::measurements_of(db, stem, group, self.groups.len(), 1).remove(0)
+    }
+
+    /// Every replica of every group holds of `expected` what its group's slots say, and no more.
+    #[track_caller]
+    pub fn assert_holds(&self, db: &str, expected: &Facts) {
+        self.assert_holds_by(db, expected, |series| slot(db, &series.measurement, &[]));
+    }
+
+    /// The same with the slots that `slot_of` says.
+    #[track_caller]
+    pub fn assert_holds_by(&self, db: &str, expected: &Facts, slot_of: impl Fn(&Series) -> u32) {
+        let mut shares: Vec<Facts> = vec![BTreeMap::new(); self.groups.len()];
+        for (series, points) in expected {
+            let group = group_of(slot_of(series), self.groups.len());
+            shares[group].insert(series.clone(), points.clone());
+        }
+        for (number, (group, share)) in self.groups.iter().zip(&shares).enumerate() {
+            for (replica, influxd) in group.iter().enumerate() {
+                let name = replica_name(number, replica);
+                super::facts::assert_same(&name, &facts(influxd.http(), db), share);
+            }
+        }
+    }
+}

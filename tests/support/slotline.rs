@@ -1,0 +1,227 @@
+//! The program under test, as a process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::SOON;
+use super::client::Http;
+use super::config::Config;
+use super::process::{Process, command, die_with_parent, exit_code};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_slotline");
+
+/// A running `slotline serve`. When a test fails, its log, configuration and command are printed.
+pub struct Slotline {
+    dir: tempfile::TempDir,
+    http: Http,
+    admin: Http,
+    process: Process,
+}
+
+impl Slotline {
+    #[track_caller]
+    pub fn start(config: &Config) -> Slotline {
+        let dir = temp_dir();
+        let data_dir = dir.path().join("data");
+        std::fs::write(config_path(&dir), config.to_toml(&data_dir)).expect("a folder takes a file");
+        let (process, http, admin) = serve(&dir, &[]);
+        Slotline { dir, http, admin, process }
+    }
+
+    /// Starts it anew on the same data with another configuration; it must have ended.
+    #[track_caller]
+    pub fn start_again(&mut self, config: &Config, args: &[&str]) {
+        self.write_config(config);
+        let (process, http, admin) = serve(&self.dir, args);
+        (self.process, self.http, self.admin) = (process, http, admin);
+    }
+
+    /// Asks it to end, and waits until it has; its exit code.
+    #[track_caller]
+    pub fn stop(&mut self) -> i32 {
+        self.process.signal(libc::SIGTERM);
+        self.wait_exit()
+    }
+
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    pub fn write_config(&self, config: &Config) {
+        let text = config.to_toml(&self.data_dir());
+        std::fs::write(config_path(&self.dir), text).expect("a folder takes a file");
+    }
+
+    pub fn http(&self) -> Http {
+        self.http
+    }
+
+    pub fn admin(&self) -> Http {
+        self.admin
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        config_path(&self.dir)
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log().join("\n")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        self.process.signal(signal);
+    }
+
+    /// The exit code, once it ends.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> i32 {
+        exit_code(self.process.wait_exit(SOON))
+    }
+
+    #[track_caller]
+    pub fn assert_running(&mut self) {
+        if let Some(status) = self.process.has_exited() {
+            panic!("slotline ended by itself: {status}");
+        }
+    }
+}
+
+impl Drop for Slotline {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            report(&self.process, &config_path(&self.dir));
+        }
+    }
+}
+
+fn temp_dir() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("slotline-").tempdir().expect("a temporary folder")
+}
+
+fn config_path(dir: &tempfile::TempDir) -> PathBuf {
+    dir.path().join("config.toml")
+}
+
+/// Starts the server and waits until it serves.
+#[track_caller]
+fn serve(dir: &tempfile::TempDir, args: &[&str]) -> (Process, Http, Http) {
+    let path = config_path(dir);
+    let config = path.to_str().expect("temporary paths are UTF-8");
+    let all = [&["serve", "--config", config], args].concat();
+    let process = Process::start(command(BINARY, &all)).expect("slotline can be started");
+    let found = listening(&process, "http").and_then(|http| {
+        let admin = listening(&process, "admin")?;
+        process.wait_log("serving", 0, SOON, |line| line.contains("serving").then_some(()))?;
+        Ok((http, admin))
+    });
+    match found {
+        Ok((http, admin)) => (process, Http::new(http), Http::new(admin)),
+        Err(why) => {
+            report(&process, &path);
+            panic!("slotline does not serve: {why}");
+        }
+    }
+}
+
+fn listening(process: &Process, protocol: &str) -> Result<SocketAddr, String> {
+    let mark = format!("listening protocol={protocol} addr=");
+    process.wait_log(&mark, 0, SOON, |line| {
+        let (_, rest) = plain(line).split_once(&mark).map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+        rest.split_whitespace().next()?.parse().ok()
+    })
+}
+
+/// A log line without quotes and colours.
+fn plain(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line.chars();
+    while let Some(char) = rest.next() {
+        match char {
+            '\u{1b}' => while rest.next().is_some_and(|code| !code.is_ascii_alphabetic()) {},
+            '"' => {}
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+fn report(process: &Process, config: &Path) {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let log = process.log();
+    let shown = &log[log.len().saturating_sub(200)..];
+    eprintln!("--- command\n{}", process.command());
+    eprintln!("--- {}\n{text}", config.display());
+    eprintln!("--- log ({} of {} lines)\n{}\n---", shown.len(), log.len(), shown.join("\n"));
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Both streams, for checks that don't care where something was said.
+    pub fn said(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs `slotline` with `args` and `input` to its end.
+#[track_caller]
+pub fn run(args: &[&str], input: &str) -> Ended {
+    run_command(command(BINARY, args), input)
+}
+
+/// The same with another search path for programs.
+#[track_caller]
+pub fn run_with_path(args: &[&str], path: &str) -> Ended {
+    let mut command = command(BINARY, args);
+    command.env("PATH", path);
+    run_command(command, "")
+}
+
+#[track_caller]
+fn run_command(mut command: Command, input: &str) -> Ended {
+    use std::io::Write;
+    die_with_parent(&mut command);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("slotline can be started");
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let id = child.id();
+    let (done, finished) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if finished.recv_timeout(Duration::from_secs(30)).is_err() {
+            super::process::send_signal(id, libc::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().expect("a child can be waited for");
+    let _ = done.send(());
+    watchdog.join().expect("the watchdog does not panic");
+    Ended {
+        code: exit_code(output.status),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Starts `slotline` with `args` and leaves it running.
+pub fn spawn(args: &[&str]) -> Process {
+    let mut command = command(BINARY, args);
+    command.stdout(Stdio::piped());
+    Process::start(command).expect("slotline can be started")
+}

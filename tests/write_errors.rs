@@ -1,0 +1,535 @@
+//! What clients hear about bad writes: exactly what one InfluxDB would have told them.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::*;
+
+/// A time before all that is stamped now, and after the small times that most tests write.
+const LATE: i64 = 1_700_000_000_000_000_000;
+
+/// A cluster and a reference with the same empty database.
+fn pair() -> (Cluster, Influxd) {
+    let cluster = Cluster::new(2, 2);
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    (cluster, reference)
+}
+
+/// Facts with the time of points that were stamped on arrival, which is after `since`, replaced
+/// by a word.
+fn without_stamps(facts: Facts, since: i64) -> Facts {
+    let hide = |point: String| match point.split_once(' ') {
+        Some((time, rest)) if time.parse::<i64>().is_ok_and(|time| time > since) => {
+            format!("stamped {rest}")
+        }
+        _ => point,
+    };
+    let points = |points: BTreeSet<String>| points.into_iter().map(hide).collect();
+    facts.into_iter().map(|(series, all)| (series, points(all))).collect()
+}
+
+#[track_caller]
+fn assert_same_store(cluster: &Cluster, reference: &Influxd, since: i64) {
+    let expected = without_stamps(facts(reference.http(), "db"), since);
+    for (number, group) in cluster.groups.iter().enumerate() {
+        let mut share = expected.clone();
+        share.retain(|series, _| cluster.group_of("db", &series.measurement) == number);
+        for replica in group {
+            let seen = without_stamps(facts(replica.http(), "db"), since);
+            facts::assert_same(&format!("a replica of group {}", number + 1), &seen, &share);
+        }
+    }
+}
+
+fn assert_stores_nothing(cluster: &Cluster) {
+    for replica in cluster.replicas() {
+        assert_eq!(facts(replica.http(), "db"), Facts::new(), "something was stored");
+    }
+}
+
+/// Writes to the same effect, in order, on both; every answer must be the same.
+#[track_caller]
+fn check_bodies(bodies: &[String]) {
+    check_bodies_sent_by(bodies, LATE, |http, body| http.write("db", body));
+}
+
+/// The same with `send` to bring a body to slotline; what is later than `since` was stamped on
+/// arrival.
+#[track_caller]
+fn check_bodies_sent_by(bodies: &[String], since: i64, mut send: impl FnMut(Http, &str) -> Response) {
+    let (cluster, reference) = pair();
+    for body in bodies {
+        let expected = reference.http().write("db", body).full_verdict();
+        let seen = send(cluster.http(), body).full_verdict();
+        assert_eq!(seen, expected, "for the body {body:?}");
+    }
+    assert_same_store(&cluster, &reference, since);
+}
+
+#[test]
+fn each_kind_of_bad_line_is_answered_as_influxdb_answers_it() {
+    let lines = [
+        "bad",
+        "m",
+        "m ",
+        "m v",
+        "m v=",
+        "m v= 1",
+        "m =1",
+        "m v=1 x",
+        "m v=1 1 1",
+        "m v=1 1x",
+        "m v=x",
+        "m v=1ii",
+        "m v=1u",
+        "m v=NaN",
+        "m v=1e400",
+        "m v=9223372036854775808i",
+        "m v=\"x",
+        "m v=x\"",
+        "m v=\"x\"y 1",
+        "m,t v=1",
+        "m,t= v=1",
+        "m,=x v=1",
+        "m, v=1",
+        "m,t=a,t=b v=1 1",
+        ",t=x v=1",
+        "m,t=a,,u=b v=1",
+        "m v=1,",
+        "m v=1,,w=2",
+        "m v=1,w",
+        "m v=1 99999999999999999999",
+        "m v=1 9223372036854775807",
+        "m v=1 -9223372036854775808",
+        "m,time=x v=1 1",
+        "m time=1 1",
+        "m time=1,v=2 1",
+        "m v=tru 1",
+        "m v=1\\ 1",
+        "m\\ v=1",
+        "m v=1 1\\",
+        "m,t=\\ v=1 1",
+        "m v=1.2.3",
+        "m v=1e",
+        "m v=--1",
+        "m v=0x1f",
+        "m v=1i2 1",
+        "m v=\"a\" \"b\" 1",
+        "m v =1 1",
+        "m v= \"x\" 1",
+        "m v=Inf",
+        "m v=+Inf",
+        "m v=-",
+        "m v=.",
+        "m v=1.e5 1",
+        "m v=T1",
+        "=x v=1",
+        "\u{1}",
+        "m,t=x=y v=1 1",
+        "m,t=x v=1=2 1",
+        "m v=1;w=2 1",
+        "'m v=1 1",
+        "m v='x' 1",
+        "m,t=a\tb v=1\t1",
+    ];
+    let mut bodies: Vec<String> = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let line = line.replacen('m', &format!("m{number}"), 1);
+        bodies.push(line.clone());
+        bodies.push(format!("{line}\n"));
+        bodies.push(format!("good{number} v=1 1\n{line}\nother{number} v=2 2\n"));
+        bodies.push(format!("{line}\n\n# comment\n{line}\n"));
+    }
+    check_bodies(&bodies);
+}
+
+#[test]
+fn a_key_that_is_too_long_is_refused_with_influxdbs_words() {
+    let long = "k".repeat(66_000);
+    check_bodies(&[
+        format!("m,t={long} v=1 1\n"),
+        format!("{long} v=1 1\ngood v=1 1\n"),
+        format!("good v=2 2\nm {long}=1 1\nm2 v=1 1"),
+    ]);
+}
+
+#[test]
+fn errors_of_several_groups_come_in_the_order_of_the_lines() {
+    let mut bodies = Vec::new();
+    for size in [2, 3, 10, 60] {
+        // Neighbours live in different groups, so both groups have errors all over.
+        let lines = |text: fn(usize) -> String| -> String { (0..size).map(text).collect() };
+        bodies.push(lines(|n| format!("m{n} v=\n")));
+        bodies.push(lines(|n| format!("m{n} v=\nm{n} v=1 {n}\n")));
+        bodies.push(lines(|n| format!("m{n} v=1 {n}\nx{n}\n")));
+    }
+    check_bodies(&bodies);
+}
+
+#[test]
+fn type_conflicts_are_reported_and_counted_as_one_influxdb_does() {
+    let types = ["1", "1i", "\"s\"", "true"];
+    let mut bodies: Vec<String> = (0..12).map(|n| format!("m{n} v={} 1\n", types[n % 4])).collect();
+    for shift in 1..4 {
+        // One conflict, then all at once over both groups, alone and among good lines.
+        for n in 0..12 {
+            bodies.push(format!("m{n} v={} 2\n", types[(n + shift) % 4]));
+        }
+        let conflict = |n: usize| format!("m{n} v={} 3\n", types[(n + shift) % 4]);
+        let good = |n: usize| format!("m{n} v={} 4\n", types[n % 4]);
+        bodies.push((0..12).map(conflict).collect());
+        bodies.push((0..12).map(|n| conflict(n) + &good(n)).collect());
+        bodies.push((0..12).rev().map(|n| good(n) + &conflict(n)).collect());
+        // Conflicts hide what could not be parsed.
+        bodies.push((0..12).map(|n| format!("bad{n}\n") + &conflict(n)).collect());
+        bodies.push((0..6).map(|n| conflict(n) + &good(n + 6) + &format!("bad{n} v=\n")).collect());
+    }
+    // Two fields of one point, and two types within one request.
+    bodies.push("m0 v=1i,w=1 5\nm1 w=1,v=\"x\" 5\n".to_owned());
+    bodies.push("new1 v=1 1\nnew1 v=1i 2\nnew2 v=1i 1\nnew2 v=1 2\n".to_owned());
+    bodies.push("new3,time=x v=1 1\nm0 v=1i 6\nnew4 time=3 1\n".to_owned());
+    bodies.push("new5 time=3 1\nm0 v=1i 6\nbad\n".to_owned());
+    check_bodies(&bodies);
+}
+
+#[test]
+fn points_beyond_the_retention_policy_are_dropped_and_counted() {
+    let (cluster, reference) = pair();
+    let create = "CREATE RETENTION POLICY short ON db DURATION 1h REPLICATION 1";
+    for influxd in cluster.replicas().chain([&reference]) {
+        influxd.http().run("db", create);
+    }
+    for body in [
+        "m0 v=1 1\n".to_owned(),
+        (0..10).map(|n| format!("m{n} v=1 {n}\n")).collect(),
+        (0..10).map(|n| format!("m{n} v=1 {n}\nm{n} v=1\n")).collect(),
+        (0..10).map(|n| format!("m{n} v=1 {n}\nbad{n}\nm{n} v=1\n")).collect(),
+    ] {
+        let expected = reference.http().write_with("db=db&rp=short", &body).full_verdict();
+        let seen = cluster.http().write_with("db=db&rp=short", &body).full_verdict();
+        assert_eq!(seen, expected, "for the body {body:?}");
+    }
+}
+
+fn pick<'a>(random: &mut fastrand::Rng, choices: &[&'a str]) -> &'a str {
+    random.choice(choices).expect("there are choices")
+}
+
+/// Lines of few measurements and fields, so that types clash often, damaged now and then. Times
+/// are in the microsecond after `base`.
+fn random_body(random: &mut fastrand::Rng, base: i64) -> String {
+    let mut body = String::new();
+    for _ in 0..random.usize(0..12) {
+        let measurement = random.u8(0..12);
+        let tag = pick(random, &["", ",t=a", ",t=b\\ c", ",u=1,t=\"x\"", ",t="]);
+        let values = ["1", "2.5", "7i", "t", "\"s\"", "\"a b, c=d\"", "\"q\\\"q\"", "1x", "\"two\nlines\""];
+        let value = pick(random, &values);
+        let value = if random.u8(..) < 150 { "1" } else { value };
+        let time = base + random.i64(0..1000);
+        let mut line = format!("m{measurement}{tag} v={value}").into_bytes();
+        if random.u8(..) < 30 {
+            let at = random.usize(0..line.len());
+            match random.u8(0..3) {
+                0 => drop(line.remove(at)),
+                1 => line.insert(at, b"\"\\ ,=#\ni0-"[random.usize(0..10)]),
+                _ => line.truncate(at),
+            }
+        }
+        body.push_str(&String::from_utf8(line).expect("all of it is ASCII"));
+        body.push_str(&format!(" {time}"));
+        body.push_str(pick(random, &["\n", "\n", "\n", "\n\n", " \n", "\n#c\n"]));
+    }
+    if random.bool() {
+        body.pop();
+    }
+    body
+}
+
+/// `bytes` cut into pieces at random places.
+fn pieces<'a>(random: &mut fastrand::Rng, mut bytes: &'a [u8]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let (piece, rest) = bytes.split_at(random.usize(1..=bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}
+
+/// Plain, in chunks, in gzip of one or several members, or both; in one packet or in several.
+fn send_in_some_form(random: &mut fastrand::Rng, http: Http, body: &str) -> Response {
+    let mut request = Request::write("db=db", body);
+    if random.bool() {
+        let members = pieces(random, body.as_bytes());
+        request.body = members.into_iter().flat_map(gzip).collect();
+        if body.is_empty() {
+            request.body = gzip("");
+        }
+        request = request.header("Content-Encoding", "gzip");
+    }
+    let bytes = match random.bool() {
+        true => request.to_bytes(),
+        false => request.to_chunked(pieces(random, &request.body)),
+    };
+    let mut conn = http.connect();
+    match random.bool() {
+        true => conn.send(&bytes),
+        false => pieces(random, &bytes).into_iter().for_each(|piece| conn.send(piece)),
+    }
+    conn.answer()
+}
+
+#[test]
+fn random_bodies_are_answered_and_stored_as_by_one_influxdb() {
+    let mut random = random();
+    // Which of several conflicts one InfluxDB names depends on chance when the points are in
+    // different weeks, so all times are near the one that lines without a time get.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let base = i64::try_from(now.as_nanos()).expect("nanoseconds fit") - 10_000_000_000;
+    let bodies: Vec<String> = (0..1500).map(|_| random_body(&mut random, base)).collect();
+    check_bodies_sent_by(&bodies, base + 1000, |http, body| send_in_some_form(&mut random, http, body));
+}
+
+#[test]
+fn parameters_are_checked_as_influxdb_checks_them() {
+    let (cluster, reference) = pair();
+    let good = "m0 v=1 1\nm1 v=1 1\nm2 v=1 1\n";
+    for params in [
+        "",
+        "db=",
+        "db=nodb",
+        "rp=x",
+        "db=db&rp=nope",
+        "db=nodb&rp=nope",
+        "db=db&precision=xx",
+        "db=db&precision=",
+        "db=db&consistency=xx",
+        "db=nodb&consistency=xx",
+        "db=db&consistency=",
+        "db=db&consistency=any",
+        "db=db&consistency=ONE",
+        "db=db&consistency=quorum",
+        "db=db&consistency=all",
+        "db=db&consistency=xx&rp=nope",
+        "db=db&unknown=1",
+        "db=db&db=nodb",
+        "db=nodb&db=db",
+        "db=d%62",
+        "db=a%00b",
+        "db=%zz",
+        "&&db=db&&",
+        "db=db&rp=autogen",
+        "db=db&u=x&p=y",
+        "precision=s",
+    ] {
+        for body in [good, "bad\n", "bad\nm0 v=1 1\n", "", "# only a comment\n", "\n\n", "m0 v=1i 1\n"] {
+            let expected = reference.http().write_with(params, body).full_verdict();
+            let seen = cluster.http().write_with(params, body).full_verdict();
+            assert_eq!(seen, expected, "for {params:?} with {body:?}");
+        }
+    }
+    assert_same_store(&cluster, &reference, LATE);
+}
+
+/// Bodies whose last lines would be valid when cut, with other values.
+const CUT_ME: &str = "m0 v=1 1\nm1,host=abc v=12345 1500000000000000000\nm2 s=\"some text\",v=77i 160000\n";
+
+#[track_caller]
+fn answer_to_cut(http: Http, bytes: &[u8]) -> Response {
+    let mut conn = http.connect();
+    conn.send(bytes);
+    conn.half_close();
+    conn.answer()
+}
+
+#[test]
+fn a_body_cut_at_any_byte_answers_unexpected_eof_and_stores_nothing() {
+    let (cluster, reference) = pair();
+    let whole = Request::write("db=db", CUT_ME).to_bytes();
+    for cut in whole.len() - CUT_ME.len()..whole.len() {
+        let seen = answer_to_cut(cluster.http(), &whole[..cut]);
+        assert_eq!((seen.status, seen.error().as_str()), (400, "unexpected EOF"), "at byte {cut}");
+        if cut % 16 == 0 {
+            let expected = answer_to_cut(reference.http(), &whole[..cut]);
+            assert_eq!(seen.full_verdict(), expected.full_verdict());
+        }
+    }
+    assert_stores_nothing(&cluster);
+}
+
+#[test]
+fn a_large_body_cut_short_stores_nothing() {
+    let (cluster, _) = pair();
+    let body: String = (0..60_000).map(|n| format!("m{} v={n} {n}\n", n % 50)).collect();
+    let whole = Request::write("db=db", &body).to_bytes();
+    for cut in [whole.len() - 1, whole.len() - 100, whole.len() / 2] {
+        let seen = answer_to_cut(cluster.http(), &whole[..cut]);
+        assert_eq!((seen.status, seen.error().as_str()), (400, "unexpected EOF"));
+    }
+    assert_stores_nothing(&cluster);
+}
+
+#[test]
+fn a_chunked_body_without_its_last_chunk_stores_nothing() {
+    let (cluster, _) = pair();
+    let request = Request::write("db=db", "");
+    let whole = request.to_chunked(CUT_ME.as_bytes().chunks(37));
+    for cut in request.chunked_head().len()..whole.len() - 2 {
+        let seen = answer_to_cut(cluster.http(), &whole[..cut]);
+        assert_eq!((seen.status, seen.error().as_str()), (400, "unexpected EOF"), "at byte {cut}");
+    }
+    assert_stores_nothing(&cluster);
+}
+
+#[test]
+fn gzip_without_its_end_is_refused_and_stores_nothing() {
+    let (cluster, reference) = pair();
+    let packed = gzip(CUT_ME);
+    let mut two = gzip("m3 v=1 1\n");
+    two.extend(&packed);
+    for (whole, from) in [(&packed, 1), (&two, two.len() - packed.len() + 1)] {
+        for cut in from..whole.len() {
+            let request = Request::write("db=db", &whole[..cut]).header("Content-Encoding", "gzip");
+            let seen = cluster.http().send(&request);
+            let expected = reference.http().send(&request);
+            assert_eq!(seen.full_verdict(), expected.full_verdict(), "at byte {cut}");
+            assert_eq!(seen.status, 400);
+        }
+    }
+    assert_stores_nothing(&cluster);
+}
+
+#[test]
+fn damaged_gzip_is_refused_and_stores_nothing() {
+    let (cluster, _) = pair();
+    let packed = gzip(CUT_ME.repeat(20));
+    let wrong_sum = {
+        let mut bytes = packed.clone();
+        let at = bytes.len() - 6;
+        bytes[at] ^= 1;
+        bytes
+    };
+    let wrong_data = {
+        let mut bytes = packed.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 0x55;
+        bytes
+    };
+    let with_rubbish = [packed.as_slice(), b"rubbish after it"].concat();
+    let plain = CUT_ME.as_bytes().to_vec();
+    for (what, body) in
+        [("wrong sum", wrong_sum), ("wrong data", wrong_data), ("rubbish behind", with_rubbish), ("no gzip", plain)]
+    {
+        let request = Request::write("db=db", body).header("Content-Encoding", "gzip");
+        let seen = cluster.http().send(&request);
+        assert_eq!(seen.status, 400, "{what}: {seen:?}");
+        assert!(!seen.error().is_empty());
+    }
+    assert_stores_nothing(&cluster);
+}
+
+/// What one client sends, request by request: URL parameters and body.
+fn client_requests(client: usize, random: &mut fastrand::Rng) -> Vec<(String, String)> {
+    let guilty = client.is_multiple_of(4);
+    let mut requests = Vec::new();
+    for number in 0..200 {
+        let mut body = String::new();
+        for line in 0..random.usize(1..=20) {
+            let measurement = random.u8(0..6);
+            let time = number * 100 + line;
+            body.push_str(&format!("c{client}m{measurement},host=h{line} v={number} {time}\n"));
+        }
+        let mut params = "db=db".to_owned();
+        if guilty && number % 3 == 0 {
+            let own = format!("c{client}m{}", random.u8(0..6));
+            match random.u8(0..10) {
+                0 => body = format!("bad{client}\n"),
+                1 => body.push_str(&format!("bad{client} v=\n")),
+                2 => body.push_str(&format!("{own} v=\"text\" 5\n")),
+                3 => body.push_str(&format!("{own},host=x s=\"dangling from {client}")),
+                4 => body = format!("{own},host=x s=\"dangling\n{body}"),
+                5 => body = String::new(),
+                6 => body = format!("# client {client}\n"),
+                7 => params = "db=nodb".to_owned(),
+                8 => params = "db=db&rp=nope".to_owned(),
+                _ => body = format!("{own} s=\"x\n\n{body}bad{client}\n{own} v=1i 3\n"),
+            }
+        } else if number % 5 == 0 {
+            params.push_str("&precision=ms");
+        }
+        requests.push((params, body));
+    }
+    requests
+}
+
+#[test]
+fn many_clients_at_once_each_hear_exactly_their_own_answer() {
+    let (cluster, reference) = pair();
+    let mut random = random();
+    let plans: Vec<_> = (0..32).map(|client| client_requests(client, &mut random)).collect();
+    // Every client has measurements of its own, so what one InfluxDB says doesn't depend on the
+    // order in which the clients come.
+    let run = |http: Http| -> Vec<Vec<(u16, String)>> {
+        std::thread::scope(|scope| {
+            let client = |plan: &'_ Vec<(String, String)>| {
+                let mut conn = http.connect();
+                let requests = plan.iter().map(|(params, body)| Request::write(params, body));
+                requests.map(|request| conn.call(&request).verdict()).collect()
+            };
+            let threads: Vec<_> = plans.iter().map(|plan| scope.spawn(move || client(plan))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a client finishes")).collect()
+        })
+    };
+    let expected = run(reference.http());
+    let seen = run(cluster.http());
+    for (client, plan) in plans.iter().enumerate() {
+        for (number, request) in plan.iter().enumerate() {
+            assert_eq!(
+                seen[client][number], expected[client][number],
+                "client {client}, request {number}: {request:?}"
+            );
+        }
+    }
+    cluster.assert_holds("db", &facts(reference.http(), "db"));
+}
+
+#[test]
+fn a_dangling_quote_never_swallows_a_line_of_another_client() {
+    let (cluster, _) = pair();
+    let http = cluster.http();
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            scope.spawn(move || {
+                let mut conn = http.connect();
+                for number in 0..150 {
+                    let body = format!("shared,c={client} v=1 {number}\nother,c={client} v=1 {number}\n");
+                    let answer = conn.call(&Request::write("db=db", body));
+                    assert_eq!(answer.status, 204, "an innocent client: {answer:?}");
+                }
+            });
+            scope.spawn(move || {
+                let mut conn = http.connect();
+                for number in 0..150 {
+                    let newline = if number % 2 == 0 { "\n" } else { "" };
+                    let line = format!("shared,c=guilty s=\"{client} {number}");
+                    let answer = conn.call(&Request::write("db=db", line.clone() + newline));
+                    let expected = format!("unable to parse '{line}': unbalanced quotes");
+                    assert_eq!((answer.status, answer.error()), (400, expected));
+                }
+            });
+        }
+    });
+    let expected: BTreeSet<String> = (0..150).map(|number| format!("{number} v=1")).collect();
+    let mut found = 0;
+    for replica in cluster.replicas() {
+        for (series, points) in facts(replica.http(), "db") {
+            assert_ne!(series.tag("c"), "guilty", "{points:?}");
+            assert_eq!(points, expected, "{series:?}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 2 * 8 * 2, "two measurements of eight clients on two replicas each");
+}

@@ -1,0 +1,369 @@
+//! Writes while replicas are down, frozen or out of their mind: the client hears which replica
+//! is to blame, and nobody else is affected.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::config::replica_name;
+use support::*;
+
+/// Within this a request must have its answer when `write.timeout` is up to three seconds.
+const IN_TIME: Duration = Duration::from_secs(8);
+
+fn quick(groups: usize, replicas: usize) -> Cluster {
+    with_timeout(groups, replicas, "1s")
+}
+
+fn with_timeout(groups: usize, replicas: usize, timeout: &str) -> Cluster {
+    let timeout = format!("timeout = \"{timeout}\"");
+    let cluster = Setup::new(groups, replicas).set("write", &timeout).start();
+    cluster.create_db("db");
+    cluster
+}
+
+/// The answer is a 503 whose JSON error names `guilty` and none of the others.
+#[track_caller]
+fn assert_blames(answer: &Response, guilty: &str, innocent: &[&str]) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    let error = answer.error();
+    assert!(error.contains(guilty), "{guilty} is not named: {error}");
+    for name in innocent {
+        assert!(!error.contains(name), "{name} has done nothing: {error}");
+    }
+    assert!(answer.header("X-Influxdb-Error").is_some(), "{answer:?}");
+}
+
+#[track_caller]
+fn wait_until_stored(http: Http, body: &str) {
+    wait_for("a write that is stored again", SOON, || (http.write("db", body).status == 204).then_some(()));
+}
+
+#[test]
+fn a_replica_that_is_down_fails_only_the_writes_of_its_group_and_comes_back_by_itself() {
+    let mut cluster = quick(2, 2);
+    let (first, second) = (cluster.measurement_in("db", "m", 0), cluster.measurement_in("db", "m", 1));
+    let http = cluster.http();
+    http.store("db", format!("{first} v=1 1\n{second} v=1 1\n"));
+
+    cluster.groups[0][1].kill9();
+    for number in 2..6 {
+        let answer = http.write("db", format!("{first} v=1 {number}\n"));
+        assert_blames(&answer, "g1b", &["g1a", "g2a", "g2b"]);
+        http.store("db", format!("{second} v=1 {number}\n"));
+        let both = http.write("db", format!("{first} v=2 {number}\n{second} v=2 {number}\n"));
+        assert_blames(&both, "g1b", &["g1a", "g2a", "g2b"]);
+    }
+    // The other group has taken its part of the mixed requests.
+    for replica in &cluster.groups[1] {
+        let stored = facts(replica.http(), "db");
+        let points = stored.values().next().expect("a series");
+        assert!(points.contains("5 v=2"), "{points:?}");
+    }
+
+    cluster.groups[0][1].restart();
+    wait_until_stored(http, &format!("{first} v=9 9\n"));
+    for replica in &cluster.groups[0] {
+        let stored = facts(replica.http(), "db");
+        assert!(stored.values().any(|points| points.contains("9 v=9")), "{stored:?}");
+    }
+    http.store("db", format!("{first} v=10 10\n{second} v=10 10\n"));
+    cluster.slotline.assert_running();
+}
+
+#[test]
+fn with_several_replicas_down_all_of_them_are_named() {
+    let mut cluster = quick(2, 2);
+    let (first, second) = (cluster.measurement_in("db", "m", 0), cluster.measurement_in("db", "m", 1));
+    cluster.groups[0][0].kill9();
+    cluster.groups[1][1].kill9();
+    let answer = cluster.http().write("db", format!("{first} v=1 1\n{second} v=1 1\n"));
+    assert_blames(&answer, "g1a", &["g1b", "g2a"]);
+    assert_blames(&answer, "g2b", &["g1b", "g2a"]);
+}
+
+#[test]
+fn a_replica_restarted_between_two_writes_costs_no_client_an_error() {
+    let mut cluster = quick(2, 2);
+    let http = cluster.http();
+    let body: String = (0..20).map(|number| format!("m{number} v=1 1\n")).collect();
+    http.store("db", &body);
+    for group in 0..2 {
+        for replica in 0..2 {
+            cluster.groups[group][replica].restart();
+        }
+    }
+    http.store("db", body.replace("v=1 1", "v=2 2"));
+    for replica in cluster.replicas() {
+        let stored = facts(replica.http(), "db");
+        assert!(!stored.is_empty());
+        assert!(stored.values().all(|points| points.contains("2 v=2")), "{stored:?}");
+    }
+}
+
+#[test]
+fn a_replica_that_is_down_at_the_start_does_not_keep_slotline_from_serving() {
+    let mut influxd = Influxd::start();
+    let other = Influxd::start();
+    for each in [&influxd, &other] {
+        each.http().run("", "CREATE DATABASE db");
+    }
+    let config = Config::new()
+        .set("write", "timeout = \"1s\"")
+        .group(&[("g1a".to_owned(), influxd.url())])
+        .group(&[("g2a".to_owned(), other.url())]);
+    influxd.stop();
+    let slotline = Slotline::start(&config);
+    let name = |group| slots::measurements_of("db", "m", group, 2, 1).remove(0);
+    assert_blames(&slotline.http().write("db", name(0) + " v=1 1"), "g1a", &["g2a"]);
+    slotline.http().store("db", name(1) + " v=1 1");
+    influxd.restart();
+    wait_until_stored(slotline.http(), &(name(0) + " v=1 1"));
+}
+
+#[test]
+fn a_frozen_replica_is_named_in_time_and_slows_no_other_group() {
+    let mut cluster = with_timeout(2, 2, "3s");
+    let (first, second) = (cluster.measurement_in("db", "m", 0), cluster.measurement_in("db", "m", 1));
+    let http = cluster.http();
+    http.store("db", format!("{first} v=1 1\n{second} v=1 1\n"));
+    cluster.groups[0][1].pause();
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let body = format!("{first} v=2 {client}\n");
+            scope.spawn(move || {
+                let started = Instant::now();
+                let answer = http.write("db", body);
+                assert_blames(&answer, "g1b", &["g1a", "g2a", "g2b"]);
+                assert!(started.elapsed() < IN_TIME, "it took {:?}", started.elapsed());
+            });
+        }
+        for client in 0..4 {
+            let second = &second;
+            scope.spawn(move || {
+                let mut slowest = Duration::ZERO;
+                for number in 0..100 {
+                    let started = Instant::now();
+                    http.store("db", format!("{second},c={client} v=1 {number}\n"));
+                    slowest = slowest.max(started.elapsed());
+                }
+                // Far below the three seconds that the frozen replica's writes wait.
+                assert!(slowest < Duration::from_millis(1500), "a write waited {slowest:?}");
+            });
+        }
+    });
+    cluster.groups[0][1].resume();
+    wait_until_stored(http, &format!("{first} v=3 3\n"));
+    cluster.slotline.assert_running();
+}
+
+#[test]
+fn a_frozen_group_does_not_block_queries_of_another() {
+    let cluster = quick(2, 1);
+    let (first, second) = (cluster.measurement_in("db", "m", 0), cluster.measurement_in("db", "m", 1));
+    cluster.http().store("db", format!("{first} v=1 1\n{second} v=1 1\n"));
+    cluster.groups[0][0].pause();
+    std::thread::scope(|scope| {
+        scope.spawn(|| cluster.http().write("db", format!("{first} v=2 2\n")));
+        let started = Instant::now();
+        for _ in 0..20 {
+            cluster.http().run("db", &format!("SELECT * FROM {second}"));
+        }
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    });
+    cluster.groups[0][0].resume();
+}
+
+/// Group 1 is a real server and a fake one, group 2 a real one.
+struct Haunted {
+    slotline: Slotline,
+    fake: Fake,
+    real: [Influxd; 2],
+    first: String,
+    second: String,
+}
+
+fn haunted() -> Haunted {
+    let fake = Fake::start(Play::stored());
+    let real = [Influxd::start(), Influxd::start()];
+    for influxd in &real {
+        influxd.http().run("", "CREATE DATABASE db");
+    }
+    let config = Config::new()
+        .set("write", "timeout = \"1s\"")
+        .group(&[(replica_name(0, 0), real[0].url()), (replica_name(0, 1), fake.url())])
+        .group(&[(replica_name(1, 0), real[1].url())]);
+    let slotline = Slotline::start(&config);
+    let name = |group| slots::measurements_of("db", "m", group, 2, 1).remove(0);
+    Haunted { slotline, fake, real, first: name(0), second: name(1) }
+}
+
+#[track_caller]
+fn check_fault(play: Play) {
+    let mut haunted = haunted();
+    let http = haunted.slotline.http();
+    let (first, second) = (haunted.first.clone(), haunted.second.clone());
+    http.store("db", format!("{first} v=1 1\n{second} v=1 1\n"));
+    haunted.fake.set(play);
+    for number in 2..5 {
+        let started = Instant::now();
+        let answer = http.write("db", format!("{first} v=1 {number}\n"));
+        assert_blames(&answer, "g1b", &["g1a", "g2a"]);
+        assert!(started.elapsed() < IN_TIME, "it took {:?}", started.elapsed());
+        let started = Instant::now();
+        http.store("db", format!("{second} v=1 {number}\n"));
+        assert!(started.elapsed() < IN_TIME, "it took {:?}", started.elapsed());
+    }
+    // What the healthy replica was sent is there: nothing waits for the sick one.
+    let stored = facts(haunted.real[0].http(), "db");
+    assert!(stored.values().any(|points| points.contains("4 v=1")), "{stored:?}");
+    haunted.fake.set(Play::stored());
+    wait_until_stored(http, &format!("{first} v=9 9\n"));
+    let last = haunted.fake.writes().pop().expect("the fake got writes");
+    assert_eq!(String::from_utf8_lossy(&last.body).trim_end(), format!("{first} v=9 9"));
+    assert!(last.path.contains("db=db"), "{last:?}");
+    haunted.slotline.assert_running();
+}
+
+#[test]
+fn a_backend_that_resets_connections_is_named() {
+    check_fault(Play::Reset);
+}
+
+#[test]
+fn a_backend_that_never_answers_is_named() {
+    check_fault(Play::Hang);
+}
+
+#[test]
+fn a_backend_that_answers_garbage_is_named() {
+    check_fault(Play::Garbage);
+}
+
+#[test]
+fn a_backend_that_sends_ten_megabytes_of_headers_is_named() {
+    check_fault(Play::HugeHeaders);
+}
+
+#[test]
+fn a_backend_whose_answer_is_cut_off_is_named() {
+    check_fault(Play::CutOff);
+}
+
+#[test]
+fn a_backend_that_answers_too_late_is_named() {
+    check_fault(Play::Slow(Duration::from_secs(4), 204, String::new()));
+}
+
+#[test]
+fn a_backend_that_says_500_is_named() {
+    check_fault(Play::Answer(500, "{\"error\":\"engine is closed\"}\n".to_owned()));
+}
+
+#[test]
+fn a_backend_that_says_503_is_named() {
+    check_fault(Play::Answer(503, "{\"error\":\"timeout\"}\n".to_owned()));
+}
+
+#[test]
+fn what_a_backend_has_not_stored_is_never_answered_with_success() {
+    let haunted = haunted();
+    let http = haunted.slotline.http();
+    for (status, body) in [
+        (400, "no JSON at all"),
+        (400, "{\"error\":\"partial write: points beyond retention policy dropped=1\"}\n"),
+        (401, "{\"error\":\"authorization failed\"}\n"),
+        (403, "{\"error\":\"forbidden\"}\n"),
+        (404, "{\"error\":\"database not found: \\\"db\\\"\"}\n"),
+        (404, "404 page not found\n"),
+        (413, "{\"error\":\"Request Entity Too Large\"}\n"),
+        (429, "slow down"),
+        (301, ""),
+        (500, "{\"error\":\"retention policy not found: x\"}\n"),
+        (502, "<html>a proxy in between</html>"),
+    ] {
+        haunted.fake.set(Play::Answer(status, body.to_owned()));
+        let answer = http.write("db", format!("{} v=1 1\n", haunted.first));
+        assert!(answer.status >= 400, "after {status} {body:?}: {answer:?}");
+        assert!(!answer.error().is_empty());
+        http.store("db", format!("{} v=1 1\n", haunted.second));
+    }
+    haunted.fake.set(Play::stored());
+    wait_until_stored(http, &format!("{} v=1 1\n", haunted.first));
+}
+
+/// The value of a URL parameter of a recorded request.
+fn parameter<'a>(request: &'a fake::Recorded, name: &str) -> &'a str {
+    let (_, query) = request.path.split_once('?').unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
+}
+
+#[test]
+fn points_of_many_clients_share_requests_but_never_with_other_databases_or_precisions() {
+    const CLIENTS: usize = 96;
+    let fake = Fake::start(Play::Slow(Duration::from_millis(200), 204, String::new()));
+    let config = Config::new().group(&[("g1a".to_owned(), fake.url())]);
+    let slotline = Slotline::start(&config);
+    let kinds = [("one", "s"), ("one", "ns"), ("two", "s")];
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let http = slotline.http();
+            let (db, precision) = kinds[client % kinds.len()];
+            scope.spawn(move || {
+                let newline = if client % 2 == 0 { "\n" } else { "" };
+                let body = format!("{db}_{precision},client={client} v=1 {client}{newline}");
+                let answer = http.write_with(&format!("db={db}&precision={precision}"), body);
+                assert_eq!(answer.status, 204, "{answer:?}");
+            });
+        }
+    });
+    let mut lines = Vec::new();
+    let writes = fake.writes();
+    for write in &writes {
+        let precision = match parameter(write, "precision") {
+            "" | "n" | "ns" => "ns",
+            other => other,
+        };
+        let kind = format!("{}_{precision},", parameter(write, "db"));
+        let body = String::from_utf8(write.body.clone()).expect("lines are text");
+        for line in body.lines() {
+            assert!(line.starts_with(&kind), "{line:?} in a request of {kind:?}");
+            lines.push(line.to_owned());
+        }
+    }
+    lines.sort();
+    let mut expected: Vec<String> = (0..CLIENTS)
+        .map(|client| {
+            let (db, precision) = kinds[client % kinds.len()];
+            format!("{db}_{precision},client={client} v=1 {client}")
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(lines, expected);
+    assert!(writes.len() < CLIENTS / 2, "{} requests for {CLIENTS} clients", writes.len());
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_disturb_nobody() {
+    let mut cluster = quick(2, 2);
+    let http = cluster.http();
+    let body: String = (0..500).map(|number| format!("gone{number} v=1 1\n")).collect();
+    let whole = Request::write("db=db", &body).to_bytes();
+    let mut random = random();
+    for _ in 0..100 {
+        let mut conn = http.connect();
+        let _ = conn.try_send(&whole[..random.usize(0..whole.len())]);
+    }
+    for number in 0..50 {
+        // These send all and don't wait for the answer.
+        let line = format!("left v={number} {number}\n");
+        http.connect().send(&Request::write("db=db", line).to_bytes());
+    }
+    http.store("db", "stays v=1 1\n");
+    for replica in cluster.replicas() {
+        let stored = facts(replica.http(), "db");
+        assert!(!stored.keys().any(|series| series.measurement.starts_with("gone")), "{stored:?}");
+    }
+    cluster.slotline.assert_running();
+}
