@@ -121,6 +121,15 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
     ClientAnswer { status: 400, error: Some(error) }
 }
 
+/// How many points of a batch a refusal is about.
+pub fn refused_points(batch: &Batch, status: u16, error: &str) -> u64 {
+    match Refusal::read(status, error) {
+        Refusal::Unparsed { items, .. } => items.len() as u64,
+        Refusal::Dropped { count, .. } => count,
+        Refusal::Whole(_) => u64::from(batch.points),
+    }
+}
+
 /// InfluxDB's words, taken apart.
 enum Refusal<'a> {
     /// Lines that do not parse; `stored`: others of the batch did.

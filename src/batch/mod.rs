@@ -8,7 +8,7 @@ mod answer;
 mod build;
 mod router;
 
-pub use answer::{ClientAnswer, ReplicaAnswer, merge, merge_replicas, read_answer};
+pub use answer::{ClientAnswer, ReplicaAnswer, merge, merge_replicas, read_answer, refused_points};
 pub use build::{Batch, Batches, Builder, Run};
 pub use router::Router;
 

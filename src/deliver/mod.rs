@@ -11,7 +11,7 @@ use std::time::Instant;
 use futures_channel::oneshot;
 
 use crate::backend::{Backends, Item, WriteKey};
-use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, merge, merge_replicas};
+use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, merge, merge_replicas, refused_points};
 use crate::net::deadline;
 use crate::stats::ShardStats;
 
@@ -65,7 +65,7 @@ pub async fn write(
 fn count(stats: &ShardStats, batch: &Batch, answer: &ReplicaAnswer) {
     match answer {
         ReplicaAnswer::Stored => {}
-        ReplicaAnswer::Refused { .. } => stats.points_refused.add(u64::from(batch.points)),
+        ReplicaAnswer::Refused { status, error } => stats.points_refused.add(refused_points(batch, *status, error)),
         ReplicaAnswer::Failed(_) => stats.points_unavailable.add(u64::from(batch.points)),
     }
 }

@@ -1,0 +1,121 @@
+//! Where everything of a dev cluster lies, and the files it starts with.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+pub struct Layout {
+    dir: PathBuf,
+    http: SocketAddr,
+    admin: SocketAddr,
+    replicas: Vec<Replica>,
+}
+
+pub struct Replica {
+    pub name: String,
+    group: u32,
+    pub http: SocketAddr,
+    pub config: PathBuf,
+    pub log: PathBuf,
+}
+
+impl Layout {
+    /// Makes the folders and files; ports are free ones at this moment.
+    pub fn make(dir: &Path, groups: u32, replicas: u32, http: SocketAddr) -> Result<Layout, String> {
+        fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let dir = fs::canonicalize(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let names = (1..=groups)
+            .flat_map(|group| (0..replicas).map(move |i| (group, format!("g{group}{}", char::from(b'a' + i as u8)))));
+        let names: Vec<(u32, String)> = names.collect();
+        let mut ports = free_ports(2 * names.len() + 1)?;
+        let mut port = || ports.pop().ok_or("no free port");
+        let admin = port()?;
+        let mut made = Vec::new();
+        for (group, name) in names {
+            let folder = dir.join(&name);
+            let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
+            let (http, rpc) = (port()?, port()?);
+            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            write(&config, &influxd_config(&folder, http, rpc))?;
+            made.push(Replica { name, group, http, config, log });
+        }
+        let layout = Layout { dir, http, admin, replicas: made };
+        write(&layout.config(), &layout.slotline_config())?;
+        Ok(layout)
+    }
+
+    pub fn replicas(&self) -> &[Replica] {
+        &self.replicas
+    }
+
+    /// The proxy's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("slotline.toml")
+    }
+
+    /// The proxy's log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("slotline.log")
+    }
+
+    fn slotline_config(&self) -> String {
+        let mut text = format!(
+            "[server]\ndata_dir = {:?}\n\n[[listen]]\nprotocol = \"http\"\nbind = \"{}\"\n\n[admin]\nbind = \"{}\"\n",
+            self.dir.join("slotline"),
+            self.http,
+            self.admin
+        );
+        let mut last = None;
+        for Replica { name, group, http, .. } in &self.replicas {
+            if last.replace(group) != Some(group) {
+                // Writing into a String cannot fail, here and below.
+                let _ = write!(text, "\n[[group]]\nid = {group}\n");
+            }
+            let _ = write!(text, "  [[group.replica]]\n  name = \"{name}\"\n  url = \"http://{http}\"\n");
+        }
+        text
+    }
+
+    /// What the operator sees once all is up.
+    pub fn greeting(&self) -> String {
+        let (http, admin, dir) = (self.http, self.admin, self.dir.display());
+        let mut text = format!("slotline   http://{http}   metrics http://{admin}/metrics\n");
+        for Replica { name, group, http, .. } in &self.replicas {
+            let _ = writeln!(text, "group {group}    {name} http://{http}");
+        }
+        let _ = write!(
+            text,
+            "data, logs {dir}\n\nA first write and query:\n\
+             \x20 curl -XPOST 'http://{http}/query' --data-urlencode 'q=CREATE DATABASE demo'\n\
+             \x20 curl -i -XPOST 'http://{http}/write?db=demo' --data-binary 'cpu,host=web-1 usage=42'\n\
+             \x20 curl -G 'http://{http}/query?db=demo&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n\n\
+             slotline dev ctl --dir {dir} kill {name} | restart {name}\nCtrl-C stops everything.\n",
+            name = self.replicas.first().map_or("", |replica| replica.name.as_str()),
+        );
+        text
+    }
+}
+
+fn influxd_config(folder: &Path, http: SocketAddr, rpc: SocketAddr) -> String {
+    let path = |name: &str| format!("{:?}", folder.join(name));
+    format!(
+        "reporting-disabled = true\nbind-address = \"{rpc}\"\n\n[meta]\ndir = {}\n\n[data]\ndir = {}\nwal-dir = {}\n\
+         query-log-enabled = false\n\n[monitor]\nstore-enabled = false\n\n[http]\nbind-address = \"{http}\"\n\
+         log-enabled = false\n\n[subscriber]\nenabled = false\n\n[continuous_queries]\nenabled = false\n",
+        path("meta"),
+        path("data"),
+        path("wal")
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Free ports on the loopback address, all different.
+fn free_ports(count: usize) -> Result<Vec<SocketAddr>, String> {
+    let held: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let held = held.map_err(|error| format!("no free port: {error}"))?;
+    held.iter().map(|held| held.local_addr().map_err(|error| error.to_string())).collect()
+}

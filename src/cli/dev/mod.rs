@@ -1,0 +1,197 @@
+//! `slotline dev`: a whole cluster on one machine, for trying things out.
+//!
+//! Real influxd processes and the proxy before them, all children of this process: they stop with it, however it ends.
+//! One thread does everything, since children die with the thread that started them; others only bring it events.
+
+mod child;
+mod ctl;
+mod layout;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use child::Child;
+use layout::Layout;
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    /// How many groups.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    groups: u32,
+    /// How many replicas each group has.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=26))]
+    replicas: u32,
+    /// Keep the topology in a real ZooKeeper (not in this version).
+    #[arg(long)]
+    zookeeper: bool,
+    /// Where data and logs lie; kept [default: a temporary folder, removed at the end].
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where the proxy listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086")]
+    http: SocketAddr,
+}
+
+#[derive(clap::Subcommand)]
+enum Sub {
+    /// Change the running cluster.
+    Ctl(ctl::Args),
+}
+
+/// How long the processes may take to answer.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the one thread waits for.
+enum Event {
+    Signal,
+    Ctl(ctl::Call),
+    /// Look after the children.
+    Tick,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let done = match args.command {
+        Some(Sub::Ctl(call)) => ctl::call(call),
+        None => cluster(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slotline dev: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cluster(args: Args) -> Result<(), String> {
+    if args.zookeeper {
+        return Err(
+            "--zookeeper is not supported by this version; without it the topology is in the proxy's file".into()
+        );
+    }
+    let (events, received) = channel();
+    watch_signals(events.clone())?;
+    let influxd = find_influxd()?;
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix(ctl::TEMPORARY).tempdir().map_err(|e| format!("a folder: {e}"))?),
+    };
+    let dir = match (&args.dir, &temporary) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
+        // One of the two is there.
+        (None, None) => return Err("no folder".into()),
+    };
+    let layout = Layout::make(&dir, args.groups, args.replicas, args.http)?;
+    let mut replicas = Vec::new();
+    for replica in layout.replicas() {
+        let mut command = Command::new(&influxd);
+        command.arg("-config").arg(&replica.config);
+        replicas.push(Child::start(&replica.name, command, &replica.log)?);
+    }
+    for (child, replica) in replicas.iter_mut().zip(layout.replicas()) {
+        child.wait_for(replica.http, "/ping", START_TIMEOUT)?;
+    }
+    let mut proxy = start_proxy(&layout)?;
+    proxy.wait_for(args.http, "/ready", START_TIMEOUT)?;
+    let _ctl = ctl::listen(&dir, events.clone())?;
+    std::thread::spawn(move || {
+        while events.send(Event::Tick).is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    print!("{}", layout.greeting());
+    look_after(&layout, &influxd, &mut proxy, &mut replicas, &received);
+    proxy.stop();
+    replicas.iter_mut().for_each(Child::ask_to_stop);
+    replicas.iter_mut().for_each(Child::stop);
+    println!("stopped");
+    Ok(())
+}
+
+/// Serves events until a signal comes or the proxy ends.
+fn look_after(layout: &Layout, influxd: &Path, proxy: &mut Child, replicas: &mut [Child], events: &Receiver<Event>) {
+    while let Ok(event) = events.recv() {
+        match event {
+            Event::Signal => return,
+            Event::Ctl(call) => {
+                let answer = obey(layout, influxd, replicas, &call.words);
+                call.answer(answer);
+            }
+            Event::Tick => {
+                replicas.iter_mut().filter_map(Child::has_ended).for_each(|news| println!("{news}"));
+                if let Some(news) = proxy.has_ended() {
+                    println!("{news}");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn obey(layout: &Layout, influxd: &Path, replicas: &mut [Child], words: &[String]) -> Result<String, String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (verb, name) = match words.as_slice() {
+        ["add-group"] => {
+            return Err("add-group needs a topology that can change while running, which this version does not have; \
+                        start again with more --groups"
+                .into());
+        }
+        [verb, name] => (*verb, *name),
+        _ => return Err("kill NAME, restart NAME or add-group".into()),
+    };
+    let Some(at) = layout.replicas().iter().position(|replica| replica.name == name) else {
+        let names: Vec<&str> = layout.replicas().iter().map(|replica| replica.name.as_str()).collect();
+        return Err(format!("there is no replica {name:?}; there are {}", names.join(", ")));
+    };
+    let (child, replica) = (&mut replicas[at], &layout.replicas()[at]);
+    match verb {
+        "kill" => {
+            child.kill();
+            Ok(format!("{name} is killed"))
+        }
+        "restart" => {
+            child.kill();
+            let mut command = Command::new(influxd);
+            command.arg("-config").arg(&replica.config);
+            *child = Child::start(name, command, &replica.log)?;
+            child.wait_for(replica.http, "/ping", START_TIMEOUT)?;
+            Ok(format!("{name} is up again"))
+        }
+        other => Err(format!("{other:?} is no command; kill NAME, restart NAME or add-group")),
+    }
+}
+
+fn start_proxy(layout: &Layout) -> Result<Child, String> {
+    let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    let mut command = Command::new(own);
+    command.args(["serve", "--config"]).arg(layout.config());
+    Child::start("slotline", command, &layout.log())
+}
+
+fn find_influxd() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("influxd")).find(|file| file.is_file());
+    found.ok_or_else(|| "influxd is not on PATH; install InfluxDB 1.x (Debian: apt-get install influxdb)".into())
+}
+
+fn watch_signals(events: Sender<Event>) -> Result<(), String> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| format!("signals: {error}"))?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if events.send(Event::Signal).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
