@@ -1,4 +1,53 @@
-//! slotline
+//! slotline makes many InfluxDB 1.x servers behave as one.
+//!
+//! # Where to begin
+//! The write story is `ingest/mod.rs`, the read story `query/mod.rs`: each calls the steps in the order in which the
+//! data moves. `shard/mod.rs` shows what one core owns, `server/mod.rs` how a process starts and ends.
+//!
+//! # The map: who may use whom
+//! A module uses only modules of lines above its own, and of its own line only what is named here.
+//! `tests/layers.rs` holds the code against it.
+//!
+//! Pure: no clock, socket, file, thread, async. `cargo check --lib --no-default-features` builds these alone.
+//!
+//! | module | is | uses |
+//! |---|---|---|
+//! | `lineprotocol` | finds lines, names, tags, timestamps; copies nothing | |
+//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes | |
+//! | `influxql` | the query language: text to tree and back | |
+//! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
+//! | `stats` | what shards count | |
+//! | `config` | `config.toml` | `topology` |
+//! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
+//! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
+//! | `merge` | groups' answers -> one | |
+//!
+//! Shell (feature `server`):
+//!
+//! | module | is |
+//! |---|---|
+//! | `net` | sockets on glommio: listening, streams for hyper, deadlines, bodies, guarded tasks, budgets |
+//! | `backend` | one replica seen from one shard: connections, lanes, health |
+//! | `deliver` | batches and statements to replicas, and what they say |
+//! | `ingest` | THE WRITE STORY (never uses `query`) |
+//! | `query` | THE READ STORY (never uses `ingest`) |
+//! | `admin` | `/metrics`, `/health`, `/ready` |
+//! | `shard` | one pinned executor and all that it owns; the HTTP front |
+//! | `server` | a process: machine, `data_dir`, ports, shards, signals |
+//! | `cli` | the commands, a file each |
+//!
+//! # One meaning a word
+//! *point* one line · *series* measurement and tag set · *slot* hash bucket · *group* the replicas that hold the same
+//! slots · *replica* one InfluxDB as the topology names it · *backend* our live connections to it, from one shard ·
+//! *lane* one of a backend's connections for writes, one request in flight · *topology* the immutable snapshot of
+//! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
+//! pinned executor and all that it owns · *batch* points for one group · *source* the connection that points came from
+//! · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
+//!
+//! # To add
+//! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
+//! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`.
+
 pub mod batch;
 pub mod config;
 pub mod http;

@@ -142,13 +142,15 @@ struct Windows {
     slots: [Histogram<u64>; 6],
     current: usize,
     since: Instant,
+    /// Something was recorded, or forgotten, since the last `publish`.
+    changed: bool,
 }
 
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl Recorder {
     pub fn new(stats: &Arc<ShardStats>, which: fn(&ShardStats) -> &Latency, now: Instant) -> Recorder {
-        let windows = Windows { slots: std::array::from_fn(|_| histogram()), current: 0, since: now };
+        let windows = Windows { slots: std::array::from_fn(|_| histogram()), current: 0, since: now, changed: false };
         Recorder { stats: stats.clone(), which, windows: RefCell::new(windows) }
     }
 
@@ -163,9 +165,10 @@ impl Recorder {
         let mut windows = self.windows.borrow_mut();
         let current = windows.current;
         windows.slots[current].saturating_record(microseconds);
+        windows.changed = true;
     }
 
-    /// Lets other threads see the last minute; call it about once a second.
+    /// Lets other threads see the last minute; call it every now and then.
     pub fn publish(&self, now: Instant) {
         let mut windows = self.windows.borrow_mut();
         while now.duration_since(windows.since) >= WINDOW {
@@ -173,6 +176,10 @@ impl Recorder {
             windows.current = (windows.current + 1) % windows.slots.len();
             let current = windows.current;
             windows.slots[current].reset();
+            windows.changed = true;
+        }
+        if !std::mem::take(&mut windows.changed) {
+            return;
         }
         let mut minute = histogram();
         // All have the same bounds, so adding cannot fail.

@@ -45,31 +45,31 @@ const PRIVILEGED: &[&str] = &[
     "SET PASSWORD FOR admin = 'x'",
     "GRANT ALL PRIVILEGES TO eve",
     "REVOKE ALL PRIVILEGES FROM admin",
-    "DELETE FROM m1",
+    "DELETE FROM m1s",
     "DELETE WHERE time > 0",
-    "DROP SERIES FROM m1",
-    "DROP MEASUREMENT m1",
-    "SELECT v INTO stolen FROM m1",
-    "SELECT v FROM m1; DROP MEASUREMENT m1",
+    "DROP SERIES FROM m1s",
+    "DROP MEASUREMENT m1s",
+    "SELECT v INTO stolen FROM m1s",
+    "SELECT v FROM m1s; DROP MEASUREMENT m1s",
 ];
 
 #[test]
 fn reads_and_writes_use_the_replicas_credentials() {
     let cluster = start(false);
-    let body: String = (0..20).map(|n| format!("m{n} v={n} {n}\n")).collect();
+    let body: String = (0..20).map(|n| format!("m{n}s v={n} {n}\n")).collect();
     cluster.http().store("db", &body);
     for (number, group) in cluster.groups.iter().enumerate() {
         for replica in group {
             let stored = as_admin(replica, "db", "SHOW MEASUREMENTS").json();
             let names = facts::names(&stored);
             let own = |name: &str| cluster.group_of("db", name) == number;
-            let expected = (0..20).map(|n| format!("m{n}")).filter(|name| own(name)).count();
+            let expected = (0..20).map(|n| format!("m{n}s")).filter(|name| own(name)).count();
             assert_eq!(names.len(), expected, "{names:?}");
             assert!(names.iter().all(|name| own(name)), "{names:?}");
         }
     }
     for n in 0..20 {
-        let q = format!("SELECT v FROM m{n}");
+        let q = format!("SELECT v FROM m{n}s");
         let answer = cluster.http().get_query(&[("db", "db"), ("epoch", "ns"), ("q", &q)]);
         let row = &answer.json()["results"][0]["series"][0]["values"][0];
         assert_eq!(*row, serde_json::json!([n, n]), "{answer:?}");
@@ -80,7 +80,7 @@ fn reads_and_writes_use_the_replicas_credentials() {
 #[test]
 fn with_stored_credentials_clients_may_not_change_databases_users_or_stored_points() {
     let cluster = start(false);
-    cluster.http().store("db", "m1 v=1 1\nm2 v=1 1\nm3 v=1 1\n");
+    cluster.http().store("db", "m1s v=1 1\nm2 v=1 1\nm3 v=1 1\n");
     let state = || -> Vec<String> {
         let replicas = cluster.replicas();
         let q = "SHOW DATABASES; SHOW USERS; SHOW RETENTION POLICIES ON db; SELECT * FROM /.*/";
@@ -105,15 +105,15 @@ fn with_stored_credentials_clients_may_not_change_databases_users_or_stored_poin
 fn trusted_clients_may_do_everything() {
     let cluster = start(true);
     let http = cluster.http();
-    http.store("db", "m1 v=1 1\nm2 v=1 1\nm3 v=1 1\n");
+    http.store("db", "m1s v=1 1\nm2 v=1 1\nm3 v=1 1\n");
     http.run("", "CREATE DATABASE other");
     http.run("", "CREATE USER eve WITH PASSWORD 'x'");
-    http.run("db", "DROP MEASUREMENT m1");
-    http.run("db", "DELETE FROM m2");
+    http.run("db", "DROP MEASUREMENT m1s");
+    http.run("db", "DELETE FROM m2s");
     for replica in cluster.replicas() {
         let state = as_admin(replica, "db", "SHOW DATABASES; SHOW USERS; SHOW MEASUREMENTS").text();
         assert!(state.contains("other") && state.contains("eve"), "{state}");
-        assert!(!state.contains("m1") && !state.contains("m2"), "{state}");
+        assert!(!state.contains("m1s") && !state.contains("m2s"), "{state}");
     }
 }
 
@@ -140,14 +140,14 @@ fn wrong_credentials_are_the_operators_matter_and_never_success() {
 fn passwords_stay_out_of_logs_and_answers_and_files_keep_them_private() {
     let mut cluster = start(true);
     let http = cluster.http();
-    http.store("db", "m1 v=1 1\n");
+    http.store("db", "m1s v=1 1\n");
     http.run("", "CREATE USER eve WITH PASSWORD 'hush-hush-eve'");
     http.query("", "SET PASSWORD FOR nobody = 'hush-hush-nobody'");
     http.query("", "CREATE USER x WITH PASSWORD 'hush-hush-x' AND MORE");
-    http.get_query(&[("db", "db"), ("q", "SELECT * FROM m1"), ("u", "me"), ("p", "hush-hush-me")]);
-    http.write_with("db=db&u=me&p=hush-hush-me", "m1 v=2 2\n");
+    http.get_query(&[("db", "db"), ("q", "SELECT * FROM m1s"), ("u", "me"), ("p", "hush-hush-me")]);
+    http.write_with("db=db&u=me&p=hush-hush-me", "m1s v=2 2\n");
     cluster.groups[0][0].kill9();
-    http.write("db", (0..9).map(|n| format!("m{n} v=1 1\n")).collect::<String>());
+    http.write("db", (0..9).map(|n| format!("m{n}s v=1 1\n")).collect::<String>());
 
     let admin_port = cluster.slotline.admin();
     for path in ["/metrics", "/health", "/ready"] {

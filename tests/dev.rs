@@ -86,10 +86,10 @@ fn a_cluster_starts_serves_and_ends_with_sigint() {
     let influxds = running.iter().filter(|(_, line)| line.contains("influxd")).count();
     assert_eq!(influxds, 4, "{running:?}");
     dev.http.run("", "CREATE DATABASE db");
-    let body: String = (0..20).map(|n| format!("m{n} v={n} {n}\n")).collect();
+    let body: String = (0..20).map(|n| format!("m{n}s v={n} {n}\n")).collect();
     dev.http.store("db", body);
     for n in 0..20 {
-        let seen = dev.http.run("db", &format!("SELECT v FROM m{n}"));
+        let seen = dev.http.run("db", &format!("SELECT v FROM m{n}s"));
         assert_eq!(seen["results"][0]["series"][0]["values"][0][1], n, "{seen}");
     }
     let said = dev.said();

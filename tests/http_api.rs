@@ -73,9 +73,9 @@ fn a_request_with_origin_gets_influxdbs_cors_headers() {
         ("OPTIONS", "/write", ""),
         ("GET", "/query?q=SHOW%20DATABASES", ""),
         ("GET", "/query?db=db&q=SELECT%20v%20FROM%20m1", ""),
-        ("POST", "/write?db=db", "m1 v=1 1\n"),
+        ("POST", "/write?db=db", "m1s v=1 1\n"),
         ("POST", "/write?db=db", "bad\n"),
-        ("POST", "/write?db=nodb", "m1 v=1 1\n"),
+        ("POST", "/write?db=nodb", "m1s v=1 1\n"),
         ("GET", "/query", ""),
     ] {
         let request = Request::new(method, path).header("Origin", "http://grafana.example").body(body);
@@ -217,11 +217,11 @@ fn metrics_count_the_points_that_came_and_that_were_stored() {
     let cluster = Cluster::new(2, 2);
     cluster.create_db("db");
     let before = metrics(&cluster);
-    let body: String = (0..100).map(|n| format!("m{n} v=1 1\n# comment\n\n")).collect();
+    let body: String = (0..100).map(|n| format!("m{n}s v=1 1\n# comment\n\n")).collect();
     for _ in 0..5 {
         cluster.http().store("db", &body);
     }
-    let in_first = (0..100).filter(|n| cluster.group_of("db", &format!("m{n}")) == 0).count();
+    let in_first = (0..100).filter(|n| cluster.group_of("db", &format!("m{n}s")) == 0).count();
     let after = wait_for("the counters", SOON, || {
         let after = metrics(&cluster);
         (sum(&after, "slotline_points_received_total", &[]) >= 500.0).then_some(after)

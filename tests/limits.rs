@@ -85,7 +85,7 @@ fn a_chunked_body_over_the_limit_is_refused() {
 #[test]
 fn gzip_that_unpacks_beyond_the_limit_is_refused() {
     let mut cluster = limited();
-    let fits = Request::write("db=db", gzip(lines(2 * MEGABYTE - 500).replace("m,", "fits,")));
+    let fits = Request::write("db=db", gzip(lines(MEGABYTE + MEGABYTE / 2).replace("m,", "fits,")));
     let fits = fits.header("Content-Encoding", "gzip");
     assert_eq!(cluster.http().send(&fits).status, 204);
     for bomb in [
@@ -185,6 +185,7 @@ fn a_half_closed_client_gets_its_answer() {
 fn nonsense_is_answered_with_400_and_the_connection_closed() {
     let mut cluster = limited();
     let write = "POST /write?db=db HTTP/1.1\r\nHost: x\r\n";
+    let mut wrong = Vec::new();
     for nonsense in [
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}\r\n\r\n".to_owned(),
         "hello\r\n\r\n".to_owned(),
@@ -205,11 +206,13 @@ fn nonsense_is_answered_with_400_and_the_connection_closed() {
         let mut conn = cluster.http().connect();
         let _ = conn.try_send(nonsense.as_bytes());
         conn.half_close();
-        let answer = conn.answer();
-        let refused = matches!(answer.status, 400 | 413 | 501 | 505);
-        assert!(refused, "for {nonsense:?}: {answer:?}");
+        match conn.try_answer(false) {
+            Ok(answer) if matches!(answer.status, 400 | 413 | 501 | 505) => {}
+            other => wrong.push(format!("{nonsense:?}: {other:?}")),
+        }
         assert!(conn.is_closed(), "still open after {nonsense:?}");
     }
+    assert!(wrong.is_empty(), "not refused:\n{}", wrong.join("\n"));
     assert_stores_no(&cluster, "m");
     assert_serves(&mut cluster);
 }
@@ -234,8 +237,7 @@ fn heads_without_end_are_refused() {
 #[test]
 fn a_query_of_200_kb_is_taken_or_told_to_use_post() {
     let mut cluster = limited();
-    let filler = format!("/* {} */", "x".repeat(200_000));
-    let q = format!("SELECT * FROM alive {filler}");
+    let q = format!("SELECT * FROM alive WHERE host != '{}'", "x".repeat(200_000));
     assert_serves(&mut cluster);
     let by_post = cluster.http().query("db", &q);
     assert_eq!(by_post.status, 200, "{by_post:?}");

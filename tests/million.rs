@@ -20,7 +20,7 @@ fn body(number: usize) -> String {
         let point = number * LINES + line;
         let measurement = point % MEASUREMENTS;
         let host = point / MEASUREMENTS % HOSTS;
-        body.push_str(&format!("m{measurement},host=h{host} v={line}i {point}\n"));
+        body.push_str(&format!("m{measurement}s,host=h{host} v={line}i {point}\n"));
     }
     body
 }
@@ -48,7 +48,7 @@ fn a_million_points_lie_exactly_where_their_slots_say() {
     let mut total = 0;
     for (number, group) in cluster.groups.iter().enumerate() {
         let expected: BTreeMap<String, usize> = (0..MEASUREMENTS)
-            .map(|measurement| format!("m{measurement}"))
+            .map(|measurement| format!("m{measurement}s"))
             .filter(|name| cluster.group_of("db", name) == number)
             .map(|name| (name, each))
             .collect();

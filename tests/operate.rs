@@ -86,7 +86,7 @@ fn route_shows_the_slots_of_the_contract() {
 #[test]
 fn route_answers_a_line_for_each_line_of_its_input() {
     let disk = OnDisk::of(&paper(7));
-    let names: Vec<String> = (0..300).map(|number| format!("m{number}")).collect();
+    let names: Vec<String> = (0..300).map(|number| format!("m{number}s")).collect();
     let input: String = names.iter().map(|name| format!("{name},host=a v=1\n")).collect();
     let ended = disk.run("route", &["--db", "db"], &input);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -325,7 +325,7 @@ fn write_until_cut_off(http: Http, acked: &AtomicUsize, over: &AtomicBool) -> BT
                 let mut conn = http.connect();
                 for number in 0.. {
                     let time = client * 1_000_000 + number;
-                    let lines: String = (0..6).map(|n| format!("m{n} v=1 {time}\n")).collect();
+                    let lines: String = (0..6).map(|n| format!("m{n}s v=1 {time}\n")).collect();
                     let request = Request::write("db=db", lines);
                     let sent = conn.try_send(&request.to_bytes());
                     match sent.and_then(|()| conn.try_answer(false)) {
@@ -352,7 +352,7 @@ fn assert_all_stored(cluster: &Cluster, times: &BTreeSet<usize>) {
     for (number, group) in cluster.groups.iter().enumerate() {
         for replica in group {
             let stored = facts(replica.http(), "db");
-            let names = (0..6).map(|n| format!("m{n}"));
+            let names = (0..6).map(|n| format!("m{n}s"));
             for name in names.filter(|name| cluster.group_of("db", name) == number) {
                 let series = Series { measurement: name, tags: Default::default() };
                 let points = stored.get(&series).unwrap_or_else(|| panic!("no {series:?}"));

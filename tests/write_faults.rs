@@ -87,7 +87,7 @@ fn with_several_replicas_down_all_of_them_are_named() {
 fn a_replica_restarted_between_two_writes_costs_no_client_an_error() {
     let mut cluster = quick(2, 2);
     let http = cluster.http();
-    let body: String = (0..20).map(|number| format!("m{number} v=1 1\n")).collect();
+    let body: String = (0..20).map(|number| format!("m{number}s v=1 1\n")).collect();
     http.store("db", &body);
     for group in 0..2 {
         for replica in 0..2 {

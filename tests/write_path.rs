@@ -48,7 +48,7 @@ const ODD_NAMES: &[&str] = &[
 ];
 
 fn many_measurements(count: usize) -> String {
-    let plain = (0..count).map(|number| format!("m{number}"));
+    let plain = (0..count).map(|number| format!("m{number}s"));
     let odd = ODD_NAMES.iter().map(|name| (*name).to_owned());
     let mut body = String::new();
     for (number, name) in plain.chain(odd).enumerate() {
@@ -104,7 +104,7 @@ fn check_form(body: &str, send: impl FnOnce(Http, &str)) {
 fn sample(lines: usize) -> String {
     let line = |number: usize| {
         let (measurement, host) = (number % 23, number % 7);
-        format!("m{measurement},host=h{host} v={number},text=\"line {number}\\nnot\" {number}\n")
+        format!("m{measurement}s,host=h{host} v={number},text=\"line {number}\\nnot\" {number}\n")
     };
     (0..lines).map(line).collect()
 }
@@ -222,8 +222,8 @@ fn writes_pipelined_in_one_packet_are_answered_in_their_order() {
     for number in 0..40 {
         let body = match number % 5 {
             3 => format!("bad{number}\n"),
-            4 => format!("m{number} v=1 1\nbad{number} v=\n"),
-            _ => format!("m{number},host=a v={number} {number}\nn{number} v=1i {number}\n"),
+            4 => format!("m{number}s v=1 1\nbad{number} v=\n"),
+            _ => format!("m{number}s,host=a v={number} {number}\nn{number} v=1i {number}\n"),
         };
         expected.push(reference.http().write("db", &body).verdict());
         packet.extend(Request::write("db=db", &body).to_bytes());
@@ -242,10 +242,10 @@ fn one_connection_serves_writes_queries_and_pings_in_turn() {
     cluster.create_db("db");
     let mut conn = cluster.http().connect();
     for number in 0..50 {
-        let body = format!("m{} v={number} {number}\n", number % 5);
+        let body = format!("m{}s v={number} {number}\n", number % 5);
         assert_eq!(conn.call(&Request::write("db=db", body)).status, 204);
         assert_eq!(conn.call(&Request::new("GET", "/ping")).status, 204);
-        let q = format!("SELECT last(v) FROM m{}", number % 5);
+        let q = format!("SELECT last(v) FROM m{}s", number % 5);
         let answer = conn.call(&Request::query(&[("db", "db"), ("epoch", "ns"), ("q", &q)]));
         let row = &answer.json()["results"][0]["series"][0]["values"][0];
         assert_eq!(*row, serde_json::json!([number, number]), "{answer:?}");
@@ -261,7 +261,7 @@ fn the_last_of_several_writes_of_one_point_stays_whatever_the_connection() {
     for number in 0..200 {
         // One point a measurement, twice in the same request, from a connection after the other.
         let body: String =
-            (0..6).map(|m| format!("m{m},a=x v=-{number} 1\nn{m} v={number} 1\nm{m},a=x v={number} 1\n")).collect();
+            (0..6).map(|m| format!("m{m}s,a=x v=-{number} 1\nn{m} v={number} 1\nm{m}s,a=x v={number} 1\n")).collect();
         reference.http().store("db", &body);
         let answer = conns[number % 7].call(&Request::write("db=db", &body));
         assert_eq!(answer.status, 204, "{answer:?}");
@@ -290,7 +290,7 @@ fn very_long_lines_are_stored_whole() {
 fn a_request_as_large_as_influxdb_takes_is_stored() {
     let cluster = Cluster::new(2, 1);
     cluster.create_db("db");
-    let line = |n: usize| format!("m{},host=h{} v={n}i,s=\"{}\" {n}\n", n % 10, n % 5, "x".repeat(900));
+    let line = |n: usize| format!("m{}s,host=h{} v={n}i,s=\"{}\" {n}\n", n % 10, n % 5, "x".repeat(900));
     let mut body: String = (0..25_000).map(line).collect();
     body.truncate(24_000_000);
     body.truncate(body.rfind('\n').expect("there are lines") + 1);
@@ -333,7 +333,7 @@ fn points_without_a_timestamp_get_one_stamp_a_request_truncated_to_its_precision
     for (number, &(precision, unit)) in units.iter().enumerate() {
         let db = format!("db{number}");
         cluster.create_db(&db);
-        let body: String = (0..40).map(|number| format!("m{number} v={number}\n")).collect();
+        let body: String = (0..40).map(|number| format!("m{number}s v={number}\n")).collect();
         let before = now_ns();
         let params = format!("db={db}&precision={precision}");
         assert_eq!(cluster.http().write_with(&params, body).status, 204);
@@ -362,9 +362,9 @@ fn lines_with_and_without_a_timestamp_mix() {
     let mut body = String::new();
     for number in 0..60 {
         match number % 3 {
-            0 => body.push_str(&format!("m{number} v={number}\n")),
-            1 => body.push_str(&format!("m{number} v={number} {number}\n")),
-            _ => body.push_str(&format!("m{number},t=x\\ y s=\"a b 12\"\n")),
+            0 => body.push_str(&format!("m{number}s v={number}\n")),
+            1 => body.push_str(&format!("m{number}s v={number} {number}\n")),
+            _ => body.push_str(&format!("m{number}s,t=x\\ y s=\"a b 12\"\n")),
         }
     }
     assert_eq!(cluster.http().write_with("db=db&precision=s", body).status, 204);
@@ -401,7 +401,7 @@ fn points_go_to_the_named_retention_policy() {
     for replica in cluster.replicas() {
         replica.http().run("db", "CREATE RETENTION POLICY \"two\" ON \"db\" DURATION INF REPLICATION 1");
     }
-    let body: String = (0..20).map(|number| format!("m{number} v={number} {number}\n")).collect();
+    let body: String = (0..20).map(|number| format!("m{number}s v={number} {number}\n")).collect();
     assert_eq!(cluster.http().write_with("db=db&rp=two", &body).status, 204);
     for (number, group) in cluster.groups.iter().enumerate() {
         for replica in group {
@@ -457,7 +457,7 @@ fn carriage_returns_are_judged_as_influxdb_judges_them() {
     let fields = ["s=\"x\"", "i=1i", "b=t", "f=1", "f=1.5", "s=\"x\" 1", "f=1 1", "f=1 ", "f=1 1 "];
     for (number, fields) in fields.iter().enumerate() {
         for body in [
-            format!("m{number} {fields}\r\n"),
+            format!("m{number}s {fields}\r\n"),
             format!("m{number}x {fields}\r\n\r\nm{number}y {fields}\r\n#comment\r\n"),
             format!("m{number}z {fields}\r"),
         ] {

@@ -63,6 +63,8 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
+            // InfluxDB quotes the client's own control characters in X-Influxdb-Error.
+            .ignore_invalid_headers_in_responses(true)
             .max_buf_size(512 * 1024)
             .handshake(Stream::new(stream, stall_max))
             .await;

@@ -10,15 +10,13 @@ use crate::net::Payload;
 
 use super::Backend;
 
-/// Pings a replica for ever and keeps what it learns in the replica's statistics.
+/// Pings a replica after a while.
 pub async fn watch(backend: Rc<Backend>, interval: Duration) {
-    loop {
-        check(&backend, interval).await;
-        sleep(interval).await;
-    }
+    sleep(interval).await;
+    check(&backend, interval).await;
 }
 
-/// Pings once.
+/// Pings a replica and keeps what it learns in the replica's statistics.
 pub async fn check(backend: &Backend, timeout: Duration) {
     let ping = || Request::get("/ping").body(Payload::default());
     let answer = backend.pool.exchange(ping, timeout).await;

@@ -16,16 +16,17 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use event_listener::Event;
 use glommio::TaskQueueHandle;
+use glommio::timer::sleep;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST};
 
 use crate::batch::{Batch, Batches, Precision, ReplicaAnswer, read_answer};
 use crate::http::params;
-use crate::net::{Payload, deadline, spawn};
+use crate::net::{Payload, deadline, spawn_loop};
 
 use super::{Connection, Reply, RequestError, Settings, Target, read_limited};
 
-/// After a failure to connect, so long nothing is tried and everything fails with the same words.
+/// So long after a failure to connect the next attempt comes.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Sources that travel alone; the oldest are forgotten beyond that.
 const ALONE_MAX: usize = 1024;
@@ -66,8 +67,8 @@ pub struct Lane {
     arrived: Event,
     /// When the request in flight was sent.
     in_flight_since: Cell<Option<Instant>>,
-    /// Until when connecting is not tried again, and why.
-    unreachable: RefCell<Option<(Instant, String)>>,
+    /// When connecting may be tried again, after it has failed.
+    retry_at: Cell<Option<Instant>>,
     connection: RefCell<Option<Connection>>,
     alone: RefCell<AHashMap<u64, Instant>>,
 }
@@ -83,15 +84,14 @@ impl Lane {
             waiting_bytes: Cell::new(0),
             arrived: Event::new(),
             in_flight_since: Cell::new(None),
-            unreachable: RefCell::default(),
+            retry_at: Cell::new(None),
             connection: RefCell::default(),
             alone: RefCell::default(),
         });
         let running = lane.clone();
-        spawn("lane", queue, async move {
-            loop {
-                running.run_once().await;
-            }
+        spawn_loop("lane", queue, move || {
+            let lane = running.clone();
+            async move { lane.run_once().await }
         });
         lane
     }
@@ -121,11 +121,13 @@ impl Lane {
     }
 
     async fn run_once(&self) {
+        self.in_flight_since.set(None);
         let items = self.gather().await;
-        let answer = self.post(&items).await;
-        if items.len() > 1 && matches!(answer, ReplicaAnswer::Refused { status: 400, .. }) {
+        let (status, answer) = self.post(&items).await;
+        // Somebody's lines are bad, or all together are too long for the replica.
+        if items.len() > 1 && matches!(status, 400 | 413) {
             for item in items {
-                let answer = self.post(std::slice::from_ref(&item)).await;
+                let (_, answer) = self.post(std::slice::from_ref(&item)).await;
                 self.reply(item, &answer);
             }
             return;
@@ -155,15 +157,18 @@ impl Lane {
             let batch = item.batch();
             // Its client has given up and was told that it is not acknowledged.
             let abandoned = item.reply.is_canceled();
-            let fits = gathered.first().is_none_or(|first| {
-                first.key == item.key
-                    && bytes + batch.bytes <= self.settings.write.request_bytes_max.0
-                    && points + batch.points as usize <= self.settings.write.request_points_max.0
-                    && !self.travels_alone(item)
-            });
-            if !abandoned && !fits {
-                at += 1;
-                continue;
+            if !abandoned && let Some(first) = gathered.first() {
+                if first.key != item.key || self.travels_alone(item) {
+                    at += 1;
+                    continue;
+                }
+                let write = &self.settings.write;
+                let full = bytes + batch.bytes > write.request_bytes_max.0
+                    || points + batch.points as usize > write.request_points_max.0;
+                // Smaller ones behind it must not overtake it: they may be of the same request.
+                if full {
+                    break;
+                }
             }
             let (item_bytes, item_points) = (batch.bytes, batch.points as usize);
             // `at` is within the queue.
@@ -214,8 +219,8 @@ impl Lane {
         ReplicaAnswer::Failed(format!("replica {} {reason}", self.target.name))
     }
 
-    /// One request with all the items' points.
-    async fn post(&self, items: &[Item]) -> ReplicaAnswer {
+    /// One request with all the items' points: the status (0: none came) and what it means.
+    async fn post(&self, items: &[Item]) -> (u16, ReplicaAnswer) {
         let sent = Instant::now();
         self.in_flight_since.set(Some(sent));
         let stats = &self.target.stats;
@@ -223,16 +228,15 @@ impl Lane {
         let timeout = self.settings.write.hard_timeout;
         let answered = deadline(sent + timeout, self.exchange(items)).await;
         self.in_flight_since.set(None);
-        let answer = match answered {
-            Ok(Ok((status, body))) => read_answer(&self.target.name, status, &body),
-            Ok(Err(error)) => self.failed(&error.to_string()),
-            Err(_) => self.failed(&RequestError::TimedOut(timeout).to_string()),
+        let (status, answer) = match answered {
+            Ok(Ok((status, body))) => (status, read_answer(&self.target.name, status, &body)),
+            Ok(Err(error)) => (0, self.failed(&error.to_string())),
+            Err(_) => (0, self.failed(&RequestError::TimedOut(timeout).to_string())),
         };
         match &answer {
             ReplicaAnswer::Failed(reason) => {
-                *self.connection.borrow_mut() = None;
                 stats.request_failures.add(1);
-                if stats.set_up(false) {
+                if status == 0 && stats.set_up(false) {
                     tracing::warn!(replica = %self.target.name, reason, "replica is down: a write failed");
                 }
             }
@@ -242,7 +246,7 @@ impl Lane {
                 }
             }
         }
-        answer
+        (status, answer)
     }
 
     async fn exchange(&self, items: &[Item]) -> Result<(u16, Vec<u8>), RequestError> {
@@ -272,17 +276,12 @@ impl Lane {
     }
 
     async fn connect(&self) -> Result<Connection, RequestError> {
-        if let Some((until, reason)) = &*self.unreachable.borrow()
-            && Instant::now() < *until
-        {
-            return Err(RequestError::Unreachable(reason.clone()));
+        if let Some(at) = self.retry_at.get() {
+            sleep(at.saturating_duration_since(Instant::now())).await;
         }
         let timeout = self.settings.limits.connect_timeout;
         let opened = Connection::open(&self.target, timeout, self.settings.write.hard_timeout, self.queue).await;
-        *self.unreachable.borrow_mut() = match &opened {
-            Err(RequestError::Unreachable(reason)) => Some((Instant::now() + RETRY_AFTER, reason.clone())),
-            _ => None,
-        };
+        self.retry_at.set(opened.is_err().then(|| Instant::now() + RETRY_AFTER));
         opened
     }
 

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use crate::lineprotocol::split;
+use crate::lineprotocol::{Line, split};
 use crate::topology::GroupIndex;
 
 use super::{Batch, Batches};
@@ -113,7 +113,7 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
         return ClientAnswer { status, error: Some(text) };
     }
     let anything_stored = refusals.len() < answers.len() || refusals.iter().any(|(_, _, refusal)| refusal.is_partial());
-    let error = match dropped(&refusals) {
+    let error = match dropped(batches, &refusals) {
         Some((reason, count)) => format!("{PARTIAL}{reason} dropped={count}"),
         None if anything_stored => format!("{PARTIAL}{} dropped=0", unparsed(batches, &refusals)),
         None => unparsed(batches, &refusals),
@@ -177,16 +177,67 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// A single InfluxDB tells one reason and the sum.
-fn dropped<'a>(refusals: &[(&Batch, u16, Refusal<'a>)]) -> Option<(&'a str, u64)> {
-    let mut found = None;
-    for (_, _, refusal) in refusals {
-        if let Refusal::Dropped { reason, count } = refusal {
-            let (_, sum) = found.get_or_insert((*reason, 0));
-            *sum += count;
+/// A single InfluxDB tells the reason of the first point that it drops, and how many it drops.
+fn dropped<'a>(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'a>)]) -> Option<(&'a str, u64)> {
+    let found = refusals.iter().filter_map(|(batch, _, refusal)| match refusal {
+        Refusal::Dropped { reason, count } => Some((*batch, *reason, *count)),
+        _ => None,
+    });
+    let found: Vec<(&Batch, &'a str, u64)> = found.collect();
+    let (_, reason, _) = match found.as_slice() {
+        [only] => only,
+        _ => found.iter().min_by_key(|(batch, reason, _)| first_line_for(batches, batch, reason))?,
+    };
+    Some((reason, found.iter().map(|(_, _, count)| count).sum()))
+}
+
+/// Which line of the request a field type conflict is about: the first with the measurement, field and type that it
+/// names; the last of all when it names none.
+fn first_line_for(batches: &Batches, batch: &Batch, reason: &str) -> usize {
+    let Some(conflict) = Conflict::read(reason) else { return usize::MAX };
+    let text = batches.list.iter().filter(|other| other.group == batch.group).flat_map(Batch::joined);
+    let text: Vec<u8> = text.collect();
+    let mut lines = split(&text).into_iter();
+    let mut number = 0;
+    for run in &batches.runs {
+        for _ in 0..run.lines {
+            if run.group == batch.group && lines.next().and_then(Line::read).is_some_and(|line| conflict.fits(&line)) {
+                return number;
+            }
+            number += 1;
         }
     }
-    found
+    usize::MAX
+}
+
+/// Why points were dropped: `… input field "v" on measurement "m" is type string, …` and the like.
+struct Conflict<'a> {
+    measurement: &'a str,
+    /// Name and type, where the reason is a field's type.
+    field: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Conflict<'a> {
+    fn read(reason: &'a str) -> Option<Conflict<'a>> {
+        let (before, rest) = reason.split_once("\" on measurement \"")?;
+        let (measurement, rest) = rest.rsplit_once("\" is ")?;
+        let name = before.split_once("input field \"").map(|(_, name)| name);
+        let kind = rest.strip_prefix("type ").and_then(|rest| rest.split(',').next());
+        Some(Conflict { measurement, field: name.zip(kind) })
+    }
+
+    fn fits(&self, line: &Line<'_>) -> bool {
+        let kind = |value: &[u8]| match value {
+            [b'"', ..] => "string",
+            [.., b'i'] => "integer",
+            [b't' | b'T' | b'f' | b'F', ..] => "boolean",
+            _ => "float",
+        };
+        line.name().as_ref() == self.measurement.as_bytes()
+            && !line.raw_series().windows(2).any(|pair| pair == b"=,")
+            && !line.raw_series().ends_with(b"=")
+            && self.field.is_none_or(|(name, wanted)| line.raw_field(name).is_some_and(|value| kind(value) == wanted))
+    }
 }
 
 /// The complaints about lines, in the request's order and about the lines as the client wrote them.
@@ -245,8 +296,9 @@ impl<'a> Complaints<'a> {
     }
 }
 
-/// As InfluxDB quotes it: without the white space before it.
+/// As InfluxDB quotes it: without the white space before it and one (escaped) newline behind it.
 fn trimmed(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | 0)).unwrap_or(line.len());
     String::from_utf8_lossy(&line[start..]).into_owned()
 }
@@ -327,6 +379,19 @@ mod tests {
         let dropped = |count| refused(400, &format!("partial write: {conflict} dropped={count}"));
         let answers = [dropped(2), refused(400, "unable to parse 'b v=y 5': r"), dropped(3)];
         assert_eq!(error(&batches, &answers), (400, format!("partial write: {conflict} dropped=5")));
+    }
+
+    #[test]
+    fn the_first_conflict_of_the_request_is_told() {
+        let conflict = |name: &str| {
+            let text = format!(
+                "field type conflict: input field \"v\" on measurement \"{name}\" is type string, already exists as type float"
+            );
+            refused(400, &format!("partial write: {text} dropped=1"))
+        };
+        let lines = [(0, "a v=1 5", false), (1, "b v=\"x\" 5", false), (0, "a v=\"x\" 5", false)];
+        let (_, error) = error(&batches(&lines), &[conflict("a"), conflict("b")]);
+        assert!(error.contains("measurement \"b\"") && error.ends_with("dropped=2"), "{error}");
     }
 
     #[test]

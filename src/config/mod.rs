@@ -253,7 +253,7 @@ mod tests {
     fn the_default_file_holds_every_key() {
         let default = read(DEFAULT, None).expect("without a base every key must be there");
         assert_eq!(default.topology.groups().len(), 1);
-        assert_eq!(default.write.timeout, Duration::from_secs(5));
+        assert_eq!(default.write.timeout, Duration::from_secs(10));
     }
 
     #[test]

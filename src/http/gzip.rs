@@ -70,7 +70,7 @@ impl Unpacker {
         Unpacker { inner: MultiGzDecoder::new(Source { frame: Bytes::new(), ended: false }), left: bytes_max }
     }
 
-    /// Hands in the next frame; `next` must have said `None` to the one before.
+    /// Hands in the next frame; `next_piece` must have said `None` to the one before.
     pub fn frame(&mut self, packed: Bytes) {
         debug_assert!(self.inner.get_ref().frame.is_empty());
         self.inner.get_mut().frame = packed;
@@ -82,7 +82,11 @@ impl Unpacker {
     }
 
     /// The next piece; `None`: it wants the next frame or, after `end`, all is unpacked.
-    pub fn next(&mut self) -> Result<Option<Bytes>, UnpackError> {
+    pub fn next_piece(&mut self) -> Result<Option<Bytes>, UnpackError> {
+        let source = self.inner.get_ref();
+        if source.frame.is_empty() && !source.ended {
+            return Ok(None);
+        }
         let mut piece = vec![0; PIECE_BYTES.min(self.left + 1)];
         let mut filled = 0;
         while filled < piece.len() {
@@ -116,12 +120,12 @@ mod tests {
         let mut all = Vec::new();
         for frame in packed.chunks(7) {
             unpacker.frame(Bytes::copy_from_slice(frame));
-            while let Some(piece) = unpacker.next()? {
+            while let Some(piece) = unpacker.next_piece()? {
                 all.extend(piece);
             }
         }
         unpacker.end();
-        while let Some(piece) = unpacker.next()? {
+        while let Some(piece) = unpacker.next_piece()? {
             all.extend(piece);
         }
         Ok(all)

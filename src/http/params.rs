@@ -7,9 +7,11 @@ use form_urlencoded::Serializer;
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many.
+    /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many. A pair with a broken
+    /// `%` escape is left out, as Go does.
     pub fn parse(text: &[u8]) -> Params {
-        Params(form_urlencoded::parse(text).into_owned().collect())
+        let pairs = text.split(|byte| *byte == b'&').filter(|pair| well_escaped(pair));
+        Params(pairs.flat_map(form_urlencoded::parse).map(|(name, value)| (name.into(), value.into())).collect())
     }
 
     /// These parameters, then `behind`: a name in both is found here first.
@@ -30,6 +32,11 @@ impl Params {
     }
 }
 
+fn well_escaped(pair: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', pair)
+        .all(|at| pair.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+}
+
 /// Encodes parameters, leaving out empty values.
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty())).finish()
@@ -44,6 +51,8 @@ mod tests {
         let params = Params::parse(b"q=a%3Bb;c&x=1+2").chain(Params::parse(b"q=z&db=d&u=me"));
         assert_eq!((params.get("q"), params.get("x"), params.get("db"), params.get("no")), ("a;b;c", "1 2", "d", ""));
         assert_eq!(params.encode_without(&["q", "u"]), "x=1+2&db=d");
+        assert_eq!(Params::parse(b"db=%zz&q=%20x%4&rp=%41").get("db"), "");
+        assert_eq!(Params::parse(b"db=%zz&q=%20x%4&rp=%41").encode_without(&[]), "rp=A");
         assert_eq!(encode(&[("db", "a b"), ("rp", ""), ("precision", "s")]), "db=a+b&precision=s");
     }
 }

@@ -10,13 +10,9 @@ use hyper::header::CONTENT_ENCODING;
 
 use crate::batch::Builder;
 use crate::http::gzip::{UnpackError, Unpacker};
-use crate::net::{Held, deadline};
+use crate::net::{Held, deadline, discard};
 
 use super::Ingest;
-
-/// What is read of a refused body, so that the client gets to hear why.
-const DISCARD_BYTES_MAX: usize = 64 << 20;
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why a body does not count. Nothing of it is stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,7 +113,7 @@ async fn next_frame(ingest: &Ingest, body: &mut Incoming, end: Instant) -> Resul
 
 async fn unpack(unpacker: &mut Unpacker, builder: &mut Builder, held: &mut Held) -> Result<(), BodyFault> {
     loop {
-        match unpacker.next() {
+        match unpacker.next_piece() {
             Ok(Some(piece)) => {
                 held.add(piece.len());
                 builder.frame(&piece);
@@ -128,18 +124,5 @@ async fn unpack(unpacker: &mut Unpacker, builder: &mut Builder, held: &mut Held)
             Err(fault) => return Err(BodyFault::Gzip(fault)),
         }
         glommio::yield_if_needed().await;
-    }
-}
-
-/// Reads on for a while and forgets: a client that is still sending would be cut off before it reads our answer.
-pub async fn discard(mut body: Incoming) {
-    let mut left = DISCARD_BYTES_MAX;
-    let until = Instant::now() + DISCARD_TIME_MAX;
-    while let Ok(Some(Ok(frame))) = deadline(until, body.frame()).await {
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(length) {
-            Some(less) => left = less,
-            None => return,
-        }
     }
 }

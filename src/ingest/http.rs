@@ -10,6 +10,7 @@ use crate::backend::WriteKey;
 use crate::batch::{Builder, ClientAnswer, Precision, Router};
 use crate::deliver;
 use crate::http::params::Params;
+use crate::net::discard;
 use crate::topology::Topology;
 
 use super::Ingest;
@@ -21,7 +22,7 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
     let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let db = params.get("db");
     if db.is_empty() {
-        body::discard(request.into_body()).await;
+        discard(request.into_body()).await;
         return refuse(400, "database is required");
     }
     let topology = ingest.topology.load_full();

@@ -75,12 +75,27 @@ impl<'a> Line<'a> {
         Cow::Borrowed(b"")
     }
 
+    /// The value of a field as the line has it, if the line is made as lines are.
+    pub fn raw_field(&self, key: &str) -> Option<&'a [u8]> {
+        let mut rest = self.bytes.get(self.raw_series().len() + 1..)?.trim_ascii_start();
+        loop {
+            let (name, behind) = rest.split_at_checked(separator(rest, b'=')?)?;
+            let behind = behind.get(1..)?;
+            let end = value_end(behind);
+            if unescape(name, b", =").as_ref() == key.as_bytes() {
+                return Some(&behind[..end]);
+            }
+            rest = behind.get(end..)?.strip_prefix(b",")?;
+        }
+    }
+
     /// Whether the line wants a timestamp from us: it has none, yet it has fields. A line without fields, or one that
-    /// ends in a backslash, is no point whatever is put behind it, and InfluxDB's words for it shall not change.
+    /// ends in a backslash (and an escaped newline), is no point whatever is put behind it, and InfluxDB's words for it
+    /// shall not change.
     #[inline]
     pub fn lacks_timestamp(&self) -> bool {
         !ends_in_timestamp(self.bytes)
-            && self.bytes.last() != Some(&b'\\')
+            && !matches!(self.bytes.last(), Some(b'\\' | b'\n'))
             && self.unescaped(b' ', self.name_end.saturating_sub(1)).is_some()
     }
 
@@ -92,6 +107,22 @@ impl<'a> Line<'a> {
 /// The first `byte` that no backslash stands before.
 fn separator(bytes: &[u8], byte: u8) -> Option<usize> {
     memchr::memchr_iter(byte, bytes).find(|&at| at == 0 || bytes[at - 1] != b'\\')
+}
+
+/// Where a field's value ends: at a comma or space that is not in a string.
+fn value_end(bytes: &[u8]) -> usize {
+    let mut quoted = false;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b',' | b' ' if !quoted => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 /// Whether the last word is a number behind white space. No field value can look like that: a string ends in a quote,
@@ -190,9 +221,23 @@ mod tests {
             ("m,t=a", false),
             ("m\\ x", false),
             ("m v=1\\", false),
+            ("m v=1\\\n", false),
             ("m v=1 5x", true),
         ] {
             assert_eq!(read(line).lacks_timestamp(), lacks, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn fields() {
+        let line = read("m,t=a a=1,b=\"x, y=\\\" z\",c\\ d=2i 5");
+        let field = |key| line.raw_field(key).map(text);
+        assert_eq!(field("a"), Some("1"));
+        assert_eq!(field("b"), Some("\"x, y=\\\" z\""));
+        assert_eq!(field("c d"), Some("2i"));
+        assert_eq!(field("t"), None);
+        for broken in ["m", "m ", "m v", "m =", "m a=\"", "m a=1,"] {
+            assert_eq!(read(broken).raw_field("z"), None, "{broken}");
         }
     }
 

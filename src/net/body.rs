@@ -4,9 +4,18 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::deadline;
+
+/// What is read of a refused body, so that the client gets to hear why.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A request body of known length, in pieces that are not joined.
 #[derive(Default)]
@@ -99,6 +108,19 @@ impl http_body::Body for Body {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Stream(inner) => inner.size_hint(),
+        }
+    }
+}
+
+/// Reads on for a while and forgets: a client that is still sending would be cut off before it reads our answer.
+pub async fn discard(mut body: Incoming) {
+    let mut left = DISCARD_BYTES_MAX;
+    let until = Instant::now() + DISCARD_TIME_MAX;
+    while let Ok(Some(Ok(frame))) = deadline(until, body.frame()).await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(less) => left = less,
+            None => return,
         }
     }
 }

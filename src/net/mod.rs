@@ -11,9 +11,9 @@ mod task;
 mod timer;
 
 pub use bell::{Bell, Doorbell, Wire};
-pub use body::{Body, BodyError, Payload};
+pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use listen::{Listener, listening_sockets};
 pub use stream::Stream;
-pub use task::{panics, spawn};
+pub use task::{panics, spawn, spawn_loop};
 pub use timer::{HyperTimer, TimedOut, deadline};

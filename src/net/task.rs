@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_lite::FutureExt;
 use glommio::TaskQueueHandle;
+use glommio::timer::sleep;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -22,6 +24,25 @@ pub fn spawn(name: &'static str, queue: TaskQueueHandle, future: impl Future<Out
         // The queue was made by this very executor.
         Err(error) => tracing::error!(task = name, %error, "a task could not be started"),
     }
+}
+
+/// Runs a step over and over, for as long as the executor lives; after a panic it goes on with the next.
+pub fn spawn_loop<F: Future<Output = ()> + 'static>(
+    name: &'static str,
+    queue: TaskQueueHandle,
+    mut step: impl FnMut() -> F + 'static,
+) {
+    spawn(name, queue, async move {
+        loop {
+            if AssertUnwindSafe(step()).catch_unwind().await.is_err() {
+                PANICS.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(task = name, "a task panicked; it goes on");
+                // A panic at every step must not take the core.
+                sleep(Duration::from_millis(10)).await;
+            }
+            glommio::yield_if_needed().await;
+        }
+    });
 }
 
 /// How many tasks have panicked in this process.

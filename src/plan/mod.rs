@@ -55,8 +55,9 @@ pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
             Err(reason) => return Plan::Refuse(reason),
         };
         whole = match (whole, place) {
-            (None | Some(Place::Any), place) => Some(place),
-            (whole, Place::Any) if !matches!(whole, Some(Place::Everywhere(_) | Place::Merge)) => whole,
+            (None, place) => Some(place),
+            (Some(Place::Any), place @ (Place::Any | Place::Group(_))) => Some(place),
+            (whole @ Some(Place::Group(_)), Place::Any) => whole,
             (Some(whole), place) if whole == place && place != Place::Merge => Some(whole),
             _ => {
                 let reason = "statements that run in different places cannot share a request yet; send them one by one";
@@ -299,6 +300,8 @@ mod tests {
             ("SELECT * FROM split".to_owned(), "\"split\" is split over groups by [host]"),
             ("SHOW SERIES LIMIT 1".to_owned(), "LIMIT"),
             ("SHOW MEASUREMENTS; SHOW MEASUREMENTS".to_owned(), "different places"),
+            ("SHOW DATABASES; SHOW MEASUREMENTS".to_owned(), "different places"),
+            ("SHOW DATABASES; CREATE DATABASE x".to_owned(), "different places"),
             ("SHOW SERIES CARDINALITY".to_owned(), "CARDINALITY"),
             ("SHOW SHARDS".to_owned(), "SHOW SHARDS is about a single server"),
             (format!("SELECT * INTO x FROM {a}"), "INTO"),

@@ -11,8 +11,8 @@ pub fn read(json: &str) -> Result<Params, String> {
     if json.is_empty() {
         return Ok(params);
     }
-    let object: serde_json::Map<String, Value> =
-        simd_json::serde::from_slice(&mut json.as_bytes().to_vec()).map_err(|error| error.to_string())?;
+    let object: serde_json::Map<String, Value> = serde_json::from_str(json)
+        .map_err(|error| if error.is_eof() { "unexpected EOF".to_owned() } else { error.to_string() })?;
     for (name, value) in object {
         params.insert(&name, read_value(value)).map_err(|error| error.to_string())?;
     }
@@ -65,7 +65,7 @@ mod tests {
         let text = "SELECT mean(v) FROM m WHERE h = $h AND a > $n AND b < $f AND c = $t GROUP BY time($d)";
         let printed = parse_query(text, &params).expect("it parses").to_string();
         assert!(
-            printed.ends_with(r"WHERE h = 'a\'b' AND a > 3 AND b < 1.5 AND c = true GROUP BY time(5m)"),
+            printed.ends_with(r"WHERE h = 'a\'b' AND a > 3 AND b < 1.500 AND c = true GROUP BY time(5m)"),
             "{printed}"
         );
     }

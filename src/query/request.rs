@@ -10,7 +10,7 @@ use hyper::{Method, Request};
 
 use crate::config::Limits;
 use crate::http::params::{Params, encode};
-use crate::net::{Payload, deadline};
+use crate::net::{Payload, deadline, discard};
 
 use super::{Refusal, refuse};
 
@@ -38,6 +38,7 @@ pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, 
     let content_type = header(CONTENT_TYPE).unwrap_or(HeaderValue::from_static(""));
     let content_type = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
     if content_type.starts_with("multipart/") {
+        discard(request.into_body()).await;
         return Err(refuse(415, "multipart bodies are not supported yet; send q as a URL parameter or in a form"));
     }
     let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
@@ -63,6 +64,7 @@ async fn read_form(limits: &Limits, mut body: Incoming) -> Result<Vec<u8>, Refus
             Err(_) => return Err(refuse(408, "the form did not arrive in time (limits.body_timeout)")),
         }
         if form.len() > limits.body_bytes_max.0 {
+            discard(body).await;
             return Err(refuse(413, "Request Entity Too Large"));
         }
     }

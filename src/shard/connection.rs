@@ -43,7 +43,6 @@ impl Shard {
         let connection = http1::Builder::new()
             .half_close(true)
             .title_case_headers(true)
-            .pipeline_flush(true)
             .max_buf_size(HEAD_BYTES_MAX)
             .timer(HyperTimer)
             .header_read_timeout(limits.header_timeout)

@@ -22,11 +22,14 @@ use crate::admin::Process;
 use crate::backend::{Backends, Settings, health};
 use crate::config::Config;
 use crate::ingest::Ingest;
-use crate::net::{Budget, Listener, Wire, deadline, spawn};
+use crate::net::{Budget, Listener, Wire, deadline, spawn, spawn_loop};
 use crate::query::Queries;
 use crate::stats::{Recorder, ShardStats};
 
 use front::Api;
+
+/// How old the figures of `/metrics` may be.
+const TICK: Duration = Duration::from_millis(200);
 
 /// What a shard starts with.
 pub struct Setup {
@@ -82,7 +85,7 @@ pub async fn run(setup: Setup) {
         shard.watch_replicas().await;
     }
     let ticking = shard.clone();
-    spawn("tick", queues.ingest, async move { ticking.tick().await });
+    spawn_loop("tick", queues.ingest, move || ticking.clone().tick());
     let http: Vec<_> = http.into_iter().map(Listener::new).collect();
     let admin: Vec<_> = admin.into_iter().map(Listener::new).collect();
     for (listeners, api) in [(&http, Api::Influx), (&admin, Api::Admin)] {
@@ -142,20 +145,18 @@ impl Shard {
         let backends: Vec<_> = self.ingest.backends.all().cloned().collect();
         join_all(backends.iter().map(|backend| health::check(backend, interval))).await;
         for backend in backends {
-            spawn("health", self.queues.query, health::watch(backend, interval));
+            spawn_loop("health", self.queues.query, move || health::watch(backend.clone(), interval));
         }
     }
 
-    /// Once a second: what other threads shall see.
-    async fn tick(&self) {
-        loop {
-            let now = Instant::now();
-            self.ingest.latency.publish(now);
-            self.queries.latency.publish(now);
-            self.stats.inflight_bytes.set(self.ingest.budget.held() as u64);
-            self.stats.connections_open.set(self.connections.get() as u64);
-            sleep(Duration::from_secs(1)).await;
-        }
+    /// What other threads shall see.
+    async fn tick(self: Rc<Shard>) {
+        sleep(TICK).await;
+        let now = Instant::now();
+        self.ingest.latency.publish(now);
+        self.queries.latency.publish(now);
+        self.stats.inflight_bytes.set(self.ingest.budget.held() as u64);
+        self.stats.connections_open.set(self.connections.get() as u64);
     }
 
     /// Stops listening once balancers had time to notice, finishes what is in flight, and gives up at a limit.

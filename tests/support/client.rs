@@ -162,7 +162,7 @@ pub fn last_chunk() -> Vec<u8> {
 
 /// One gzip member.
 pub fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes.as_ref()).expect("a vector takes everything");
     encoder.finish().expect("a vector takes everything")
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to end when asked.
@@ -38,12 +39,21 @@ impl Child {
         Ok(Child { name: name.to_owned(), process, log: log.to_owned(), ended: false })
     }
 
-    /// Waits until it answers 2xx over HTTP.
-    pub fn wait_for(&mut self, address: SocketAddr, path: &str, timeout: Duration) -> Result<(), String> {
+    /// Waits until it answers 2xx over HTTP, or `interrupted` says to give up.
+    pub fn wait_for(
+        &mut self,
+        address: SocketAddr,
+        path: &str,
+        timeout: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<(), String> {
         let until = Instant::now() + timeout;
         while !answers(address, path) {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("{} has ended ({status}): {}", self.name, self.log_tail()));
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                return Err("interrupted".to_owned());
             }
             if Instant::now() > until {
                 return Err(format!("{} did not answer within {timeout:?}: {}", self.name, self.log_tail()));

@@ -10,6 +10,8 @@ mod layout;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -79,7 +81,8 @@ fn cluster(args: Args) -> Result<(), String> {
         );
     }
     let (events, received) = channel();
-    watch_signals(events.clone())?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    watch_signals(events.clone(), interrupted.clone())?;
     let influxd = find_influxd()?;
     let temporary = match &args.dir {
         Some(_) => None,
@@ -92,6 +95,7 @@ fn cluster(args: Args) -> Result<(), String> {
         (None, None) => return Err("no folder".into()),
     };
     let layout = Layout::make(&dir, args.groups, args.replicas, args.http)?;
+    let _ctl = ctl::listen(&dir, events.clone())?;
     let mut replicas = Vec::new();
     for replica in layout.replicas() {
         let mut command = Command::new(&influxd);
@@ -99,11 +103,10 @@ fn cluster(args: Args) -> Result<(), String> {
         replicas.push(Child::start(&replica.name, command, &replica.log)?);
     }
     for (child, replica) in replicas.iter_mut().zip(layout.replicas()) {
-        child.wait_for(replica.http, "/ping", START_TIMEOUT)?;
+        child.wait_for(replica.http, "/ping", START_TIMEOUT, &interrupted)?;
     }
     let mut proxy = start_proxy(&layout)?;
-    proxy.wait_for(args.http, "/ready", START_TIMEOUT)?;
-    let _ctl = ctl::listen(&dir, events.clone())?;
+    proxy.wait_for(args.http, "/ready", START_TIMEOUT, &interrupted)?;
     std::thread::spawn(move || {
         while events.send(Event::Tick).is_ok() {
             std::thread::sleep(Duration::from_millis(500));
@@ -164,7 +167,7 @@ fn obey(layout: &Layout, influxd: &Path, replicas: &mut [Child], words: &[String
             let mut command = Command::new(influxd);
             command.arg("-config").arg(&replica.config);
             *child = Child::start(name, command, &replica.log)?;
-            child.wait_for(replica.http, "/ping", START_TIMEOUT)?;
+            child.wait_for(replica.http, "/ping", START_TIMEOUT, &AtomicBool::new(false))?;
             Ok(format!("{name} is up again"))
         }
         other => Err(format!("{other:?} is no command; kill NAME, restart NAME or add-group")),
@@ -184,10 +187,11 @@ fn find_influxd() -> Result<PathBuf, String> {
     found.ok_or_else(|| "influxd is not on PATH; install InfluxDB 1.x (Debian: apt-get install influxdb)".into())
 }
 
-fn watch_signals(events: Sender<Event>) -> Result<(), String> {
+fn watch_signals(events: Sender<Event>, interrupted: Arc<AtomicBool>) -> Result<(), String> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|error| format!("signals: {error}"))?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
+            interrupted.store(true, Ordering::Relaxed);
             if events.send(Event::Signal).is_err() {
                 return;
             }
