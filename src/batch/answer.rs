@@ -124,7 +124,7 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
 /// How many points of a batch a refusal is about.
 pub fn refused_points(batch: &Batch, status: u16, error: &str) -> u64 {
     match Refusal::read(status, error) {
-        Refusal::Unparsed { items, .. } => items.len() as u64,
+        Refusal::Unparsed { text, .. } => 1 + text.matches(&format!("\n{UNPARSED}")).count() as u64,
         Refusal::Dropped { count, .. } => count,
         Refusal::Whole(_) => u64::from(batch.points),
     }
@@ -132,8 +132,8 @@ pub fn refused_points(batch: &Batch, status: u16, error: &str) -> u64 {
 
 /// InfluxDB's words, taken apart.
 enum Refusal<'a> {
-    /// Lines that do not parse; `stored`: others of the batch did.
-    Unparsed { items: Vec<&'a str>, stored: bool },
+    /// Lines that do not parse, a complaint behind the other; `stored`: others of the batch did.
+    Unparsed { text: &'a str, stored: bool },
     /// Points that the storage refused.
     Dropped { reason: &'a str, count: u64 },
     /// About the request, not about lines.
@@ -153,16 +153,7 @@ impl<'a> Refusal<'a> {
         if status != 400 || !text.starts_with(UNPARSED) {
             return Refusal::Whole(error);
         }
-        let mut items = Vec::new();
-        let mut start = 0;
-        for (newline, _) in text.match_indices('\n') {
-            if text[newline + 1..].starts_with(UNPARSED) {
-                items.push(&text[start..newline]);
-                start = newline + 1;
-            }
-        }
-        items.push(&text[start..]);
-        Refusal::Unparsed { items, stored }
+        Refusal::Unparsed { text, stored }
     }
 
     fn whole((_, status, refusal): &(&Batch, u16, Refusal<'_>)) -> Option<((), u16, String)> {
@@ -242,14 +233,13 @@ impl<'a> Conflict<'a> {
 
 /// The complaints about lines, in the request's order and about the lines as the client wrote them.
 fn unparsed(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'_>)]) -> String {
-    let mut groups: Vec<Complaints<'_>> = Vec::new();
+    let mut groups: Vec<Complaints> = Vec::new();
     for (batch, _, refusal) in refusals {
-        let Refusal::Unparsed { items, .. } = refusal else { continue };
-        let at = groups.iter().position(|group| group.group == batch.group).unwrap_or_else(|| {
-            groups.push(Complaints::new(batches, batch.group));
-            groups.len() - 1
-        });
-        groups[at].items.extend(items.iter().copied());
+        let Refusal::Unparsed { text, .. } = refusal else { continue };
+        match groups.iter_mut().find(|group| group.group == batch.group) {
+            Some(group) => group.text.extend(["\n", text]),
+            None => groups.push(Complaints::new(batches, batch.group, text)),
+        }
     }
     let mut ordered: Vec<String> = Vec::new();
     for run in &batches.runs {
@@ -260,47 +250,53 @@ fn unparsed(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'_>)]) -> Strin
         }
     }
     // What matches no line of ours is still told.
-    ordered.extend(groups.iter().flat_map(|group| &group.items[group.told..]).map(|item| (*item).to_owned()));
+    let left = groups.iter().map(|group| &group.text[group.told..]).filter(|text| !text.is_empty());
+    ordered.extend(left.map(|text| text.replace(&format!("{}': ", batches.stamp), "': ")));
     ordered.join("\n")
 }
 
 /// What one group said about its lines, in their order.
-struct Complaints<'a> {
+struct Complaints {
     group: GroupIndex,
     /// The group's lines as they were sent.
-    lines: Vec<String>,
-    /// <= lines.len()
-    seen: usize,
-    items: Vec<&'a str>,
-    /// <= items.len()
+    lines: std::vec::IntoIter<String>,
+    text: String,
+    /// <= text.len()
     told: usize,
 }
 
-impl<'a> Complaints<'a> {
-    fn new(batches: &Batches, group: GroupIndex) -> Complaints<'a> {
-        let mut lines = Vec::new();
-        for batch in batches.list.iter().filter(|batch| batch.group == group) {
-            lines.extend(split(&batch.joined()).into_iter().map(trimmed));
-        }
-        Complaints { group, lines, seen: 0, items: Vec::new(), told: 0 }
+impl Complaints {
+    fn new(batches: &Batches, group: GroupIndex, text: &str) -> Complaints {
+        let batches = batches.list.iter().filter(|batch| batch.group == group).map(Batch::joined);
+        let lines: Vec<String> =
+            batches.flat_map(|text| split(&text).into_iter().map(quoted).collect::<Vec<_>>()).collect();
+        Complaints { group, lines: lines.into_iter(), text: text.to_owned(), told: 0 }
     }
 
-    /// What was said of the next line, if anything, without the stamp that we gave it.
+    /// What was said of the next line, if anything, without the stamp that we gave it. Lines may hold newlines, reasons
+    /// do not.
     fn about_next_line(&mut self, stamp: &str) -> Option<String> {
-        let line = self.lines.get(self.seen)?;
-        self.seen += 1;
-        let item = self.items.get(self.told)?;
-        let reason = item.strip_prefix(UNPARSED)?.strip_prefix(line.as_str())?.strip_prefix("': ")?;
-        self.told += 1;
-        Some(format!("{UNPARSED}{}': {reason}", line.strip_suffix(stamp).unwrap_or(line)))
+        let line = self.lines.next()?;
+        let rest = self.text[self.told..].strip_prefix(UNPARSED)?.strip_prefix(line.as_str())?.strip_prefix("': ")?;
+        let reason = rest.split('\n').next().unwrap_or_default();
+        let complaint = format!("{UNPARSED}{}': {reason}", line.strip_suffix(stamp).unwrap_or(&line));
+        let behind = &rest[reason.len()..];
+        self.told = self.text.len() - behind.strip_prefix('\n').unwrap_or(behind).len();
+        Some(complaint)
     }
 }
 
-/// As InfluxDB quotes it: without the white space before it and one (escaped) newline behind it.
-fn trimmed(line: &[u8]) -> String {
+/// As InfluxDB quotes it in JSON: without the white space before it and one (escaped) newline behind it, U+FFFD for
+/// each byte that is not UTF-8.
+fn quoted(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | 0)).unwrap_or(line.len());
-    String::from_utf8_lossy(&line[start..]).into_owned()
+    let mut text = String::with_capacity(line.len());
+    for chunk in line[start..].utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -360,6 +356,18 @@ mod tests {
         let want = "partial write: unable to parse 'a v=x': invalid number\nunable to parse 'b v=y 5': invalid number\n\
                     unable to parse 'd v=x 5': invalid number dropped=0";
         assert_eq!(error(&batches, &[partly, second]), (400, want.to_owned()));
+    }
+
+    #[test]
+    fn lines_that_are_no_text_or_quote_our_own_words() {
+        let mut batches = batches(&[(0, "m v=?", true), (0, "n s=\"\nunable to parse 'x", true), (0, "o v=y", true)]);
+        batches.list[0].pieces[0] = bytes::Bytes::from_static(b"m v=\xe2\x82x 77\n");
+        let said = "unable to parse 'm v=\u{fffd}\u{fffd}x 77': r\nunable to parse 'o v=y 77': r";
+        let want = "unable to parse 'm v=\u{fffd}\u{fffd}x': r\nunable to parse 'o v=y': r";
+        batches.list[0].pieces[1] = bytes::Bytes::from_static(b"n s=\"\nunable to parse 'x\" 77\n");
+        assert_eq!(error(&batches, &[refused(400, said)]), (400, want.to_owned()));
+        let foreign = refused(400, "unable to parse 'what 77': r");
+        assert_eq!(error(&batches, &[foreign]).1, "unable to parse 'what': r");
     }
 
     #[test]

@@ -96,9 +96,10 @@ impl<'a> Line<'a> {
     pub fn lacks_timestamp(&self) -> bool {
         !ends_in_timestamp(self.bytes)
             && !matches!(self.bytes.last(), Some(b'\\' | b'\n'))
-            && self.unescaped(b' ', self.name_end.saturating_sub(1)).is_some()
+            && self.unescaped(b' ', self.name_end).is_some()
     }
 
+    /// `from` is where no escaped byte stands.
     fn unescaped(&self, byte: u8, from: usize) -> Option<usize> {
         separator(&self.bytes[from..], byte).map(|at| from + at)
     }
@@ -220,6 +221,7 @@ mod tests {
             ("m", false),
             ("m,t=a", false),
             ("m\\ x", false),
+            ("m\\ ,t=a", false),
             ("m v=1\\", false),
             ("m v=1\\\n", false),
             ("m v=1 5x", true),
