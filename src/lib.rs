@@ -5,8 +5,8 @@
 //! data moves. `shard/mod.rs` shows what one core owns, `server/mod.rs` how a process starts and ends.
 //!
 //! # The map: who may use whom
-//! A module uses only modules of lines above its own, and of its own line only what is named here.
-//! `tests/layers.rs` holds the code against it.
+//! A module uses only modules of lines above its own; `tests/layers.rs` names each one's exactly and holds the code
+//! against it.
 //!
 //! Pure: no clock, socket, file, thread, async. `cargo check --lib --no-default-features` builds these alone.
 //!

@@ -1,8 +1,8 @@
 //! A lane: one connection to a replica with one write in flight. What arrives meanwhile shares the next request.
 //!
 //! Batches share a request when database, retention policy and precision agree and none is open-ended. A 400 for a
-//! shared request is resolved by sending its batches again one by one, before anything later of the lane, so that only
-//! the guilty client hears of it; that client's writes then travel alone for a while. Sending good points twice is
+//! shared request is resolved by sending its batches again half by half, before anything later of the lane, so that
+//! only the guilty client hears of it; that client's writes then travel alone for a while. Sending good points twice is
 //! harmless: they carry their timestamps.
 //!
 //! Limits: `write.queue_bytes_max` waiting, `write.request_bytes_max` and `_points_max` a request,
@@ -122,17 +122,21 @@ impl Lane {
 
     async fn run_once(&self) {
         self.in_flight_since.set(None);
-        let items = self.gather().await;
-        let (status, answer) = self.post(&items).await;
-        // Somebody's lines are bad, or all together are too long for the replica.
-        if items.len() > 1 && matches!(status, 400 | 413) {
-            for item in items {
-                let (_, answer) = self.post(std::slice::from_ref(&item)).await;
-                self.reply(item, &answer);
+        let mut unsent = vec![self.gather().await];
+        while let Some(mut items) = unsent.pop() {
+            items.retain(|item| !item.reply.is_canceled());
+            if items.is_empty() {
+                continue;
             }
-            return;
+            let (status, answer) = self.post(&items).await;
+            // Somebody's lines are bad, or all together are too long for the replica: each half for itself.
+            if items.len() > 1 && matches!(status, 400 | 413) {
+                let behind = items.split_off(items.len() / 2);
+                unsent.extend([behind, items]);
+                continue;
+            }
+            items.into_iter().for_each(|item| self.reply(item, &answer));
         }
-        items.into_iter().for_each(|item| self.reply(item, &answer));
     }
 
     /// Waits for an item; it and whatever may share its request, in order of arrival.

@@ -68,13 +68,14 @@ impl Router {
 
     fn find_slot(&mut self, line: &Line<'_>) -> SlotId {
         let mut key = self.db_key.clone();
-        key.push(&line.name());
+        key.push_pieces(line.name_pieces());
         self.last.name.clear();
         self.last.name.extend_from_slice(line.raw_name());
         self.last.series.clear();
         if let Some(rule) = self.rule_with_tags(line) {
             self.last.series.extend_from_slice(line.raw_series());
-            self.topology.rules()[rule].tags.iter().for_each(|tag| key.push(&line.tag(tag)));
+            let tags = &self.topology.rules()[rule].tags;
+            tags.iter().for_each(|tag| key.push_pieces(line.tag_pieces(tag)));
         }
         let slot = key.slot();
         self.last.slot = Some(slot);

@@ -6,7 +6,7 @@
 mod statement;
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
@@ -18,14 +18,14 @@ use crate::stats::ShardStats;
 pub use statement::{Executed, Execution, execute};
 
 /// Sends the batches of one request to all replicas of their groups at once, and waits until each has answered or
-/// `until` comes. `source` is the connection that they came from.
+/// `timeout` is over. `source` is the connection that they came from.
 pub async fn write(
     backends: &Backends,
     stats: &ShardStats,
     key: WriteKey,
     batches: Rc<Batches>,
     source: u64,
-    until: Instant,
+    timeout: Duration,
 ) -> ClientAnswer {
     let mut awaited: Vec<Vec<(String, oneshot::Receiver<ReplicaAnswer>)>> = Vec::with_capacity(batches.list.len());
     for (index, batch) in batches.list.iter().enumerate() {
@@ -36,7 +36,7 @@ pub async fn write(
         });
         awaited.push(replicas.collect());
     }
-    let began = Instant::now();
+    let until = Instant::now() + timeout;
     let mut answers = Vec::with_capacity(awaited.len());
     for (batch, replicas) in batches.list.iter().zip(awaited) {
         let mut named = Vec::with_capacity(replicas.len());
@@ -44,10 +44,10 @@ pub async fn write(
             let answer = match deadline(until, answer).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => ReplicaAnswer::Failed(format!("replica {name}: its lane broke off")),
-                Err(_) => ReplicaAnswer::Failed(format!(
-                    "replica {name} did not answer within {:?} (write.timeout)",
-                    until.saturating_duration_since(began)
-                )),
+                Err(_) => {
+                    let reason = format!("replica {name} did not answer within {timeout:?} (write.timeout)");
+                    ReplicaAnswer::Failed(reason)
+                }
             };
             named.push((name, answer));
         }

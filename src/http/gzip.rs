@@ -14,6 +14,7 @@ impl std::fmt::Display for UnpackError {
             UnpackError::TooLarge => "Request Entity Too Large",
             UnpackError::Invalid => "gzip: invalid header",
             UnpackError::Truncated => "unexpected EOF",
+            UnpackError::Empty => "EOF",
         })
     }
 }
@@ -26,6 +27,7 @@ pub struct Unpacker {
     inner: MultiGzDecoder<Source>,
     /// How many more unpacked bytes may come.
     left: usize,
+    begun: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum UnpackError {
     Invalid,
     /// It ends before its trailer.
     Truncated,
+    /// Not a byte.
+    Empty,
 }
 
 /// Packed bytes that have not been read, and whether more will come.
@@ -67,12 +71,17 @@ impl Read for Source {
 
 impl Unpacker {
     pub fn new(bytes_max: usize) -> Unpacker {
-        Unpacker { inner: MultiGzDecoder::new(Source { frame: Bytes::new(), ended: false }), left: bytes_max }
+        Unpacker {
+            inner: MultiGzDecoder::new(Source { frame: Bytes::new(), ended: false }),
+            left: bytes_max,
+            begun: false,
+        }
     }
 
     /// Hands in the next frame; `next_piece` must have said `None` to the one before.
     pub fn frame(&mut self, packed: Bytes) {
         debug_assert!(self.inner.get_ref().frame.is_empty());
+        self.begun |= !packed.is_empty();
         self.inner.get_mut().frame = packed;
     }
 
@@ -86,6 +95,9 @@ impl Unpacker {
         let source = self.inner.get_ref();
         if source.frame.is_empty() && !source.ended {
             return Ok(None);
+        }
+        if !self.begun {
+            return Err(UnpackError::Empty);
         }
         let mut piece = vec![0; PIECE_BYTES.min(self.left + 1)];
         let mut filled = 0;
@@ -142,7 +154,8 @@ mod tests {
     fn every_cut_is_seen() {
         let packed = [pack(b"hello "), pack(b"world, again and again")].concat();
         let first = pack(b"hello ").len();
-        for end in (0..packed.len()).filter(|&end| end != first) {
+        assert_eq!(unpack(b"", 1000), Err(UnpackError::Empty));
+        for end in (1..packed.len()).filter(|&end| end != first) {
             assert_eq!(unpack(&packed[..end], 1000), Err(UnpackError::Truncated), "cut at {end}");
         }
     }

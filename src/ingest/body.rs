@@ -20,7 +20,6 @@ pub enum BodyFault {
     TooLarge,
     CutShort,
     Gzip(UnpackError),
-    Encoding(String),
     TimedOut(&'static str),
     NoMemory(Duration),
 }
@@ -31,7 +30,6 @@ impl std::fmt::Display for BodyFault {
             BodyFault::TooLarge => f.write_str("Request Entity Too Large"),
             BodyFault::CutShort => f.write_str("unexpected EOF"),
             BodyFault::Gzip(fault) => fault.fmt(f),
-            BodyFault::Encoding(encoding) => write!(f, "Content-Encoding {encoding:?} is not supported; use gzip"),
             BodyFault::TimedOut(limit) => write!(f, "the body did not arrive in time ({limit})"),
             BodyFault::NoMemory(waited) => {
                 write!(f, "no memory for the body within {waited:?} (limits.inflight_bytes_max); try again")
@@ -49,11 +47,8 @@ pub async fn read(
 ) -> Result<(), BodyFault> {
     let limits = &ingest.config.limits;
     let bytes_max = limits.body_bytes_max.0;
-    let gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"" | b"identity") => false,
-        Some(b"gzip" | b"x-gzip") => true,
-        Some(other) => return Err(BodyFault::Encoding(String::from_utf8_lossy(other).into_owned())),
-    };
+    // Like InfluxDB: any other encoding is taken as none.
+    let gzip = request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     let mut unpacker = gzip.then(|| Unpacker::new(limits.unpacked_bytes_max.0));
     let mut body = request.into_body();
     if body.size_hint().lower() > bytes_max as u64 {
@@ -62,7 +57,7 @@ pub async fn read(
     }
     let end = Instant::now() + limits.body_total_timeout;
     let mut received = 0;
-    while let Some(frame) = next_frame(ingest, &mut body, end).await? {
+    while let Some(frame) = next_frame(ingest, held, &mut body, end).await? {
         received += frame.len();
         if received > bytes_max {
             discard(body).await;
@@ -91,10 +86,15 @@ pub async fn read(
 }
 
 /// The next frame with data, once there is memory for it.
-async fn next_frame(ingest: &Ingest, body: &mut Incoming, end: Instant) -> Result<Option<Bytes>, BodyFault> {
+async fn next_frame(
+    ingest: &Ingest,
+    held: &Held,
+    body: &mut Incoming,
+    end: Instant,
+) -> Result<Option<Bytes>, BodyFault> {
     let silence_max = ingest.config.limits.body_timeout;
     let soon = || end.min(Instant::now() + silence_max);
-    deadline(soon(), ingest.budget.available()).await.map_err(|_| BodyFault::NoMemory(silence_max))?;
+    deadline(soon(), held.available()).await.map_err(|_| BodyFault::NoMemory(silence_max))?;
     loop {
         match deadline(soon(), body.frame()).await {
             Ok(None) => return Ok(None),

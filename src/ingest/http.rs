@@ -40,8 +40,8 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
         precision,
         consistency: unknown_consistency(params.get("consistency")).into(),
     };
-    let until = Instant::now() + ingest.config.write.timeout;
-    let answer = deliver::write(&ingest.backends, &ingest.stats, key, Rc::new(batches), source, until).await;
+    let timeout = ingest.config.write.timeout;
+    let answer = deliver::write(&ingest.backends, &ingest.stats, key, Rc::new(batches), source, timeout).await;
     drop(held);
     ingest.latency.record(began.elapsed());
     answer
@@ -77,7 +77,6 @@ impl BodyFault {
             BodyFault::TooLarge => (&stats.writes_too_large, 413),
             BodyFault::CutShort => (&stats.writes_cut_short, 400),
             BodyFault::Gzip(_) => (&stats.writes_bad_gzip, 400),
-            BodyFault::Encoding(_) => (&stats.writes_bad_gzip, 415),
             BodyFault::TimedOut(_) => (&stats.writes_timed_out, 408),
             BodyFault::NoMemory(_) => (&stats.writes_no_memory, 503),
         };

@@ -8,6 +8,10 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2_iter};
 
+/// What a backslash escapes in a measurement, and in tag keys, tag values and field keys.
+const NAME_ESCAPES: &[u8] = b",\" =";
+const TAG_ESCAPES: &[u8] = b", =";
+
 /// One line that is neither blank nor a comment, without the white space before it and the newline behind it.
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
@@ -56,23 +60,32 @@ impl<'a> Line<'a> {
     /// The measurement as InfluxDB stores it.
     #[inline]
     pub fn name(&self) -> Cow<'a, [u8]> {
-        unescape(self.raw_name(), b",\" =")
+        unescape(self.raw_name(), NAME_ESCAPES)
     }
 
-    /// The value of a tag, as InfluxDB stores it; empty when the line does not have it.
-    pub fn tag(&self, key: &str) -> Cow<'a, [u8]> {
-        let tags = self.raw_series().get(self.name_end + 1..).unwrap_or_default();
-        let mut rest = tags;
+    /// The same in pieces that follow each other, none copied.
+    #[inline]
+    pub fn name_pieces(&self) -> impl Iterator<Item = &'a [u8]> {
+        pieces(self.raw_name(), NAME_ESCAPES)
+    }
+
+    /// The value of a tag, as InfluxDB stores it, in pieces; none when the line does not have it.
+    pub fn tag_pieces(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
+        pieces(self.raw_tag(key), TAG_ESCAPES)
+    }
+
+    fn raw_tag(&self, key: &str) -> &'a [u8] {
+        let mut rest = self.raw_series().get(self.name_end + 1..).unwrap_or_default();
         while !rest.is_empty() {
             let end = separator(rest, b',').unwrap_or(rest.len());
             let (tag, behind) = rest.split_at(end);
             let equals = separator(tag, b'=').unwrap_or(tag.len());
-            if unescape(&tag[..equals], b", =").as_ref() == key.as_bytes() {
-                return unescape(tag.get(equals + 1..).unwrap_or_default(), b", =");
+            if pieces(&tag[..equals], TAG_ESCAPES).flatten().eq(key.as_bytes()) {
+                return tag.get(equals + 1..).unwrap_or_default();
             }
             rest = behind.get(1..).unwrap_or_default();
         }
-        Cow::Borrowed(b"")
+        b""
     }
 
     /// The value of a field as the line has it, if the line is made as lines are.
@@ -82,7 +95,7 @@ impl<'a> Line<'a> {
             let (name, behind) = rest.split_at_checked(separator(rest, b'=')?)?;
             let behind = behind.get(1..)?;
             let end = value_end(behind);
-            if unescape(name, b", =").as_ref() == key.as_bytes() {
+            if pieces(name, TAG_ESCAPES).flatten().eq(key.as_bytes()) {
                 return Some(&behind[..end]);
             }
             rest = behind.get(end..)?.strip_prefix(b",")?;
@@ -142,20 +155,39 @@ fn ends_in_timestamp(line: &[u8]) -> bool {
 }
 
 /// Drops the backslash before each of `special`.
-fn unescape<'a>(raw: &'a [u8], special: &[u8]) -> Cow<'a, [u8]> {
+fn unescape<'a>(raw: &'a [u8], special: &'static [u8]) -> Cow<'a, [u8]> {
     if memchr(b'\\', raw).is_none() {
         return Cow::Borrowed(raw);
     }
-    let mut plain = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while at < raw.len() {
-        if raw[at] == b'\\' && raw.get(at + 1).is_some_and(|next| special.contains(next)) {
-            at += 1;
+    Cow::Owned(pieces(raw, special).flatten().copied().collect())
+}
+
+/// What is left without the backslash before each of `special`.
+#[inline]
+fn pieces<'a>(raw: &'a [u8], special: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = raw;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
         }
-        plain.push(raw[at]);
-        at += 1;
-    }
-    Cow::Owned(plain)
+        let escape = memchr::memchr_iter(b'\\', rest).find(|&at| rest.get(at + 1).is_some_and(|b| special.contains(b)));
+        let piece = match escape {
+            // The escaped byte begins the next piece, where it is only a byte.
+            Some(0) => {
+                let end = 2 + memchr(b'\\', &rest[2..]).unwrap_or(rest.len() - 2);
+                let piece = &rest[1..end];
+                rest = &rest[end..];
+                piece
+            }
+            Some(at) => {
+                let (piece, behind) = rest.split_at(at);
+                rest = behind;
+                piece
+            }
+            None => std::mem::take(&mut rest),
+        };
+        Some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -180,10 +212,12 @@ mod tests {
             ("m\\=q v=1", "m=q"),
             ("m\\\"q v=1", "m\"q"),
             ("m\\q\\\\,r v=1", "m\\q\\,r"),
+            ("\\,\\ \\=\\x\\ \\y v=1", ", =\\x \\y"),
             ("m", "m"),
             (",x=y v=1", ""),
         ] {
             assert_eq!(text(&read(line).name()), want, "{line}");
+            assert_eq!(text(&read(line).name_pieces().collect::<Vec<_>>().concat()), want, "{line}");
         }
     }
 
@@ -198,9 +232,9 @@ mod tests {
     fn tags() {
         let line = read("cpu,host=web\\ 1,a\\,b=c\\=d,e=\\\"x v=1,host=9");
         for (key, want) in [("host", "web 1"), ("a,b", "c=d"), ("e", "\\\"x"), ("none", ""), ("v", "")] {
-            assert_eq!(text(&line.tag(key)), want, "{key}");
+            assert_eq!(text(&line.tag_pieces(key).collect::<Vec<_>>().concat()), want, "{key}");
         }
-        assert_eq!(text(&read("cpu host=1").tag("host")), "");
+        assert_eq!(read("cpu host=1").tag_pieces("host").count(), 0);
         assert_eq!(text(read("cpu,a=b\\ c v=1").raw_series()), "cpu,a=b\\ c");
     }
 

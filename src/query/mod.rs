@@ -89,7 +89,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
 
     let mut place = queries.places.hold();
     let until = began + queries.config.query.timeout;
-    let waited = deadline(until, queries.places.available()).await;
+    let waited = deadline(until, place.available()).await;
     waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
     place.add(1);
     match plan {

@@ -48,8 +48,13 @@ impl SlotKey {
 
     /// Adds the measurement, unescaped, or the next tag value of the rule (empty when the tag is absent).
     pub fn push(&mut self, part: &[u8]) {
+        self.push_pieces([part]);
+    }
+
+    /// The same, of a part that comes in pieces.
+    pub fn push_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a [u8]>) {
         self.0.update(&[0]);
-        self.0.update(part);
+        pieces.into_iter().for_each(|piece| self.0.update(piece));
     }
 
     pub fn slot(self) -> SlotId {
