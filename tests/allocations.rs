@@ -125,6 +125,10 @@ const SHAPES: &[Shape] = &[
     ("rule by regex", |i| format!("wild{},host=h{} usage=0.{i} {}\n", i % 20, i % 1000, time(i))),
     ("rule without timestamp", |i| format!("spread,host=h{},region=r{} usage=0.{i}\n", i % 1000, i % 3)),
     ("escapes outside the slot key", |i| format!("spread,a=\\ {i},host=h{} usage=0.{i} {}\n", i % 1000, time(i))),
+    ("escaped names in turn", |i| format!("with\\ space{} usage=0.{i} {}\n", i % 50, time(i))),
+    ("escaped values of both tags", |i| {
+        format!("spread,host=h\\ {},region=r\\ {} usage=0.{i} {}\n", i % 1000, i % 3, time(i))
+    }),
     ("escaped name, the neighbour's", |i| format!("with\\ space,host=h{} usage=0.{i} {}\n", i % 1000, time(i))),
 ];
 
@@ -139,19 +143,7 @@ fn lines_allocate_nothing() {
     assert!(dear.is_empty(), "more than {PER_LINE_MAX} allocations a line: {dear:?}");
 }
 
-/// The exception: a part of the slot key that holds escapes is unescaped into a buffer of its own whenever the key
-/// differs from the line before.
-#[test]
-fn escaped_parts_of_a_new_slot_key_allocate_once_each() {
-    let names = per_line("escaped names in turn", |i| format!("with\\ space{} usage=0.{i} {}\n", i % 50, time(i)));
-    assert!(names < 1.0 + PER_LINE_MAX, "{names} a line with one escaped part");
-    let tags = per_line("escaped values of both tags", |i| {
-        format!("spread,host=h\\ {},region=r\\ {} usage=0.{i} {}\n", i % 1000, i % 3, time(i))
-    });
-    assert!(tags < 2.0 + PER_LINE_MAX, "{tags} a line with two escaped parts");
-}
-
-/// The other one: where rules concern the database, the router remembers each distinct measurement of a request, up to
+/// The exception: where rules concern the database, the router remembers each distinct measurement of a request, up to
 /// 10,000, which the shorter body has used up.
 #[test]
 fn distinct_measurements_are_remembered_up_to_a_limit() {

@@ -252,7 +252,10 @@ fn metrics_tell_how_long_requests_take() {
     }
     let seen = wait_for("the latencies", SOON, || {
         let now = metrics(&cluster);
-        (sum(&now, "slotline_write_seconds_count", &[]) >= 20.0).then_some(now)
+        // Shards show their quantiles a moment after they recorded.
+        let shown = |name| sum(&now, name, &["quantile=\"0.5\""]) > 0.0;
+        let all = sum(&now, "slotline_write_seconds_count", &[]) >= 20.0;
+        (all && shown("slotline_write_seconds") && shown("slotline_query_seconds")).then_some(now)
     });
     for name in ["slotline_write_seconds", "slotline_query_seconds"] {
         assert_eq!(sum(&seen, &format!("{name}_count"), &[]), 20.0, "{name}");

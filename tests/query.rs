@@ -518,6 +518,99 @@ fn delete_and_drop_remove_the_points_from_every_replica() {
 }
 
 #[test]
+fn delete_and_drop_of_a_split_measurement_reach_every_group() {
+    let loaded = loaded(Setup::new(2, 2).rule("db", "/^m[0-5]s$/", &["host"]));
+    let slot_of = |series: &Series| match series.measurement.as_str() {
+        name @ ("m0s" | "m1s" | "m2s" | "m3s" | "m4s" | "m5s") => slot("db", name, &[series.tag("host")]),
+        name => slot("db", name, &[]),
+    };
+    loaded.cluster.assert_holds_by("db", &facts(loaded.reference.http(), "db"), slot_of);
+    for q in [
+        "DELETE FROM m0s WHERE time < 1600000100s",
+        "DELETE FROM m1s WHERE host = 'a'",
+        "DELETE FROM m1s WHERE dc = 'dc1' AND time > 1600000200s",
+        "DROP SERIES FROM m2s WHERE host = 'b'",
+        "DROP SERIES FROM m3s",
+        "DROP MEASUREMENT m4s",
+        "DELETE WHERE host = 'c,d'",
+    ] {
+        let seen = loaded.cluster.http().query("db", q).full_verdict();
+        assert_eq!(seen, loaded.reference.http().query("db", q).full_verdict(), "`{q}`");
+        loaded.cluster.assert_holds_by("db", &facts(loaded.reference.http(), "db"), slot_of);
+    }
+}
+
+#[test]
+fn a_query_behind_a_write_in_the_same_packet_sees_it() {
+    let cluster = Cluster::new(2, 2);
+    cluster.create_db("db");
+    let mut packet = Vec::new();
+    for number in 0..30 {
+        packet.extend(Request::write("db=db", format!("m{number}s v={number} 1\n")).to_bytes());
+        let q = format!("SELECT v FROM m{number}s");
+        packet.extend(Request::query(&[("db", "db"), ("epoch", "ns"), ("q", &q)]).to_bytes());
+    }
+    let mut conn = cluster.http().connect();
+    conn.send(&packet);
+    for number in 0..30 {
+        assert_eq!(conn.answer().status, 204);
+        let answer = conn.answer();
+        let row = &answer.json()["results"][0]["series"][0]["values"][0];
+        assert_eq!(*row, serde_json::json!([1, number]), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_query_in_a_multipart_body_is_answered_or_refused() {
+    let loaded = loaded(Setup::new(2, 1));
+    let part = |name: &str, file: &str, value: &str| {
+        format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n")
+    };
+    let file = "; filename=\"q.txt\"";
+    for body in [
+        part("q", file, "SELECT v FROM m4s LIMIT 2"),
+        part("q", "", "SELECT v FROM m4s LIMIT 2"),
+        part("q", file, "SELECT v FROM m4s LIMIT 2; SELECT n FROM m4s LIMIT 1") + &part("epoch", "", "s"),
+        part("other", file, "SELECT v FROM m4s"),
+    ] {
+        let request = Request::new("POST", "/query?db=db")
+            .header("Content-Type", "multipart/form-data; boundary=xyz")
+            .body(format!("{body}--xyz--\r\n"));
+        let seen = loaded.cluster.http().send(&request);
+        if seen.status == 415 {
+            assert!(seen.error().contains("multipart"), "{seen:?}");
+            continue;
+        }
+        let expected = loaded.reference.http().send(&request);
+        assert_eq!(seen.full_verdict(), expected.full_verdict(), "{body}");
+    }
+}
+
+#[test]
+fn statements_about_single_servers_are_answered_or_refused() {
+    let mut loaded = loaded(Setup::new(2, 2));
+    for q in [
+        "SHOW SHARDS",
+        "SHOW SHARD GROUPS",
+        "SHOW STATS",
+        "SHOW DIAGNOSTICS",
+        "SHOW QUERIES",
+        "KILL QUERY 1",
+        "SHOW CONTINUOUS QUERIES",
+        "SHOW SUBSCRIPTIONS",
+        "EXPLAIN SELECT v FROM m1s",
+        "EXPLAIN ANALYZE SELECT v FROM m1s",
+    ] {
+        let answer = loaded.cluster.http().query("db", q);
+        match refusal(&answer) {
+            Some(reason) => assert!(reason.len() > 20, "`{q}` is refused with no real reason: {reason:?}"),
+            None => assert!(answer.status == 200 && answer.json()["results"].is_array(), "`{q}`: {answer:?}"),
+        }
+    }
+    loaded.cluster.slotline.assert_running();
+}
+
+#[test]
 fn statements_that_backends_would_do_wrong_are_refused() {
     let cluster = Cluster::new(2, 2);
     cluster.create_db("db");

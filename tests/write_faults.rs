@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use support::config::replica_name;
@@ -342,6 +343,115 @@ fn points_of_many_clients_share_requests_but_never_with_other_databases_or_preci
     expected.sort();
     assert_eq!(lines, expected);
     assert!(writes.len() < CLIENTS / 2, "{} requests for {CLIENTS} clients", writes.len());
+}
+
+#[test]
+fn a_late_old_value_never_lands_on_a_newer_one() {
+    let cluster = quick(1, 2);
+    let http = cluster.http();
+    let replica = &cluster.groups[0][1];
+    http.store("db", "m v=0 1\n");
+    for round in 0..4 {
+        let old = format!("m v={} 1\n", 2 * round + 1);
+        let new = format!("m v={} 1\n", 2 * round + 2);
+        replica.pause();
+        // Connections of both cores and of every lane leave an old value on its way.
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(http.write("db", &old).status, 503));
+            }
+        });
+        replica.resume();
+        wait_until_stored(http, &new);
+        let expected = format!("1 v={}", 2 * round + 2);
+        // What is still under way needs a moment to do its harm: ask for a while.
+        for _ in 0..100 {
+            for replica in &cluster.groups[0] {
+                let stored = facts(replica.http(), "db");
+                let points = stored.values().next().expect("a series");
+                assert!(points.contains(&expected), "round {round}: {points:?} instead of {expected}");
+            }
+        }
+    }
+}
+
+/// Writes batches of one line a measurement until told to stop; the numbers that were answered
+/// with 204.
+fn write_through_all(
+    http: Http,
+    client: usize,
+    names: &[String],
+    answers: &AtomicUsize,
+    stop: &AtomicBool,
+) -> Vec<usize> {
+    let mut acked = Vec::new();
+    let mut conn = http.connect();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let body: String = names.iter().map(|name| format!("{name},c={client} v={number} {number}\n")).collect();
+        let answer = conn.call(&Request::write("db=db", body));
+        match answer.status {
+            204 => acked.push(number),
+            503 => {}
+            _ => panic!("{answer:?}"),
+        }
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+    acked
+}
+
+#[test]
+fn every_acknowledged_point_outlives_crashes_and_freezes_of_replicas() {
+    let mut random = random();
+    let mut cluster = quick(2, 2);
+    let http = cluster.http();
+    let names: Vec<String> =
+        (0..4).map(|number| cluster.measurement_in("db", &format!("x{number}y"), number % 2)).collect();
+    let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let acked: Vec<Vec<usize>> = std::thread::scope(|scope| {
+        let (names, answers, stop) = (&names, &answers, &stop);
+        let start = |client| scope.spawn(move || write_through_all(http, client, names, answers, stop));
+        let clients: Vec<_> = (0..6).map(start).collect();
+        let go_on = |count: usize| {
+            let from = answers.load(Ordering::Relaxed);
+            wait_for("answers", SOON, || (answers.load(Ordering::Relaxed) >= from + count).then_some(()));
+        };
+        for _ in 0..8 {
+            go_on(random.usize(20..200));
+            let victim = &mut cluster.groups[random.usize(0..2)][random.usize(0..2)];
+            if random.bool() {
+                victim.kill9();
+                go_on(random.usize(0..30));
+                victim.restart();
+            } else {
+                victim.pause();
+                go_on(random.usize(0..12));
+                victim.resume();
+            }
+        }
+        go_on(200);
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().expect("a client finishes")).collect()
+    });
+    cluster.slotline.assert_running();
+    for (number, group) in cluster.groups.iter().enumerate() {
+        for replica in group {
+            let stored = facts(replica.http(), "db");
+            for (series, points) in &stored {
+                assert_eq!(cluster.group_of("db", &series.measurement), number);
+                let client: usize = series.tag("c").parse().expect("a client");
+                let lost: Vec<_> =
+                    acked[client].iter().filter(|n| !points.contains(&format!("{n} v={n}"))).take(5).collect();
+                assert!(lost.is_empty(), "acknowledged and lost in {series:?}: {lost:?}");
+            }
+            assert_eq!(stored.len(), 2 * 6, "two measurements of six clients");
+        }
+    }
+    let total: usize = acked.iter().map(Vec::len).sum();
+    println!("{total} of {} requests were acknowledged", answers.load(Ordering::Relaxed));
+    assert!(total > 200, "only {total} requests were acknowledged");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 //! Read beside the table of answers in the README. `Failed` means that the points may not be stored and that asking
 //! again may help; `Refused` that InfluxDB will never take them as they are.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
+use crate::lineprotocol::point::{self, FieldType};
 use crate::lineprotocol::{Line, split};
 use crate::topology::GroupIndex;
 
@@ -218,16 +221,13 @@ impl<'a> Conflict<'a> {
     }
 
     fn fits(&self, line: &Line<'_>) -> bool {
-        let kind = |value: &[u8]| match value {
-            [b'"', ..] => "string",
-            [.., b'i'] => "integer",
-            [b't' | b'T' | b'f' | b'F', ..] => "boolean",
-            _ => "float",
+        let conflicts = |fields: Vec<(Cow<'_, [u8]>, FieldType)>| match self.field {
+            None => true,
+            Some((name, kind)) => {
+                fields.iter().any(|(own, own_kind)| own.as_ref() == name.as_bytes() && own_kind.name() == kind)
+            }
         };
-        line.name().as_ref() == self.measurement.as_bytes()
-            && !line.raw_series().windows(2).any(|pair| pair == b"=,")
-            && !line.raw_series().ends_with(b"=")
-            && self.field.is_none_or(|(name, wanted)| line.raw_field(name).is_some_and(|value| kind(value) == wanted))
+        line.name().as_ref() == self.measurement.as_bytes() && point::fields(line).is_some_and(conflicts)
     }
 }
 

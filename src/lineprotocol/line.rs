@@ -88,18 +88,9 @@ impl<'a> Line<'a> {
         b""
     }
 
-    /// The value of a field as the line has it, if the line is made as lines are.
-    pub fn raw_field(&self, key: &str) -> Option<&'a [u8]> {
-        let mut rest = self.bytes.get(self.raw_series().len() + 1..)?.trim_ascii_start();
-        loop {
-            let (name, behind) = rest.split_at_checked(separator(rest, b'=')?)?;
-            let behind = behind.get(1..)?;
-            let end = value_end(behind);
-            if pieces(name, TAG_ESCAPES).flatten().eq(key.as_bytes()) {
-                return Some(&behind[..end]);
-            }
-            rest = behind.get(end..)?.strip_prefix(b",")?;
-        }
+    /// The whole line.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Whether the line wants a timestamp from us: it has none, yet it has fields. A line without fields, or one that
@@ -118,25 +109,14 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A field's name as InfluxDB stores it.
+pub fn field_name(raw: &[u8]) -> Cow<'_, [u8]> {
+    unescape(raw, TAG_ESCAPES)
+}
+
 /// The first `byte` that no backslash stands before.
 fn separator(bytes: &[u8], byte: u8) -> Option<usize> {
     memchr::memchr_iter(byte, bytes).find(|&at| at == 0 || bytes[at - 1] != b'\\')
-}
-
-/// Where a field's value ends: at a comma or space that is not in a string.
-fn value_end(bytes: &[u8]) -> usize {
-    let mut quoted = false;
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b',' | b' ' if !quoted => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
 }
 
 /// Whether the last word is a number behind white space. No field value can look like that: a string ends in a quote,
@@ -261,19 +241,6 @@ mod tests {
             ("m v=1 5x", true),
         ] {
             assert_eq!(read(line).lacks_timestamp(), lacks, "{line:?}");
-        }
-    }
-
-    #[test]
-    fn fields() {
-        let line = read("m,t=a a=1,b=\"x, y=\\\" z\",c\\ d=2i 5");
-        let field = |key| line.raw_field(key).map(text);
-        assert_eq!(field("a"), Some("1"));
-        assert_eq!(field("b"), Some("\"x, y=\\\" z\""));
-        assert_eq!(field("c d"), Some("2i"));
-        assert_eq!(field("t"), None);
-        for broken in ["m", "m ", "m v", "m =", "m a=\"", "m a=1,"] {
-            assert_eq!(read(broken).raw_field("z"), None, "{broken}");
         }
     }
 

@@ -1,13 +1,14 @@
 //! Line protocol as InfluxDB 1.x reads it, as little of it as routing needs.
 //!
 //! `splitter` finds the lines in a stream of buffers, `line` says what one line holds: its name, its tags, whether it has
-//! a timestamp. `naive` is the slow twin that property tests and fuzzing hold `splitter` against.
+//! a timestamp. `point` tells whether InfluxDB takes it for a point. `naive` is the slow twin that property tests and fuzzing hold `splitter` against.
 //!
 //! InfluxDB decides what a good point is: nothing here refuses a line. Used by `batch`.
 
 mod line;
 #[cfg(test)]
 pub mod naive;
+pub mod point;
 mod splitter;
 
 pub use line::Line;

@@ -16,15 +16,29 @@ use socket2::SockRef;
 
 pub struct Stream {
     inner: TcpStream,
+    substitute: Option<Substitute>,
     stall_max: Duration,
     /// Runs while a write waits for the peer.
     stall: Option<Timer>,
 }
 
+/// An answer of ours for one of hyper's.
+struct Substitute {
+    prefix: &'static [u8],
+    /// What of it is still to be written.
+    answer: &'static [u8],
+}
+
 impl Stream {
     /// A write that the peer takes no byte of for `stall_max` fails with `TimedOut`.
     pub fn new(inner: TcpStream, stall_max: Duration) -> Stream {
-        Stream { inner, stall_max, stall: None }
+        Stream { inner, substitute: None, stall_max, stall: None }
+    }
+
+    /// Writes `answer` in place of a write that begins with `prefix`: for the answers that hyper gives by itself.
+    pub fn instead_of(mut self, prefix: &'static [u8], answer: &'static [u8]) -> Stream {
+        self.substitute = Some(Substitute { prefix, answer });
+        self
     }
 
     fn progress<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -57,6 +71,20 @@ impl hyper::rt::Read for Stream {
 
 impl hyper::rt::Write for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(Substitute { prefix, mut answer }) =
+            self.substitute.take_if(|found| bytes.starts_with(found.prefix))
+        {
+            while !answer.is_empty() {
+                match Pin::new(&mut self.inner).poll_write(context, answer) {
+                    Poll::Ready(written) => answer = &answer[written?..],
+                    Poll::Pending => {
+                        self.substitute = Some(Substitute { prefix, answer });
+                        return self.progress(context, Poll::Pending);
+                    }
+                }
+            }
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.progress(context, polled)
     }
@@ -78,6 +106,13 @@ impl hyper::rt::Write for Stream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self
+            .substitute
+            .as_ref()
+            .is_some_and(|found| slices.first().is_some_and(|first| first.starts_with(found.prefix)))
+        {
+            return self.poll_write(context, &slices[0]);
+        }
         // SAFETY: `inner` owns the descriptor and outlives this borrow.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

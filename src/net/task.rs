@@ -49,3 +49,35 @@ pub fn spawn_loop<F: Future<Output = ()> + 'static>(
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_neither_the_loop_nor_the_shard() {
+        let steps = glommio::LocalExecutorBuilder::default().spawn(|| async {
+            let queue = glommio::executor().current_task_queue();
+            let steps = Rc::new(Cell::new(0));
+            let counted = steps.clone();
+            spawn("panics at once", queue, async { panic!("on purpose") });
+            spawn_loop("panics at every other step", queue, move || {
+                let steps = counted.clone();
+                async move {
+                    steps.set(steps.get() + 1);
+                    assert!(steps.get() % 2 == 0, "on purpose");
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            while steps.get() < 5 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            steps.get()
+        });
+        let steps = steps.expect("an executor").join().expect("it did not panic");
+        assert!(steps >= 5 && panics() >= 3);
+    }
+}

@@ -18,6 +18,12 @@ use super::front::{self, Api};
 /// A request's head may be so long (its URL 64 KiB: hyper's limit).
 const HEAD_BYTES_MAX: usize = 400 * 1024;
 
+/// hyper refuses such a request before we see it, in no words.
+const BARE_414: &[u8] = b"HTTP/1.1 414 ";
+const URL_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nContent-Type: application/json\r\n\
+    X-Influxdb-Error: the URL is longer than 64 KiB: send q in the body of a POST\r\nContent-Length: 72\r\n\
+    Connection: close\r\n\r\n{\"error\":\"the URL is longer than 64 KiB: send q in the body of a POST\"}\n";
+
 impl Shard {
     /// Serves a connection in a task of its own.
     pub(super) fn serve(self: &Rc<Shard>, stream: TcpStream, api: Api) {
@@ -46,7 +52,7 @@ impl Shard {
             .max_buf_size(HEAD_BYTES_MAX)
             .timer(HyperTimer)
             .header_read_timeout(limits.header_timeout)
-            .serve_connection(Stream::new(stream, limits.answer_timeout), service);
+            .serve_connection(Stream::new(stream, limits.answer_timeout).instead_of(BARE_414, URL_TOO_LONG), service);
         let mut connection = pin!(connection);
         let drained = self.drain.listen();
         let ended = if self.draining.get() {

@@ -238,9 +238,10 @@ impl Response {
         (self.status, self.text())
     }
 
-    /// Status, type, error header and body.
+    /// Status, type, error header and body. Control characters in the header count as spaces: Go
+    /// sends them raw, which HTTP forbids.
     pub fn full_verdict(&self) -> (u16, Option<String>, Option<String>, String) {
-        let header = |name| self.header(name).map(str::to_owned);
+        let header = |name| self.header(name).map(|text| text.replace(char::is_control, " "));
         (self.status, header("Content-Type"), header("X-Influxdb-Error"), self.text())
     }
 }
