@@ -279,7 +279,13 @@ impl Complaints {
         let line = self.lines.next()?;
         let rest = self.text[self.told..].strip_prefix(UNPARSED)?.strip_prefix(line.as_str())?.strip_prefix("': ")?;
         let reason = rest.split('\n').next().unwrap_or_default();
-        let complaint = format!("{UNPARSED}{}': {reason}", line.strip_suffix(stamp).unwrap_or(&line));
+        let mut written = line.strip_suffix(stamp).unwrap_or(&line);
+        if !stamp.is_empty() {
+            // The gap behind a backslash is ours too, and a newline at the end is not quoted.
+            written = written.strip_suffix('\n').unwrap_or(written);
+            written = written.strip_suffix(' ').filter(|line| line.ends_with('\\')).unwrap_or(written);
+        }
+        let complaint = format!("{UNPARSED}{written}': {reason}");
         let behind = &rest[reason.len()..];
         self.told = self.text.len() - behind.strip_prefix('\n').unwrap_or(behind).len();
         Some(complaint)

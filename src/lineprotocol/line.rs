@@ -93,14 +93,17 @@ impl<'a> Line<'a> {
         self.bytes
     }
 
-    /// Whether the line wants a timestamp from us: it has none, yet it has fields. A line without fields, or one that
-    /// ends in a backslash (and an escaped newline), is no point whatever is put behind it, and InfluxDB's words for it
-    /// shall not change.
+    /// Whether the line wants a timestamp from us: it has none, yet it has fields. A line without fields is no point
+    /// whatever is put behind it, and InfluxDB's words for it shall not change.
     #[inline]
     pub fn lacks_timestamp(&self) -> bool {
-        !ends_in_timestamp(self.bytes)
-            && !matches!(self.bytes.last(), Some(b'\\' | b'\n'))
-            && self.unescaped(b' ', self.name_end).is_some()
+        !ends_in_timestamp(self.bytes) && self.unescaped(b' ', self.name_end).is_some()
+    }
+
+    /// What must stand between the line and its timestamp besides a space: another one where the first would be
+    /// escaped. (InfluxDB takes anything behind a string's closing quote for part of the string.)
+    pub fn gap(&self) -> &'static [u8] {
+        if ends_in_escape(self.bytes) { b" " } else { b"" }
     }
 
     /// `from` is where no escaped byte stands.
@@ -119,19 +122,34 @@ fn separator(bytes: &[u8], byte: u8) -> Option<usize> {
     memchr::memchr_iter(byte, bytes).find(|&at| at == 0 || bytes[at - 1] != b'\\')
 }
 
-/// Whether the last word is a number behind white space. No field value can look like that: a string ends in a quote,
-/// anything else follows its `=` at once.
+/// Whether the last word is a number behind white space with an unescaped space in it: only a space ends the fields.
+/// No field value can look like that: a string ends in a quote, anything else follows its `=` at once.
 #[inline]
 fn ends_in_timestamp(line: &[u8]) -> bool {
+    let white = |byte: &u8| matches!(byte, b' ' | b'\t' | 0);
     let trimmed = match line.last() {
-        Some(b' ' | b'\t' | 0) => {
-            let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | 0));
-            &line[..end.map_or(0, |at| at + 1)]
-        }
+        Some(last) if white(last) => &line[..line.iter().rposition(|byte| !white(byte)).map_or(0, |at| at + 1)],
         _ => line,
     };
-    let word = trimmed.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'-'));
-    word.is_some_and(|before| before + 1 < trimmed.len() && matches!(trimmed[before], b' ' | b'\t' | 0))
+    let Some(before) = trimmed.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'-')) else { return false };
+    if before + 1 == trimmed.len() {
+        return false;
+    }
+    match trimmed[..=before] {
+        // What nearly every line looks like.
+        [.., last, b' '] if last != b'\\' && !white(&last) => true,
+        _ => {
+            let start = trimmed[..=before].iter().rposition(|byte| !white(byte)).map_or(0, |at| at + 1);
+            let spaces = trimmed[start..=before].iter().enumerate().filter(|(_, byte)| **byte == b' ');
+            let escaped = ends_in_escape(&trimmed[..start]);
+            spaces.into_iter().any(|(at, _)| at > 0 || !escaped)
+        }
+    }
+}
+
+/// Whether a byte put behind would be escaped: behind an odd number of backslashes.
+fn ends_in_escape(bytes: &[u8]) -> bool {
+    bytes.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// Drops the backslash before each of `special`.
@@ -236,12 +254,21 @@ mod tests {
             ("m,t=a", false),
             ("m\\ x", false),
             ("m\\ ,t=a", false),
-            ("m v=1\\", false),
-            ("m v=1\\\n", false),
+            ("m v=1\\", true),
+            ("m v=1\\\n", true),
+            ("m s=\"x\"\t8", true),
+            ("m s=\"x\"\\ 8", true),
+            ("m s=\"x\"\\\\ 8", false),
+            ("m s=\"x\"\\  8", false),
+            ("m s=\"x\"\0\t 8", false),
+            ("m s=\"x\" \t8", false),
+            ("m s=\"x\"y 8", false),
+            ("m s=\"x\"-8", true),
             ("m v=1 5x", true),
         ] {
             assert_eq!(read(line).lacks_timestamp(), lacks, "{line:?}");
         }
+        assert_eq!((read("m s=\"x\"\\").gap(), read("m s=\"x\\\\").gap()), (&b" "[..], &b""[..]));
     }
 
     #[test]

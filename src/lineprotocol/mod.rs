@@ -12,7 +12,7 @@ pub mod point;
 mod splitter;
 
 pub use line::Line;
-pub use splitter::{Lines, Splitter};
+pub use splitter::{End, Lines, Rest, Splitter};
 
 /// Cuts a whole body into lines, newlines left out: blanks and comments too.
 pub fn split(body: &[u8]) -> Vec<&[u8]> {

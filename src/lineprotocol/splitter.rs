@@ -59,11 +59,6 @@ impl Scan {
         }
         None
     }
-
-    /// Whether a newline put here would end the line.
-    fn is_open(&self) -> bool {
-        self.quoted || self.escape
-    }
 }
 
 /// The whole lines of one frame.
@@ -111,21 +106,46 @@ impl Splitter {
         self.carry.len()
     }
 
-    /// The body has ended properly: what it left over, and whether that is `open`: inside quotes or behind a backslash,
-    /// so that nothing may be put behind it. An open rest can hold several lines: at a body's very end a backslash
-    /// escapes nothing.
-    pub fn finish(self) -> Option<(Vec<u8>, bool)> {
-        let open = self.scan.is_open() || self.last_is_escaped();
-        (!self.carry.is_empty()).then_some((self.carry, open))
+    /// The body has ended properly: what it left over. At a body's very end a backslash escapes nothing, so that a
+    /// newline behind it does end the line.
+    pub fn finish(mut self) -> Option<Rest> {
+        let end = match () {
+            () if self.carry.is_empty() => return None,
+            () if self.scan.quoted => End::Quoted,
+            () if self.scan.escape => End::Backslash,
+            () if self.ends_in_escaped_newline() => {
+                self.carry.pop();
+                End::Backslash
+            }
+            () => End::Clean,
+        };
+        Some(Rest { line: self.carry, end })
     }
 
-    /// Whether a backslash took the last byte with it, which it does not do at a body's end.
-    fn last_is_escaped(&self) -> bool {
-        let [before @ .., b'\\', _] = self.carry.as_slice() else { return false };
+    fn ends_in_escaped_newline(&self) -> bool {
+        let [before @ .., b'\\', b'\n'] = self.carry.as_slice() else { return false };
         let mut scan = Scan::default();
         scan.find_end(before, 0);
         !scan.escape
     }
+}
+
+/// The last line of a body that does not end in a newline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rest {
+    pub line: Vec<u8>,
+    pub end: End,
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A newline may follow.
+    Clean,
+    /// Behind a backslash, which would take what follows with it.
+    Backslash,
+    /// Inside quotes: all that follows would be part of them.
+    Quoted,
 }
 
 impl Lines<'_> {
@@ -231,11 +251,7 @@ mod tests {
             }
             splitter.end_frame(&frame[lines.rest()..]);
         }
-        match splitter.finish() {
-            Some((rest, true)) => found.extend(naive::lines(&rest).into_iter().map(<[u8]>::to_vec)),
-            Some((rest, false)) => found.push(rest),
-            None => {}
-        }
+        found.extend(splitter.finish().map(|rest| rest.line));
         found
     }
 
