@@ -11,9 +11,9 @@ use crate::net::Payload;
 use super::Backend;
 
 /// Pings a replica after a while.
-pub async fn watch(backend: Rc<Backend>, interval: Duration) {
+pub async fn watch(backend: Rc<Backend>, interval: Duration, timeout: Duration) {
     sleep(interval).await;
-    check(&backend, interval).await;
+    check(&backend, timeout).await;
 }
 
 /// Pings a replica and keeps what it learns in the replica's statistics.

@@ -73,7 +73,7 @@ pub fn merge_replicas(answers: &[(String, ReplicaAnswer)]) -> (ReplicaAnswer, bo
     }
     let refused = answers.iter().find(|(_, answer)| matches!(answer, ReplicaAnswer::Refused { .. }));
     let Some((_, refusal)) = refused else { return (ReplicaAnswer::Stored, false) };
-    let divergent = answers.iter().any(|(_, answer)| answer != refusal);
+    let divergent = answers.iter().any(|(_, answer)| !answer.agrees(refusal));
     match refusal {
         // It lacks what its peers have: the client can do nothing about that.
         ReplicaAnswer::Refused { status: 404 | 500, error }
@@ -89,6 +89,19 @@ pub fn merge_replicas(answers: &[(String, ReplicaAnswer)]) -> (ReplicaAnswer, bo
 }
 
 impl ReplicaAnswer {
+    /// Whether both stored the same. Of several conflicts InfluxDB names any one: only their number counts.
+    fn agrees(&self, other: &ReplicaAnswer) -> bool {
+        match (self, other) {
+            (ReplicaAnswer::Refused { status: one, error }, ReplicaAnswer::Refused { status: two, error: other }) => {
+                match (Refusal::read(*one, error), Refusal::read(*two, other)) {
+                    (Refusal::Dropped { count, .. }, Refusal::Dropped { count: others, .. }) => count == others,
+                    _ => one == two && error == other,
+                }
+            }
+            (one, two) => one == two,
+        }
+    }
+
     fn failure(&self) -> Option<&str> {
         match self {
             ReplicaAnswer::Failed(reason) => Some(reason),
@@ -425,6 +438,8 @@ mod tests {
         let conflict = refused(400, "partial write: x dropped=1");
         assert_eq!(merge_replicas(&named(&[ReplicaAnswer::Stored, conflict.clone()])), (conflict.clone(), true));
         assert_eq!(merge_replicas(&named(&[conflict.clone(), conflict.clone()])), (conflict.clone(), false));
+        let other = refused(400, "partial write: y dropped=1");
+        assert!(!merge_replicas(&named(&[conflict.clone(), other])).1);
         assert_eq!(merge_replicas(&named(&[conflict, failed("g1b")])), (failed("g1b"), false));
         let nodb = refused(404, "database not found: \"x\"");
         let (answer, divergent) = merge_replicas(&named(&[ReplicaAnswer::Stored, nodb]));

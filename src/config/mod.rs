@@ -17,6 +17,9 @@ pub use reader::Fault;
 use reader::{Reader, Section};
 pub use values::{AuthMode, Bind, Cores, Count, Protocol, Size};
 
+/// More lanes would only make smaller requests.
+const LANES_MAX: usize = 64;
+
 /// The commented file with every default.
 pub const DEFAULT: &str = include_str!("../../config.toml");
 
@@ -116,6 +119,9 @@ fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
     let listen = read_listen(&mut reader, &mut root, base.map(|base| base.listen.as_slice()));
     let mut section = reader.section(&mut root, "admin");
     let admin = Admin { bind: reader.value(&mut section, "bind", base.map(|base| base.admin.bind)) };
+    if let Some(other) = listen.iter().find(|other| other.bind.overlaps(admin.bind)) {
+        reader.fault(section.line, "admin.bind", format!("{} and {} are the same port", other.bind.0, admin.bind.0));
+    }
     reader.end(section);
     let cluster = read_cluster(&mut reader, &mut root, base);
     let write = read_write(&mut reader, &mut root, base.map(|base| &base.write));
@@ -153,8 +159,8 @@ fn read_listen(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&[L
     for mut s in sections {
         let protocol = reader.value(&mut s, "protocol", None);
         let bind: Bind = reader.value(&mut s, "bind", None);
-        if bind.0.port() != 0 && listen.iter().any(|other| other.bind == bind) {
-            reader.fault(s.line, "listen.bind", format!("{} is written twice", bind.0));
+        if let Some(other) = listen.iter().find(|other| other.bind.overlaps(bind)) {
+            reader.fault(s.line, "listen.bind", format!("{} and {} are the same port", other.bind.0, bind.0));
         }
         listen.push(Listen { protocol, bind });
         reader.end(s);
@@ -165,7 +171,7 @@ fn read_listen(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&[L
 fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Config>) -> Cluster {
     let mut s = reader.section(root, "cluster");
     let empty = || base.map(|_| String::new());
-    let name = reader.value(&mut s, "name", base.map(|b| b.cluster.name.clone()));
+    let name = reader.some(&mut s, "name", base.map(|b| b.cluster.name.clone()));
     let zookeeper: String = reader.value(&mut s, "zookeeper", empty());
     let zookeeper_auth: String = reader.value(&mut s, "zookeeper_auth", empty());
     if !zookeeper.is_empty() || !zookeeper_auth.is_empty() {
@@ -179,17 +185,20 @@ fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&C
 fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Write>) -> Write {
     let mut s = reader.section(root, "write");
     let write = Write {
-        timeout: reader.value(&mut s, "timeout", base.map(|b| b.timeout)),
-        hard_timeout: reader.value(&mut s, "hard_timeout", base.map(|b| b.hard_timeout)),
+        timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
+        hard_timeout: reader.some(&mut s, "hard_timeout", base.map(|b| b.hard_timeout)),
         lanes: reader.value(&mut s, "lanes", base.map(|b| b.lanes)),
-        request_bytes_max: reader.value(&mut s, "request_bytes_max", base.map(|b| b.request_bytes_max)),
+        request_bytes_max: reader.some(&mut s, "request_bytes_max", base.map(|b| b.request_bytes_max)),
         request_points_max: reader.value(&mut s, "request_points_max", base.map(|b| b.request_points_max)),
-        queue_bytes_max: reader.value(&mut s, "queue_bytes_max", base.map(|b| b.queue_bytes_max)),
+        queue_bytes_max: reader.some(&mut s, "queue_bytes_max", base.map(|b| b.queue_bytes_max)),
         alone_for: reader.value(&mut s, "alone_for", base.map(|b| b.alone_for)),
     };
     if write.hard_timeout < write.timeout {
         let text = "must not be shorter than write.timeout".to_owned();
         reader.fault(s.line, "write.hard_timeout", text);
+    }
+    if write.lanes.0 > LANES_MAX {
+        reader.fault(s.line, "write.lanes", format!("at most {LANES_MAX}"));
     }
     reader.end(s);
     write
@@ -198,9 +207,9 @@ fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Wri
 fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Query>) -> Query {
     let mut s = reader.section(root, "query");
     let query = Query {
-        timeout: reader.value(&mut s, "timeout", base.map(|b| b.timeout)),
+        timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
         concurrency_max: reader.value(&mut s, "concurrency_max", base.map(|b| b.concurrency_max)),
-        merge_bytes_max: reader.value(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
+        merge_bytes_max: reader.some(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
     };
     reader.end(s);
     query
@@ -209,21 +218,21 @@ fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Que
 fn read_limits(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Limits>) -> Limits {
     let mut s = reader.section(root, "limits");
     let limits = Limits {
-        body_bytes_max: reader.value(&mut s, "body_bytes_max", base.map(|b| b.body_bytes_max)),
-        unpacked_bytes_max: reader.value(&mut s, "unpacked_bytes_max", base.map(|b| b.unpacked_bytes_max)),
-        inflight_bytes_max: reader.value(&mut s, "inflight_bytes_max", base.map(|b| b.inflight_bytes_max)),
+        body_bytes_max: reader.some(&mut s, "body_bytes_max", base.map(|b| b.body_bytes_max)),
+        unpacked_bytes_max: reader.some(&mut s, "unpacked_bytes_max", base.map(|b| b.unpacked_bytes_max)),
+        inflight_bytes_max: reader.some(&mut s, "inflight_bytes_max", base.map(|b| b.inflight_bytes_max)),
         connections_max: reader.value(&mut s, "connections_max", base.map(|b| b.connections_max)),
-        header_timeout: reader.value(&mut s, "header_timeout", base.map(|b| b.header_timeout)),
-        body_timeout: reader.value(&mut s, "body_timeout", base.map(|b| b.body_timeout)),
-        body_total_timeout: reader.value(&mut s, "body_total_timeout", base.map(|b| b.body_total_timeout)),
-        answer_timeout: reader.value(&mut s, "answer_timeout", base.map(|b| b.answer_timeout)),
-        replica_answer_bytes_max: reader.value(
+        header_timeout: reader.some(&mut s, "header_timeout", base.map(|b| b.header_timeout)),
+        body_timeout: reader.some(&mut s, "body_timeout", base.map(|b| b.body_timeout)),
+        body_total_timeout: reader.some(&mut s, "body_total_timeout", base.map(|b| b.body_total_timeout)),
+        answer_timeout: reader.some(&mut s, "answer_timeout", base.map(|b| b.answer_timeout)),
+        replica_answer_bytes_max: reader.some(
             &mut s,
             "replica_answer_bytes_max",
             base.map(|b| b.replica_answer_bytes_max),
         ),
-        connect_timeout: reader.value(&mut s, "connect_timeout", base.map(|b| b.connect_timeout)),
-        health_interval: reader.value(&mut s, "health_interval", base.map(|b| b.health_interval)),
+        connect_timeout: reader.some(&mut s, "connect_timeout", base.map(|b| b.connect_timeout)),
+        health_interval: reader.some(&mut s, "health_interval", base.map(|b| b.health_interval)),
     };
     reader.end(s);
     limits
@@ -279,6 +288,21 @@ mod tests {
             ["server.cores", "server.smp: unknown key", "write.timeout", "listen.bind: is missing", "tcp and udp"]
         {
             assert!(all.contains(part), "{part} in {all}");
+        }
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_faults() {
+        for (text, key) in [
+            ("[write]\ntimeout = \"0s\"", "line 2: write.timeout"),
+            ("[limits]\n\nbody_bytes_max = 0", "line 3: limits.body_bytes_max"),
+            ("[write]\nlanes = 1000", "write.lanes"),
+            ("[cluster]\nname = \"\"", "cluster.name"),
+            ("[admin]\nbind = \"127.0.0.1:8086\"", "admin.bind: 0.0.0.0:8086 and 127.0.0.1:8086 are the same port"),
+            ("[write]\ntimeout = \"40s\"", "write.hard_timeout"),
+        ] {
+            let faults = faults(&format!("{text}\n{GROUP}"));
+            assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
         }
     }
 

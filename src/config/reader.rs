@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::values::Value;
+use super::values::{Emptiable, Value};
 
 /// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,17 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The same, where nothing, or 0, is a fault.
+    pub fn some<T: Emptiable>(&mut self, section: &mut Section<'_>, key: &str, base: Option<T>) -> T {
+        let known = self.faults.len();
+        let line = section.line_of(key, self);
+        let value = self.value(section, key, base);
+        if value.is_empty() && self.faults.len() == known {
+            self.fault(line, &section.full(key), "must not be empty or 0".to_owned());
+        }
+        value
+    }
+
     /// Takes a table; an absent one is empty.
     pub fn section<'s>(&mut self, section: &mut Section<'s>, key: &str) -> Section<'s> {
         let name = section.full(key);
@@ -122,6 +133,11 @@ impl<'a> Reader<'a> {
 }
 
 impl Section<'_> {
+    fn line_of(&self, key: &str, reader: &Reader<'_>) -> usize {
+        let own = self.table.keys().find(|own| own.get_ref() == key);
+        own.map_or(self.line, |own| reader.line(own.span().start))
+    }
+
     pub fn full(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }

@@ -45,6 +45,15 @@ impl Default for Bind {
     }
 }
 
+impl Bind {
+    /// Whether the two cannot both be listened on.
+    pub fn overlaps(self, other: Bind) -> bool {
+        let (one, two) = (self.0, other.0);
+        let same_ip = one.ip() == two.ip() || one.ip().is_unspecified() || two.ip().is_unspecified();
+        one.port() != 0 && one.port() == two.port() && same_ip
+    }
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size(pub usize);
@@ -52,6 +61,29 @@ pub struct Size(pub usize);
 /// A number that is not 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count(/** > 0, but for the default that stands in for a faulty value */ pub usize);
+
+/// A value for which nothing, or 0, makes no sense in most places.
+pub trait Emptiable: Value {
+    fn is_empty(&self) -> bool;
+}
+
+impl Emptiable for String {
+    fn is_empty(&self) -> bool {
+        self.as_str().is_empty()
+    }
+}
+
+impl Emptiable for Duration {
+    fn is_empty(&self) -> bool {
+        self.is_zero()
+    }
+}
+
+impl Emptiable for Size {
+    fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
 
 impl Value for String {
     fn read(value: &DeValue<'_>) -> Result<String, String> {

@@ -44,22 +44,22 @@ pub async fn execute(backends: &Backends, execution: Execution<'_>) -> Executed 
     }
     let asked = replicas.iter().map(|replica| ask(replica, &execution));
     let answers: Vec<(&str, Answer)> = join_all(asked).await;
-    let good = |answer: &Answer| answer.as_ref().is_ok_and(|answer| answer.status().is_success());
-    let agreed = answers.iter().find_map(|(_, answer)| answer.as_ref().ok().filter(|_| good(answer)));
-    let disagreeing: Vec<String> = (answers.iter())
-        .filter(|(_, answer)| {
-            !good(answer) || answer.as_ref().ok().map(http::Response::body) != agreed.map(http::Response::body)
-        })
-        .map(|(name, answer)| format!("replica {name} {}", describe(answer)))
-        .collect();
-    match agreed {
-        Some(answer) if disagreeing.is_empty() => Executed::Everywhere(answer.clone()),
-        Some(_) => {
-            let agreeing = answers.len() - disagreeing.len();
-            let reason = format!("{agreeing} replicas carried it out, but {}; send it again", disagreeing.join("; "));
-            Executed::Not { untouched: false, reason }
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, answer) in &answers {
+        let text = describe(answer);
+        match said.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, names)) => names.push(name),
+            None => said.push((text, vec![name])),
         }
-        None => Executed::Not { untouched: false, reason: disagreeing.join("; ") },
+    }
+    match answers.into_iter().next() {
+        Some((_, Ok(answer))) if said.len() == 1 && answer.status().is_success() => Executed::Everywhere(answer),
+        _ => {
+            let cut = |text: &str| text.chars().take(300).collect::<String>();
+            let said = said.iter().map(|(text, names)| format!("replica {} {}", names.join(", "), cut(text)));
+            let reason = said.collect::<Vec<_>>().join("; ");
+            Executed::Not { untouched: false, reason: format!("not every replica carried it out: {reason}") }
+        }
     }
 }
 
@@ -78,8 +78,7 @@ fn describe(answer: &Answer) -> String {
     match answer {
         Err(error) => error.to_string(),
         Ok(answer) => {
-            let text: String = String::from_utf8_lossy(answer.body()).trim().chars().take(300).collect();
-            format!("answered {} {text}", answer.status().as_u16())
+            format!("answered {} {}", answer.status().as_u16(), String::from_utf8_lossy(answer.body()).trim())
         }
     }
 }

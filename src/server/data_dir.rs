@@ -36,33 +36,41 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), id, lock })
     }
 
-    /// Takes a topology unless it would hide data that the last one can find; keeps a copy of it.
-    pub fn adopt(&self, topology: Topology, accept: bool) -> Result<Topology, StartError> {
-        let path = self.path.join("topology.json");
+    /// Refuses a topology that would hide data which the last one can find.
+    pub fn check(&self, topology: &Topology, accept: bool) -> Result<(), StartError> {
+        let path = self.topology_path();
         let last = match fs::read(&path) {
-            Ok(json) => Some(topology::parse(&json).map_err(|error| failed(&path, error))?),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Ok(json) => topology::parse(&json).map_err(|error| failed(&path, error))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(&path, error)),
         };
-        if let Some(last) = &last {
-            let changes = changes_that_hide_data(last, &topology);
-            for change in &changes {
-                tracing::warn!(%change, "the topology differs from the last one");
-            }
-            if !changes.is_empty() && !accept {
-                let list: Vec<String> = changes.iter().map(|change| format!("  {change}")).collect();
-                return Err(StartError(format!(
-                    "the topology would hide stored data (compared with {}):\n{}\nmove the data first, or start with \
-                     --accept-topology if it may be hidden",
-                    path.display(),
-                    list.join("\n")
-                )));
-            }
+        let changes = changes_that_hide_data(&last, topology);
+        for change in &changes {
+            tracing::warn!(%change, "the topology differs from the last one");
         }
-        if last.as_ref().map(topology::print) != Some(topology::print(&topology)) {
-            write_private(&path, topology::print(&topology).as_bytes()).map_err(|error| failed(&path, error))?;
+        if changes.is_empty() || accept {
+            return Ok(());
         }
-        Ok(topology)
+        let list: Vec<String> = changes.iter().map(|change| format!("  {change}")).collect();
+        Err(StartError(format!(
+            "the topology would hide stored data (compared with {}):\n{}\nmove the data first, or start with \
+             --accept-topology if it may be hidden",
+            path.display(),
+            list.join("\n")
+        )))
+    }
+
+    /// Keeps a copy of the topology that is served from now on.
+    pub fn keep(&self, topology: &Topology) -> Result<(), StartError> {
+        let (path, text) = (self.topology_path(), topology::print(topology));
+        if fs::read(&path).is_ok_and(|last| last == text.as_bytes()) {
+            return Ok(());
+        }
+        write_private(&path, text.as_bytes()).map_err(|error| failed(&path, error))
+    }
+
+    fn topology_path(&self) -> PathBuf {
+        self.path.join("topology.json")
     }
 }
 

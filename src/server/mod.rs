@@ -44,12 +44,14 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     machine::probe()?;
     let cores = machine::cores(&config.server.cores)?;
     let data_dir = DataDir::open(&config.server.data_dir)?;
-    let topology = data_dir.adopt(config.topology.clone(), accept_topology)?;
+    let topology = config.topology.clone();
+    data_dir.check(&topology, accept_topology)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, cores = ?cores, groups = topology.groups().len(),
         cluster = config.cluster.name, "starting"
     );
     let sockets = open_sockets(&config, cores.len())?;
+    data_dir.keep(&topology)?;
     let shards: Vec<Arc<ShardStats>> = cores.iter().map(|_| Arc::default()).collect();
     let names = topology.replicas().map(|replica| (replica.name.clone(), ReplicaStats::new(&replica.name)));
     let process = Arc::new(Process {

@@ -141,11 +141,11 @@ impl Shard {
 
     /// Asks every replica once, then watches it.
     async fn watch_replicas(&self) {
-        let interval = self.config.limits.health_interval;
+        let (interval, timeout) = (self.config.limits.health_interval, self.config.limits.connect_timeout);
         let backends: Vec<_> = self.ingest.backends.all().cloned().collect();
-        join_all(backends.iter().map(|backend| health::check(backend, interval))).await;
+        join_all(backends.iter().map(|backend| health::check(backend, timeout))).await;
         for backend in backends {
-            spawn_loop("health", self.queues.query, move || health::watch(backend.clone(), interval));
+            spawn_loop("health", self.queues.query, move || health::watch(backend.clone(), interval, timeout));
         }
     }
 

@@ -141,7 +141,7 @@ fn build_groups(specs: &[GroupSpec], faults: &mut Faults) -> Vec<Group> {
             }
             match build_replica(replica) {
                 Ok(replica) => replicas.push(replica),
-                Err(text) => faults.add(Place::Replica(i, j), text),
+                Err(texts) => texts.into_iter().for_each(|text| faults.add(Place::Replica(i, j), text)),
             }
         }
         groups.push(Group { id: group.id, replicas });
@@ -149,29 +149,38 @@ fn build_groups(specs: &[GroupSpec], faults: &mut Faults) -> Vec<Group> {
     groups
 }
 
-fn build_replica(spec: &ReplicaSpec) -> Result<Replica, String> {
-    let named = |fault: String| format!("replica {:?}: {fault}", spec.name);
+/// The replica, or every fault of it.
+fn build_replica(spec: &ReplicaSpec) -> Result<Replica, Vec<String>> {
+    let mut faults = Vec::new();
     if spec.name.is_empty() || !spec.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        return Err(named("a name is made of letters, digits, '-', '_' and '.'".to_owned()));
+        faults.push("a name is made of letters, digits, '-', '_' and '.'".to_owned());
     }
     if spec.username.is_empty() != spec.password.is_empty() {
-        return Err(named("username and password go together".to_owned()));
+        faults.push("username and password go together".to_owned());
     }
     if spec.username.contains(':') {
-        return Err(named("a username with ':' cannot be sent to InfluxDB".to_owned()));
+        faults.push("a username with ':' cannot be sent to InfluxDB".to_owned());
     }
-    Ok(Replica {
-        name: spec.name.clone(),
-        url: spec.url.trim_end_matches('/').to_owned(),
-        address: parse_url(&spec.url).map_err(named)?,
-        username: spec.username.clone(),
-        password: spec.password.clone(),
-        state: match spec.state.as_str() {
-            "serving" => ReplicaState::Serving,
-            "joining" => ReplicaState::Joining,
-            other => return Err(named(format!("state {other:?} is neither \"serving\" nor \"joining\""))),
-        },
-    })
+    let state = match spec.state.as_str() {
+        "serving" => Some(ReplicaState::Serving),
+        "joining" => Some(ReplicaState::Joining),
+        other => {
+            faults.push(format!("state {other:?} is neither \"serving\" nor \"joining\""));
+            None
+        }
+    };
+    let address = parse_url(&spec.url).map_err(|fault| faults.push(fault)).ok();
+    match (state, address) {
+        (Some(state), Some(address)) if faults.is_empty() => Ok(Replica {
+            name: spec.name.clone(),
+            url: spec.url.trim_end_matches('/').to_owned(),
+            address,
+            username: spec.username.clone(),
+            password: spec.password.clone(),
+            state,
+        }),
+        _ => Err(faults.into_iter().map(|fault| format!("replica {:?}: {fault}", spec.name)).collect()),
+    }
 }
 
 /// Reads `http://host:port`, the port 8086 when absent.

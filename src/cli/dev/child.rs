@@ -48,9 +48,14 @@ impl Child {
         interrupted: &AtomicBool,
     ) -> Result<(), String> {
         let until = Instant::now() + timeout;
-        while !answers(address, path) {
+        loop {
+            let up = answers(address, path);
+            // Somebody else may have answered.
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("{} has ended ({status}): {}", self.name, self.log_tail()));
+            }
+            if up {
+                return Ok(());
             }
             if interrupted.load(Ordering::Relaxed) {
                 return Err("interrupted".to_owned());
@@ -60,7 +65,6 @@ impl Child {
             }
             std::thread::sleep(POLL);
         }
-        Ok(())
     }
 
     /// News of its end, once, unless we ended it.

@@ -7,7 +7,7 @@ mod child;
 mod ctl;
 mod layout;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -84,6 +84,7 @@ fn cluster(args: Args) -> Result<(), String> {
     let interrupted = Arc::new(AtomicBool::new(false));
     watch_signals(events.clone(), interrupted.clone())?;
     let influxd = find_influxd()?;
+    drop(TcpListener::bind(args.http).map_err(|error| format!("--http {}: {error}", args.http))?);
     let temporary = match &args.dir {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix(ctl::TEMPORARY).tempdir().map_err(|e| format!("a folder: {e}"))?),
@@ -113,19 +114,25 @@ fn cluster(args: Args) -> Result<(), String> {
         }
     });
     print!("{}", layout.greeting());
-    look_after(&layout, &influxd, &mut proxy, &mut replicas, &received);
+    let ended = look_after(&layout, &influxd, &mut proxy, &mut replicas, &received);
     proxy.stop();
     replicas.iter_mut().for_each(Child::ask_to_stop);
     replicas.iter_mut().for_each(Child::stop);
     println!("stopped");
-    Ok(())
+    ended
 }
 
-/// Serves events until a signal comes or the proxy ends.
-fn look_after(layout: &Layout, influxd: &Path, proxy: &mut Child, replicas: &mut [Child], events: &Receiver<Event>) {
+/// Serves events until a signal comes; that the proxy ends by itself is an error.
+fn look_after(
+    layout: &Layout,
+    influxd: &Path,
+    proxy: &mut Child,
+    replicas: &mut [Child],
+    events: &Receiver<Event>,
+) -> Result<(), String> {
     while let Ok(event) = events.recv() {
         match event {
-            Event::Signal => return,
+            Event::Signal => return Ok(()),
             Event::Ctl(call) => {
                 let answer = obey(layout, influxd, replicas, &call.words);
                 call.answer(answer);
@@ -133,12 +140,12 @@ fn look_after(layout: &Layout, influxd: &Path, proxy: &mut Child, replicas: &mut
             Event::Tick => {
                 replicas.iter_mut().filter_map(Child::has_ended).for_each(|news| println!("{news}"));
                 if let Some(news) = proxy.has_ended() {
-                    println!("{news}");
-                    return;
+                    return Err(news);
                 }
             }
         }
     }
+    Ok(())
 }
 
 fn obey(layout: &Layout, influxd: &Path, replicas: &mut [Child], words: &[String]) -> Result<String, String> {
