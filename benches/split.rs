@@ -25,13 +25,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use memchr::memchr_iter;
-use slotline::batch::{Builder, Router};
+use slotline::batch::{BatchLimits, Builder, Router};
 use slotline::lineprotocol::Splitter;
 use slotline::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, Topology, evenly};
 
 const LINES: usize = 10_000;
 const FRAME_BYTES: usize = 64 * 1024;
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+const LIMITS: BatchLimits = BatchLimits { points_max: 20_000, bytes_max: 1024 * 1024 };
 const DB: &str = "telegraf";
 const STAMP: &str = " 1700000000000000000";
 
@@ -118,7 +118,7 @@ fn slots(frames: &[Bytes], topology: &Arc<Topology>) -> usize {
 }
 
 fn batches(frames: &[Bytes], topology: &Arc<Topology>) -> u64 {
-    let mut builder = Builder::new(Router::new(topology.clone(), DB), STAMP.to_owned(), BATCH_BYTES_MAX);
+    let mut builder = Builder::new(Router::new(topology.clone(), DB), STAMP.to_owned(), LIMITS);
     frames.iter().for_each(|frame| builder.frame(frame));
     black_box(builder.finish()).points
 }

@@ -43,6 +43,14 @@ impl std::fmt::Display for RequestError {
     }
 }
 
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Writes,
+    /// Answers may be MessagePack, in which every byte counts.
+    Queries,
+}
+
 pub struct Connection {
     sender: SendRequest<Payload>,
     sent: u32,
@@ -54,6 +62,7 @@ impl Connection {
         connect_timeout: Duration,
         stall_max: Duration,
         queue: TaskQueueHandle,
+        purpose: Purpose,
     ) -> Result<Connection, RequestError> {
         let unreachable = |reason: String| RequestError::Unreachable(format!("{}: {reason}", target.url));
         let address = resolve(&target.address, connect_timeout).await.map_err(unreachable)?;
@@ -61,12 +70,14 @@ impl Connection {
         let stream = stream.map_err(|error| unreachable(plain(&error)))?;
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
+        let stream = Stream::new(stream, stall_max);
+        let stream = if purpose == Purpose::Writes { stream.without_nul() } else { stream };
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             // InfluxDB quotes the client's own control characters in X-Influxdb-Error.
             .ignore_invalid_headers_in_responses(true)
             .max_buf_size(512 * 1024)
-            .handshake(Stream::new(stream, stall_max))
+            .handshake(stream)
             .await;
         let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;
         spawn("replica connection", queue, async move {

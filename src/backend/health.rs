@@ -1,7 +1,7 @@
 //! Asks a replica for a sign of life. One shard does it for the whole process.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::timer::sleep;
 use hyper::Request;
@@ -19,7 +19,7 @@ pub async fn watch(backend: Rc<Backend>, interval: Duration, timeout: Duration) 
 /// Pings a replica and keeps what it learns in the replica's statistics.
 pub async fn check(backend: &Backend, timeout: Duration) {
     let ping = || Request::get("/ping").body(Payload::default());
-    let answer = backend.pool.exchange(ping, timeout).await;
+    let answer = backend.pool.exchange(ping, Instant::now() + timeout).await;
     let failure = match answer {
         Ok(answer) if answer.status().is_success() => {
             let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);

@@ -24,7 +24,7 @@ use crate::batch::{Batch, Batches, Precision, ReplicaAnswer, read_answer};
 use crate::http::params;
 use crate::net::{Payload, deadline, spawn_loop};
 
-use super::{Connection, Reply, RequestError, Settings, Target, read_limited};
+use super::{Connection, Purpose, Reply, RequestError, Settings, Target, read_limited};
 
 /// So long after a failure to connect the next attempt comes.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -284,7 +284,9 @@ impl Lane {
             sleep(at.saturating_duration_since(Instant::now())).await;
         }
         let timeout = self.settings.limits.connect_timeout;
-        let opened = Connection::open(&self.target, timeout, self.settings.write.hard_timeout, self.queue).await;
+        let opened =
+            Connection::open(&self.target, timeout, self.settings.write.hard_timeout, self.queue, Purpose::Writes)
+                .await;
         self.retry_at.set(opened.is_err().then(|| Instant::now() + RETRY_AFTER));
         opened
     }

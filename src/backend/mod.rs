@@ -12,6 +12,7 @@ mod pool;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use glommio::TaskQueueHandle;
@@ -22,7 +23,7 @@ use crate::http;
 use crate::stats::ReplicaStats;
 use crate::topology::{Address, GroupIndex, Replica, ReplicaState, Topology};
 
-pub use connection::{Connection, RequestError, read_limited};
+pub use connection::{Connection, Purpose, RequestError, read_limited};
 use lane::Lane;
 pub use lane::{Item, WriteKey};
 pub use pool::Lent;
@@ -33,6 +34,8 @@ use pool::Pool;
 pub struct Settings {
     pub write: config::Write,
     pub limits: config::Limits,
+    /// Between two pieces of an answer to a query.
+    pub silence_max: Duration,
 }
 
 /// How to reach a replica, and as whom.

@@ -16,7 +16,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 
 use crate::net::{BodyError, Payload, deadline};
 
-use super::{Connection, RequestError, Settings, Target};
+use super::{Connection, Purpose, RequestError, Settings, Target};
 
 /// Connections kept idle for one replica.
 const IDLE_MAX: usize = 32;
@@ -47,11 +47,13 @@ impl Pool {
     pub async fn exchange(
         self: &Rc<Pool>,
         request: impl Fn() -> Result<Request<Payload>, http::Error>,
-        timeout: Duration,
+        until: Instant,
     ) -> Result<http::Response<Lent>, RequestError> {
-        match deadline(Instant::now() + timeout, self.exchange_unbounded(request, timeout)).await {
+        let asked = Instant::now();
+        // An answer that has begun may go on for as long as it is not silent.
+        match deadline(until, self.exchange_unbounded(request, self.settings.silence_max)).await {
             Ok(answer) => answer,
-            Err(_) => Err(RequestError::TimedOut(timeout)),
+            Err(_) => Err(RequestError::TimedOut(asked.elapsed())),
         }
     }
 
@@ -95,7 +97,8 @@ impl Pool {
 
     async fn connect(&self) -> Result<Connection, RequestError> {
         let limits = &self.settings.limits;
-        Connection::open(&self.target, limits.connect_timeout, limits.answer_timeout, self.queue).await
+        Connection::open(&self.target, limits.connect_timeout, limits.answer_timeout, self.queue, Purpose::Queries)
+            .await
     }
 
     fn keep(&self, connection: Connection) {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::lineprotocol::point::{self, FieldType};
-use crate::lineprotocol::{Line, split};
+use crate::lineprotocol::{Line, Splitter, split};
 use crate::topology::GroupIndex;
 
 use super::{Batch, Batches};
@@ -32,6 +32,8 @@ pub struct ClientAnswer {
     pub error: Option<String>,
 }
 
+/// So many lines are complained about one by one; of further ones only their number is told.
+const TOLD_MAX: usize = 10_000;
 const PARTIAL: &str = "partial write: ";
 const UNPARSED: &str = "unable to parse '";
 
@@ -50,7 +52,8 @@ pub fn read_answer(replica: &str, status: u16, body: &[u8]) -> ReplicaAnswer {
         Err(_) => String::from_utf8_lossy(body).trim().chars().take(1024).collect(),
     };
     let permanent = match status {
-        400 | 404 => true,
+        // 413: lanes halve what can be halved before they believe it.
+        400 | 404 | 413 => true,
         500 => error.contains("retention policy not found"),
         _ => false,
     };
@@ -59,7 +62,6 @@ pub fn read_answer(replica: &str, status: u16, body: &[u8]) -> ReplicaAnswer {
     }
     let remedy = match status {
         401 | 403 => "; check the replica's username and password in the topology",
-        413 => "; raise max-body-size on the replica or lower write.request_bytes_max",
         _ => "",
     };
     ReplicaAnswer::Failed(format!("replica {replica} answered {status}: {error}{remedy}"))
@@ -255,16 +257,24 @@ fn unparsed(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'_>)]) -> Strin
         }
     }
     let mut ordered: Vec<String> = Vec::new();
-    for run in &batches.runs {
+    'all: for run in &batches.runs {
         let Some(group) = groups.iter_mut().find(|group| group.group == run.group) else { continue };
         for _ in 0..run.lines {
+            if ordered.len() >= TOLD_MAX {
+                break 'all;
+            }
             let stamp = if run.stamped { batches.stamp.as_str() } else { "" };
             ordered.extend(group.about_next_line(stamp));
         }
     }
-    // What matches no line of ours is still told.
     let left = groups.iter().map(|group| &group.text[group.told..]).filter(|text| !text.is_empty());
-    ordered.extend(left.map(|text| text.replace(&format!("{}': ", batches.stamp), "': ")));
+    if ordered.len() >= TOLD_MAX {
+        let more: usize = left.map(|text| 1 + text.matches(&format!("\n{UNPARSED}")).count()).sum();
+        ordered.extend((more > 0).then(|| format!("and {more} more lines")));
+    } else {
+        // What matches no line of ours is still told.
+        ordered.extend(left.map(|text| text.replace(&format!("{}': ", batches.stamp), "': ")));
+    }
     ordered.join("\n")
 }
 
@@ -272,7 +282,9 @@ fn unparsed(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'_>)]) -> Strin
 struct Complaints {
     group: GroupIndex,
     /// The group's lines as they were sent.
-    lines: std::vec::IntoIter<String>,
+    lines: Vec<u8>,
+    /// Where the next line begins.
+    at: usize,
     text: String,
     /// <= text.len()
     told: usize,
@@ -280,16 +292,27 @@ struct Complaints {
 
 impl Complaints {
     fn new(batches: &Batches, group: GroupIndex, text: &str) -> Complaints {
-        let batches = batches.list.iter().filter(|batch| batch.group == group).map(Batch::joined);
-        let lines: Vec<String> =
-            batches.flat_map(|text| split(&text).into_iter().map(quoted).collect::<Vec<_>>()).collect();
-        Complaints { group, lines: lines.into_iter(), text: text.to_owned(), told: 0 }
+        let batches = batches.list.iter().filter(|batch| batch.group == group);
+        let lines = batches.flat_map(|batch| &batch.pieces).flatten().copied().collect();
+        Complaints { group, lines, at: 0, text: text.to_owned(), told: 0 }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let mut lines = Splitter::lines(&self.lines, self.at);
+        let (start, end) = match lines.next_range() {
+            Some(range) => range,
+            None if self.at < self.lines.len() => (self.at, self.lines.len()),
+            None => return None,
+        };
+        self.at = end + 1;
+        // With nothing left to tell, what the line says does not matter.
+        Some(if self.told < self.text.len() { quoted(&self.lines[start..end]) } else { String::new() })
     }
 
     /// What was said of the next line, if anything, without the stamp that we gave it. Lines may hold newlines, reasons
     /// do not.
     fn about_next_line(&mut self, stamp: &str) -> Option<String> {
-        let line = self.lines.next()?;
+        let line = self.next_line()?;
         let rest = self.text[self.told..].strip_prefix(UNPARSED)?.strip_prefix(line.as_str())?.strip_prefix("': ")?;
         let reason = rest.split('\n').next().unwrap_or_default();
         let mut written = line.strip_suffix(stamp).unwrap_or(&line);

@@ -69,7 +69,14 @@ pub struct Builder {
     done: Vec<Batch>,
     runs: Vec<Run>,
     points: u64,
-    batch_bytes_max: usize,
+    limits: BatchLimits,
+}
+
+/// A group's batch that reaches one of these is closed and a further one begun.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    pub bytes_max: usize,
+    pub points_max: usize,
 }
 
 /// A range of the frame that is still growing.
@@ -81,13 +88,12 @@ struct Range {
 }
 
 impl Builder {
-    /// `stamp` is put behind lines without a timestamp. A group's batch that reaches `batch_bytes_max` is closed and
-    /// a further one begun.
-    pub fn new(router: Router, stamp: String, batch_bytes_max: usize) -> Builder {
+    /// `stamp` is put behind lines without a timestamp.
+    pub fn new(router: Router, stamp: String, limits: BatchLimits) -> Builder {
         let growing = router.topology().groups().iter().map(|_| Growing::default()).collect();
         let splitter = Splitter::default();
         let (done, runs) = (Vec::new(), Vec::new());
-        Builder { router, splitter, stamp, growing, done, runs, points: 0, batch_bytes_max }
+        Builder { router, splitter, stamp, growing, done, runs, points: 0, limits }
     }
 
     /// Takes the next frame of the body.
@@ -197,7 +203,8 @@ impl Builder {
     }
 
     fn close_full(&mut self, group: GroupIndex) {
-        if self.growing[usize::from(group)].bytes >= self.batch_bytes_max {
+        let growing = &self.growing[usize::from(group)];
+        if growing.bytes >= self.limits.bytes_max || growing.points as usize >= self.limits.points_max {
             self.close_batch(usize::from(group), false);
         }
     }
@@ -259,8 +266,12 @@ mod tests {
         Arc::new(spec.build(1).expect("a sound topology"))
     }
 
-    fn build(frames: &[&[u8]], batch_bytes_max: usize) -> Batches {
-        let mut builder = Builder::new(Router::new(three_groups(), "db"), " 77".to_owned(), batch_bytes_max);
+    fn build(frames: &[&[u8]], bytes_max: usize) -> Batches {
+        let mut builder = Builder::new(
+            Router::new(three_groups(), "db"),
+            " 77".to_owned(),
+            BatchLimits { bytes_max, points_max: 100 },
+        );
         frames.iter().for_each(|frame| builder.frame(&Bytes::copy_from_slice(frame)));
         builder.finish()
     }
@@ -283,14 +294,14 @@ mod tests {
         fn every_line_goes_to_its_group(
             lines in prop::collection::vec("[a-f]{1,2}(,t=[xyz])? (v=[0-9]|s=\"[a-c \n,=]{0,9}\")( [0-9]{1,3})?|#c|", 0..80),
             cuts in prop::collection::vec(0usize..900, 0..5),
-            batch_bytes_max in 1usize..300,
+            bytes_max in 1usize..300,
         ) {
             let body = lines.join("\n").into_bytes();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(body.len())).collect();
             cuts.extend([0, body.len()]);
             cuts.sort_unstable();
             let frames: Vec<&[u8]> = cuts.windows(2).map(|cut| &body[cut[0]..cut[1]]).collect();
-            let batches = build(&frames, batch_bytes_max);
+            let batches = build(&frames, bytes_max);
             let mut found = vec![Vec::new(); 3];
             for batch in &batches.list {
                 prop_assert!(!batch.open);
@@ -307,7 +318,11 @@ mod tests {
     #[test]
     fn long_ranges_are_not_copied() {
         let body = Bytes::from("cpu v=1 1\n".repeat(1000));
-        let mut builder = Builder::new(Router::new(three_groups(), "db"), String::new(), usize::MAX);
+        let mut builder = Builder::new(
+            Router::new(three_groups(), "db"),
+            String::new(),
+            BatchLimits { bytes_max: usize::MAX, points_max: usize::MAX },
+        );
         builder.frame(&body);
         let batches = builder.finish();
         assert_eq!(batches.list.len(), 1);

@@ -9,7 +9,7 @@ mod build;
 mod router;
 
 pub use answer::{ClientAnswer, ReplicaAnswer, merge, merge_replicas, read_answer, refused_points};
-pub use build::{Batch, Batches, Builder, Run};
+pub use build::{Batch, BatchLimits, Batches, Builder, Run};
 pub use router::Router;
 
 /// The unit of a write's timestamps, as InfluxDB reads `precision`: whatever it does not know is nanoseconds.

@@ -80,6 +80,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
     let all: Vec<GroupIndex> = topology.group_indexes().collect();
     let (kind, groups) = match plan(&query, Circumstances { topology, db, may_write }) {
         Plan::Group(group) => ("one-group", vec![group]),
+        Plan::Any => ("any-group", all),
         Plan::Merge => ("merge", all),
         Plan::Everywhere(groups) => ("everywhere", groups),
         Plan::Refuse(reason) => {

@@ -4,7 +4,7 @@
 //! by some and forgotten by others without the client hearing of it.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ use crate::topology::GroupIndex;
 pub struct Execution<'a> {
     pub groups: &'a [GroupIndex],
     pub request: &'a dyn Fn() -> Result<Request<Payload>, http::Error>,
-    pub timeout: Duration,
+    pub until: Instant,
     pub answer_bytes_max: usize,
 }
 
@@ -65,7 +65,7 @@ pub async fn execute(backends: &Backends, execution: Execution<'_>) -> Executed 
 
 async fn ask<'a>(replica: &'a Backend, execution: &Execution<'_>) -> (&'a str, Answer) {
     let name = replica.target.name.as_str();
-    let answer = match replica.pool.exchange(execution.request, execution.timeout).await {
+    let answer = match replica.pool.exchange(execution.request, execution.until).await {
         Ok(answer) => answer,
         Err(error) => return (name, Err(error)),
     };

@@ -85,7 +85,7 @@ pub async fn read(
     Ok(())
 }
 
-/// The next frame with data, once there is memory for it.
+/// The next frame with data, and memory for it. Who is still to send does not hold up who has sent.
 async fn next_frame(
     ingest: &Ingest,
     held: &Held,
@@ -94,20 +94,19 @@ async fn next_frame(
 ) -> Result<Option<Bytes>, BodyFault> {
     let silence_max = ingest.config.limits.body_timeout;
     let soon = || end.min(Instant::now() + silence_max);
-    deadline(soon(), held.available()).await.map_err(|_| BodyFault::NoMemory(silence_max))?;
     loop {
-        match deadline(soon(), body.frame()).await {
+        let data = match deadline(soon(), body.frame()).await {
             Ok(None) => return Ok(None),
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => return Ok(Some(data)),
-                // Trailers say nothing to us.
-                Err(_) => continue,
-            },
+            Ok(Some(Ok(frame))) => frame.into_data(),
             // Cut off, or chunks that are none: either way its end was not reached.
             Ok(Some(Err(_))) => return Err(BodyFault::CutShort),
             Err(_) if Instant::now() >= end => return Err(BodyFault::TimedOut("limits.body_total_timeout")),
             Err(_) => return Err(BodyFault::TimedOut("limits.body_timeout")),
-        }
+        };
+        // Trailers say nothing to us.
+        let Ok(data) = data else { continue };
+        deadline(soon(), held.available()).await.map_err(|_| BodyFault::NoMemory(silence_max))?;
+        return Ok(Some(data));
     }
 }
 

@@ -7,7 +7,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use crate::backend::WriteKey;
-use crate::batch::{Builder, ClientAnswer, Precision, Router};
+use crate::batch::{BatchLimits, Builder, ClientAnswer, Precision, Router};
 use crate::deliver;
 use crate::http::params::Params;
 use crate::net::discard;
@@ -51,7 +51,9 @@ fn builder(ingest: &Ingest, topology: std::sync::Arc<Topology>, db: &str, precis
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Until the year 2262.
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    Builder::new(Router::new(topology, db), precision.stamp(now_ns), ingest.config.write.request_bytes_max.0)
+    let write = &ingest.config.write;
+    let limits = BatchLimits { bytes_max: write.request_bytes_max.0, points_max: write.request_points_max.0 };
+    Builder::new(Router::new(topology, db), precision.stamp(now_ns), limits)
 }
 
 /// A write without points is asked of the group that a measurement without a name would belong to: InfluxDB says

@@ -1,21 +1,27 @@
 //! A budget of bytes (or of places) on one shard: who finds it spent waits until others give back.
 //!
-//! The oldest holder never waits: it may overdraw, so that holders which need more to come to their end cannot all wait
-//! for each other. The budget is exceeded by at most what one of them takes, and a frame for each.
+//! Holders that need more to come to their end must not all wait for each other: in a lenient budget one of those that
+//! wait, the oldest, may overdraw it until it has ended, or has taken nothing for a second.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// After so long without taking anything, who may overdraw loses that to the next.
+const GRANT: Duration = Duration::from_secs(1);
 
 pub struct Budget {
     max: usize,
+    strict: bool,
     held: Cell<usize>,
     next_age: Cell<u64>,
-    /// The ages of all holders; the smallest is the oldest.
-    holders: RefCell<BTreeSet<u64>>,
-    waiting: RefCell<Vec<Waker>>,
+    /// Who may overdraw, and when it last took something.
+    grant: Cell<Option<(u64, Instant)>>,
+    /// By age, the oldest first.
+    waiting: RefCell<BTreeMap<u64, Waker>>,
 }
 
 /// What one holder took out of a budget; it goes back when this is dropped.
@@ -26,9 +32,16 @@ pub struct Held {
 }
 
 impl Budget {
+    /// A lenient budget.
     pub fn new(max: usize) -> Rc<Budget> {
-        let (holders, waiting) = (RefCell::default(), RefCell::default());
-        Rc::new(Budget { max, held: Cell::new(0), next_age: Cell::new(0), holders, waiting })
+        let (held, next_age, grant) = (Cell::new(0), Cell::new(0), Cell::new(None));
+        Rc::new(Budget { max, strict: false, held, next_age, grant, waiting: RefCell::default() })
+    }
+
+    /// One that nobody overdraws: for holders that take once.
+    pub fn strict(max: usize) -> Rc<Budget> {
+        let (held, next_age, grant) = (Cell::new(0), Cell::new(0), Cell::new(None));
+        Rc::new(Budget { max, strict: true, held, next_age, grant, waiting: RefCell::default() })
     }
 
     pub fn held(&self) -> usize {
@@ -38,21 +51,43 @@ impl Budget {
     /// A new holder, with nothing.
     pub fn hold(self: &Rc<Budget>) -> Held {
         let age = self.next_age.replace(self.next_age.get() + 1);
-        self.holders.borrow_mut().insert(age);
         Held { budget: self.clone(), age, taken: 0 }
+    }
+
+    /// Wakes whoever may go on; call it now and then, since a grant runs out without anybody's doing.
+    pub fn nudge(&self) {
+        if self.held.get() < self.max {
+            self.waiting.take().into_values().for_each(Waker::wake);
+        } else if let Some(oldest) = self.waiting.borrow().values().next() {
+            oldest.wake_by_ref();
+        }
+    }
+
+    fn may_overdraw(&self, age: u64) -> bool {
+        let now = Instant::now();
+        let oldest = self.waiting.borrow().keys().next().is_none_or(|oldest| age <= *oldest);
+        let mine = match self.grant.get() {
+            Some((holder, _)) if holder == age => true,
+            Some((_, last)) => oldest && now.duration_since(last) > GRANT,
+            None => oldest,
+        };
+        if mine && !self.strict {
+            self.grant.set(Some((age, now)));
+        }
+        mine && !self.strict
     }
 }
 
 impl Held {
-    /// Waits until the budget is not spent, or this is the oldest holder.
+    /// Waits until something may be taken.
     pub async fn available(&self) {
         let budget = &self.budget;
         poll_fn(|context| {
-            let oldest = budget.holders.borrow().first() == Some(&self.age);
-            if budget.held.get() < budget.max || oldest {
+            if budget.held.get() < budget.max || budget.may_overdraw(self.age) {
+                budget.waiting.borrow_mut().remove(&self.age);
                 return Poll::Ready(());
             }
-            budget.waiting.borrow_mut().push(context.waker().clone());
+            budget.waiting.borrow_mut().insert(self.age, context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -68,8 +103,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         let budget = &self.budget;
         budget.held.set(budget.held.get() - self.taken);
-        budget.holders.borrow_mut().remove(&self.age);
-        budget.waiting.take().into_iter().for_each(Waker::wake);
+        budget.waiting.borrow_mut().remove(&self.age);
+        if budget.grant.get().is_some_and(|(holder, _)| holder == self.age) {
+            budget.grant.set(None);
+        }
+        budget.nudge();
     }
 }
 
@@ -84,16 +122,36 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_may_overdraw_and_others_wait() {
+    fn one_of_those_that_wait_may_overdraw() {
         let budget = Budget::new(10);
-        let (mut first, mut second) = (budget.hold(), budget.hold());
+        let (mut idle, mut first, second) = (budget.hold(), budget.hold(), budget.hold());
+        idle.add(5);
         first.add(5);
-        second.add(6);
-        assert!(!waits(&first) && waits(&second));
+        assert!(!waits(&first) && waits(&second), "the first that asks has the grant");
         first.add(100);
-        assert!(!waits(&first));
+        assert!(!waits(&first) && waits(&second));
         drop(first);
-        assert_eq!(budget.held(), 6);
+        assert!(!waits(&second));
+        assert_eq!(budget.held(), 5);
+    }
+
+    #[test]
+    fn a_grant_that_is_not_used_runs_out() {
+        let budget = Budget::new(1);
+        let (mut first, second) = (budget.hold(), budget.hold());
+        first.add(1);
+        assert!(!waits(&first) && waits(&second));
+        budget.grant.set(budget.grant.get().map(|(age, at)| (age, at - 2 * GRANT)));
+        assert!(!waits(&second) && waits(&first));
+    }
+
+    #[test]
+    fn a_strict_budget_is_never_overdrawn() {
+        let budget = Budget::strict(1);
+        let (mut first, second) = (budget.hold(), budget.hold());
+        first.add(1);
+        assert!(waits(&second));
+        drop(first);
         assert!(!waits(&second));
     }
 }

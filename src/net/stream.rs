@@ -17,6 +17,7 @@ use socket2::SockRef;
 pub struct Stream {
     inner: TcpStream,
     substitute: Option<Substitute>,
+    without_nul: bool,
     stall_max: Duration,
     /// Runs while a write waits for the peer.
     stall: Option<Timer>,
@@ -32,7 +33,14 @@ struct Substitute {
 impl Stream {
     /// A write that the peer takes no byte of for `stall_max` fails with `TimedOut`.
     pub fn new(inner: TcpStream, stall_max: Duration) -> Stream {
-        Stream { inner, substitute: None, stall_max, stall: None }
+        Stream { inner, substitute: None, without_nul: false, stall_max, stall: None }
+    }
+
+    /// Reads a space for every NUL. InfluxDB quotes the client's bytes in a header of its answers to writes, and a NUL
+    /// there makes them unreadable; their JSON holds none.
+    pub fn without_nul(mut self) -> Stream {
+        self.without_nul = true;
+        self
     }
 
     /// Writes `answer` in place of a write that begins with `prefix`: for the answers that hyper gives by itself.
@@ -59,10 +67,13 @@ impl hyper::rt::Read for Stream {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // SAFETY: the slice is only handed to recv(2), which writes into it and never reads; no byte is ever taken
-        // back. The safe twin, `initialize_unfilled`, writes zeros over the whole buffer before every read.
+        // SAFETY: the slice is handed to recv(2), which writes into it and never reads; of its bytes only those that
+        // recv(2) has written are looked at. The safe twin, `initialize_unfilled`, writes zeros over the whole buffer before every read.
         let unfilled = unsafe { &mut *(buffer.as_mut() as *mut [std::mem::MaybeUninit<u8>] as *mut [u8]) };
         let read = ready!(Pin::new(&mut self.inner).poll_read(context, unfilled))?;
+        if self.without_nul {
+            unfilled[..read].iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        }
         // SAFETY: recv(2) has filled the first `read` bytes.
         unsafe { buffer.advance(read) };
         Poll::Ready(Ok(()))

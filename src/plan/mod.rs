@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::influxql::ast::{Listing, MeasurementName, ShowMeasurements};
+use crate::influxql::ast::{Listing, MeasurementName, NameOrAll, ShowMeasurements};
 use crate::influxql::inspect::Mention;
 use crate::influxql::{Measurement, Query, Statement};
 use crate::topology::{GroupIndex, Topology};
@@ -18,6 +18,8 @@ pub mod params;
 pub enum Plan {
     /// One replica of this group answers all of it.
     Group(GroupIndex),
+    /// One replica of any group answers.
+    Any,
     /// One replica of each group is asked; the series are merged.
     Merge,
     /// Every replica of these groups carries it out.
@@ -66,7 +68,7 @@ pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
         };
     }
     match whole {
-        None | Some(Place::Any) => Plan::Group(0),
+        None | Some(Place::Any) => Plan::Any,
         Some(Place::Group(group)) => Plan::Group(group),
         Some(Place::Merge) => Plan::Merge,
         Some(Place::Everywhere(groups)) => Plan::Everywhere(groups),
@@ -75,7 +77,7 @@ pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
 
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
     let topology = circumstances.topology;
-    if statement.writes() {
+    if statement.writes() || (matches!(statement, Statement::KillQuery { .. }) && !circumstances.may_write) {
         return place_writing(statement, circumstances);
     }
     match statement {
@@ -156,6 +158,9 @@ fn owner(measurement: &Measurement, circumstances: Circumstances<'_>) -> Result<
             )),
             // Without a database any group has the error for it.
             _ if db.is_empty() => Ok(None),
+            _ if db == "_internal" => {
+                Err("the database _internal is every server's own; ask a replica directly".to_owned())
+            }
             _ => Ok(Some(topology.owner(Topology::measurement_slot(db, name.as_bytes())))),
         },
     }
@@ -173,7 +178,9 @@ fn one_owner(sources: &[Measurement], circumstances: Circumstances<'_>) -> Optio
 }
 
 fn place_show_measurements(show: &ShowMeasurements, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    if let Some(group) = one_owner(show.with.as_slice(), circumstances) {
+    let every_database = show.database == Some(NameOrAll::All) || show.retention_policy == Some(NameOrAll::All);
+    let group = one_owner(show.with.as_slice(), circumstances);
+    if let Some(group) = group.filter(|_| !every_database || circumstances.topology.groups().len() == 1) {
         return Ok(Place::Group(group));
     }
     if show.limit > 0 || show.offset > 0 {
@@ -282,7 +289,7 @@ mod tests {
             planned(2, &format!("SELECT * FROM {a}; SHOW TAG KEYS FROM {a}; SHOW DATABASES")),
             Plan::Group(in_a)
         );
-        assert_eq!(planned(2, "SHOW DATABASES"), Plan::Group(0));
+        assert_eq!(planned(2, "SHOW DATABASES"), Plan::Any);
         assert_eq!(planned(1, &format!("SELECT * FROM {a}, {b}, /x/, split")), Plan::Group(0));
         assert_eq!(planned(1, "SHOW SERIES CARDINALITY"), Plan::Group(0));
     }
@@ -305,6 +312,7 @@ mod tests {
             ("SHOW SERIES CARDINALITY".to_owned(), "CARDINALITY"),
             ("SHOW SHARDS".to_owned(), "SHOW SHARDS is about a single server"),
             (format!("SELECT * INTO x FROM {a}"), "INTO"),
+            ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),
             ("DROP SHARD 1".to_owned(), "shard id"),
             ("DROP CONTINUOUS QUERY a ON b".to_owned(), "DROP CONTINUOUS QUERY is refused"),
         ] {
@@ -329,9 +337,7 @@ mod tests {
     #[test]
     fn without_the_right_nothing_is_written() {
         let topology = topology(2);
-        for text in
-            ["CREATE DATABASE x", "DELETE FROM m", "GRANT ALL TO u", "SELECT * INTO y FROM m", "DROP MEASUREMENT m"]
-        {
+        for text in ["CREATE DATABASE x", "DELETE FROM m", "GRANT ALL TO u", "SELECT * INTO y FROM m", "KILL QUERY 1"] {
             let query = parse_query(text, &Params::new()).expect("the test writes InfluxQL");
             let plan = plan(&query, Circumstances { topology: &topology, db: "d", may_write: false });
             assert!(matches!(plan, Plan::Refuse(why) if why.contains("auth.trust_clients")), "{text}");

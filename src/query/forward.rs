@@ -1,6 +1,7 @@
 //! A request that one group answers alone: one replica is asked, its answer passes through untouched.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::response::Parts;
@@ -12,7 +13,7 @@ use crate::backend::{Backend, Lent};
 use crate::influxql::Query;
 use crate::influxql::inspect::Mention;
 use crate::net::{Body, BodyError, Held};
-use crate::topology::{GroupIndex, Topology};
+use crate::topology::GroupIndex;
 
 use super::request::Asked;
 use super::{Queries, Refusal, choose, refuse};
@@ -30,14 +31,15 @@ const OWN_HEADERS: [HeaderName; 6] = [
 /// Asks one replica after the other until one begins to answer.
 pub async fn forward(
     queries: &Rc<Queries>,
-    topology: &Topology,
     query: &Query,
     asked: &Asked,
-    group: GroupIndex,
+    groups: &[GroupIndex],
+    until: Instant,
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
-    let replicas = choose::in_order(queries.backends.group(group), &key(query));
-    let answer = first_answer(queries, topology, group, &replicas, || asked.as_written()).await?;
+    let key = key(query);
+    let replicas = groups.iter().flat_map(|group| choose::in_order(queries.backends.group(*group), &key));
+    let answer = first_answer(queries, &replicas.collect::<Vec<_>>(), until, || asked.as_written()).await?;
     let (head, body) = answer.into_parts();
     Ok(passed_on(head, Body::Stream(Box::pin(Placed { body, place }))))
 }
@@ -45,15 +47,14 @@ pub async fn forward(
 /// The first answer that is not the replica's own failure.
 pub async fn first_answer(
     queries: &Queries,
-    topology: &Topology,
-    group: GroupIndex,
     replicas: &[Rc<Backend>],
+    until: Instant,
     request: impl Fn() -> Result<hyper::Request<crate::net::Payload>, http::Error>,
 ) -> Result<Response<Lent>, Refusal> {
     let mut failures = Vec::new();
     for replica in replicas {
         let name = &replica.target.name;
-        match replica.pool.exchange(&request, queries.config.query.timeout).await {
+        match replica.pool.exchange(&request, until).await {
             Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
                 let status = answer.status().as_u16();
                 let text = answer.into_body().whole(4096).await.unwrap_or_default();
@@ -64,9 +65,8 @@ pub async fn first_answer(
         }
         queries.stats.queries_failed_over.add(1);
     }
-    let id = topology.group(group).id;
-    let reason = if failures.is_empty() { "it has no serving replica".to_owned() } else { failures.join("; ") };
-    Err(refuse(503, format!("group {id} gave no answer: {reason}")))
+    let reason = if failures.is_empty() { "there is no serving replica".to_owned() } else { failures.join("; ") };
+    Err(refuse(503, format!("no answer: {reason}")))
 }
 
 /// What decides which replica is asked: the first measurement.

@@ -29,7 +29,7 @@ use crate::influxql::{Query, parse_query};
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
-use crate::topology::Topology;
+use crate::topology::{GroupIndex, Topology};
 
 use request::Asked;
 
@@ -87,20 +87,25 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let may_write = auth.trust_clients || !topology.has_credentials();
     let plan = plan(&query, Circumstances { topology: &topology, db: asked.params.get("db"), may_write });
 
+    if let Plan::Refuse(reason) = plan {
+        // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
+        let status = if reason.contains("auth.trust_clients") { 403 } else { 400 };
+        return Err(refuse(status, reason));
+    }
     let mut place = queries.places.hold();
     let until = began + queries.config.query.timeout;
     let waited = deadline(until, place.available()).await;
     waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
     place.add(1);
     match plan {
-        Plan::Group(group) => forward::forward(queries, &topology, &query, &asked, group, place).await,
-        Plan::Merge => show::show(queries, &topology, &query, &asked).await,
-        Plan::Everywhere(groups) => execute(queries, query, &asked, &groups).await,
-        Plan::Refuse(reason) => {
-            // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
-            let status = if reason.contains("auth.trust_clients") { 403 } else { 400 };
-            Err(refuse(status, reason))
+        Plan::Group(group) => forward::forward(queries, &query, &asked, &[group], until, place).await,
+        Plan::Any => {
+            let groups: Vec<GroupIndex> = topology.group_indexes().collect();
+            forward::forward(queries, &query, &asked, &groups, until, place).await
         }
+        Plan::Merge => show::show(queries, &topology, &query, &asked, until).await,
+        Plan::Everywhere(groups) => execute(queries, query, &asked, &groups, until).await,
+        Plan::Refuse(reason) => Err(refuse(400, reason)),
     }
 }
 
@@ -109,7 +114,8 @@ async fn execute(
     queries: &Queries,
     mut query: Query,
     asked: &Asked,
-    groups: &[crate::topology::GroupIndex],
+    groups: &[GroupIndex],
+    until: Instant,
 ) -> Result<Response<Body>, Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
@@ -117,12 +123,7 @@ async fn execute(
     let texts: Vec<String> = query.statements.iter().map(|statement| statement.to_forwardable()).collect();
     let request = || asked.rewritten(&texts.join("; "));
     let limits = &queries.config.limits;
-    let execution = Execution {
-        groups,
-        request: &request,
-        timeout: queries.config.query.timeout,
-        answer_bytes_max: limits.replica_answer_bytes_max.0,
-    };
+    let execution = Execution { groups, request: &request, until, answer_bytes_max: limits.replica_answer_bytes_max.0 };
     match deliver::execute(&queries.backends, execution).await {
         Executed::Everywhere(answer) => {
             let (head, body) = answer.into_parts();

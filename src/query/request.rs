@@ -79,6 +79,9 @@ impl Asked {
             let form = self.form.encode_without(&CREDENTIALS);
             return with_form(request.method(Method::POST), &url, form);
         }
+        if url.len() > URL_BYTES_MAX {
+            return with_form(request.method(Method::POST), "", url);
+        }
         with_query(request, &url)
     }
 

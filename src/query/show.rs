@@ -1,6 +1,7 @@
 //! A SHOW statement that every group answers for its own part.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use hyper::Response;
@@ -23,13 +24,14 @@ pub async fn show(
     topology: &Topology,
     query: &Query,
     asked: &Asked,
+    until: Instant,
 ) -> Result<Response<Body>, Refusal> {
     if let Some(format) = asked.other_format() {
         let error = format!("{format} is not supported yet for what is merged over groups; ask for application/json");
         return Err(refuse(406, error));
     }
     let text = query.to_string();
-    let groups = topology.group_indexes().map(|group| partial(queries, topology, group, asked, &text));
+    let groups = topology.group_indexes().map(|group| partial(queries, topology, group, asked, &text, until));
     let partials: Result<Vec<Answer>, Refusal> = join_all(groups).await.into_iter().collect();
     let body = json::to_string(&merge(partials?), asked.is_pretty()) + "\n";
     let mut response = if asked.takes_gzip() {
@@ -49,13 +51,18 @@ async fn partial(
     group: GroupIndex,
     asked: &Asked,
     text: &str,
+    until: Instant,
 ) -> Result<Answer, Refusal> {
     let id = topology.group(group).id;
     let replicas = choose::in_order(queries.backends.group(group), text);
-    let answer = first_answer(queries, topology, group, &replicas, || asked.for_merging(text)).await?;
+    let answer = first_answer(queries, &replicas, until, || asked.for_merging(text)).await?;
     // All groups' parts are held at once.
     let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();
     let body = answer.into_body().whole(bytes_max).await;
     let body = body.map_err(|error| refuse(503, format!("group {id} {error} (query.merge_bytes_max)")))?;
-    parse(&body).map_err(|error| refuse(503, format!("group {id}: {error}")))
+    let answer = parse(&body).map_err(|error| refuse(503, format!("group {id}: {error}")))?;
+    match answer.results.iter().any(|result| result.is_partial()) {
+        false => Ok(answer),
+        true => Err(refuse(503, format!("group {id} told only a part (max-row-limit of its replicas)"))),
+    }
 }

@@ -52,7 +52,9 @@ pub struct Shard {
     ingest: Ingest,
     queries: Rc<Queries>,
     queues: Queues,
-    /// Rings when the shard drains.
+    /// The process drains.
+    drain_asked: Event,
+    /// Rings when the connections shall end.
     drain: Event,
     draining: Cell<bool>,
     connections: Cell<usize>,
@@ -69,8 +71,8 @@ struct Queues {
 
 /// Runs a shard until the process drains.
 pub async fn run(setup: Setup) {
-    // The first sleep on an executor takes milliseconds.
-    sleep(Duration::from_micros(1)).await;
+    // The first sleep on an executor takes milliseconds. (A shorter one was seen never to end.)
+    sleep(Duration::from_millis(2)).await;
     let queues = Queues {
         ingest: glommio::executor().create_task_queue(
             Shares::Static(1000),
@@ -81,6 +83,12 @@ pub async fn run(setup: Setup) {
     };
     let Setup { config, process, stats, http, admin, wire, ready } = setup;
     let shard = Shard::new(config, process, stats, queues);
+    let (listening, mut bell) = (shard.clone(), wire.connect());
+    spawn("bell", queues.ingest, async move {
+        while bell.heard().await && !listening.process.is_draining() {}
+        listening.drain_asked.notify(usize::MAX);
+    });
+    let drain_asked = shard.drain_asked.listen();
     if admin.is_some() {
         shard.watch_replicas().await;
     }
@@ -97,14 +105,14 @@ pub async fn run(setup: Setup) {
     // The server waits for it, unless it has given up.
     let _ = ready.send(());
 
-    let mut bell = wire.connect();
-    while bell.heard().await && !shard.process.is_draining() {}
+    drain_asked.await;
     shard.drain(&http, &admin).await;
 }
 
 impl Shard {
     fn new(config: Arc<Config>, process: Arc<Process>, stats: Arc<ShardStats>, queues: Queues) -> Rc<Shard> {
-        let settings = Rc::new(Settings { write: config.write.clone(), limits: config.limits.clone() });
+        let (write, limits) = (config.write.clone(), config.limits.clone());
+        let settings = Rc::new(Settings { write, limits, silence_max: config.query.timeout });
         let topology = process.topology.clone();
         let backends = Rc::new(Backends::new(&topology.load(), &process.replicas, &settings, queues.ingest));
         let now = Instant::now();
@@ -122,7 +130,7 @@ impl Shard {
             backends,
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
-            places: Budget::new(config.query.concurrency_max.0),
+            places: Budget::strict(config.query.concurrency_max.0),
         });
         Rc::new(Shard {
             config,
@@ -131,6 +139,7 @@ impl Shard {
             ingest,
             queries,
             queues,
+            drain_asked: Event::new(),
             drain: Event::new(),
             draining: Cell::new(false),
             connections: Cell::new(0),
@@ -155,6 +164,7 @@ impl Shard {
         let now = Instant::now();
         self.ingest.latency.publish(now);
         self.queries.latency.publish(now);
+        self.ingest.budget.nudge();
         self.stats.inflight_bytes.set(self.ingest.budget.held() as u64);
         self.stats.connections_open.set(self.connections.get() as u64);
     }
