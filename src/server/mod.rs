@@ -1,6 +1,7 @@
 //! A whole process: checks the machine, locks `data_dir`, opens the ports, starts a shard per core, waits for signals.
 
 mod data_dir;
+mod heartbeat;
 mod machine;
 
 use std::collections::HashMap;
@@ -8,10 +9,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -22,12 +24,12 @@ use crate::shard::{self, Setup};
 use crate::stats::{ReplicaStats, ShardStats};
 
 use data_dir::DataDir;
+use heartbeat::Heartbeat;
 
-/// How often each shard's bell rings. Under load a parked executor was seen to miss its timer and, with nothing else to
-/// wake it, to sleep for ever (about one start in 200 on Linux 6.18, glommio 0.9); woken, it looks at its timers again.
-const HEARTBEAT: Duration = Duration::from_millis(50);
 /// How late a busy shard may notice timers and wake-ups.
 const PREEMPT_TIMER: Duration = Duration::from_millis(2);
+/// How often it is seen whether the shards have ended.
+const JOIN_POLL: Duration = Duration::from_millis(5);
 /// A shard that takes longer to start does not start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -73,10 +75,16 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         let _ = signal_hook::flag::register_conditional_default(signal, Arc::new(AtomicBool::new(true)));
     }
     process.draining.store(true, Ordering::Relaxed);
-    running.iter().for_each(|(doorbell, _)| doorbell.ring());
-    for (_, thread) in running {
-        if let Err(error) = thread.join() {
-            tracing::error!(%error, "a shard ended badly");
+    let Running { doorbells, heartbeat, threads } = running;
+    doorbells.iter().for_each(Doorbell::ring);
+    while !threads.iter().all(JoinHandle::is_finished) {
+        std::thread::sleep(JOIN_POLL);
+    }
+    // It signals threads that are not joined.
+    drop(heartbeat);
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a shard panicked");
         }
     }
     tracing::info!("stopped");
@@ -106,7 +114,12 @@ fn open_sockets(config: &Config, shards: usize) -> Result<Sockets, StartError> {
     Ok(Sockets { http, admin: open("admin", config.admin.bind.0, 1)?.pop() })
 }
 
-type Running = Vec<(Arc<Doorbell>, ExecutorJoinHandle<()>)>;
+/// The shards: their bells, their threads, and what keeps them awake.
+struct Running {
+    doorbells: Vec<Doorbell>,
+    heartbeat: Heartbeat,
+    threads: Vec<JoinHandle<()>>,
+}
 
 fn start_shards(
     config: Arc<Config>,
@@ -116,7 +129,7 @@ fn start_shards(
 ) -> Result<Running, StartError> {
     let Sockets { http, mut admin } = sockets;
     let (ready, readies) = channel();
-    let mut running = Vec::new();
+    let (mut doorbells, mut threads) = (Vec::new(), Vec::new());
     for ((core, stats), http) in cores.iter().zip(&process.shards).zip(http) {
         let (doorbell, wire) = Doorbell::new().map_err(|error| StartError(format!("a pipe: {error}")))?;
         let setup = Setup {
@@ -128,23 +141,29 @@ fn start_shards(
             wire,
             ready: ready.clone(),
         };
-        let thread = LocalExecutorBuilder::new(Placement::Fixed(*core))
-            .name(&format!("shard-{core}"))
-            .preempt_timer(PREEMPT_TIMER)
-            .spawn(move || shard::run(setup))
-            .map_err(|error| StartError(format!("a shard on core {core}: {error}")))?;
-        running.push((Arc::new(doorbell), thread));
+        doorbells.push(doorbell);
+        threads.push(start_shard(*core, setup)?);
     }
-    let doorbells: Vec<Arc<Doorbell>> = running.iter().map(|(doorbell, _)| doorbell.clone()).collect();
-    std::thread::spawn(move || {
-        loop {
-            doorbells.iter().for_each(|doorbell| doorbell.ring());
-            std::thread::sleep(HEARTBEAT);
-        }
-    });
+    drop(ready);
+    let heartbeat = Heartbeat::start(&threads).map_err(|error| StartError(format!("the heartbeat: {error}")))?;
     for _ in cores {
         let started = readies.recv_timeout(START_TIMEOUT);
         started.map_err(|_| StartError("a shard did not start; see the log above".to_owned()))?;
     }
-    Ok(running)
+    Ok(Running { doorbells, heartbeat, threads })
+}
+
+fn start_shard(core: usize, setup: Setup) -> Result<JoinHandle<()>, StartError> {
+    let run = move || {
+        let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
+            .name(&format!("shard-{core}"))
+            .preempt_timer(PREEMPT_TIMER)
+            .make();
+        match executor {
+            Ok(executor) => executor.run(shard::run(setup)),
+            Err(error) => tracing::error!(core, %error, "a shard could not be made"),
+        }
+    };
+    let thread = std::thread::Builder::new().name(format!("shard-{core}")).spawn(run);
+    thread.map_err(|error| StartError(format!("a thread for core {core}: {error}")))
 }

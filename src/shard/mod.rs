@@ -71,8 +71,6 @@ struct Queues {
 
 /// Runs a shard until the process drains.
 pub async fn run(setup: Setup) {
-    // The first sleep on an executor takes milliseconds. (A shorter one was seen never to end.)
-    sleep(Duration::from_millis(2)).await;
     let queues = Queues {
         ingest: glommio::executor().create_task_queue(
             Shares::Static(1000),
@@ -89,6 +87,8 @@ pub async fn run(setup: Setup) {
         listening.drain_asked.notify(usize::MAX);
     });
     let drain_asked = shard.drain_asked.listen();
+    // The first sleep on an executor takes milliseconds.
+    sleep(Duration::from_millis(2)).await;
     if admin.is_some() {
         shard.watch_replicas().await;
     }

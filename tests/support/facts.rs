@@ -61,6 +61,17 @@ fn series_of(series: &Value) -> Series {
     }
 }
 
+/// Panics with what is missing; more may be there.
+#[track_caller]
+pub fn assert_holds_all(who: &str, seen: &Facts, expected: &Facts) {
+    let shared = |series: &Series| -> BTreeSet<String> {
+        let (has, should) = (seen.get(series), &expected[series]);
+        has.map(|has| has.intersection(should).cloned().collect()).unwrap_or_default()
+    };
+    let there: Facts = expected.keys().map(|series| (series.clone(), shared(series))).collect();
+    assert_same(who, &there, expected);
+}
+
 /// Panics with the differences only.
 #[track_caller]
 pub fn assert_same(who: &str, seen: &Facts, expected: &Facts) {
