@@ -124,6 +124,8 @@ fn each_kind_of_bad_line_is_answered_as_influxdb_answers_it() {
         "m,time=x v=1 1",
         "m time=1 1",
         "m time=1,v=2 1",
+        "m v=1\0",
+        "m v=1\u{7f}",
         "m v=tru 1",
         "m v=1\\ 1",
         "m\\ v=1",

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a shard can have slept by mistake.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(50);
 /// Ignored unless handled, and used by nobody else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 

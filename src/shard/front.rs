@@ -10,7 +10,7 @@ use crate::admin::metrics_text;
 use crate::http::json;
 use crate::http::params::Params;
 use crate::http::{error_body, error_header};
-use crate::net::Body;
+use crate::net::{Body, discard};
 use crate::{ingest, query};
 
 use super::Shard;
@@ -53,12 +53,14 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
     let path = request.uri().path();
     let found = ROUTES.iter().find(|(own, _, _, admin)| *own == path && (api == Api::Influx || *admin));
     let Some((_, methods, route, _)) = found else {
+        discard(request.into_body()).await;
         return own_headers(shard, plain(StatusCode::NOT_FOUND, "404 page not found\n"));
     };
     if !methods.contains(request.method()) {
         let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
         insert(response.headers_mut(), ALLOW, &names.join(", "));
+        discard(request.into_body()).await;
         return own_headers(shard, response);
     }
     let id = request_id(request.headers());
