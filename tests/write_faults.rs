@@ -301,6 +301,35 @@ fn parameter<'a>(request: &'a fake::Recorded, name: &str) -> &'a str {
 }
 
 #[test]
+fn a_small_write_before_a_large_one_does_not_change_the_large_ones_order() {
+    let fake = Fake::start(Play::Slow(Duration::from_millis(500), 204, String::new()));
+    let config = Config::new().group(&[("g1a".to_owned(), fake.url())]);
+    let config =
+        config.set("server", "cores = 1").set("write", "lanes = 1").set("write", "request_bytes_max = \"64KiB\"");
+    let slotline = Slotline::start(&config);
+    let received = |points: usize| {
+        let line = format!("slotline_points_received_total{{protocol=\"http\"}} {points}\n");
+        wait_for("the write", SOON, || slotline.http().get("/metrics").text().contains(&line).then_some(()));
+    };
+    // Comments end ranges, so that batches end at the limit.
+    let pad: String = (0..60).map(|n| format!("pad s=\"{}\" {n}\n#\n", "x".repeat(1200))).collect();
+    let large = format!("p v=1 1\n{pad}p v=2 1\n");
+    std::thread::scope(|scope| {
+        // One is in flight, then wait a small one and the two batches of a large one, of which the second is small.
+        for body in ["first v=1 1\n", "small v=1 1\n"] {
+            let http = slotline.http();
+            scope.spawn(move || http.store("db", body));
+            received(if body.starts_with("first") { 1 } else { 2 });
+        }
+        slotline.http().store("db", &large);
+    });
+    let sent: Vec<u8> = fake.writes().into_iter().flat_map(|write| write.body).collect();
+    let sent = String::from_utf8(sent).expect("lines are text");
+    assert!(sent.contains("small v=1 1"));
+    assert!(sent.find("p v=1 1") < sent.find("p v=2 1"), "the older value was sent last");
+}
+
+#[test]
 fn points_of_many_clients_share_requests_but_never_with_other_databases_or_precisions() {
     const CLIENTS: usize = 96;
     let fake = Fake::start(Play::Slow(Duration::from_millis(200), 204, String::new()));

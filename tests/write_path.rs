@@ -272,26 +272,6 @@ fn the_last_of_several_writes_of_one_point_stays_whatever_the_connection() {
 }
 
 #[test]
-fn a_request_in_several_batches_is_stored_in_its_order() {
-    let setup = Setup::new(1, 1).set("write", "lanes = 1").set("write", "request_bytes_max = \"64KiB\"");
-    let cluster = setup.start();
-    cluster.create_db("db");
-    let pad: String = (0..2_000).map(|n| format!("pad s=\"{}\" {n}\n", "x".repeat(200))).collect();
-    for round in 0..8 {
-        std::thread::scope(|scope| {
-            // Small ones fill up the requests in which the batches travel.
-            for client in 0..6 {
-                let http = cluster.http();
-                scope.spawn(move || (0..20).for_each(|n| http.store("db", format!("small{client} v={n} {n}\n"))));
-            }
-            cluster.http().store("db", format!("last,r=r{round} v=1 1\n{pad}last,r=r{round} v=2 1\n"));
-        });
-        let json = cluster.http().run("db", &format!("SELECT v FROM last WHERE r = 'r{round}'"));
-        assert_eq!(json["results"][0]["series"][0]["values"][0][1], 2, "round {round}");
-    }
-}
-
-#[test]
 fn very_long_lines_are_stored_whole() {
     let mut body = String::new();
     for (number, size) in [1_000, 60_000, 70_000, 131_072, 500_000, 3_000_000].iter().enumerate() {

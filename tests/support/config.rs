@@ -15,10 +15,14 @@ impl Config {
         Config::default().set("server", "cores = 2").set("admin", r#"bind = "127.0.0.1:0""#)
     }
 
-    /// Adds a line to a plain section, for instance `set("write", "timeout = \"1s\"")`.
+    /// Sets a key of a plain section, for instance `set("write", "timeout = \"1s\"")`.
     pub fn set(mut self, section: &str, line: &str) -> Config {
+        let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
         match self.sections.iter_mut().find(|(name, _)| name == section) {
-            Some((_, lines)) => lines.push(line.to_owned()),
+            Some((_, lines)) => {
+                lines.retain(|own| key(own) != key(line));
+                lines.push(line.to_owned());
+            }
             None => self.sections.push((section.to_owned(), vec![line.to_owned()])),
         }
         self
