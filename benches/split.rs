@@ -25,8 +25,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use memchr::memchr_iter;
-use slotline::batch::{BatchLimits, Builder, Router};
-use slotline::lineprotocol::Splitter;
+use slotline::batch::{BatchLimits, Builder, Router, Stamps};
+use slotline::lineprotocol::{Precision, Splitter};
 use slotline::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, Topology, evenly};
 
 const LINES: usize = 10_000;
@@ -118,7 +118,11 @@ fn slots(frames: &[Bytes], topology: &Arc<Topology>) -> usize {
 }
 
 fn batches(frames: &[Bytes], topology: &Arc<Topology>) -> u64 {
-    let mut builder = Builder::new(Router::new(topology.clone(), DB), STAMP.to_owned(), LIMITS);
+    let mut builder = Builder::new(
+        Router::new(topology.clone(), DB),
+        Stamps::same(Precision::Nanoseconds, 1_700_000_000_000_000_000),
+        LIMITS,
+    );
     frames.iter().for_each(|frame| builder.frame(frame));
     black_box(builder.finish()).points
 }

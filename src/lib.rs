@@ -13,11 +13,11 @@
 //! | module | is | uses |
 //! |---|---|---|
 //! | `lineprotocol` | finds lines, names, tags, timestamps; copies nothing | |
-//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes | |
+//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners | `lineprotocol` |
 //! | `influxql` | the query language: text to tree and back | |
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
 //! | `stats` | what shards count | |
-//! | `config` | `config.toml` | `topology` |
+//! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one | |

@@ -18,6 +18,10 @@ impl Counter {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
+    pub fn sub(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -31,6 +35,8 @@ impl Counter {
 #[derive(Default)]
 pub struct ShardStats {
     pub points_received_http: Counter,
+    pub points_received_tcp: Counter,
+    pub points_received_udp: Counter,
     pub points_refused: Counter,
     pub points_unavailable: Counter,
     pub writes_too_large: Counter,
@@ -44,9 +50,28 @@ pub struct ShardStats {
     pub connections: Counter,
     pub connections_open: Counter,
     pub connections_refused: Counter,
+    pub connections_handed_over: Counter,
+    pub tcp_lines_too_long: Counter,
+    pub tcp_lines_unfinished: Counter,
+    pub tcp_idle: Counter,
     pub inflight_bytes: Counter,
+    /// Of the topology that the shard applies; 0: none yet.
+    pub epoch: Counter,
     pub write_seconds: Latency,
     pub query_seconds: Latency,
+}
+
+/// What is counted of one UDP listener, by all shards.
+#[derive(Default)]
+pub struct UdpStats {
+    pub datagrams: Counter,
+    pub bytes: Counter,
+    /// By the kernel, for want of room in the receive buffer.
+    pub dropped_kernel: Counter,
+    /// Longer than the memory for them.
+    pub dropped_truncated: Counter,
+    /// Of datagrams whose last line ended inside quotes or behind a backslash: that line.
+    pub lines_unfinished: Counter,
 }
 
 const UNKNOWN: u8 = 0;

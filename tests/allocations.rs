@@ -9,13 +9,19 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use slotline::batch::{BatchLimits, Builder, Router};
+use slotline::batch::{BatchLimits, Builder, Router, Stamps};
+use slotline::lineprotocol::Precision;
 use slotline::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, Topology, evenly};
 
 const FEW_LINES: usize = 10_000;
 const MANY_LINES: usize = 40_000;
 /// What a socket's buffer yields at once.
 const FRAME_BYTES: usize = 64 * 1024;
+/// One stamp for all lines, as of a request.
+fn stamps() -> Stamps {
+    Stamps::same(Precision::Seconds, 1_700_000_000_000_000_000)
+}
+
 const LIMITS: BatchLimits = BatchLimits { points_max: 20_000, bytes_max: 1024 * 1024 };
 const GROUPS: u32 = 3;
 
@@ -82,7 +88,7 @@ fn allocations(lines: usize, line: fn(usize) -> String) -> u64 {
     let body: Bytes = (0..lines).map(line).collect::<String>().into_bytes().into();
     // Each frame has its own buffer, as those of a socket do.
     let frames: Vec<Bytes> = body.chunks(FRAME_BYTES).map(Bytes::copy_from_slice).collect();
-    let mut builder = Builder::new(Router::new(topology(), "db"), " 1700000000".to_owned(), LIMITS);
+    let mut builder = Builder::new(Router::new(topology(), "db"), stamps(), LIMITS);
     let before = ALLOCATIONS.get();
     frames.iter().for_each(|frame| builder.frame(frame));
     let batches = black_box(builder.finish());

@@ -1,23 +1,27 @@
 //! The text of `/metrics`. A metric of a shard or a replica is one row of a table here.
 
+use std::sync::atomic::Ordering;
+
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary,
 };
 use prometheus::{Encoder, TextEncoder};
 
 use crate::net::panics;
-use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats};
+use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats, UdpStats};
 
-use super::Process;
+use super::{ControlStats, Process};
 
 /// Metric, help, label (name and value, empty: none), value of one shard. Shards are added up; rows of one metric stand
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 13] = [
+const SHARD_COUNTERS: [ShardRow; 19] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
+    ("slotline_points_received_total", "", ("protocol", "tcp"), |s| s.points_received_tcp.get()),
+    ("slotline_points_received_total", "", ("protocol", "udp"), |s| s.points_received_udp.get()),
     ("slotline_points_rejected_total", "Points of batches that were not stored whole.", ("reason", "refused"), |s| {
         s.points_refused.get()
     }),
@@ -45,6 +49,52 @@ const SHARD_COUNTERS: [ShardRow; 13] = [
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
         s.connections_refused.get()
     }),
+    ("slotline_connections_handed_over_total", "Connections given to a shard that had fewer.", ("", ""), |s| {
+        s.connections_handed_over.get()
+    }),
+    ("slotline_tcp_closed_total", "Line protocol connections that we closed.", ("reason", "line_too_long"), |s| {
+        s.tcp_lines_too_long.get()
+    }),
+    ("slotline_tcp_closed_total", "", ("reason", "idle"), |s| s.tcp_idle.get()),
+    ("slotline_tcp_lines_unfinished_total", "Last lines of streams dropped for want of a newline.", ("", ""), |s| {
+        s.tcp_lines_unfinished.get()
+    }),
+];
+
+/// Metric, help, reason label (empty: none), value of one UDP listener.
+type UdpRow = (&'static str, &'static str, &'static str, fn(&UdpStats) -> u64);
+
+const UDP: [UdpRow; 5] = [
+    ("slotline_udp_datagrams_total", "Datagrams received.", "", |u| u.datagrams.get()),
+    ("slotline_udp_bytes_total", "Their bytes.", "", |u| u.bytes.get()),
+    ("slotline_udp_dropped_total", "Datagrams lost: in the kernel's buffer, or cut off.", "kernel", |u| {
+        u.dropped_kernel.get()
+    }),
+    ("slotline_udp_dropped_total", "", "truncated", |u| u.dropped_truncated.get()),
+    ("slotline_udp_lines_unfinished_total", "Lines dropped that would swallow the next datagram's.", "", |u| {
+        u.lines_unfinished.get()
+    }),
+];
+
+/// Metric, help, kind, value.
+type ControlRow = (&'static str, &'static str, MetricType, fn(&ControlStats) -> u64);
+
+const CONTROL: [ControlRow; 4] = [
+    ("slotline_zookeeper_connected", "Whether ZooKeeper answers.", MetricType::GAUGE, |c| {
+        u64::from(c.connected.load(Ordering::Relaxed))
+    }),
+    ("slotline_topology_refused_total", "Topology documents refused.", MetricType::COUNTER, |c| {
+        c.refused_topologies.get()
+    }),
+    ("slotline_udp_document_refused_total", "Documents of UDP listeners refused.", MetricType::COUNTER, |c| {
+        c.refused_udp.get()
+    }),
+    (
+        "slotline_topology_epoch_not_risen_total",
+        "Topologies applied although their epoch did not rise.",
+        MetricType::COUNTER,
+        |c| c.epochs_not_risen.get(),
+    ),
 ];
 
 const SHARD_GAUGES: [ShardRow; 2] = [
@@ -92,15 +142,23 @@ pub fn text(process: &Process) -> String {
         let labels = if label.is_empty() { vec![] } else { vec![(*label, *value)] };
         add(&mut families, name, help, kind, metric(kind, sum as f64, &labels));
     }
+    add_udp(&mut families, process);
+    for (name, help, kind, read) in CONTROL {
+        if let Some(control) = &process.control {
+            add(&mut families, name, help, kind, metric(kind, read(control) as f64, &[]));
+        }
+    }
+    let snapshot = process.snapshot.load_full();
     for (name, help, kind, read) in REPLICAS {
-        for replica in process.topology.load().replicas() {
-            let Some(stats) = process.replicas.get(&replica.name) else { continue };
+        let Some(snapshot) = &snapshot else { break };
+        for replica in snapshot.topology.replicas() {
+            let Some(stats) = snapshot.replicas.get(&replica.name) else { continue };
             let labels = [("backend", replica.name.as_str())];
             add(&mut families, name, help, kind, metric(kind, read(stats) as f64, &labels));
         }
     }
     let process_gauges = [
-        ("slotline_topology_epoch", "Epoch of the topology in force.", process.topology.load().epoch),
+        ("slotline_topology_epoch", "Epoch of the topology in force on every shard; 0: none.", process.applied_epoch()),
         ("slotline_draining", "Whether the proxy is shutting down.", u64::from(process.is_draining())),
     ];
     for (name, help, value) in process_gauges {
@@ -118,6 +176,25 @@ pub fn text(process: &Process) -> String {
         tracing::error!(%error, "metrics could not be printed");
     }
     String::from_utf8(text).unwrap_or_default()
+}
+
+fn add_udp(families: &mut Vec<MetricFamily>, process: &Process) {
+    for (name, help, reason, read) in UDP {
+        for udp in process.udp.load().iter() {
+            let listener = udp.port.address.to_string();
+            let mut labels = vec![("listener", listener.as_str())];
+            if !reason.is_empty() {
+                labels.push(("reason", reason));
+            }
+            add(
+                families,
+                name,
+                help,
+                MetricType::COUNTER,
+                metric(MetricType::COUNTER, read(&udp.stats) as f64, &labels),
+            );
+        }
+    }
 }
 
 /// Adds a metric to its family, which is the last one or a new one.

@@ -5,21 +5,46 @@ mod metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::backend::ReplicaTable;
-use crate::stats::ShardStats;
-use crate::topology::Topology;
+use crate::backend::{NO_TOPOLOGY, Snapshot};
+use crate::net::UdpPort;
+use crate::stats::{Counter, ShardStats, UdpStats};
+use crate::topology::UdpListener;
 
 pub use metrics::text as metrics_text;
 
 /// What the whole process shares and operators ask about.
 pub struct Process {
-    pub topology: Arc<ArcSwap<Topology>>,
+    /// `None` until there is a topology.
+    pub snapshot: ArcSwapOption<Snapshot>,
+    /// All UDP listeners.
+    pub udp: ArcSwap<Vec<Arc<OpenUdp>>>,
     pub shards: Vec<Arc<ShardStats>>,
-    pub replicas: ReplicaTable,
+    /// With ZooKeeper only.
+    pub control: Option<ControlStats>,
     /// SIGTERM has come.
     pub draining: AtomicBool,
+}
+
+/// A UDP listener, as it is told now.
+pub struct OpenUdp {
+    pub listener: UdpListener,
+    pub port: Arc<UdpPort>,
+    pub stats: Arc<UdpStats>,
+}
+
+/// What is known of ZooKeeper.
+#[derive(Default)]
+pub struct ControlStats {
+    pub connected: AtomicBool,
+    /// Documents refused since the start.
+    pub refused_topologies: Counter,
+    pub refused_udp: Counter,
+    /// Documents whose epoch did not rise.
+    pub epochs_not_risen: Counter,
+    /// What the last document was refused for; empty: it was taken.
+    pub refusal: ArcSwap<String>,
 }
 
 /// What is said of the version until a replica has told its own.
@@ -30,23 +55,35 @@ impl Process {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// The epoch that every shard applies; 0: none yet.
+    pub fn applied_epoch(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.epoch.get()).min().unwrap_or_default()
+    }
+
+    pub fn has_topology(&self) -> bool {
+        self.snapshot.load().is_some()
+    }
+
     /// Version and build of the InfluxDB behind us: the first replica's that told.
     pub fn version(&self) -> (String, String) {
-        let topology = self.topology.load();
-        let told = topology.replicas().filter_map(|replica| self.replicas.get(&replica.name)?.version.load_full());
+        let snapshot = self.snapshot.load();
+        let told = snapshot.iter().flat_map(|snapshot| {
+            snapshot.topology.replicas().filter_map(|replica| snapshot.replicas.get(&replica.name)?.version.load_full())
+        });
         match told.into_iter().next() {
             Some(version) => (*version).clone(),
             None => (VERSION_UNKNOWN.0.to_owned(), VERSION_UNKNOWN.1.to_owned()),
         }
     }
 
-    /// Why the proxy should get no traffic: it drains, or a group has no replica that is up.
+    /// Why the proxy should get no traffic: it drains, has no topology, or a group has no replica that is up.
     pub fn unready(&self) -> Option<String> {
         if self.is_draining() {
             return Some("draining".to_owned());
         }
-        let topology = self.topology.load();
-        let up = |name: &str| self.replicas.get(name).is_some_and(|stats| stats.is_up());
+        let Some(snapshot) = self.snapshot.load_full() else { return Some(NO_TOPOLOGY.to_owned()) };
+        let topology = &snapshot.topology;
+        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up());
         let dead = topology.groups().iter().find(|group| !group.replicas.iter().any(|replica| up(&replica.name)))?;
         let names: Vec<&str> = dead.replicas.iter().map(|replica| replica.name.as_str()).collect();
         Some(format!("group {} has no replica that is up ({})", dead.id, names.join(", ")))

@@ -1,6 +1,7 @@
 //! Asks a replica for a sign of life. One shard does it for the whole process.
 
-use std::rc::Rc;
+use std::ops::ControlFlow;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use glommio::timer::sleep;
@@ -8,24 +9,27 @@ use hyper::Request;
 
 use crate::net::Payload;
 
-use super::Backend;
+use super::Pool;
 
-/// Pings a replica after a while.
-pub async fn watch(backend: Rc<Backend>, interval: Duration, timeout: Duration) {
+/// Pings a replica after a while; no more once no topology names it.
+pub async fn watch(pool: Weak<Pool>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
     sleep(interval).await;
-    check(&backend, timeout).await;
+    let Some(pool) = pool.upgrade() else { return ControlFlow::Break(()) };
+    check(&pool, timeout).await;
+    ControlFlow::Continue(())
 }
 
 /// Pings a replica and keeps what it learns in the replica's statistics.
-pub async fn check(backend: &Backend, timeout: Duration) {
+pub async fn check(pool: &Rc<Pool>, timeout: Duration) {
+    let target = pool.target();
     let ping = || Request::get("/ping").body(Payload::default());
-    let answer = backend.pool.exchange(ping, Instant::now() + timeout).await;
+    let answer = pool.exchange(ping, Instant::now() + timeout).await;
     let failure = match answer {
         Ok(answer) if answer.status().is_success() => {
             let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
             if let Some(version) = header("x-influxdb-version") {
                 let build = header("x-influxdb-build").unwrap_or_else(|| "OSS".to_owned());
-                backend.target.stats.version.store(Some((version, build).into()));
+                target.stats.version.store(Some((version, build).into()));
             }
             // Takes it off the connection, which is kept.
             answer.into_body().whole(1024).await.err().map(|error| error.to_string())
@@ -33,8 +37,8 @@ pub async fn check(backend: &Backend, timeout: Duration) {
         Ok(answer) => Some(format!("answered {} to /ping", answer.status())),
         Err(error) => Some(error.to_string()),
     };
-    let (replica, url) = (&backend.target.name, &backend.target.url);
-    if backend.target.stats.set_up(failure.is_none()) {
+    let (replica, url) = (&target.name, &target.url);
+    if target.stats.set_up(failure.is_none()) {
         match failure {
             None => tracing::info!(replica, url, "replica is up"),
             Some(reason) => tracing::warn!(replica, url, reason, "replica is down"),

@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,9 @@ use glommio::timer::sleep;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST};
 
-use crate::batch::{Batch, Batches, Precision, ReplicaAnswer, read_answer};
+use crate::batch::{Batch, Batches, ReplicaAnswer, read_answer};
 use crate::http::params;
+use crate::lineprotocol::Precision;
 use crate::net::{Payload, deadline, spawn_loop};
 
 use super::{Connection, Purpose, Reply, RequestError, Settings, Target, read_limited};
@@ -65,6 +67,8 @@ pub struct Lane {
     waiting: RefCell<VecDeque<Item>>,
     waiting_bytes: Cell<usize>,
     arrived: Event,
+    /// Nobody can submit any more.
+    closed: Cell<bool>,
     /// When the request in flight was sent.
     in_flight_since: Cell<Option<Instant>>,
     /// When connecting may be tried again, after it has failed.
@@ -74,7 +78,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Starts the lane's task; it runs as long as the executor.
+    /// Starts the lane's task; it runs until the lane is closed and empty.
     pub fn start(target: Rc<Target>, settings: Rc<Settings>, queue: TaskQueueHandle) -> Rc<Lane> {
         let lane = Rc::new(Lane {
             target,
@@ -83,6 +87,7 @@ impl Lane {
             waiting: RefCell::default(),
             waiting_bytes: Cell::new(0),
             arrived: Event::new(),
+            closed: Cell::new(false),
             in_flight_since: Cell::new(None),
             retry_at: Cell::new(None),
             connection: RefCell::default(),
@@ -94,6 +99,12 @@ impl Lane {
             async move { lane.run_once().await }
         });
         lane
+    }
+
+    /// What waits is still sent; then the lane's task ends.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.arrived.notify(1);
     }
 
     /// Takes an item, or answers it at once when the replica is too far behind.
@@ -120,9 +131,10 @@ impl Lane {
         }
     }
 
-    async fn run_once(&self) {
+    async fn run_once(&self) -> ControlFlow<()> {
         self.in_flight_since.set(None);
-        let mut unsent = vec![self.gather().await];
+        let Some(gathered) = self.gather().await else { return ControlFlow::Break(()) };
+        let mut unsent = vec![gathered];
         while let Some(mut items) = unsent.pop() {
             items.retain(|item| !item.reply.is_canceled());
             if items.is_empty() {
@@ -137,15 +149,19 @@ impl Lane {
             }
             items.into_iter().for_each(|item| self.reply(item, &answer));
         }
+        ControlFlow::Continue(())
     }
 
-    /// Waits for an item; it and whatever may share its request, in order of arrival.
-    async fn gather(&self) -> Vec<Item> {
+    /// Waits for an item; it and whatever may share its request, in order of arrival. `None`: there will be none.
+    async fn gather(&self) -> Option<Vec<Item>> {
         loop {
             let arrival = self.arrived.listen();
             let gathered = self.take_waiting();
             if !gathered.is_empty() {
-                return gathered;
+                return Some(gathered);
+            }
+            if self.closed.get() {
+                return None;
             }
             arrival.await;
         }

@@ -1,14 +1,15 @@
 //! One replica seen from one shard: connections, lanes for writes, a pool for queries.
 //!
 //! `connection` dials and speaks HTTP, `lane` gathers the writes of many clients into one request at a time, `pool`
-//! lends connections to queries and statements, `health` asks whether the replica lives. Used by `deliver` and
-//! `query`.
+//! lends connections to queries and statements, `health` asks whether the replica lives. A new topology makes new
+//! `Backends`, which keep the lanes and pools of replicas that stay. Used by `deliver` and `query`.
 
 mod connection;
 pub mod health;
 mod lane;
 mod pool;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,12 +51,21 @@ pub struct Target {
     pub stats: Arc<ReplicaStats>,
 }
 
-/// Our live side of one replica.
+/// Our live side of one replica, as one topology names it.
 pub struct Backend {
     pub target: Rc<Target>,
     pub state: ReplicaState,
-    lanes: Vec<Rc<Lane>>,
+    lanes: Rc<Lanes>,
     pub pool: Rc<Pool>,
+}
+
+/// Shared by the backends of one replica under successive topologies, so that writes keep their order.
+struct Lanes(Vec<Rc<Lane>>);
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|lane| lane.close());
+    }
 }
 
 impl Backend {
@@ -72,32 +82,92 @@ impl Backend {
         });
         let lanes = (0..settings.write.lanes.0).map(|_| Lane::start(target.clone(), settings.clone(), queue)).collect();
         let pool = Pool::new(target.clone(), settings.clone(), queue);
-        Backend { target, state: replica.state, lanes, pool }
+        Backend { target, state: replica.state, lanes: Rc::new(Lanes(lanes)), pool }
+    }
+
+    /// The same connections under a topology that may call the replica's state something else.
+    fn kept(&self, state: ReplicaState) -> Backend {
+        let Backend { target, lanes, pool, .. } = self;
+        Backend { target: target.clone(), state, lanes: lanes.clone(), pool: pool.clone() }
+    }
+
+    /// Whether both are of one replica, reached in one way.
+    pub fn shares_with(&self, other: &Backend) -> bool {
+        Rc::ptr_eq(&self.pool, &other.pool)
     }
 
     /// Puts a batch into the lane of its source. The answer comes once, or the sender is dropped with its lane.
     pub fn submit(&self, item: Item) {
-        let lane = usize::try_from(item.source).unwrap_or_default() % self.lanes.len();
-        self.lanes[lane].submit(item);
+        let lanes = &self.lanes.0;
+        let lane = usize::try_from(item.source).unwrap_or_default() % lanes.len();
+        lanes[lane].submit(item);
     }
 }
 
-/// All backends of one shard, by group.
+/// The statistics of all replicas, by name.
+pub type ReplicaTable = HashMap<String, Arc<ReplicaStats>>;
+
+/// What the process publishes to its shards: a topology, and what is counted of its replicas. Immutable.
+pub struct Snapshot {
+    pub topology: Arc<Topology>,
+    pub replicas: ReplicaTable,
+}
+
+impl Snapshot {
+    /// The one that follows; a replica that has the same name and address goes on counting.
+    pub fn following(before: Option<&Snapshot>, topology: Topology) -> Snapshot {
+        let kept = |replica: &Replica| {
+            let before = before?;
+            let known = before.topology.replicas().find(|known| known.name == replica.name)?;
+            before.replicas.get(&replica.name).filter(|_| known.url == replica.url).cloned()
+        };
+        let stats = |replica: &Replica| kept(replica).unwrap_or_else(|| ReplicaStats::new(&replica.name));
+        let replicas = topology.replicas().map(|replica| (replica.name.clone(), stats(replica))).collect();
+        Snapshot { topology: Arc::new(topology), replicas }
+    }
+}
+
+/// All backends of one shard, by group of the topology that they belong to.
 pub struct Backends {
+    pub topology: Arc<Topology>,
     groups: Vec<Vec<Rc<Backend>>>,
 }
 
-/// The statistics of all replicas, made once per process.
-pub type ReplicaTable = HashMap<String, Arc<ReplicaStats>>;
-
 impl Backends {
-    pub fn new(topology: &Topology, table: &ReplicaTable, settings: &Rc<Settings>, queue: TaskQueueHandle) -> Backends {
+    /// The backends of a snapshot; those of replicas that `before` reaches in the same way are kept.
+    pub fn new(
+        snapshot: &Snapshot,
+        before: Option<&Backends>,
+        settings: &Rc<Settings>,
+        queue: TaskQueueHandle,
+    ) -> Backends {
         let backend = |replica: &Replica| {
-            let stats = table.get(&replica.name).cloned().unwrap_or_else(|| ReplicaStats::new(&replica.name));
-            Rc::new(Backend::new(replica, stats, settings, queue))
+            let known = before.and_then(|before| before.reaching(replica));
+            let stats = || snapshot.replicas.get(&replica.name).cloned();
+            Rc::new(match known {
+                Some(known) => known.kept(replica.state),
+                None => {
+                    let stats = stats().unwrap_or_else(|| ReplicaStats::new(&replica.name));
+                    Backend::new(replica, stats, settings, queue)
+                }
+            })
         };
-        let groups = topology.groups().iter().map(|group| group.replicas.iter().map(backend).collect());
-        Backends { groups: groups.collect() }
+        let topology = snapshot.topology.clone();
+        let groups = topology.groups().iter().map(|group| group.replicas.iter().map(backend).collect()).collect();
+        Backends { topology, groups }
+    }
+
+    /// The backend of a replica of the same name, address and credentials.
+    fn reaching(&self, replica: &Replica) -> Option<&Rc<Backend>> {
+        let same = |own: &Replica| {
+            own.name == replica.name
+                && own.url == replica.url
+                && own.username == replica.username
+                && own.password == replica.password
+        };
+        let own = self.topology.groups().iter().zip(&self.groups);
+        own.flat_map(|(group, backends)| group.replicas.iter().zip(backends))
+            .find_map(|(own, backend)| same(own).then_some(backend))
     }
 
     /// The replicas of a group.
@@ -107,6 +177,26 @@ impl Backends {
 
     pub fn all(&self) -> impl Iterator<Item = &Rc<Backend>> {
         self.groups.iter().flatten()
+    }
+}
+
+/// The backends of the topology in force on one shard. A request takes them at its start and keeps them to its end.
+#[derive(Default)]
+pub struct Current(RefCell<Option<Rc<Backends>>>);
+
+/// What clients hear while there is no topology.
+pub const NO_TOPOLOGY: &str =
+    "no topology yet: ZooKeeper has told none and data_dir holds no copy; see slotline's log and try again";
+
+impl Current {
+    /// `None` until there is a topology.
+    pub fn take(&self) -> Option<Rc<Backends>> {
+        self.0.borrow().clone()
+    }
+
+    pub fn replace(&self, backends: Rc<Backends>) {
+        // The old ones are dropped when their last request has ended.
+        self.0.replace(Some(backends));
     }
 }
 

@@ -43,6 +43,10 @@ impl Pool {
         Rc::new(Pool { target, settings, queue, idle: RefCell::default() })
     }
 
+    pub fn target(&self) -> &Rc<Target> {
+        &self.target
+    }
+
     /// Sends a request and waits for the answer's head. `request` makes it anew for a second try.
     pub async fn exchange(
         self: &Rc<Pool>,

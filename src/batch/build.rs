@@ -1,4 +1,5 @@
-//! Gathers the lines of one request into batches, group by group, while its body streams in.
+//! Gathers lines into batches, group by group, while they come in: of one request (`frame`, then `finish`), of a stream
+//! (`frame`, with `take` every now and then) or of datagrams (`datagram`, with `take`).
 //!
 //! Neighbouring lines of one group grow one range of the frame; short ranges are copied, since sending many slices
 //! costs more than copying them, and since a short slice would keep its whole frame alive. Nothing is allocated per
@@ -6,10 +7,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::lineprotocol::{End, Rest, Splitter};
+use crate::lineprotocol::{End, Precision, Rest, Splitter};
 use crate::topology::GroupIndex;
 
-use super::Router;
+use super::{Router, Stamps};
 
 /// Ranges up to this length are copied.
 const COPY_MAX: usize = 4096;
@@ -18,7 +19,7 @@ const CHUNK_MIN: usize = 2048;
 const CHUNK_MAX: usize = 128 * 1024;
 
 /// Points for one group: lines, each with its newline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     pub group: GroupIndex,
     pub pieces: Vec<Bytes>,
@@ -44,7 +45,7 @@ pub struct Batches {
     pub list: Vec<Batch>,
     /// How the request's lines lie in the batches, in the request's order.
     pub runs: Vec<Run>,
-    /// What stamped lines got, with the space before it.
+    /// What the last stamped lines got, with the space before it.
     pub stamp: String,
     pub points: u64,
 }
@@ -59,16 +60,17 @@ struct Growing {
     points: u32,
 }
 
-/// Builds the batches of one request.
+/// Builds batches.
 pub struct Builder {
     router: Router,
     splitter: Splitter,
-    stamp: String,
+    stamps: Stamps,
     /// By group.
     growing: Vec<Growing>,
     done: Vec<Batch>,
     runs: Vec<Run>,
     points: u64,
+    bytes: usize,
     limits: BatchLimits,
 }
 
@@ -88,44 +90,66 @@ struct Range {
 }
 
 impl Builder {
-    /// `stamp` is put behind lines without a timestamp.
-    pub fn new(router: Router, stamp: String, limits: BatchLimits) -> Builder {
-        let growing = router.topology().groups().iter().map(|_| Growing::default()).collect();
+    pub fn new(router: Router, stamps: Stamps, limits: BatchLimits) -> Builder {
+        let growing = growing(&router);
         let splitter = Splitter::default();
         let (done, runs) = (Vec::new(), Vec::new());
-        Builder { router, splitter, stamp, growing, done, runs, points: 0, limits }
+        Builder { router, splitter, stamps, growing, done, runs, points: 0, bytes: 0, limits }
     }
 
-    /// Takes the next frame of the body.
+    /// What follows arrived at this moment.
+    pub fn arrived(&mut self, now_ns: i64) {
+        self.stamps.arrived(now_ns);
+    }
+
+    /// How many points have been gathered since the last `take`.
+    pub fn points(&self) -> u64 {
+        self.points
+    }
+
+    /// How many bytes they have.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many bytes of a line have come whose end has not.
+    pub fn carried(&self) -> usize {
+        self.splitter.carried()
+    }
+
+    /// Takes the next frame of a body or a stream.
     pub fn frame(&mut self, frame: &Bytes) {
         let Some((carried, at)) = self.splitter.begin_frame(frame) else { return };
         if at > 0 {
             self.add_alone(&carried);
         }
-        let mut range: Option<Range> = None;
-        let mut lines = Splitter::lines(frame, at);
-        while let Some((start, end)) = lines.next_range() {
-            let text = &frame[start..end];
-            let Some(line) = self.router.read(text) else { continue };
-            let group = self.router.group(&line);
-            if line.lacks_timestamp() {
-                self.close(range.take(), frame);
-                self.add_stamped(group, text, line.gap());
-                continue;
-            }
-            match &mut range {
-                Some(open) if open.group == group && open.end == start => {
-                    open.end = end + 1;
-                    open.lines += 1;
-                }
-                _ => {
-                    self.close(range.take(), frame);
-                    range = Some(Range { group, start, end: end + 1, lines: 1 });
-                }
-            }
+        let rest = self.add_lines(frame, at, Some(frame));
+        self.splitter.end_frame(&frame[rest..]);
+    }
+
+    /// Takes a datagram, whose last line needs no newline. `false`: that line was dropped, since it ends inside quotes or
+    /// behind a backslash and would swallow what follows.
+    pub fn datagram(&mut self, datagram: &[u8]) -> bool {
+        let rest = self.add_lines(datagram, 0, None);
+        if rest == datagram.len() {
+            return true;
         }
-        self.close(range, frame);
-        self.splitter.end_frame(&frame[lines.rest()..]);
+        let mut splitter = Splitter::default();
+        splitter.end_frame(&datagram[rest..]);
+        match splitter.finish() {
+            Some(rest) if rest.end == End::Clean => self.add_alone(&rest.line),
+            Some(_) => return false,
+            None => {}
+        }
+        true
+    }
+
+    /// All whole lines so far, and no more of the line that has begun. What follows goes by `router`.
+    pub fn take(&mut self, router: Router) -> Batches {
+        (0..self.growing.len()).for_each(|group| self.close_batch(group, false));
+        self.growing = growing(&router);
+        self.router = router;
+        self.taken()
     }
 
     /// The body has ended properly.
@@ -134,7 +158,7 @@ impl Builder {
         for group in 0..self.growing.len() {
             self.close_batch(group, open == Some(group as GroupIndex));
         }
-        Batches { list: self.done, runs: self.runs, stamp: self.stamp, points: self.points }
+        self.taken()
     }
 
     /// The same; without any line there is one empty batch, for the given group to say whether the database exists.
@@ -146,6 +170,45 @@ impl Builder {
         batches
     }
 
+    fn taken(&mut self) -> Batches {
+        self.bytes = 0;
+        Batches {
+            list: std::mem::take(&mut self.done),
+            runs: std::mem::take(&mut self.runs),
+            stamp: self.stamps.last().to_owned(),
+            points: std::mem::take(&mut self.points),
+        }
+    }
+
+    /// Adds the whole lines of `text` from `at` on; where its rest begins. Long ranges are slices of `shared`, which is
+    /// the same text.
+    fn add_lines(&mut self, text: &[u8], at: usize, shared: Option<&Bytes>) -> usize {
+        let mut range: Option<Range> = None;
+        let mut lines = Splitter::lines(text, at);
+        while let Some((start, end)) = lines.next_range() {
+            let line_text = &text[start..end];
+            let Some(line) = self.router.read(line_text) else { continue };
+            let group = self.router.group(&line);
+            if line.lacks_timestamp() {
+                self.close(range.take(), text, shared);
+                self.add_stamped(group, line_text, line.gap());
+                continue;
+            }
+            match &mut range {
+                Some(open) if open.group == group && open.end == start => {
+                    open.end = end + 1;
+                    open.lines += 1;
+                }
+                _ => {
+                    self.close(range.take(), text, shared);
+                    range = Some(Range { group, start, end: end + 1, lines: 1 });
+                }
+            }
+        }
+        self.close(range, text, shared);
+        lines.rest()
+    }
+
     /// Adds a line that is not part of a frame.
     fn add_alone(&mut self, text: &[u8]) {
         let Some(line) = self.router.read(text) else { return };
@@ -154,7 +217,7 @@ impl Builder {
             self.add_stamped(group, text, line.gap());
         } else {
             self.count(group, 1, false);
-            self.growing[usize::from(group)].copy(&[text, b"\n"]);
+            self.copy(group, &[text, b"\n"]);
         }
     }
 
@@ -169,26 +232,33 @@ impl Builder {
         }
         let group = self.router.group(&line);
         self.count(group, 1, false);
-        self.growing[usize::from(group)].copy(&[&rest.line]);
+        self.copy(group, &[&rest.line]);
         Some(group)
     }
 
     fn add_stamped(&mut self, group: GroupIndex, text: &[u8], gap: &[u8]) {
         self.count(group, 1, true);
-        self.growing[usize::from(group)].copy(&[text, gap, self.stamp.as_bytes(), b"\n"]);
+        let growing = &mut self.growing[usize::from(group)];
+        self.bytes += growing.copy(&[text, gap, self.stamps.take().as_bytes(), b"\n"]);
         self.close_full(group);
     }
 
-    fn close(&mut self, range: Option<Range>, frame: &Bytes) {
+    fn copy(&mut self, group: GroupIndex, parts: &[&[u8]]) {
+        self.bytes += self.growing[usize::from(group)].copy(parts);
+    }
+
+    fn close(&mut self, range: Option<Range>, text: &[u8], shared: Option<&Bytes>) {
         let Some(Range { group, start, end, lines }) = range else { return };
         self.count(group, lines, false);
-        let growing = &mut self.growing[usize::from(group)];
-        if end - start <= COPY_MAX {
-            growing.copy(&[&frame[start..end]]);
-        } else {
-            growing.close_chunk();
-            growing.bytes += end - start;
-            growing.pieces.push(frame.slice(start..end));
+        match shared.filter(|_| end - start > COPY_MAX) {
+            None => self.copy(group, &[&text[start..end]]),
+            Some(shared) => {
+                let growing = &mut self.growing[usize::from(group)];
+                growing.close_chunk();
+                growing.bytes += end - start;
+                growing.pieces.push(shared.slice(start..end));
+                self.bytes += end - start;
+            }
         }
         self.close_full(group);
     }
@@ -219,9 +289,14 @@ impl Builder {
     }
 }
 
+fn growing(router: &Router) -> Vec<Growing> {
+    router.topology().groups().iter().map(|_| Growing::default()).collect()
+}
+
 impl Growing {
+    /// How many bytes that were.
     #[inline]
-    fn copy(&mut self, parts: &[&[u8]]) {
+    fn copy(&mut self, parts: &[&[u8]]) -> usize {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if self.chunk.capacity() - self.chunk.len() < length {
             let next = (self.chunk.capacity() * 2).clamp(CHUNK_MIN, CHUNK_MAX).max(length);
@@ -230,12 +305,30 @@ impl Growing {
         }
         parts.iter().for_each(|part| self.chunk.extend_from_slice(part));
         self.bytes += length;
+        length
     }
 
     fn close_chunk(&mut self) {
         if !self.chunk.is_empty() {
             self.pieces.push(std::mem::take(&mut self.chunk).freeze());
         }
+    }
+}
+
+impl Batches {
+    /// Some of them, to be sent again.
+    pub fn only(&self, wanted: impl Fn(usize) -> bool) -> Batches {
+        let list: Vec<Batch> =
+            self.list.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, b)| b.clone()).collect();
+        let points = list.iter().map(|batch| u64::from(batch.points)).sum();
+        Batches { list, runs: Vec::new(), stamp: self.stamp.clone(), points }
+    }
+
+    /// The same lines by another topology. All have their timestamps, and none is open.
+    pub fn routed_anew(&self, router: Router, limits: BatchLimits) -> Batches {
+        let mut builder = Builder::new(router, Stamps::same(Precision::Nanoseconds, 0), limits);
+        self.list.iter().flat_map(|batch| &batch.pieces).for_each(|piece| builder.frame(piece));
+        builder.finish()
     }
 }
 
@@ -269,7 +362,7 @@ mod tests {
     fn build(frames: &[&[u8]], bytes_max: usize) -> Batches {
         let mut builder = Builder::new(
             Router::new(three_groups(), "db"),
-            " 77".to_owned(),
+            Stamps::same(Precision::Nanoseconds, 77),
             BatchLimits { bytes_max, points_max: 100 },
         );
         frames.iter().for_each(|frame| builder.frame(&Bytes::copy_from_slice(frame)));
@@ -320,7 +413,7 @@ mod tests {
         let body = Bytes::from("cpu v=1 1\n".repeat(1000));
         let mut builder = Builder::new(
             Router::new(three_groups(), "db"),
-            String::new(),
+            Stamps::same(Precision::Nanoseconds, 0),
             BatchLimits { bytes_max: usize::MAX, points_max: usize::MAX },
         );
         builder.frame(&body);
@@ -343,5 +436,39 @@ mod tests {
             assert!(batches.list[0].open, "{body:?}");
             assert_eq!(batches.list[0].joined(), sent.as_bytes(), "{body:?}");
         }
+    }
+    fn builder() -> Builder {
+        let limits = BatchLimits { bytes_max: usize::MAX, points_max: usize::MAX };
+        Builder::new(Router::new(three_groups(), "db"), Stamps::rising(Precision::Nanoseconds, 7), limits)
+    }
+
+    fn text(batches: &Batches) -> String {
+        let bytes: Vec<u8> = batches.list.iter().flat_map(Batch::joined).collect();
+        String::from_utf8(bytes).expect("test lines are text")
+    }
+
+    #[test]
+    fn a_stream_is_taken_in_parts_that_hold_whole_lines() {
+        let mut builder = builder();
+        builder.frame(&Bytes::from("cpu v=1\ncpu v=2 3\ncpu v"));
+        assert_eq!((builder.points(), builder.bytes(), builder.carried()), (2, 20, 5));
+        let router = || Router::new(three_groups(), "db");
+        assert_eq!(text(&builder.take(router())), "cpu v=1 7\ncpu v=2 3\n");
+        assert_eq!((builder.points(), builder.bytes(), builder.carried()), (0, 0, 5));
+        builder.frame(&Bytes::from("=4\n"));
+        assert_eq!(text(&builder.take(router())), "cpu v=4 8\n");
+    }
+
+    #[test]
+    fn datagrams_end_as_bodies_do_and_swallow_nothing() {
+        let mut builder = builder();
+        assert!(builder.datagram(b"cpu v=1 1\ncpu v=2 2"));
+        assert!(!builder.datagram(b"cpu v=3 3\ncpu s=\"open"));
+        assert!(!builder.datagram(b"cpu v=4\\"));
+        assert!(builder.datagram(b"cpu v=5 5\n"));
+        assert!(builder.datagram(b""));
+        let batches = builder.take(Router::new(three_groups(), "db"));
+        assert_eq!(text(&batches), "cpu v=1 1\ncpu v=2 2\ncpu v=3 3\ncpu v=5 5\n");
+        assert_eq!(batches.points, 4);
     }
 }

@@ -11,11 +11,13 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::topology::Topology;
+use crate::lineprotocol::Precision;
+use crate::topology::{LineTarget, Spread, Topology};
 
 pub use reader::Fault;
 use reader::{Reader, Section};
-pub use values::{AuthMode, Bind, Cores, Count, Protocol, Size};
+use values::ProtocolName;
+pub use values::{AuthMode, Bind, Cores, Count, Size};
 
 /// More lanes would only make smaller requests.
 const LANES_MAX: usize = 64;
@@ -52,6 +54,31 @@ pub struct Listen {
     pub bind: Bind,
 }
 
+/// What a listener speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// InfluxDB's API.
+    Http,
+    /// Line protocol in a stream.
+    Tcp(LineTarget),
+    /// Line protocol in datagrams.
+    Udp(LineTarget, Spread),
+}
+
+impl Protocol {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Tcp(_) => "tcp",
+            Protocol::Udp(..) => "udp",
+        }
+    }
+
+    fn is_udp(&self) -> bool {
+        matches!(self, Protocol::Udp(..))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub bind: Bind,
@@ -71,6 +98,9 @@ pub struct Write {
     pub request_points_max: Count,
     pub queue_bytes_max: Size,
     pub alone_for: Duration,
+    pub batch_points: Count,
+    pub batch_wait: Duration,
+    pub resend_for: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +116,10 @@ pub struct Limits {
     pub unpacked_bytes_max: Size,
     pub inflight_bytes_max: Size,
     pub connections_max: Count,
+    pub line_bytes_max: Size,
+    pub udp_buffer: Size,
     pub header_timeout: Duration,
+    pub stream_timeout: Duration,
     pub body_timeout: Duration,
     pub body_total_timeout: Duration,
     pub answer_timeout: Duration,
@@ -119,7 +152,7 @@ fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
     let listen = read_listen(&mut reader, &mut root, base.map(|base| base.listen.as_slice()));
     let mut section = reader.section(&mut root, "admin");
     let admin = Admin { bind: reader.value(&mut section, "bind", base.map(|base| base.admin.bind)) };
-    if let Some(other) = listen.iter().find(|other| other.bind.overlaps(admin.bind)) {
+    if let Some(other) = listen.iter().find(|other| !other.protocol.is_udp() && other.bind.overlaps(admin.bind)) {
         reader.fault(section.line, "admin.bind", format!("{} and {} are the same port", other.bind.0, admin.bind.0));
     }
     reader.end(section);
@@ -157,15 +190,33 @@ fn read_listen(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&[L
     let Some(sections) = reader.sections(root, "listen") else { return base.unwrap_or_default().to_vec() };
     let mut listen: Vec<Listen> = Vec::new();
     for mut s in sections {
-        let protocol = reader.value(&mut s, "protocol", None);
+        let name = reader.value(&mut s, "protocol", None);
         let bind: Bind = reader.value(&mut s, "bind", None);
-        if let Some(other) = listen.iter().find(|other| other.bind.overlaps(bind)) {
+        let protocol = match name {
+            ProtocolName::Http => Protocol::Http,
+            ProtocolName::Tcp => Protocol::Tcp(read_target(reader, &mut s)),
+            ProtocolName::Udp => {
+                let target = read_target(reader, &mut s);
+                Protocol::Udp(target, reader.value(&mut s, "spread", Some(Spread::Random)))
+            }
+        };
+        let same_kind = |other: &&Listen| other.protocol.is_udp() == protocol.is_udp();
+        if let Some(other) = listen.iter().filter(same_kind).find(|other| other.bind.overlaps(bind)) {
             reader.fault(s.line, "listen.bind", format!("{} and {} are the same port", other.bind.0, bind.0));
         }
         listen.push(Listen { protocol, bind });
         reader.end(s);
     }
     listen
+}
+
+/// Where the lines of a TCP or UDP listener go.
+fn read_target(reader: &mut Reader<'_>, s: &mut Section<'_>) -> LineTarget {
+    LineTarget {
+        db: reader.some(s, "db", None),
+        rp: reader.value(s, "rp", Some(String::new())),
+        precision: reader.value(s, "precision", Some(Precision::Nanoseconds)),
+    }
 }
 
 fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Config>) -> Cluster {
@@ -192,6 +243,9 @@ fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Wri
         request_points_max: reader.value(&mut s, "request_points_max", base.map(|b| b.request_points_max)),
         queue_bytes_max: reader.some(&mut s, "queue_bytes_max", base.map(|b| b.queue_bytes_max)),
         alone_for: reader.value(&mut s, "alone_for", base.map(|b| b.alone_for)),
+        batch_points: reader.value(&mut s, "batch_points", base.map(|b| b.batch_points)),
+        batch_wait: reader.some(&mut s, "batch_wait", base.map(|b| b.batch_wait)),
+        resend_for: reader.value(&mut s, "resend_for", base.map(|b| b.resend_for)),
     };
     if write.hard_timeout < write.timeout {
         let text = "must not be shorter than write.timeout".to_owned();
@@ -222,7 +276,10 @@ fn read_limits(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Li
         unpacked_bytes_max: reader.some(&mut s, "unpacked_bytes_max", base.map(|b| b.unpacked_bytes_max)),
         inflight_bytes_max: reader.some(&mut s, "inflight_bytes_max", base.map(|b| b.inflight_bytes_max)),
         connections_max: reader.value(&mut s, "connections_max", base.map(|b| b.connections_max)),
+        line_bytes_max: reader.some(&mut s, "line_bytes_max", base.map(|b| b.line_bytes_max)),
+        udp_buffer: reader.some(&mut s, "udp_buffer", base.map(|b| b.udp_buffer)),
         header_timeout: reader.some(&mut s, "header_timeout", base.map(|b| b.header_timeout)),
+        stream_timeout: reader.some(&mut s, "stream_timeout", base.map(|b| b.stream_timeout)),
         body_timeout: reader.some(&mut s, "body_timeout", base.map(|b| b.body_timeout)),
         body_total_timeout: reader.some(&mut s, "body_total_timeout", base.map(|b| b.body_total_timeout)),
         answer_timeout: reader.some(&mut s, "answer_timeout", base.map(|b| b.answer_timeout)),
@@ -281,12 +338,16 @@ mod tests {
         let all = faults.join("\n");
         assert_eq!(
             starts,
-            ["line 2", "line 3", "line 5", "line 6", "line 7", "line 10", "line 13", "line 14"],
+            ["line 2", "line 3", "line 5", "line 6", "line 6", "line 10", "line 13", "line 14"],
             "{all}"
         );
-        for part in
-            ["server.cores", "server.smp: unknown key", "write.timeout", "listen.bind: is missing", "tcp and udp"]
-        {
+        for part in [
+            "server.cores",
+            "server.smp: unknown key",
+            "write.timeout",
+            "listen.bind: is missing",
+            "listen.db: is missing",
+        ] {
             assert!(all.contains(part), "{part} in {all}");
         }
     }
@@ -303,6 +364,28 @@ mod tests {
         ] {
             let faults = faults(&format!("{text}\n{GROUP}"));
             assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn listeners() {
+        let text = "[[listen]]\nprotocol = \"http\"\nbind = \"127.0.0.1:1\"\n[[listen]]\nprotocol = \"udp\"\n\
+                    bind = \"127.0.0.1:1\"\ndb = \"u\"\nspread = \"source\"\n[[listen]]\nprotocol = \"tcp\"\n\
+                    bind = \"127.0.0.1:2\"\ndb = \"t\"\nprecision = \"s\"\n";
+        let config = Config::parse(&format!("{text}{GROUP}")).expect("UDP has ports of its own");
+        let target = |db: &str, precision| LineTarget { db: db.to_owned(), rp: String::new(), precision };
+        let protocols: Vec<Protocol> = config.listen.into_iter().map(|listen| listen.protocol).collect();
+        let udp = Protocol::Udp(target("u", Precision::Nanoseconds), Spread::Source);
+        assert_eq!(protocols, [Protocol::Http, udp, Protocol::Tcp(target("t", Precision::Seconds))]);
+        for (text, part) in [
+            ("protocol = \"tcp\"\nbind = \"127.0.0.1:2\"", "listen.db: is missing"),
+            ("protocol = \"tcp\"\nbind = \"127.0.0.1:2\"\ndb = \"\"", "listen.db: must not be empty"),
+            ("protocol = \"udp\"\nbind = \"127.0.0.1:2\"\ndb = \"x\"\nprecision = \"d\"", "is none of"),
+            ("protocol = \"tcp\"\nbind = \"127.0.0.1:8087\"\ndb = \"x\"", "are the same port"),
+            ("protocol = \"http\"\nbind = \"127.0.0.1:2\"\ndb = \"x\"", "listen.db: unknown key"),
+        ] {
+            let faults = faults(&format!("[[listen]]\n{text}\n{GROUP}"));
+            assert!(faults.len() == 1 && faults[0].contains(part), "{text}: {faults:?}");
         }
     }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::lineprotocol::Precision;
+use crate::topology::{Spread, overlap};
+
 /// A value of `config.toml`.
 pub trait Value: Clone + Default {
     fn read(value: &DeValue<'_>) -> Result<Self, String>;
@@ -21,11 +24,13 @@ pub enum Cores {
     These(BTreeSet<usize>),
 }
 
-/// What a listener speaks.
+/// What a listener speaks, as written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
+pub enum ProtocolName {
     #[default]
     Http,
+    Tcp,
+    Udp,
 }
 
 /// Who may do what.
@@ -48,9 +53,7 @@ impl Default for Bind {
 impl Bind {
     /// Whether the two cannot both be listened on.
     pub fn overlaps(self, other: Bind) -> bool {
-        let (one, two) = (self.0, other.0);
-        let same_ip = one.ip() == two.ip() || one.ip().is_unspecified() || two.ip().is_unspecified();
-        one.port() != 0 && one.port() == two.port() && same_ip
+        overlap(self.0, other.0)
     }
 }
 
@@ -179,13 +182,28 @@ impl Value for Size {
     }
 }
 
-impl Value for Protocol {
-    fn read(value: &DeValue<'_>) -> Result<Protocol, String> {
+impl Value for ProtocolName {
+    fn read(value: &DeValue<'_>) -> Result<ProtocolName, String> {
         match String::read(value)?.as_str() {
-            "http" => Ok(Protocol::Http),
-            "tcp" | "udp" => Err("tcp and udp are not served by this version; use \"http\"".to_owned()),
-            other => Err(format!("{other:?} is no protocol; use \"http\"")),
+            "http" => Ok(ProtocolName::Http),
+            "tcp" => Ok(ProtocolName::Tcp),
+            "udp" => Ok(ProtocolName::Udp),
+            other => Err(format!("{other:?} is no protocol; use \"http\", \"tcp\" or \"udp\"")),
         }
+    }
+}
+
+impl Value for Precision {
+    fn read(value: &DeValue<'_>) -> Result<Precision, String> {
+        let text = String::read(value)?;
+        Precision::named(&text).ok_or_else(|| format!("{text:?} is none of \"ns\", \"u\", \"ms\", \"s\", \"m\", \"h\""))
+    }
+}
+
+impl Value for Spread {
+    fn read(value: &DeValue<'_>) -> Result<Spread, String> {
+        let text = String::read(value)?;
+        Spread::parse(&text).ok_or_else(|| format!("{text:?} is neither \"random\" nor \"source\""))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Batches and statements to replicas, and their answers back: what a client is told of storing.
 //!
 //! A write is acknowledged when every replica of every group that its points belong to has stored them. Called by
-//! `ingest` (`write`) and `query` (`execute`); works through `backend`.
+//! `ingest` (`write`; `send` and `create_database` for what comes without a request) and `query` (`execute`); works
+//! through `backend`.
 
+mod database;
 mod statement;
 
 use std::rc::Rc;
@@ -15,10 +17,10 @@ use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, merge, merge_rep
 use crate::net::deadline;
 use crate::stats::ShardStats;
 
+pub use database::create_database;
 pub use statement::{Executed, Execution, execute};
 
-/// Sends the batches of one request to all replicas of their groups at once, and waits until each has answered or
-/// `timeout` is over. `source` is the connection that they came from.
+/// The story of a request's batches: `send`, then what the client is told.
 pub async fn write(
     backends: &Backends,
     stats: &ShardStats,
@@ -27,6 +29,23 @@ pub async fn write(
     source: u64,
     timeout: Duration,
 ) -> ClientAnswer {
+    let answers = send(backends, stats, key, &batches, source, timeout).await;
+    for (batch, answer) in batches.list.iter().zip(&answers) {
+        count(stats, batch, answer);
+    }
+    merge(&batches, &answers)
+}
+
+/// Sends batches to all replicas of their groups at once, and waits until each has answered or `timeout` is over: the
+/// answer of each batch's group. `source` is the connection that they came from.
+pub async fn send(
+    backends: &Backends,
+    stats: &ShardStats,
+    key: WriteKey,
+    batches: &Rc<Batches>,
+    source: u64,
+    timeout: Duration,
+) -> Vec<ReplicaAnswer> {
     let mut awaited: Vec<Vec<(String, oneshot::Receiver<ReplicaAnswer>)>> = Vec::with_capacity(batches.list.len());
     for (index, batch) in batches.list.iter().enumerate() {
         let replicas = backends.group(batch.group).iter().map(|backend| {
@@ -38,7 +57,7 @@ pub async fn write(
     }
     let until = Instant::now() + timeout;
     let mut answers = Vec::with_capacity(awaited.len());
-    for (batch, replicas) in batches.list.iter().zip(awaited) {
+    for replicas in awaited {
         let mut named = Vec::with_capacity(replicas.len());
         for (name, answer) in replicas {
             let answer = match deadline(until, answer).await {
@@ -56,13 +75,13 @@ pub async fn write(
             stats.divergences.add(1);
             tracing::warn!(db = %key.db, answers = ?named, "replicas of a group disagree about a write");
         }
-        count(stats, batch, &answer);
         answers.push(answer);
     }
-    merge(&batches, &answers)
+    answers
 }
 
-fn count(stats: &ShardStats, batch: &Batch, answer: &ReplicaAnswer) {
+/// Counts the points of a batch that were not stored.
+pub fn count(stats: &ShardStats, batch: &Batch, answer: &ReplicaAnswer) {
     match answer {
         ReplicaAnswer::Stored => {}
         ReplicaAnswer::Refused { status, error } => stats.points_refused.add(refused_points(batch, *status, error)),

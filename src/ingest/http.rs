@@ -1,20 +1,21 @@
 //! `POST /write`.
 
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
 
-use crate::backend::WriteKey;
-use crate::batch::{BatchLimits, Builder, ClientAnswer, Precision, Router};
+use crate::backend::{NO_TOPOLOGY, WriteKey};
+use crate::batch::{Builder, ClientAnswer, Router, Stamps};
 use crate::deliver;
 use crate::http::params::Params;
+use crate::lineprotocol::Precision;
 use crate::net::discard;
 use crate::topology::Topology;
 
-use super::Ingest;
 use super::body::{self, BodyFault};
+use super::{Ingest, batch_limits, now_ns};
 
 /// The whole story of one write. `source` is the connection that it came over.
 pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> ClientAnswer {
@@ -25,14 +26,18 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
         discard(request.into_body()).await;
         return refuse(400, "database is required");
     }
-    let topology = ingest.topology.load_full();
+    let Some(backends) = ingest.backends.take() else {
+        discard(request.into_body()).await;
+        return refuse(503, NO_TOPOLOGY);
+    };
+    let topology = &backends.topology;
     let precision = Precision::parse(params.get("precision"));
     let mut builder = builder(ingest, topology.clone(), db, precision);
     let mut held = ingest.budget.hold();
     if let Err(fault) = body::read(ingest, request, &mut builder, &mut held).await {
         return fault.answer(&ingest.stats);
     }
-    let batches = builder.finish_or_empty(existence_group(db, &topology));
+    let batches = builder.finish_or_empty(existence_group(db, topology));
     ingest.stats.points_received_http.add(batches.points);
     let key = WriteKey {
         db: db.into(),
@@ -41,19 +46,15 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
         consistency: unknown_consistency(params.get("consistency")).into(),
     };
     let timeout = ingest.config.write.timeout;
-    let answer = deliver::write(&ingest.backends, &ingest.stats, key, Rc::new(batches), source, timeout).await;
+    let answer = deliver::write(&backends, &ingest.stats, key, Rc::new(batches), source, timeout).await;
     drop(held);
     ingest.latency.record(began.elapsed());
     answer
 }
 
 fn builder(ingest: &Ingest, topology: std::sync::Arc<Topology>, db: &str, precision: Precision) -> Builder {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Until the year 2262.
-    let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let write = &ingest.config.write;
-    let limits = BatchLimits { bytes_max: write.request_bytes_max.0, points_max: write.request_points_max.0 };
-    Builder::new(Router::new(topology, db), precision.stamp(now_ns), limits)
+    let stamps = Stamps::same(precision, now_ns());
+    Builder::new(Router::new(topology, db), stamps, batch_limits(&ingest.config.write))
 }
 
 /// A write without points is asked of the group that a measurement without a name would belong to: InfluxDB says

@@ -1,23 +1,33 @@
 //! THE WRITE STORY, on one shard: from a client's body to its answer.
 //!
-//! 1. `http::write` reads the request's parameters as InfluxDB does and takes the topology, once.
+//! 1. `http::write` reads the request's parameters as InfluxDB does and takes the topology with its
+//!    backends, once.
 //! 2. `body::read` receives the frames, unpacks gzip, and hands them to `batch::Builder`, which splits them into lines
 //!    and gathers these by group. Only a body that ended properly counts.
 //! 3. `deliver::write` puts every batch into a lane of each replica of its group; lanes share requests over clients.
 //! 4. Every replica has answered: `batch::merge` says what a single InfluxDB would have said.
 //!
+//! What comes over TCP and UDP has no request and no answer: `tcp` and `udp` receive it, `flow` gathers and delivers it by
+//! the same steps.
+//!
 //! Used by `shard`; never by `query`.
 
 mod body;
+mod flow;
 mod http;
+pub mod tcp;
+pub mod udp;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use ahash::AHashSet;
 
-use crate::backend::Backends;
-use crate::config::Config;
+use crate::backend::{Backends, Current};
+use crate::batch::{BatchLimits, ReplicaAnswer};
+use crate::config::{self, Config};
 use crate::net::Budget;
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Topology;
@@ -27,10 +37,64 @@ pub use self::http::write;
 /// What the write story needs of its shard.
 pub struct Ingest {
     pub config: Arc<Config>,
-    pub topology: Arc<ArcSwap<Topology>>,
-    pub backends: Rc<Backends>,
+    pub backends: Rc<Current>,
     pub stats: Arc<ShardStats>,
     pub latency: Recorder,
     /// Bodies held in memory.
     pub budget: Rc<Budget>,
+    pub databases: RefCell<Databases>,
+    pub lost: Lost,
+}
+
+/// The databases that TCP and UDP have made, under one topology.
+#[derive(Default)]
+pub struct Databases {
+    topology: Option<Arc<Topology>>,
+    made: AHashSet<Rc<str>>,
+}
+
+impl Databases {
+    /// Whether the database is still to be made under this topology; the next time it is not.
+    fn is_new(&mut self, backends: &Backends, db: &Rc<str>) -> bool {
+        if !self.topology.as_ref().is_some_and(|known| Arc::ptr_eq(known, &backends.topology)) {
+            self.topology = Some(backends.topology.clone());
+            self.made.clear();
+        }
+        self.made.insert(db.clone())
+    }
+}
+
+/// Tells of points that TCP and UDP have lost, not more often than now and then.
+#[derive(Default)]
+pub struct Lost(Cell<Option<Instant>>);
+
+impl Lost {
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn tell(&self, db: &str, answer: &ReplicaAnswer) {
+        let reason = match answer {
+            ReplicaAnswer::Stored => return,
+            ReplicaAnswer::Refused { status, error } => format!("InfluxDB answered {status}: {error}"),
+            ReplicaAnswer::Failed(reason) => reason.clone(),
+        };
+        if self.0.get().is_none_or(|last| last.elapsed() >= Lost::EVERY) {
+            self.0.set(Some(Instant::now()));
+            let reason: String = reason.chars().take(1000).collect();
+            tracing::warn!(
+                db,
+                reason,
+                "points received over TCP or UDP were not stored; see slotline_points_rejected_total"
+            );
+        }
+    }
+}
+
+/// Nanoseconds since 1970, until the year 2262.
+fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn batch_limits(write: &config::Write) -> BatchLimits {
+    BatchLimits { bytes_max: write.request_bytes_max.0, points_max: write.request_points_max.0 }
 }

@@ -9,9 +9,11 @@ mod line;
 #[cfg(test)]
 pub mod naive;
 pub mod point;
+mod precision;
 mod splitter;
 
 pub use line::Line;
+pub use precision::Precision;
 pub use splitter::{End, Lines, Rest, Splitter};
 
 /// Cuts a whole body into lines, newlines left out: blanks and comments too.

@@ -1,10 +1,11 @@
-//! Sockets on a glommio executor: listening, streams for hyper, deadlines, bodies, guarded tasks, memory budgets.
+//! Sockets on a glommio executor: listening, datagrams, streams for hyper, deadlines, bodies, guarded tasks, memory budgets.
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 
 mod bell;
 mod body;
 mod budget;
+mod datagrams;
 mod listen;
 mod stream;
 mod task;
@@ -13,6 +14,7 @@ mod timer;
 pub use bell::{Bell, Doorbell, Wire};
 pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
+pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
 pub use listen::{Listener, listening_sockets};
 pub use stream::Stream;
 pub use task::{panics, spawn, spawn_loop};

@@ -1,6 +1,7 @@
 //! Detached tasks that cannot end a shard: a panic is caught, counted and logged.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,19 +27,23 @@ pub fn spawn(name: &'static str, queue: TaskQueueHandle, future: impl Future<Out
     }
 }
 
-/// Runs a step over and over, for as long as the executor lives; after a panic it goes on with the next.
-pub fn spawn_loop<F: Future<Output = ()> + 'static>(
+/// Runs a step over and over, until one breaks the loop; after a panic it goes on with the next.
+pub fn spawn_loop<F: Future<Output = ControlFlow<()>> + 'static>(
     name: &'static str,
     queue: TaskQueueHandle,
     mut step: impl FnMut() -> F + 'static,
 ) {
     spawn(name, queue, async move {
         loop {
-            if AssertUnwindSafe(step()).catch_unwind().await.is_err() {
-                PANICS.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(task = name, "a task panicked; it goes on");
-                // A panic at every step must not take the core.
-                sleep(Duration::from_millis(10)).await;
+            match AssertUnwindSafe(step()).catch_unwind().await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(_) => {
+                    PANICS.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(task = name, "a task panicked; it goes on");
+                    // A panic at every step must not take the core.
+                    sleep(Duration::from_millis(10)).await;
+                }
             }
             glommio::yield_if_needed().await;
         }
@@ -68,16 +73,19 @@ mod tests {
                 let steps = counted.clone();
                 async move {
                     steps.set(steps.get() + 1);
-                    assert!(steps.get() % 2 == 0, "on purpose");
+                    assert!(steps.get() % 2 == 0 || steps.get() == 7, "on purpose");
                     sleep(Duration::from_millis(1)).await;
+                    if steps.get() == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 }
             });
-            while steps.get() < 5 {
+            while steps.get() < 7 {
                 sleep(Duration::from_millis(1)).await;
             }
+            sleep(Duration::from_millis(30)).await;
             steps.get()
         });
         let steps = steps.expect("an executor").join().expect("it did not panic");
-        assert!(steps >= 5 && panics() >= 3);
+        assert_eq!(steps, 7, "the loop goes on until it is broken");
+        assert!(panics() >= 4);
     }
 }

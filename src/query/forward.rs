@@ -9,7 +9,7 @@ use http_body::Frame;
 use hyper::Response;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING};
 
-use crate::backend::{Backend, Lent};
+use crate::backend::{Backend, Backends, Lent};
 use crate::influxql::Query;
 use crate::influxql::inspect::Mention;
 use crate::net::{Body, BodyError, Held};
@@ -31,6 +31,7 @@ const OWN_HEADERS: [HeaderName; 6] = [
 /// Asks one replica after the other until one begins to answer.
 pub async fn forward(
     queries: &Rc<Queries>,
+    backends: &Backends,
     query: &Query,
     asked: &Asked,
     groups: &[GroupIndex],
@@ -38,7 +39,7 @@ pub async fn forward(
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
     let key = key(query);
-    let replicas = groups.iter().flat_map(|group| choose::in_order(queries.backends.group(*group), &key));
+    let replicas = groups.iter().flat_map(|group| choose::in_order(backends.group(*group), &key));
     let answer = first_answer(queries, &replicas.collect::<Vec<_>>(), until, || asked.as_written()).await?;
     let (head, body) = answer.into_parts();
     Ok(passed_on(head, Body::Stream(Box::pin(Placed { body, place }))))

@@ -1,7 +1,7 @@
 //! THE READ STORY, on one shard: from a client's query to its answer.
 //!
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
-//! 2. The text is parsed whole; the topology is taken, once.
+//! 2. The topology is taken with its backends, once; the text is parsed whole.
 //! 3. `plan::plan` says where it runs, or why it is refused.
 //! 4. One group: `forward` asks one healthy replica, and the next if that one fails before its answer began; the answer
 //!    streams through untouched. All groups: `show` merges their answers. Writing statements: `deliver::execute`.
@@ -17,11 +17,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::backend::Backends;
+use crate::backend::{Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::{self, Executed, Execution};
 use crate::http::error_body;
@@ -29,15 +28,14 @@ use crate::influxql::{Query, parse_query};
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
-use crate::topology::{GroupIndex, Topology};
+use crate::topology::GroupIndex;
 
 use request::Asked;
 
 /// What the read story needs of its shard.
 pub struct Queries {
     pub config: Arc<Config>,
-    pub topology: Arc<ArcSwap<Topology>>,
-    pub backends: Rc<Backends>,
+    pub backends: Rc<Current>,
     pub stats: Arc<ShardStats>,
     pub latency: Recorder,
     /// Queries at once.
@@ -75,7 +73,8 @@ pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Respon
 
 async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
     let asked = request::read(&queries.config.limits, request).await?;
-    let topology = queries.topology.load_full();
+    let backends = queries.backends.take().ok_or_else(|| refuse(503, NO_TOPOLOGY))?;
+    let topology = &backends.topology;
     let q = asked.params.get("q");
     if q.is_empty() {
         return Err(refuse(400, "missing required parameter \"q\""));
@@ -85,7 +84,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
-    let plan = plan(&query, Circumstances { topology: &topology, db: asked.params.get("db"), may_write });
+    let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
 
     if let Plan::Refuse(reason) = plan {
         // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
@@ -98,13 +97,13 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
     place.add(1);
     match plan {
-        Plan::Group(group) => forward::forward(queries, &query, &asked, &[group], until, place).await,
+        Plan::Group(group) => forward::forward(queries, &backends, &query, &asked, &[group], until, place).await,
         Plan::Any => {
             let groups: Vec<GroupIndex> = topology.group_indexes().collect();
-            forward::forward(queries, &query, &asked, &groups, until, place).await
+            forward::forward(queries, &backends, &query, &asked, &groups, until, place).await
         }
-        Plan::Merge => show::show(queries, &topology, &query, &asked, until).await,
-        Plan::Everywhere(groups) => execute(queries, query, &asked, &groups, until).await,
+        Plan::Merge => show::show(queries, &backends, &query, &asked, until).await,
+        Plan::Everywhere(groups) => execute(queries, &backends, query, &asked, &groups, until).await,
         Plan::Refuse(reason) => Err(refuse(400, reason)),
     }
 }
@@ -112,6 +111,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
 /// Writing statements, on every replica of their groups, with one `now()` for all.
 async fn execute(
     queries: &Queries,
+    backends: &Backends,
     mut query: Query,
     asked: &Asked,
     groups: &[GroupIndex],
@@ -124,7 +124,7 @@ async fn execute(
     let request = || asked.rewritten(&texts.join("; "));
     let limits = &queries.config.limits;
     let execution = Execution { groups, request: &request, until, answer_bytes_max: limits.replica_answer_bytes_max.0 };
-    match deliver::execute(&queries.backends, execution).await {
+    match deliver::execute(backends, execution).await {
         Executed::Everywhere(answer) => {
             let (head, body) = answer.into_parts();
             Ok(forward::passed_on(head, Body::Whole(body)))

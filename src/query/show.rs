@@ -7,12 +7,13 @@ use futures_util::future::join_all;
 use hyper::Response;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
+use crate::backend::Backends;
 use crate::http::{gzip, json};
 use crate::influxql::Query;
 use crate::merge::results::{Answer, parse};
 use crate::merge::show::merge;
 use crate::net::Body;
-use crate::topology::{GroupIndex, Topology};
+use crate::topology::GroupIndex;
 
 use super::forward::first_answer;
 use super::request::Asked;
@@ -21,7 +22,7 @@ use super::{Queries, Refusal, choose, refuse};
 /// Asks one replica of each group at once and merges what they say.
 pub async fn show(
     queries: &Rc<Queries>,
-    topology: &Topology,
+    backends: &Backends,
     query: &Query,
     asked: &Asked,
     until: Instant,
@@ -31,7 +32,7 @@ pub async fn show(
         return Err(refuse(406, error));
     }
     let text = query.to_string();
-    let groups = topology.group_indexes().map(|group| partial(queries, topology, group, asked, &text, until));
+    let groups = backends.topology.group_indexes().map(|group| partial(queries, backends, group, asked, &text, until));
     let partials: Result<Vec<Answer>, Refusal> = join_all(groups).await.into_iter().collect();
     let body = json::to_string(&merge(partials?), asked.is_pretty()) + "\n";
     let mut response = if asked.takes_gzip() {
@@ -47,14 +48,15 @@ pub async fn show(
 
 async fn partial(
     queries: &Queries,
-    topology: &Topology,
+    backends: &Backends,
     group: GroupIndex,
     asked: &Asked,
     text: &str,
     until: Instant,
 ) -> Result<Answer, Refusal> {
+    let topology = &backends.topology;
     let id = topology.group(group).id;
-    let replicas = choose::in_order(queries.backends.group(group), text);
+    let replicas = choose::in_order(backends.group(group), text);
     let answer = first_answer(queries, &replicas, until, || asked.for_merging(text)).await?;
     // All groups' parts are held at once.
     let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();

@@ -3,8 +3,9 @@
 mod data_dir;
 mod heartbeat;
 mod machine;
+mod publish;
+mod udp;
 
-use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,19 +13,20 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::admin::Process;
-use crate::config::Config;
-use crate::net::{Doorbell, listening_sockets};
+use crate::config::{Config, Protocol};
+use crate::net::{Doorbell, Wire, listening_sockets};
 use crate::shard::{self, Setup};
-use crate::stats::{ReplicaStats, ShardStats};
 
 use data_dir::DataDir;
 use heartbeat::Heartbeat;
+use publish::publish;
+use udp::UdpListeners;
 
 /// How late a busy shard may notice timers and wake-ups.
 const PREEMPT_TIMER: Duration = Duration::from_millis(2);
@@ -56,15 +58,17 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         cluster = config.cluster.name, "starting"
     );
     let sockets = open_sockets(&config, cores.len())?;
+    let mut udp = UdpListeners::open(&config, cores.len())?;
     data_dir.keep(&topology)?;
-    let shards: Vec<Arc<ShardStats>> = cores.iter().map(|_| Arc::default()).collect();
-    let names = topology.replicas().map(|replica| (replica.name.clone(), ReplicaStats::new(&replica.name)));
     let process = Arc::new(Process {
-        replicas: names.collect::<HashMap<_, _>>(),
-        topology: Arc::new(ArcSwap::from_pointee(topology)),
-        shards,
+        snapshot: ArcSwapOption::empty(),
+        udp: ArcSwap::default(),
+        shards: cores.iter().map(|_| Arc::default()).collect(),
+        control: None,
         draining: AtomicBool::new(false),
     });
+    publish(&process, topology);
+    udp.apply(&process);
     let running = start_shards(Arc::new(config), &process, &cores, sockets)?;
     tracing::info!("serving");
     // Ends at the first signal; a second one ends the process as it would any other.
@@ -91,9 +95,10 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     Ok(())
 }
 
-/// All listening sockets: per shard those of the HTTP API, and the admin's for the first.
+/// All listening sockets: per shard those that take connections, with the number of the listener in the configuration;
+/// and the admin's for the first.
 struct Sockets {
-    http: Vec<Vec<TcpListener>>,
+    shards: Vec<Vec<(usize, TcpListener)>>,
     admin: Option<TcpListener>,
 }
 
@@ -106,17 +111,20 @@ fn open_sockets(config: &Config, shards: usize) -> Result<Sockets, StartError> {
         tracing::info!("listening protocol={protocol} addr={address}");
         Ok(sockets)
     };
-    let mut http: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
-    for listen in &config.listen {
-        let sockets = open("http", listen.bind.0, shards)?;
-        http.iter_mut().zip(sockets).for_each(|(shard, socket)| shard.push(socket));
+    let mut opened: Vec<Vec<(usize, TcpListener)>> = (0..shards).map(|_| Vec::new()).collect();
+    for (number, listen) in config.listen.iter().enumerate() {
+        if matches!(listen.protocol, Protocol::Udp(..)) {
+            continue;
+        }
+        let sockets = open(listen.protocol.name(), listen.bind.0, shards)?;
+        opened.iter_mut().zip(sockets).for_each(|(shard, socket)| shard.push((number, socket)));
     }
-    Ok(Sockets { http, admin: open("admin", config.admin.bind.0, 1)?.pop() })
+    Ok(Sockets { shards: opened, admin: open("admin", config.admin.bind.0, 1)?.pop() })
 }
 
 /// The shards: their bells, their threads, and what keeps them awake.
 struct Running {
-    doorbells: Vec<Doorbell>,
+    doorbells: Arc<[Doorbell]>,
     heartbeat: Heartbeat,
     threads: Vec<JoinHandle<()>>,
 }
@@ -127,21 +135,24 @@ fn start_shards(
     cores: &[usize],
     sockets: Sockets,
 ) -> Result<Running, StartError> {
-    let Sockets { http, mut admin } = sockets;
+    let Sockets { shards, mut admin } = sockets;
     let (ready, readies) = channel();
-    let (mut doorbells, mut threads) = (Vec::new(), Vec::new());
-    for ((core, stats), http) in cores.iter().zip(&process.shards).zip(http) {
-        let (doorbell, wire) = Doorbell::new().map_err(|error| StartError(format!("a pipe: {error}")))?;
+    let bells: std::io::Result<Vec<(Doorbell, Wire)>> = cores.iter().map(|_| Doorbell::new()).collect();
+    let bells = bells.map_err(|error| StartError(format!("a pipe: {error}")))?;
+    let (doorbells, wires): (Vec<Doorbell>, Vec<Wire>) = bells.into_iter().unzip();
+    let doorbells: Arc<[Doorbell]> = doorbells.into();
+    let mut threads = Vec::new();
+    for (index, ((core, wire), listeners)) in cores.iter().zip(wires).zip(shards).enumerate() {
         let setup = Setup {
+            index,
             config: config.clone(),
             process: process.clone(),
-            stats: stats.clone(),
-            http,
+            listeners,
             admin: admin.take(),
             wire,
+            doorbells: doorbells.clone(),
             ready: ready.clone(),
         };
-        doorbells.push(doorbell);
         threads.push(start_shard(*core, setup)?);
     }
     drop(ready);

@@ -10,7 +10,7 @@ use hyper::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use crate::net::{Body, HyperTimer, Stream, spawn};
+use crate::net::{Body, HyperTimer, Stream};
 
 use super::Shard;
 use super::front::{self, Api};
@@ -25,24 +25,12 @@ const URL_TOO_LONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nContent-Type: applica
     Connection: close\r\n\r\n{\"error\":\"the URL is longer than 64 KiB: send q in the body of a POST\"}\n";
 
 impl Shard {
-    /// Serves a connection in a task of its own.
-    pub(super) fn serve(self: &Rc<Shard>, stream: TcpStream, api: Api) {
-        self.stats.connections.add(1);
-        if self.connections.get() >= self.config.limits.connections_max.0 {
-            self.stats.connections_refused.add(1);
-            return;
-        }
-        self.connections.set(self.connections.get() + 1);
-        let open = Open(self.clone());
-        spawn("client connection", self.queues.ingest, async move { open.0.converse(stream, api).await });
-    }
-
-    async fn converse(self: &Rc<Shard>, stream: TcpStream, api: Api) {
+    /// Answers requests until the connection ends.
+    pub(super) async fn converse(self: &Rc<Shard>, stream: TcpStream, api: Api) {
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
         let limits = &self.config.limits;
-        let source = self.next_source.get();
-        self.next_source.set(source + 1);
+        let source = self.next_source();
         let service = service_fn(|request| async move {
             Ok::<Response<Body>, Infallible>(front::answer(self, api, request, source).await)
         });
@@ -74,15 +62,5 @@ impl Shard {
         if let Err(error) = ended {
             tracing::debug!(%error, "a client connection broke off");
         }
-    }
-}
-
-/// Counts the connection as open until its task ends, however that is.
-struct Open(Rc<Shard>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        self.0.connection_closed.notify(usize::MAX);
     }
 }

@@ -7,6 +7,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::admin::metrics_text;
+use crate::backend::NO_TOPOLOGY;
 use crate::http::json;
 use crate::http::params::Params;
 use crate::http::{error_body, error_header};
@@ -129,8 +130,13 @@ fn refused(error: &str) -> Response<Body> {
 }
 
 fn ping(shard: &Shard, request: &Request<Incoming>) -> Response<Body> {
-    if shard.process.is_draining() {
-        let mut response = refused("draining");
+    let unfit = match () {
+        () if shard.process.is_draining() => Some("draining"),
+        () if !shard.process.has_topology() => Some(NO_TOPOLOGY),
+        () => None,
+    };
+    if let Some(reason) = unfit {
+        let mut response = refused(reason);
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;
     }

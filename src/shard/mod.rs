@@ -1,64 +1,80 @@
 //! One pinned executor and all that it owns: listeners, connections, backends, queues for writes and for queries.
 //!
-//! A shard shares nothing with others but `admin::Process` (read-only, or counters) and the kernel's SO_REUSEPORT. Made
-//! by `server`, one a core.
+//! A shard shares nothing with others but `admin::Process` (snapshots, or counters), the kernel's SO_REUSEPORT, and
+//! doorbells: by its own it hears that there is something new (`apply`), by the others' it hands connections over
+//! (`accept`). Made by `server`, one a core.
 
+mod accept;
+mod apply;
 mod connection;
 mod front;
 
-use std::cell::Cell;
-use std::net::TcpListener;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
-use futures_util::future::join_all;
 use glommio::timer::sleep;
 use glommio::{Latency, Shares, TaskQueueHandle};
 
 use crate::admin::Process;
-use crate::backend::{Backends, Settings, health};
+use crate::backend::{Current, Settings};
 use crate::config::Config;
-use crate::ingest::Ingest;
-use crate::net::{Budget, Listener, Wire, deadline, spawn, spawn_loop};
+use crate::ingest::{Databases, Ingest, Lost};
+use crate::net::{Budget, Doorbell, Listener, Wire, deadline, spawn, spawn_loop};
 use crate::query::Queries;
 use crate::stats::{Recorder, ShardStats};
 
-use front::Api;
+use accept::Service;
+use apply::RunningUdp;
 
 /// How old the figures of `/metrics` may be.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What a shard starts with.
 pub struct Setup {
+    /// Among all shards.
+    pub index: usize,
     pub config: Arc<Config>,
     pub process: Arc<Process>,
-    pub stats: Arc<ShardStats>,
-    /// Sockets of the HTTP API.
-    pub http: Vec<TcpListener>,
+    /// A listening socket for each listener that takes connections, and which of `config.listen` it is.
+    pub listeners: Vec<(usize, TcpListener)>,
     /// The admin socket and the health checks are the first shard's.
     pub admin: Option<TcpListener>,
     pub wire: Wire,
+    /// Everybody's.
+    pub doorbells: Arc<[Doorbell]>,
     /// Told when the shard serves.
     pub ready: Sender<()>,
 }
 
 pub struct Shard {
+    index: usize,
     config: Arc<Config>,
     process: Arc<Process>,
+    doorbells: Arc<[Doorbell]>,
     stats: Arc<ShardStats>,
-    ingest: Ingest,
+    settings: Rc<Settings>,
+    backends: Rc<Current>,
+    ingest: Rc<Ingest>,
     queries: Rc<Queries>,
     queues: Queues,
+    udp: RefCell<HashMap<SocketAddr, RunningUdp>>,
+    /// What each of `config.listen` is for; nothing for UDP.
+    services: Vec<Option<Service>>,
     /// The process drains.
     drain_asked: Event,
     /// Rings when the connections shall end.
     drain: Event,
     draining: Cell<bool>,
-    connections: Cell<usize>,
-    connection_closed: Event,
+    /// Connections and UDP listeners.
+    open: Cell<usize>,
+    closed: Event,
     next_source: Cell<u64>,
 }
 
@@ -79,110 +95,143 @@ pub async fn run(setup: Setup) {
         ),
         query: glommio::executor().create_task_queue(Shares::Static(250), Latency::NotImportant, "query"),
     };
-    let Setup { config, process, stats, http, admin, wire, ready } = setup;
-    let shard = Shard::new(config, process, stats, queues);
-    let (listening, mut bell) = (shard.clone(), wire.connect());
-    spawn("bell", queues.ingest, async move {
-        while bell.heard().await && !listening.process.is_draining() {}
-        listening.drain_asked.notify(usize::MAX);
-    });
-    let drain_asked = shard.drain_asked.listen();
+    let shard = Shard::new(&setup, queues);
+    let Setup { listeners, admin, wire, ready, .. } = setup;
     // The first sleep on an executor takes milliseconds.
     sleep(Duration::from_millis(2)).await;
-    if admin.is_some() {
-        shard.watch_replicas().await;
-    }
+    let drain_asked = shard.drain_asked.listen();
+    shard.clone().watch(shard.apply()).await;
+    let (hearing, mut bell) = (shard.clone(), wire.connect());
+    spawn("bell", queues.ingest, async move {
+        while bell.heard(|connection, listener| hearing.take(connection, listener)).await {
+            if hearing.process.is_draining() {
+                hearing.drain_asked.notify(usize::MAX);
+            }
+            let new = hearing.apply();
+            spawn("first health checks", hearing.queues.query, hearing.clone().watch(new));
+        }
+    });
     let ticking = shard.clone();
     spawn_loop("tick", queues.ingest, move || ticking.clone().tick());
-    let http: Vec<_> = http.into_iter().map(Listener::new).collect();
-    let admin: Vec<_> = admin.into_iter().map(Listener::new).collect();
-    for (listeners, api) in [(&http, Api::Influx), (&admin, Api::Admin)] {
-        for listener in listeners {
-            let (shard, listener) = (shard.clone(), listener.clone());
-            spawn("listener", queues.ingest, async move { listener.run(|stream| shard.serve(stream, api)).await });
+    let listening = |socket, service: Service, number| {
+        let listener = Listener::new(socket);
+        let (shard, running) = (shard.clone(), listener.clone());
+        spawn("listener", queues.ingest, async move {
+            running.run(|stream| shard.accept(stream, &service, number)).await;
+        });
+        listener
+    };
+    let admin: Vec<_> = admin.into_iter().map(|socket| listening(socket, Service::Admin, None)).collect();
+    let mut open = Vec::new();
+    for (number, socket) in listeners {
+        if let Some(service) = shard.services[number].clone() {
+            open.push((listening(socket, service.clone(), Some(number)), service));
         }
     }
     // The server waits for it, unless it has given up.
     let _ = ready.send(());
 
     drain_asked.await;
-    shard.drain(&http, &admin).await;
+    shard.drain(&open, &admin).await;
 }
 
 impl Shard {
-    fn new(config: Arc<Config>, process: Arc<Process>, stats: Arc<ShardStats>, queues: Queues) -> Rc<Shard> {
+    fn new(setup: &Setup, queues: Queues) -> Rc<Shard> {
+        let (config, process) = (setup.config.clone(), setup.process.clone());
+        let stats = process.shards[setup.index].clone();
         let (write, limits) = (config.write.clone(), config.limits.clone());
         let settings = Rc::new(Settings { write, limits, silence_max: config.query.timeout });
-        let topology = process.topology.clone();
-        let backends = Rc::new(Backends::new(&topology.load(), &process.replicas, &settings, queues.ingest));
+        let backends = Rc::<Current>::default();
         let now = Instant::now();
-        let ingest = Ingest {
+        let ingest = Rc::new(Ingest {
             config: config.clone(),
-            topology: topology.clone(),
             backends: backends.clone(),
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.write_seconds, now),
             budget: Budget::new(config.limits.inflight_bytes_max.0),
-        };
+            databases: RefCell::<Databases>::default(),
+            lost: Lost::default(),
+        });
         let queries = Rc::new(Queries {
             config: config.clone(),
-            topology,
-            backends,
+            backends: backends.clone(),
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
         });
         Rc::new(Shard {
+            index: setup.index,
+            services: config.listen.iter().map(|listen| Service::of(&listen.protocol)).collect(),
             config,
             process,
+            doorbells: setup.doorbells.clone(),
             stats,
+            settings,
+            backends,
             ingest,
             queries,
             queues,
+            udp: RefCell::default(),
             drain_asked: Event::new(),
             drain: Event::new(),
             draining: Cell::new(false),
-            connections: Cell::new(0),
-            connection_closed: Event::new(),
+            open: Cell::new(0),
+            closed: Event::new(),
             next_source: Cell::new(0),
         })
     }
 
-    /// Asks every replica once, then watches it.
-    async fn watch_replicas(&self) {
-        let (interval, timeout) = (self.config.limits.health_interval, self.config.limits.connect_timeout);
-        let backends: Vec<_> = self.ingest.backends.all().cloned().collect();
-        join_all(backends.iter().map(|backend| health::check(backend, timeout))).await;
-        for backend in backends {
-            spawn_loop("health", self.queues.query, move || health::watch(backend.clone(), interval, timeout));
-        }
+    /// A number for a source of points, which stays on its lane.
+    fn next_source(&self) -> u64 {
+        self.next_source.replace(self.next_source.get() + 1)
     }
 
     /// What other threads shall see.
-    async fn tick(self: Rc<Shard>) {
+    async fn tick(self: Rc<Shard>) -> ControlFlow<()> {
         sleep(TICK).await;
         let now = Instant::now();
         self.ingest.latency.publish(now);
         self.queries.latency.publish(now);
         self.ingest.budget.nudge();
         self.stats.inflight_bytes.set(self.ingest.budget.held() as u64);
-        self.stats.connections_open.set(self.connections.get() as u64);
+        self.udp.borrow().values().for_each(RunningUdp::count_drops);
+        ControlFlow::Continue(())
     }
 
     /// Stops listening once balancers had time to notice, finishes what is in flight, and gives up at a limit.
-    async fn drain(self: &Rc<Shard>, http: &[Rc<Listener>], admin: &[Rc<Listener>]) {
+    async fn drain(self: &Rc<Shard>, listeners: &[(Rc<Listener>, Service)], admin: &[Rc<Listener>]) {
         sleep(self.config.server.drain_notice).await;
-        http.iter().for_each(|listener| listener.close(|stream| self.serve(stream, Api::Influx)));
+        for (listener, service) in listeners {
+            listener.close(|stream| self.serve(stream, service));
+        }
         self.draining.set(true);
         self.drain.notify(usize::MAX);
+        self.udp.borrow().values().for_each(RunningUdp::close);
         let until = Instant::now() + self.config.server.drain_timeout;
-        while self.connections.get() > 0 {
-            let closed = self.connection_closed.listen();
-            if deadline(until, closed).await.is_err() {
-                tracing::warn!(connections = self.connections.get(), "drain_timeout: connections are cut off");
+        while self.open.get() > 0 {
+            let closed = self.closed.listen();
+            if self.open.get() > 0 && deadline(until, closed).await.is_err() {
+                tracing::warn!(open = self.open.get(), "drain_timeout: connections are cut off");
                 break;
             }
         }
         admin.iter().for_each(|listener| listener.close(drop));
+    }
+}
+
+/// Counts something as open until its task ends, however that is.
+struct Open(Rc<Shard>);
+
+impl Open {
+    fn new(shard: &Rc<Shard>) -> Open {
+        shard.open.set(shard.open.get() + 1);
+        Open(shard.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.closed.notify(usize::MAX);
     }
 }

@@ -1,0 +1,294 @@
+//! Points that come without a request, over TCP or UDP: gathered, then delivered batch by batch.
+//!
+//! One batch is on its way while the next gathers, so that a slow replica makes larger batches, not more of them, and a
+//! source's points keep their order. Nobody hears an answer: what a replica does not take is sent again for
+//! `write.resend_for`, while the source is not read once the next batch is full; then it is dropped and counted.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use event_listener::Event;
+use glommio::timer::sleep;
+
+use crate::backend::{Backends, WriteKey};
+use crate::batch::{Batches, Builder, ReplicaAnswer, Router, Stamps};
+use crate::deliver;
+use crate::lineprotocol::Precision;
+use crate::net::{Held, deadline};
+use crate::stats::{Counter, ShardStats};
+use crate::topology::LineTarget;
+
+use super::{Ingest, batch_limits, now_ns};
+
+/// Between two attempts to deliver a batch: doubled from the first to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_LAST: Duration = Duration::from_secs(3);
+/// How often it is seen whether there is a topology by now.
+const TOPOLOGY_POLL: Duration = Duration::from_millis(50);
+
+/// One source of points on its way to one database.
+pub struct Flow {
+    ingest: Rc<Ingest>,
+    source: u64,
+    received: fn(&ShardStats) -> &Counter,
+    gathering: RefCell<Gathering>,
+    /// There is a batch to send, or there will be none.
+    due: Event,
+    /// A batch was taken.
+    taken: Event,
+    ending: Cell<bool>,
+    ended: Cell<bool>,
+}
+
+/// The batch that grows, under one topology.
+struct Gathering {
+    key: WriteKey,
+    builder: Builder,
+    backends: Rc<Backends>,
+    held: Held,
+    /// When its first point came.
+    since: Option<Instant>,
+}
+
+/// A batch that has been taken.
+struct Taken {
+    key: WriteKey,
+    batches: Rc<Batches>,
+    backends: Rc<Backends>,
+    held: Held,
+}
+
+impl Flow {
+    /// Begins once there is a topology; `run` must run beside it. `stamps` are for lines without a time.
+    pub async fn begin(
+        ingest: &Rc<Ingest>,
+        target: &LineTarget,
+        stamps: fn(Precision, i64) -> Stamps,
+        received: fn(&ShardStats) -> &Counter,
+        source: u64,
+    ) -> Rc<Flow> {
+        let backends = loop {
+            match ingest.backends.take() {
+                Some(backends) => break backends,
+                None => sleep(TOPOLOGY_POLL).await,
+            }
+        };
+        let key = write_key(target);
+        let router = Router::new(backends.topology.clone(), &target.db);
+        let builder = Builder::new(router, stamps(target.precision, now_ns()), batch_limits(&ingest.config.write));
+        let held = ingest.budget.hold();
+        Rc::new(Flow {
+            ingest: ingest.clone(),
+            source,
+            received,
+            gathering: RefCell::new(Gathering { key, builder, backends, held, since: None }),
+            due: Event::new(),
+            taken: Event::new(),
+            ending: Cell::new(false),
+            ended: Cell::new(false),
+        })
+    }
+
+    /// Waits until more may be read: neither is the growing batch full nor the memory for all used up.
+    pub async fn room(&self) {
+        loop {
+            let taken = self.taken.listen();
+            if self.ended.get() || !self.is_full() {
+                break;
+            }
+            taken.await;
+        }
+        let memory = self.ingest.budget.hold();
+        memory.available().await;
+    }
+
+    /// Adds what has come; `bytes` is the memory that it keeps.
+    pub fn add<T>(&self, bytes: usize, add: impl FnOnce(&mut Builder) -> T) -> T {
+        let mut gathering = self.gathering.borrow_mut();
+        if gathering.since.is_none() {
+            self.renew(&mut gathering);
+        }
+        let before = gathering.builder.points();
+        let result = add(&mut gathering.builder);
+        let points = gathering.builder.points();
+        (self.received)(&self.ingest.stats).add(points - before);
+        gathering.held.add(bytes);
+        if points > 0 && gathering.since.is_none() {
+            gathering.since = Some(Instant::now());
+            self.due.notify(1);
+        }
+        if points >= self.ingest.config.write.batch_points.0 as u64 {
+            self.due.notify(1);
+        }
+        result
+    }
+
+    /// Delivers batches until the end.
+    pub async fn run(&self) {
+        let _ended = Ended(self);
+        while self.wait_until_due().await {
+            let Some(taken) = self.take() else { continue };
+            self.taken.notify(usize::MAX);
+            self.deliver(taken).await;
+        }
+    }
+
+    /// Nothing more will be added; waits until all is delivered or given up.
+    pub async fn end(&self) {
+        self.ending.set(true);
+        self.due.notify(1);
+        loop {
+            let taken = self.taken.listen();
+            if self.ended.get() {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// What follows goes elsewhere; what has come goes where it was meant to. Waits for nothing but the batch on its way.
+    pub async fn retarget(&self, target: &LineTarget) {
+        loop {
+            let taken = self.taken.listen();
+            if self.gathering.borrow().builder.points() == 0 || self.ended.get() {
+                break;
+            }
+            self.gathering.borrow_mut().since = Some(Instant::now() - self.ingest.config.write.batch_wait);
+            self.due.notify(1);
+            taken.await;
+        }
+        let mut gathering = self.gathering.borrow_mut();
+        let router = Router::new(gathering.backends.topology.clone(), &target.db);
+        let stamps = Stamps::same(target.precision, now_ns());
+        gathering.builder = Builder::new(router, stamps, batch_limits(&self.ingest.config.write));
+        gathering.key = write_key(target);
+    }
+
+    /// An empty batch takes the topology that is in force now.
+    fn renew(&self, gathering: &mut Gathering) {
+        let Some(now) = self.ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &gathering.backends)) else { return };
+        gathering.builder.take(Router::new(now.topology.clone(), &gathering.key.db));
+        gathering.backends = now;
+    }
+
+    fn is_full(&self) -> bool {
+        let (gathering, write) = (self.gathering.borrow(), &self.ingest.config.write);
+        let builder = &gathering.builder;
+        builder.points() >= write.request_points_max.0 as u64 || builder.bytes() >= write.request_bytes_max.0
+    }
+
+    /// `false` once all is sent and nothing more comes.
+    async fn wait_until_due(&self) -> bool {
+        let write = &self.ingest.config.write;
+        loop {
+            let due = self.due.listen();
+            let (since, points) = {
+                let gathering = self.gathering.borrow();
+                (gathering.since, gathering.builder.points())
+            };
+            let Some(since) = since else {
+                if self.ending.get() {
+                    return false;
+                }
+                due.await;
+                continue;
+            };
+            let at = since + write.batch_wait;
+            if self.ending.get() || points >= write.batch_points.0 as u64 || Instant::now() >= at {
+                return true;
+            }
+            // Either way there is something to look at.
+            let _ = deadline(at, due).await;
+        }
+    }
+
+    /// Takes the batch; the next one goes by the topology that is in force now.
+    fn take(&self) -> Option<Taken> {
+        let mut gathering = self.gathering.borrow_mut();
+        gathering.since.take()?;
+        let next = self.ingest.backends.take().unwrap_or_else(|| gathering.backends.clone());
+        let router = Router::new(next.topology.clone(), &gathering.key.db);
+        let batches = Rc::new(gathering.builder.take(router));
+        let backends = std::mem::replace(&mut gathering.backends, next);
+        let held = std::mem::replace(&mut gathering.held, self.ingest.budget.hold());
+        Some(Taken { key: gathering.key.clone(), batches, backends, held })
+    }
+
+    async fn deliver(&self, taken: Taken) {
+        let Taken { key, mut batches, mut backends, held: _held } = taken;
+        let (ingest, write) = (&self.ingest, &self.ingest.config.write);
+        if ingest.databases.borrow_mut().is_new(&backends, &key.db) {
+            self.create_database(&backends, &key.db).await;
+        }
+        let until = Instant::now() + write.resend_for;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let answers =
+                deliver::send(&backends, &ingest.stats, key.clone(), &batches, self.source, write.timeout).await;
+            let unsent = |answer: &ReplicaAnswer| matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer);
+            let last = Instant::now() >= until;
+            for (batch, answer) in batches.list.iter().zip(&answers) {
+                if last || !unsent(answer) {
+                    deliver::count(&ingest.stats, batch, answer);
+                    ingest.lost.tell(&key.db, answer);
+                }
+            }
+            if last || !answers.iter().any(unsent) {
+                return;
+            }
+            if answers.iter().any(mentions_database) {
+                self.create_database(&backends, &key.db).await;
+            } else {
+                sleep(pause).await;
+            }
+            pause = (pause * 2).min(PAUSE_LAST);
+            batches = Rc::new(batches.only(|index| unsent(&answers[index])));
+            // Nobody was told of these points: they need not go where they can no longer go.
+            if let Some(now) = ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
+                let router = Router::new(now.topology.clone(), &key.db);
+                batches = Rc::new(batches.routed_anew(router, batch_limits(write)));
+                backends = now;
+            }
+        }
+    }
+
+    async fn create_database(&self, backends: &Backends, db: &str) {
+        let until = Instant::now() + self.ingest.config.write.timeout;
+        let failures = deliver::create_database(backends, db, until).await;
+        if failures.is_empty() {
+            tracing::info!(db, "the database is on every replica");
+        } else {
+            tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
+            // Whoever lacks it will say so again.
+            sleep(PAUSE_FIRST).await;
+        }
+    }
+}
+
+/// Nobody waits for a flow whose task is gone, however it went.
+struct Ended<'a>(&'a Flow);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.ended.set(true);
+        self.0.taken.notify(usize::MAX);
+    }
+}
+
+fn write_key(target: &LineTarget) -> WriteKey {
+    let (db, rp) = (target.db.as_str().into(), target.rp.as_str().into());
+    WriteKey { db, rp, precision: target.precision, consistency: "".into() }
+}
+
+/// All replicas of the group say that there is no such database.
+fn lacks_database(answer: &ReplicaAnswer) -> bool {
+    matches!(answer, ReplicaAnswer::Refused { status: 404, .. })
+}
+
+fn mentions_database(answer: &ReplicaAnswer) -> bool {
+    match answer {
+        ReplicaAnswer::Failed(reason) => reason.contains("database not found"),
+        answer => lacks_database(answer),
+    }
+}

@@ -1,0 +1,83 @@
+//! Line protocol over a plain TCP stream: THE WRITE STORY without a request.
+//!
+//! 1. The stream is cut at newlines; a line without a time gets a stamp later than that of the line before.
+//! 2. `Flow` gathers and delivers; while it is full the stream is not read.
+//! 3. A line longer than `limits.line_bytes_max` closes the connection. What follows the last newline at the end is
+//!    dropped and counted: a line cut short can be a wrong point.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use futures_lite::{AsyncReadExt, future};
+use glommio::net::TcpStream;
+
+use crate::batch::Stamps;
+use crate::net::{deadline, spawn};
+use crate::topology::LineTarget;
+
+use super::flow::Flow;
+use super::{Ingest, now_ns};
+
+/// The read buffer grows from the first to the last, for those who fill it.
+const READ_BYTES_MIN: usize = 16 * 1024;
+const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// Reads a connection to its end, or until `asked_to_end`, and delivers what came.
+pub async fn serve(
+    ingest: &Rc<Ingest>,
+    mut stream: TcpStream,
+    target: &LineTarget,
+    source: u64,
+    asked_to_end: impl Future<Output = ()>,
+) {
+    let flow = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source).await;
+    let running = flow.clone();
+    spawn("tcp flow", glommio::executor().current_task_queue(), async move { running.run().await });
+    let reading = async {
+        read(ingest, &mut stream, &flow).await;
+    };
+    future::or(reading, asked_to_end).await;
+    let left = flow.add(0, |builder| builder.carried());
+    if left > 0 {
+        ingest.stats.tcp_lines_unfinished.add(1);
+        tracing::debug!(db = %target.db, bytes = left, "a TCP stream ended within a line, which is dropped");
+    }
+    flow.end().await;
+}
+
+async fn read(ingest: &Ingest, stream: &mut TcpStream, flow: &Flow) {
+    let limits = &ingest.config.limits;
+    let mut size = READ_BYTES_MIN;
+    let mut buffer = BytesMut::zeroed(size);
+    loop {
+        flow.room().await;
+        let read = match deadline(Instant::now() + limits.stream_timeout, stream.read(&mut buffer)).await {
+            Ok(Ok(read @ 1..)) => read,
+            Ok(Ok(0) | Err(_)) => return,
+            Err(_) => return ingest.stats.tcp_idle.add(1),
+        };
+        if read == buffer.len() {
+            size = (size * 4).min(READ_BYTES_MAX);
+        }
+        let frame = buffer.split_to(read).freeze();
+        let carried = flow.add(read, |builder| {
+            builder.arrived(now_ns());
+            builder.frame(&frame);
+            builder.carried()
+        });
+        if carried > limits.line_bytes_max.0 {
+            ingest.stats.tcp_lines_too_long.add(1);
+            tracing::warn!(
+                bytes = carried,
+                "a line over TCP is longer than limits.line_bytes_max; its connection is closed"
+            );
+            return;
+        }
+        if buffer.len() < READ_BYTES_MIN / 4 {
+            buffer = BytesMut::zeroed(size);
+        }
+        glommio::yield_if_needed().await;
+    }
+}

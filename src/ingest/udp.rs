@@ -1,0 +1,146 @@
+//! Line protocol in datagrams: THE WRITE STORY without a request, on one shard's socket of a listener.
+//!
+//! 1. The socket is drained run by run; after a run that emptied it comes a nap of a millisecond, so that a wake-up finds
+//!    many datagrams, and after a nap that brought nothing a wait for the next.
+//! 2. Every datagram has a stamp of its own, the time of its arrival, for its lines without a time. One that the kernel
+//!    cut off is dropped whole.
+//! 3. `Flow` gathers and delivers; while it is full the socket is not read, and the kernel drops, and counts, what finds
+//!    no room in its buffer.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::future;
+use glommio::timer::sleep;
+
+use crate::batch::{Builder, Stamps};
+use crate::net::{Datagrams, Receiver, spawn};
+use crate::stats::UdpStats;
+use crate::topology::LineTarget;
+
+use super::flow::Flow;
+use super::{Ingest, now_ns};
+
+/// While datagrams keep coming.
+const NAP: Duration = Duration::from_millis(1);
+/// After an error that is not about a datagram.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// Stamps of datagrams that arrived at the same moment, or seem to have, differ by a nanosecond; a clock that was set
+/// back by more than this is believed.
+const CLOCK_BACK_NS: i64 = 1_000_000_000;
+
+/// One shard's socket of a listener.
+pub struct UdpSource {
+    pub receiver: Rc<Receiver>,
+    pub stats: Arc<UdpStats>,
+    /// May change while it runs.
+    pub target: RefCell<LineTarget>,
+    pub source: u64,
+}
+
+/// Receives until `asked_to_end`, then what the socket still holds.
+pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource, asked_to_end: impl Future<Output = ()>) {
+    let mut target = udp.target.borrow().clone();
+    let flow = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source).await;
+    let running = flow.clone();
+    spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
+    let mut run = Run { udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
+    let receiving = async {
+        loop {
+            let wanted = udp.target.borrow().clone();
+            if wanted != target {
+                flow.retarget(&wanted).await;
+                target = wanted;
+            }
+            run.drain().await;
+            sleep(NAP).await;
+            if !run.drain().await {
+                udp.receiver.wait().await;
+            }
+        }
+    };
+    future::or(receiving, asked_to_end).await;
+    udp.receiver.leave();
+    run.drain().await;
+    udp.stats.dropped_kernel.add(udp.receiver.take_drops());
+    flow.end().await;
+}
+
+struct Run<'a> {
+    udp: &'a UdpSource,
+    flow: &'a Flow,
+    datagrams: Datagrams,
+    /// The last datagram's stamp.
+    last_ns: i64,
+}
+
+impl Run<'_> {
+    /// Takes all that the socket holds; whether it held something.
+    async fn drain(&mut self) -> bool {
+        let mut found = false;
+        loop {
+            self.flow.room().await;
+            match self.datagrams.receive(&self.udp.receiver) {
+                Ok(drops) => self.udp.stats.dropped_kernel.add(drops),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return found,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "datagrams could not be received");
+                    sleep(ERROR_PAUSE).await;
+                    return found;
+                }
+            }
+            found = true;
+            self.add();
+            if !self.datagrams.is_full() {
+                return found;
+            }
+            glommio::yield_if_needed().await;
+        }
+    }
+
+    fn add(&mut self) {
+        let stats = &self.udp.stats;
+        let now = now_ns();
+        let bytes: usize = self.datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
+        let (datagrams, last_ns) = (&self.datagrams, &mut self.last_ns);
+        let count = self.flow.add(bytes, |builder: &mut Builder| {
+            let mut count = 0;
+            for datagram in datagrams.iter() {
+                count += 1;
+                if datagram.truncated {
+                    stats.dropped_truncated.add(1);
+                    continue;
+                }
+                *last_ns = stamp(*last_ns, datagram.arrived_ns.unwrap_or(now));
+                builder.arrived(*last_ns);
+                if !builder.datagram(datagram.bytes) {
+                    stats.lines_unfinished.add(1);
+                }
+            }
+            count
+        });
+        stats.datagrams.add(count);
+        stats.bytes.add(bytes as u64);
+    }
+}
+
+/// A datagram's stamp: its arrival, yet later than the last one's.
+fn stamp(last_ns: i64, arrived_ns: i64) -> i64 {
+    if arrived_ns > last_ns || last_ns - arrived_ns > CLOCK_BACK_NS { arrived_ns } else { last_ns + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stamp;
+
+    #[test]
+    fn stamps_differ_unless_the_clock_was_set_back() {
+        assert_eq!((stamp(5, 9), stamp(9, 9), stamp(10, 9)), (9, 10, 11));
+        assert_eq!(stamp(5_000_000_000, 1_000_000_000), 1_000_000_000);
+    }
+}
