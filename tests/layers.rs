@@ -27,6 +27,7 @@ const TABLE: &[Row] = &[
     ("ingest", &["topology", "http", "stats", "config", "batch", "net", "backend", "deliver"]),
     ("query", &["topology", "influxql", "http", "stats", "config", "plan", "merge", "net", "backend", "deliver"]),
     ("admin", &["topology", "stats", "net", "backend"]),
+    ("control", &["topology"]),
     ("shard", &["http", "stats", "config", "net", "backend", "ingest", "query", "admin"]),
     ("server", &["topology", "stats", "config", "net", "admin", "shard"]),
     ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "server"]),

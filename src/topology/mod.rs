@@ -1,7 +1,7 @@
 //! The topology: which group owns which slot, which replicas a group has, which tags make the slot key.
 //!
 //! An immutable snapshot. Requests take one at their start and use it to their end. It is built and checked in
-//! `build`, read and written as JSON in `document`, compared in `diff`.
+//! `build`, read and written as JSON in `document`, compared in `diff`; `source` says where in ZooKeeper it lies.
 //!
 //! Used by every layer above; uses nothing of ours.
 
@@ -10,12 +10,14 @@ mod diff;
 mod document;
 mod rule;
 mod slot;
+mod source;
 
 pub use build::{GroupSpec, Place, ReplicaSpec, RuleSpec, SlotsSpec, Spec, SpecFault, evenly};
 pub use diff::{Change, changes_that_hide_data};
 pub use document::{DocumentError, parse, print};
 pub use rule::{MeasurementPattern, Rule};
 pub use slot::{SLOTS, SlotId, SlotKey};
+pub use source::{ROOT, Servers, Znodes};
 
 /// A group's number, as the operator wrote it.
 pub type GroupId = u32;
