@@ -49,7 +49,11 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     machine::probe()?;
     let cores = machine::cores(&config.server.cores)?;
     let data_dir = DataDir::open(&config.server.data_dir)?;
-    let topology = config.topology.clone();
+    let Some(topology) = config.topology.clone().filter(|_| config.cluster.zookeeper.is_empty()) else {
+        return Err(StartError(
+            "cluster.zookeeper: serve does not follow ZooKeeper in this version; leave it empty".into(),
+        ));
+    };
     data_dir.check(&topology, accept_topology)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, cores = ?cores, groups = topology.groups().len(),
