@@ -30,7 +30,7 @@ const TABLE: &[Row] = &[
     ("control", &["topology"]),
     ("shard", &["http", "stats", "config", "net", "backend", "ingest", "query", "admin"]),
     ("server", &["topology", "stats", "config", "net", "admin", "shard"]),
-    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "server"]),
+    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "control", "server"]),
     // The program.
     ("main", &["cli"]),
 ];

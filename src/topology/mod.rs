@@ -13,7 +13,7 @@ mod slot;
 mod source;
 
 pub use build::{GroupSpec, Place, ReplicaSpec, RuleSpec, SlotsSpec, Spec, SpecFault, evenly};
-pub use diff::{Change, changes_that_hide_data};
+pub use diff::{Change, changes_that_hide_data, harmless_changes};
 pub use document::{DocumentError, parse, print};
 pub use rule::{MeasurementPattern, Rule};
 pub use slot::{SLOTS, SlotId, SlotKey};
@@ -90,6 +90,12 @@ impl Topology {
 
     pub fn owner(&self, slot: SlotId) -> GroupIndex {
         self.slots[slot.index()]
+    }
+
+    /// A group's slots as text, `0-511, 600`; empty if it has none.
+    pub fn slots_of(&self, group: GroupIndex) -> String {
+        let own = SlotId::all().filter(|slot| self.owner(*slot) == group).map(SlotId::index);
+        build::ranges(&own.collect::<Vec<_>>())
     }
 
     pub fn rules(&self) -> &[Rule] {

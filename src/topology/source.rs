@@ -25,6 +25,9 @@ impl Servers {
         if let Some(part) = chroot.split('/').skip(1).find(|part| !is_segment(part)) {
             return Err(format!("{part:?} in the chroot {chroot:?} is no name of a znode"));
         }
+        if chroot == "/zookeeper" || chroot.starts_with("/zookeeper/") {
+            return Err("the chroot /zookeeper is ZooKeeper's own".to_owned());
+        }
         let hosts: Result<Vec<Address>, String> = list.split(',').map(|host| parse_host(host.trim())).collect();
         Ok(Servers { hosts: hosts?, chroot: chroot.to_owned() })
     }
@@ -99,8 +102,7 @@ impl Znodes {
 
 /// Whether ZooKeeper takes it as the name of one znode.
 fn is_segment(name: &str) -> bool {
-    !matches!(name, "" | "." | ".." | "zookeeper")
-        && !name.chars().any(|c| c == '/' || c.is_control() || c > '\u{d7ff}')
+    !matches!(name, "" | "." | "..") && !name.chars().any(|c| c == '/' || c.is_control() || c > '\u{d7ff}')
 }
 
 #[cfg(test)]
@@ -113,8 +115,21 @@ mod tests {
         assert_eq!(parsed("h"), Some("h:2181".to_owned()));
         assert_eq!(parsed("h:1/"), Some("h:1".to_owned()));
         assert_eq!(parsed("h:1, [::1]:2,[::2]/a/b"), Some("h:1,[::1]:2,[::2]:2181/a/b".to_owned()));
-        for bad in ["", "/a", "h:1,", "h:x", "h:0", "h:99999", "[::1", "[h]:1", "::1:2", "h:1/a//b", "h:1/..", "u@h:1"]
-        {
+        for bad in [
+            "",
+            "/a",
+            "h:1,",
+            "h:x",
+            "h:0",
+            "h:99999",
+            "[::1",
+            "[h]:1",
+            "::1:2",
+            "h:1/a//b",
+            "h:1/..",
+            "u@h:1",
+            "h/zookeeper",
+        ] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }
