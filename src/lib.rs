@@ -32,6 +32,7 @@
 //! | `ingest` | THE WRITE STORY (never uses `query`) |
 //! | `query` | THE READ STORY (never uses `ingest`) |
 //! | `admin` | `/metrics`, `/health`, `/ready` |
+//! | `control` | the one ZooKeeper thread: session, watches; what it hears goes to its audience |
 //! | `shard` | one pinned executor and all that it owns; the HTTP front |
 //! | `server` | a process: machine, `data_dir`, ports, shards, signals |
 //! | `cli` | the commands, a file each |
@@ -64,6 +65,8 @@ pub mod admin;
 pub mod backend;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod control;
 #[cfg(feature = "server")]
 pub mod deliver;
 #[cfg(feature = "server")]

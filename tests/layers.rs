@@ -27,9 +27,10 @@ const TABLE: &[Row] = &[
     ("ingest", &["lineprotocol", "topology", "http", "stats", "config", "batch", "net", "backend", "deliver"]),
     ("query", &["topology", "influxql", "http", "stats", "config", "plan", "merge", "net", "backend", "deliver"]),
     ("admin", &["topology", "stats", "net", "backend"]),
+    ("control", &["topology"]),
     ("shard", &["topology", "http", "stats", "config", "net", "backend", "ingest", "query", "admin"]),
-    ("server", &["topology", "stats", "config", "net", "backend", "admin", "shard"]),
-    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "server"]),
+    ("server", &["topology", "influxql", "stats", "config", "net", "backend", "admin", "control", "shard"]),
+    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "control", "server"]),
     // The program.
     ("main", &["cli"]),
 ];

@@ -5,6 +5,7 @@ mod default_config;
 mod dev;
 mod route;
 mod serve;
+mod topology;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     DefaultConfig,
     /// Show where lines or a query would go, without sending anything.
     Route(route::Args),
+    /// Show or change a cluster's topology in ZooKeeper.
+    Topology(topology::Args),
 }
 
 /// Bad configuration, locked data, taken port, unfit machine.
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args),
         Command::DefaultConfig => default_config::run(),
         Command::Route(args) => route::run(args),
+        Command::Topology(args) => topology::run(args),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::lineprotocol::split;
 use crate::plan::{Circumstances, Plan, plan};
 use crate::topology::{GroupIndex, Topology};
 
-use super::{ConfigFile, read_config};
+use super::{ConfigFile, EXIT_BAD_START, read_config};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,8 +32,13 @@ pub fn run(args: Args) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let may_write = config.auth.trust_clients || !config.topology.has_credentials();
-    let topology = Arc::new(config.topology);
+    let Some(topology) = config.topology else {
+        let path = args.file.config.display();
+        eprintln!("slotline: {path}: no [[group]]: route works on the topology that stands in the file");
+        return ExitCode::from(EXIT_BAD_START);
+    };
+    let may_write = config.auth.trust_clients || !topology.has_credentials();
+    let topology = Arc::new(topology);
     match &args.query {
         Some(query) => route_query(&topology, &args.db, may_write, query),
         None => route_lines(&topology, &args.db, args.lines),

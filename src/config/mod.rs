@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lineprotocol::Precision;
-use crate::topology::{LineTarget, Spread, Topology};
+use crate::topology::{LineTarget, Servers, Spread, Topology, Znodes};
 
 pub use reader::Fault;
 use reader::{Reader, Section};
@@ -32,8 +32,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     pub admin: Admin,
     pub cluster: Cluster,
-    /// As written, at epoch 1.
-    pub topology: Topology,
+    /// As written, at epoch 1. `None` only with ZooKeeper, where the topology may be left to it.
+    pub topology: Option<Topology>,
     pub write: Write,
     pub query: Query,
     pub limits: Limits,
@@ -84,9 +84,20 @@ pub struct Admin {
     pub bind: Bind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cluster {
     pub name: String,
+    /// A connect string that `Servers::parse` takes; empty: the topology is the one written here.
+    pub zookeeper: String,
+    /// `user:password`, or empty.
+    pub zookeeper_auth: String,
+}
+
+impl std::fmt::Debug for Cluster {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("name", &self.name).field("zookeeper", &self.zookeeper).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -161,17 +172,13 @@ fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
     let query = read_query(&mut reader, &mut root, base.map(|base| &base.query));
     let limits = read_limits(&mut reader, &mut root, base.map(|base| &base.limits));
     let auth = read_auth(&mut reader, &mut root, base.map(|base| &base.auth));
-    let topology = topology::read(&mut reader, &mut root);
+    let topology = topology::read(&mut reader, &mut root, !cluster.zookeeper.is_empty());
     reader.end(root);
-    match topology {
-        Some(topology) if reader.faults.is_empty() => {
-            Ok(Config { server, listen, admin, cluster, topology, write, query, limits, auth })
-        }
-        _ => {
-            reader.faults.sort_by_key(|fault| fault.line);
-            Err(reader.faults)
-        }
+    if !reader.faults.is_empty() {
+        reader.faults.sort_by_key(|fault| fault.line);
+        return Err(reader.faults);
     }
+    Ok(Config { server, listen, admin, cluster, topology, write, query, limits, auth })
 }
 
 fn read_server(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Server>) -> Server {
@@ -223,14 +230,28 @@ fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&C
     let mut s = reader.section(root, "cluster");
     let empty = || base.map(|_| String::new());
     let name = reader.some(&mut s, "name", base.map(|b| b.cluster.name.clone()));
-    let zookeeper: String = reader.value(&mut s, "zookeeper", empty());
-    let zookeeper_auth: String = reader.value(&mut s, "zookeeper_auth", empty());
-    if !zookeeper.is_empty() || !zookeeper_auth.is_empty() {
-        let text = "ZooKeeper is not used by this version; leave it empty and write the topology into this file";
-        reader.fault(s.line, "cluster.zookeeper", text.to_owned());
+    let zookeeper = reader.checked(&mut s, "zookeeper", empty(), |text: &String| match text.as_str() {
+        "" => Ok(()),
+        text => Servers::parse(text).map(drop),
+    });
+    // Its fault must not print it.
+    let zookeeper_auth =
+        reader.checked(&mut s, "zookeeper_auth", empty(), |text: &String| match text.split_once(':') {
+            Some(("", _) | (_, "")) => Err("a user and a password are wanted, as \"user:password\"".to_owned()),
+            None if !text.is_empty() => Err("\"user:password\" is wanted".to_owned()),
+            _ => Ok(()),
+        });
+    if zookeeper.is_empty() && !zookeeper_auth.is_empty() {
+        reader.fault(s.line, "cluster.zookeeper_auth", "is set, but cluster.zookeeper is empty".to_owned());
+    }
+    if !zookeeper.is_empty()
+        && !name.is_empty()
+        && let Err(text) = Znodes::of(&name)
+    {
+        reader.fault(s.line, "cluster.name", text);
     }
     reader.end(s);
-    Cluster { name }
+    Cluster { name, zookeeper, zookeeper_auth }
 }
 
 fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Write>) -> Write {
@@ -318,7 +339,7 @@ mod tests {
     #[test]
     fn the_default_file_holds_every_key() {
         let default = read(DEFAULT, None).expect("without a base every key must be there");
-        assert_eq!(default.topology.groups().len(), 1);
+        assert_eq!(default.topology.map(|topology| topology.groups().len()), Some(1));
         assert_eq!(default.write.timeout, Duration::from_secs(10));
     }
 
@@ -326,7 +347,8 @@ mod tests {
     fn a_file_needs_only_what_differs() {
         let config = Config::parse(&format!("[write]\nlanes = 7\n{GROUP}")).expect("it is sound");
         assert_eq!((config.write.lanes, config.query.concurrency_max), (Count(7), Count(64)));
-        assert_eq!(config.topology.groups()[0].replicas[0].address.host, "h");
+        let topology = config.topology.expect("it is written there");
+        assert_eq!(topology.groups()[0].replicas[0].address.host, "h");
     }
 
     #[test]
@@ -361,6 +383,10 @@ mod tests {
             ("[cluster]\nname = \"\"", "cluster.name"),
             ("[admin]\nbind = \"127.0.0.1:8086\"", "admin.bind: 0.0.0.0:8086 and 127.0.0.1:8086 are the same port"),
             ("[write]\ntimeout = \"40s\"", "write.hard_timeout"),
+            ("[cluster]\n\nzookeeper = \"h:x\"", "line 3: cluster.zookeeper: \"h:x\""),
+            ("[cluster]\nzookeeper = \"h\"\nzookeeper_auth = \"s3cret\"", "line 3: cluster.zookeeper_auth"),
+            ("[cluster]\nzookeeper_auth = \"u:p\"", "cluster.zookeeper is empty"),
+            ("[cluster]\nname = \"a/b\"\nzookeeper = \"h\"", "cluster.name"),
         ] {
             let faults = faults(&format!("{text}\n{GROUP}"));
             assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
@@ -392,6 +418,17 @@ mod tests {
     #[test]
     fn syntax_errors_have_their_line() {
         assert!(faults("[server]\ncores = \n")[0].starts_with("line 2: "));
+    }
+
+    #[test]
+    fn with_zookeeper_the_topology_may_be_left_to_it() {
+        let cluster = "[cluster]\nzookeeper = \"h:1,[::1]:2/a\"\nzookeeper_auth = \"u:s3cret\"\n";
+        let config = Config::parse(cluster).expect("it is sound");
+        assert!(config.topology.is_none());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        let whole = Config::parse(&format!("{cluster}{GROUP}")).expect("it is sound");
+        assert!(whole.topology.is_some());
+        assert_eq!(faults(&format!("{cluster}[[rule]]\ndb = \"*\"\nmeasurement = \"m\"\ntags = []\n")).len(), 1);
     }
 
     #[test]

@@ -72,11 +72,27 @@ impl<'a> Reader<'a> {
 
     /// The same, where nothing, or 0, is a fault.
     pub fn some<T: Emptiable>(&mut self, section: &mut Section<'_>, key: &str, base: Option<T>) -> T {
+        self.checked(section, key, base, |value| match value.is_empty() {
+            true => Err("must not be empty or 0".to_owned()),
+            false => Ok(()),
+        })
+    }
+
+    /// The same, where `check` may have something against the value.
+    pub fn checked<T: Value>(
+        &mut self,
+        section: &mut Section<'_>,
+        key: &str,
+        base: Option<T>,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> T {
         let known = self.faults.len();
         let line = section.line_of(key, self);
         let value = self.value(section, key, base);
-        if value.is_empty() && self.faults.len() == known {
-            self.fault(line, &section.full(key), "must not be empty or 0".to_owned());
+        if self.faults.len() == known
+            && let Err(text) = check(&value)
+        {
+            self.fault(line, &section.full(key), text);
         }
         value
     }

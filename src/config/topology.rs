@@ -13,13 +13,17 @@ struct Lines {
     rules: Vec<usize>,
 }
 
-/// The topology as written, at epoch 1; `None` when it has faults, which are the reader's then.
-pub fn read(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Topology> {
+/// The topology as written, at epoch 1; `None` when it has faults, which are the reader's then, or when nothing at all
+/// is written and it is `optional`.
+pub fn read(reader: &mut Reader<'_>, root: &mut Section<'_>, optional: bool) -> Option<Topology> {
     let mut lines = Lines::default();
     let known = reader.faults.len();
     let groups = read_groups(reader, root, &mut lines);
     let slots = read_slots(reader, root, &mut lines);
     let rules = read_rules(reader, root, &mut lines);
+    if optional && groups.is_empty() && slots.is_none() && rules.is_empty() {
+        return None;
+    }
     if groups.is_empty() {
         reader.fault(0, "", "no groups: a topology needs at least one [[group]]".to_owned());
     }

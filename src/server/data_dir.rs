@@ -1,11 +1,11 @@
-//! `data_dir`: the proxy's id, its lock, and the last topology. Passwords lie in it: nobody else may read it.
+//! `data_dir`: the proxy's id, its lock, the last topology and UDP listeners. Passwords lie in it: nobody else may read it.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::topology::{self, Topology, changes_that_hide_data};
+use crate::topology::{self, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
 
 use super::StartError;
 
@@ -36,14 +36,23 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), id, lock })
     }
 
+    /// The topology that was served last, if there was one.
+    pub fn last(&self) -> Result<Option<Topology>, StartError> {
+        let path = self.topology_path();
+        let json = read(&path)?;
+        json.map(|json| topology::parse(&json)).transpose().map_err(|error| failed(&path, error))
+    }
+
+    /// The shared UDP listeners that were there last.
+    pub fn last_udp(&self) -> Result<Vec<UdpListener>, StartError> {
+        let path = self.udp_path();
+        let json = read(&path)?;
+        json.map_or(Ok(Vec::new()), |json| parse_udp(&json)).map_err(|error| failed(&path, error))
+    }
+
     /// Refuses a topology that would hide data which the last one can find.
     pub fn check(&self, topology: &Topology, accept: bool) -> Result<(), StartError> {
-        let path = self.topology_path();
-        let last = match fs::read(&path) {
-            Ok(json) => topology::parse(&json).map_err(|error| failed(&path, error))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(&path, error)),
-        };
+        let Some(last) = self.last()? else { return Ok(()) };
         let changes = changes_that_hide_data(&last, topology);
         for change in &changes {
             tracing::warn!(%change, "the topology differs from the last one");
@@ -55,23 +64,43 @@ impl DataDir {
         Err(StartError(format!(
             "the topology would hide stored data (compared with {}):\n{}\nmove the data first, or start with \
              --accept-topology if it may be hidden",
-            path.display(),
+            self.topology_path().display(),
             list.join("\n")
         )))
     }
 
     /// Keeps a copy of the topology that is served from now on.
     pub fn keep(&self, topology: &Topology) -> Result<(), StartError> {
-        let (path, text) = (self.topology_path(), topology::print(topology));
-        if fs::read(&path).is_ok_and(|last| last == text.as_bytes()) {
-            return Ok(());
-        }
-        write_private(&path, text.as_bytes()).map_err(|error| failed(&path, error))
+        replace(&self.topology_path(), &topology::print(topology))
+    }
+
+    /// Keeps a copy of the shared UDP listeners.
+    pub fn keep_udp(&self, listeners: &[UdpListener]) -> Result<(), StartError> {
+        replace(&self.udp_path(), &print_udp(listeners))
     }
 
     fn topology_path(&self) -> PathBuf {
         self.path.join("topology.json")
     }
+
+    fn udp_path(&self) -> PathBuf {
+        self.path.join("udp.json")
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StartError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), StartError> {
+    if fs::read(path).is_ok_and(|last| last == text.as_bytes()) {
+        return Ok(());
+    }
+    write_private(path, text.as_bytes()).map_err(|error| failed(path, error))
 }
 
 fn own_id(data_dir: &Path) -> Result<String, StartError> {

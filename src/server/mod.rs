@@ -18,14 +18,15 @@ use glommio::{LocalExecutorBuilder, Placement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::admin::Process;
-use crate::config::{Config, Protocol};
+use crate::admin::{ControlStats, Process};
+use crate::config::{Cluster, Config, Protocol};
+use crate::control::{self, Control};
 use crate::net::{Doorbell, Wire, listening_sockets};
 use crate::shard::{self, Setup};
 
 use data_dir::DataDir;
 use heartbeat::Heartbeat;
-use publish::publish;
+use publish::{Publisher, Registration};
 use udp::UdpListeners;
 
 /// How late a busy shard may notice timers and wake-ups.
@@ -34,6 +35,9 @@ const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 const JOIN_POLL: Duration = Duration::from_millis(5);
 /// A shard that takes longer to start does not start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the start waits for what ZooKeeper holds.
+const HEAR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the proxy does not start: the exit code is 2.
 #[derive(Debug)]
@@ -51,25 +55,33 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     machine::probe()?;
     let cores = machine::cores(&config.server.cores)?;
     let data_dir = DataDir::open(&config.server.data_dir)?;
-    let topology = config.topology.clone();
-    data_dir.check(&topology, accept_topology)?;
+    let config = Arc::new(config);
+    let (sockets, addresses) = open_sockets(&config, cores.len())?;
+    let udp = UdpListeners::open(&config, cores.len())?;
+    let follows = !config.cluster.zookeeper.is_empty();
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, cores = ?cores, groups = topology.groups().len(),
-        cluster = config.cluster.name, "starting"
+        version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, ?cores, cluster = config.cluster.name,
+        zookeeper = config.cluster.zookeeper, "starting"
     );
-    let sockets = open_sockets(&config, cores.len())?;
-    let mut udp = UdpListeners::open(&config, cores.len())?;
-    data_dir.keep(&topology)?;
     let process = Arc::new(Process {
         snapshot: ArcSwapOption::empty(),
         udp: ArcSwap::default(),
         shards: cores.iter().map(|_| Arc::default()).collect(),
-        control: None,
+        control: follows.then(ControlStats::default),
         draining: AtomicBool::new(false),
     });
-    publish(&process, topology);
-    udp.apply(&process);
-    let running = start_shards(Arc::new(config), &process, &cores, sockets)?;
+    let (doorbells, wires) = doorbells(cores.len())?;
+    let registration = Registration::new(&data_dir.id, addresses);
+    let mut publisher =
+        Publisher { process: process.clone(), doorbells: doorbells.clone(), data_dir, udp, registration };
+    let control = match &config.topology {
+        Some(topology) if !follows => {
+            publisher.start_alone(topology, accept_topology)?;
+            None
+        }
+        _ => Some(follow(&config.cluster, publisher)?),
+    };
+    let running = start_shards(&config, &process, &cores, sockets, doorbells, wires)?;
     tracing::info!("serving");
     // Ends at the first signal; a second one ends the process as it would any other.
     if let Some(signal) = signals.forever().next() {
@@ -91,8 +103,45 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
             tracing::error!("a shard panicked");
         }
     }
+    if let Some(control) = control {
+        control.stop();
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins with the last copy, unless ZooKeeper tells at once what is in force.
+fn follow(cluster: &Cluster, mut publisher: Publisher) -> Result<Control, StartError> {
+    tracing::info!(
+        "groups, slots and rules come from ZooKeeper: those of the configuration are only for `topology push`"
+    );
+    let settings = control::Settings {
+        servers: cluster.zookeeper.clone(),
+        auth: cluster.zookeeper_auth.clone(),
+        cluster: cluster.name.clone(),
+        proxy_id: publisher.data_dir.id.clone(),
+    };
+    publisher.restore();
+    let process = publisher.process.clone();
+    let control = control::start(settings, Box::new(publisher));
+    let control = control.map_err(|error| StartError(format!("cluster.zookeeper: {error}")))?;
+    if !control.wait_until_heard(HEAR_TIMEOUT) {
+        match process.snapshot.load_full() {
+            Some(last) => {
+                tracing::warn!(epoch = last.topology.epoch, "ZooKeeper is away: serving by the last topology")
+            }
+            None => tracing::error!("ZooKeeper is away and data_dir holds no topology: waiting for one"),
+        }
+    }
+    Ok(control)
+}
+
+/// Every shard's bell, and the wire that it hears it by.
+fn doorbells(shards: usize) -> Result<(Arc<[Doorbell]>, Vec<Wire>), StartError> {
+    let bells: std::io::Result<Vec<(Doorbell, Wire)>> = (0..shards).map(|_| Doorbell::new()).collect();
+    let bells = bells.map_err(|error| StartError(format!("a pipe: {error}")))?;
+    let (doorbells, wires): (Vec<Doorbell>, Vec<Wire>) = bells.into_iter().unzip();
+    Ok((doorbells.into(), wires))
 }
 
 /// All listening sockets: per shard those that take connections, with the number of the listener in the configuration;
@@ -102,24 +151,35 @@ struct Sockets {
     admin: Option<TcpListener>,
 }
 
-fn open_sockets(config: &Config, shards: usize) -> Result<Sockets, StartError> {
+/// Where clients and operators reach us.
+pub struct Addresses {
+    http: Option<SocketAddr>,
+    admin: SocketAddr,
+}
+
+fn open_sockets(config: &Config, shards: usize) -> Result<(Sockets, Addresses), StartError> {
     let open = |protocol: &str, bind: SocketAddr, count| {
         let sockets = listening_sockets(bind, count).map_err(|error| {
             StartError(format!("cannot listen on {bind} ({protocol}): {error}; is another process on that port?"))
         })?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(bind);
         tracing::info!("listening protocol={protocol} addr={address}");
-        Ok(sockets)
+        Ok((sockets, address))
     };
+    let mut http = None;
     let mut opened: Vec<Vec<(usize, TcpListener)>> = (0..shards).map(|_| Vec::new()).collect();
     for (number, listen) in config.listen.iter().enumerate() {
         if matches!(listen.protocol, Protocol::Udp(..)) {
             continue;
         }
-        let sockets = open(listen.protocol.name(), listen.bind.0, shards)?;
+        let (sockets, address) = open(listen.protocol.name(), listen.bind.0, shards)?;
+        if listen.protocol == Protocol::Http {
+            http.get_or_insert(address);
+        }
         opened.iter_mut().zip(sockets).for_each(|(shard, socket)| shard.push((number, socket)));
     }
-    Ok(Sockets { shards: opened, admin: open("admin", config.admin.bind.0, 1)?.pop() })
+    let (mut sockets, admin) = open("admin", config.admin.bind.0, 1)?;
+    Ok((Sockets { shards: opened, admin: sockets.pop() }, Addresses { http, admin }))
 }
 
 /// The shards: their bells, their threads, and what keeps them awake.
@@ -130,17 +190,15 @@ struct Running {
 }
 
 fn start_shards(
-    config: Arc<Config>,
+    config: &Arc<Config>,
     process: &Arc<Process>,
     cores: &[usize],
     sockets: Sockets,
+    doorbells: Arc<[Doorbell]>,
+    wires: Vec<Wire>,
 ) -> Result<Running, StartError> {
     let Sockets { shards, mut admin } = sockets;
     let (ready, readies) = channel();
-    let bells: std::io::Result<Vec<(Doorbell, Wire)>> = cores.iter().map(|_| Doorbell::new()).collect();
-    let bells = bells.map_err(|error| StartError(format!("a pipe: {error}")))?;
-    let (doorbells, wires): (Vec<Doorbell>, Vec<Wire>) = bells.into_iter().unzip();
-    let doorbells: Arc<[Doorbell]> = doorbells.into();
     let mut threads = Vec::new();
     for (index, ((core, wire), listeners)) in cores.iter().zip(wires).zip(shards).enumerate() {
         let setup = Setup {

@@ -1,13 +1,193 @@
-//! What all shards shall apply.
+//! What all shards shall apply: made here, told by their doorbells.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::admin::Process;
 use crate::backend::Snapshot;
-use crate::topology::Topology;
+use crate::control::Audience;
+use crate::influxql::civil::rfc3339_nano;
+use crate::net::Doorbell;
+use crate::topology::{self, Topology, changes_that_hide_data, parse_udp};
+
+use super::data_dir::DataDir;
+use super::udp::UdpListeners;
+use super::{Addresses, StartError};
+
+/// Publishes what ZooKeeper holds.
+pub struct Publisher {
+    pub process: Arc<Process>,
+    pub doorbells: Arc<[Doorbell]>,
+    pub data_dir: DataDir,
+    pub udp: UdpListeners,
+    /// `proxies/<id>` but for what changes.
+    pub registration: Registration,
+}
+
+/// What other proxies and operators are told of this one.
+#[derive(serde::Serialize)]
+pub struct Registration {
+    pub id: String,
+    pub version: &'static str,
+    pub http: String,
+    pub admin: String,
+    /// Applied by every shard.
+    pub epoch: u64,
+    pub started: String,
+}
+
+impl Registration {
+    pub fn new(id: &str, addresses: Addresses) -> Registration {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Registration {
+            id: id.to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+            http: addresses.http.map(reachable).unwrap_or_default(),
+            admin: reachable(addresses.admin),
+            epoch: 0,
+            started: rfc3339_nano(i64::try_from(started).unwrap_or_default().saturating_mul(1_000_000_000)),
+        }
+    }
+}
+
+/// An address by which others may reach it: any address is told as the host's name.
+fn reachable(address: SocketAddr) -> String {
+    let hostname = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    match hostname().filter(|_| address.ip().is_unspecified()) {
+        Some(name) => format!("{}:{}", name.trim(), address.port()),
+        None => address.to_string(),
+    }
+}
+
+impl Publisher {
+    /// Without ZooKeeper: the topology of the configuration, unless it would hide data.
+    pub fn start_alone(&mut self, topology: &Topology, accept: bool) -> Result<(), StartError> {
+        self.data_dir.check(topology, accept)?;
+        self.data_dir.keep(topology)?;
+        publish(&self.process, topology.clone());
+        self.udp.apply(&self.process);
+        Ok(())
+    }
+
+    /// What ZooKeeper held when it was last heard. A copy that cannot be read is as none.
+    pub fn restore(&mut self) {
+        match self.data_dir.last() {
+            Ok(Some(topology)) => publish(&self.process, topology),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the last topology cannot be read; waiting for ZooKeeper's"),
+        }
+        match self.data_dir.last_udp() {
+            Ok(listeners) => self.udp.want(listeners),
+            Err(error) => tracing::error!(%error, "the last UDP listeners cannot be read; waiting for ZooKeeper's"),
+        }
+        self.udp.apply(&self.process);
+    }
+
+    fn ring(&self) {
+        self.doorbells.iter().for_each(Doorbell::ring);
+    }
+
+    fn accepted(&self, what: &str) {
+        if let Some(control) = &self.process.control
+            && control.refusal.load().starts_with(what)
+        {
+            control.refusal.store(Arc::default());
+        }
+    }
+
+    fn refused(&self, what: &str, reason: &str) -> Result<(), String> {
+        if let Some(control) = &self.process.control {
+            control.refusal.store(Arc::new(format!("{what}: {reason}")));
+        }
+        Err(reason.to_owned())
+    }
+}
 
 /// Makes a topology the one in force.
-pub fn publish(process: &Process, topology: Topology) {
+fn publish(process: &Process, topology: Topology) {
     let before = process.snapshot.load_full();
     process.snapshot.store(Some(Arc::new(Snapshot::following(before.as_deref(), topology))));
+}
+
+impl Audience for Publisher {
+    fn topology(&mut self, document: &[u8]) -> Result<(), String> {
+        let control = self.process.control.as_ref();
+        let topology = match topology::parse(document) {
+            Ok(topology) => topology,
+            Err(error) => {
+                control.inspect(|control| control.refused_topologies.add(1));
+                return self.refused("topology", &error.to_string());
+            }
+        };
+        self.accepted("topology");
+        if let Some(before) = self.process.snapshot.load_full().map(|snapshot| snapshot.topology.clone()) {
+            let same = before.spec() == topology.spec();
+            if same && before.epoch == topology.epoch {
+                return Ok(());
+            }
+            if topology.epoch <= before.epoch && !same {
+                control.inspect(|control| control.epochs_not_risen.add(1));
+                tracing::warn!(
+                    before = before.epoch,
+                    epoch = topology.epoch,
+                    "the topology changes, yet its epoch did not rise"
+                );
+            }
+            for change in changes_that_hide_data(&before, &topology) {
+                tracing::warn!(%change, "stored data may no longer be found where it lies");
+            }
+        }
+        // Served even if it cannot be kept: the disk is not what clients wait for.
+        if let Err(error) = self.data_dir.keep(&topology) {
+            tracing::error!(%error, "the topology could not be kept for a start without ZooKeeper");
+        }
+        tracing::info!(epoch = topology.epoch, groups = topology.groups().len(), "a new topology is in force");
+        publish(&self.process, topology);
+        self.ring();
+        Ok(())
+    }
+
+    fn topology_missing(&mut self, reason: &str) {
+        if let Some(control) = &self.process.control {
+            control.refused_topologies.add(1);
+            control.refusal.store(Arc::new(format!("topology: {reason}")));
+        }
+    }
+
+    fn udp(&mut self, document: Option<&[u8]>) -> Result<(), String> {
+        let listeners = match document.map_or(Ok(Vec::new()), parse_udp) {
+            Ok(listeners) => listeners,
+            Err(reason) => {
+                self.process.control.iter().for_each(|control| control.refused_udp.add(1));
+                return self.refused("udp", &reason);
+            }
+        };
+        self.accepted("udp");
+        if let Err(error) = self.data_dir.keep_udp(&listeners) {
+            tracing::error!(%error, "the UDP listeners could not be kept for a start without ZooKeeper");
+        }
+        self.udp.want(listeners);
+        if self.udp.apply(&self.process) {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    fn registration(&mut self) -> Vec<u8> {
+        // A port that was taken may be free by now.
+        if self.udp.retry(&self.process) {
+            self.ring();
+        }
+        self.registration.epoch = self.process.applied_epoch();
+        // Strings and a number: nothing that JSON could not hold.
+        serde_json::to_vec(&self.registration).unwrap_or_default()
+    }
+
+    fn connected(&mut self, connected: bool, _reason: &str) {
+        if let Some(control) = &self.process.control {
+            control.connected.store(connected, Ordering::Relaxed);
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The topology: which group owns which slot, which replicas a group has, which tags make the slot key.
 //!
 //! An immutable snapshot. Requests take one at their start and use it to their end. It is built and checked in
-//! `build`, read and written as JSON in `document`, compared in `diff`. `udp` is what else proxies share: UDP listeners.
+//! `build`, read and written as JSON in `document`, compared in `diff`; `source` says where in ZooKeeper it lies. `udp` is
+//! what else proxies share: UDP listeners.
 //!
 //! Used by every layer above.
 
@@ -10,13 +11,15 @@ mod diff;
 mod document;
 mod rule;
 mod slot;
+mod source;
 mod udp;
 
 pub use build::{GroupSpec, Place, ReplicaSpec, RuleSpec, SlotsSpec, Spec, SpecFault, evenly};
-pub use diff::{Change, changes_that_hide_data};
+pub use diff::{Change, changes_that_hide_data, harmless_changes};
 pub use document::{DocumentError, parse, print};
 pub use rule::{MeasurementPattern, Rule};
 pub use slot::{SLOTS, SlotId, SlotKey};
+pub use source::{ROOT, Servers, Znodes};
 pub use udp::{LineTarget, Spread, UdpListener, overlap, parse_udp, print_udp};
 
 /// A group's number, as the operator wrote it.
@@ -90,6 +93,12 @@ impl Topology {
 
     pub fn owner(&self, slot: SlotId) -> GroupIndex {
         self.slots[slot.index()]
+    }
+
+    /// A group's slots as text, `0-511, 600`; empty if it has none.
+    pub fn slots_of(&self, group: GroupIndex) -> String {
+        let own = SlotId::all().filter(|slot| self.owner(*slot) == group).map(SlotId::index);
+        build::ranges(&own.collect::<Vec<_>>())
     }
 
     pub fn rules(&self) -> &[Rule] {

@@ -16,6 +16,7 @@ pub mod influxd;
 pub mod process;
 pub mod slotline;
 pub mod slots;
+pub mod zookeeper;
 
 pub use client::{Conn, Http, Request, Response, chunk, encode, gzip, last_chunk};
 pub use cluster::{Cluster, Setup};
@@ -25,6 +26,7 @@ pub use fake::{Fake, Play};
 pub use influxd::Influxd;
 pub use slotline::{Ended, Slotline, run};
 pub use slots::{group_of, slot};
+pub use zookeeper::Zookeeper;
 
 use std::time::{Duration, Instant};
 

@@ -188,8 +188,14 @@ pub fn run(args: &[&str], input: &str) -> Ended {
 /// The same with another search path for programs.
 #[track_caller]
 pub fn run_with_path(args: &[&str], path: &str) -> Ended {
+    run_with_env(args, "PATH", path)
+}
+
+/// The same with a variable set in its environment.
+#[track_caller]
+pub fn run_with_env(args: &[&str], name: &str, value: &str) -> Ended {
     let mut command = command(BINARY, args);
-    command.env("PATH", path);
+    command.env(name, value);
     run_command(command, "")
 }
 

@@ -1,0 +1,92 @@
+//! `slotline topology show`.
+
+use crate::topology::{self, ReplicaState, Topology};
+
+use super::{Failure, Place, PlaceArgs};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Print the document, passwords as "***".
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let (place, _) = args.place.resolve()?;
+    let path = place.znodes.topology();
+    let entry = place.open()?.read(&path).map_err(Failure::new)?;
+    let Some(entry) = entry.filter(|entry| !entry.data.is_empty()) else {
+        let (servers, cluster) = (&place.servers, &place.cluster);
+        return Err(Failure::new(format!(
+            "ZooKeeper {servers}: no topology at {path}; `slotline topology push --config FILE --zookeeper {servers} \
+             --cluster {cluster}` puts one there"
+        )));
+    };
+    let topology = topology::parse(&entry.data).map_err(|fault| {
+        Failure::new(format!("ZooKeeper {}: the topology at {path} is broken, push it anew: {fault}", place.servers))
+    })?;
+    match args.json {
+        true => println!("{}", document(&topology)),
+        false => print!("{}", table(&place, &topology)),
+    }
+    Ok(())
+}
+
+/// The document with its passwords hidden.
+fn document(topology: &Topology) -> String {
+    let mut spec = topology.spec().clone();
+    let replicas = spec.groups.iter_mut().flat_map(|group| &mut group.replicas);
+    replicas.filter(|replica| !replica.password.is_empty()).for_each(|replica| replica.password = "***".to_owned());
+    // A password is no reason to refuse a topology that was taken with another one.
+    spec.build(topology.epoch).map_or_else(|_| String::new(), |hidden| topology::print(&hidden))
+}
+
+fn table(place: &Place, topology: &Topology) -> String {
+    let mut rows = vec![["GROUP", "SLOTS", "REPLICA", "STATE", "URL", "USER"].map(str::to_owned)];
+    for index in topology.group_indexes() {
+        let group = topology.group(index);
+        for (at, replica) in group.replicas.iter().enumerate() {
+            let first = |text: String| if at == 0 { text } else { String::new() };
+            let slots = match topology.slots_of(index) {
+                none if none.is_empty() => "none".to_owned(),
+                slots => slots,
+            };
+            let state = match replica.state {
+                ReplicaState::Serving => "serving",
+                ReplicaState::Joining => "joining",
+            };
+            let user = if replica.username.is_empty() { "-" } else { &replica.username };
+            let (name, url) = (replica.name.clone(), replica.url.clone());
+            rows.push([first(group.id.to_string()), first(slots), name, state.to_owned(), url, user.to_owned()]);
+        }
+    }
+    let mut text = format!("cluster {}   epoch {}   zookeeper {}\n\n", place.cluster, topology.epoch, place.servers);
+    text.push_str(&columns(&rows));
+    let rules: Vec<[String; 3]> = topology
+        .spec()
+        .rules
+        .iter()
+        .map(|rule| [rule.db.clone(), rule.measurement.clone(), format!("[{}]", rule.tags.join(", "))])
+        .collect();
+    if rules.is_empty() {
+        text.push_str("\nno rules: the measurement alone decides\n");
+    } else {
+        let head = [["RULE FOR DB", "MEASUREMENT", "TAGS"].map(str::to_owned)];
+        text.push('\n');
+        text.push_str(&columns(&[&head[..], &rules].concat()));
+    }
+    text
+}
+
+/// Each column as wide as its widest cell.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}

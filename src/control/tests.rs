@@ -1,0 +1,314 @@
+//! The thread's logic over a store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(10);
+const QUICK: Pace = Pace {
+    poll: Duration::from_millis(2),
+    reread: Duration::from_millis(20),
+    backoff: (Duration::from_millis(1), Duration::from_millis(4)),
+};
+
+/// A ZooKeeper: its znodes, and the sessions' ends of their event channels.
+#[derive(Default)]
+struct World {
+    up: bool,
+    nodes: BTreeMap<String, Node>,
+    sessions: BTreeMap<u64, Sender<Event>>,
+    sessions_ever: u64,
+    forbidden: Option<&'static str>,
+}
+
+#[derive(Clone, Default)]
+struct Node {
+    data: Vec<u8>,
+    version: i32,
+    owner: Option<u64>,
+}
+
+#[derive(Clone)]
+struct Fake(Arc<Mutex<World>>);
+
+struct Session {
+    world: Fake,
+    id: u64,
+    events: Receiver<Event>,
+}
+
+impl Fake {
+    fn new(up: bool) -> Fake {
+        Fake(Arc::new(Mutex::new(World { up, ..World::default() })))
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.0.lock().expect("no holder panics"))
+    }
+
+    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        let (sender, events) = channel();
+        let id = self.with(|world| {
+            world.sessions_ever += 1;
+            world.sessions.insert(world.sessions_ever, sender);
+            if world.up { Ok(world.sessions_ever) } else { Err(StoreError::Away("refused".to_owned())) }
+        })?;
+        Ok(Box::new(Session { world: self.clone(), id, events }))
+    }
+
+    fn put(&self, name: &str, data: &str) {
+        self.with(|world| {
+            let node = world.nodes.entry(format!("/slotline/main/{name}")).or_default();
+            (node.data, node.version) = (data.as_bytes().to_vec(), node.version + 1);
+            world.tell(Event::Changed);
+        });
+    }
+
+    fn remove(&self, name: &str) {
+        self.with(|world| {
+            world.nodes.remove(&format!("/slotline/main/{name}"));
+            world.tell(Event::Changed);
+        });
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        let node = self.with(|world| world.nodes.get(&format!("/slotline/main/{name}")).cloned());
+        node.map(|node| String::from_utf8(node.data).expect("tests write text"))
+    }
+
+    /// Ends all sessions; with `lost` their ephemerals go too.
+    fn cut(&self, up: bool, lost: bool) {
+        self.with(|world| {
+            world.up = up;
+            world.tell(Event::Over);
+            world.sessions.clear();
+            if lost {
+                world.nodes.retain(|_, node| node.owner.is_none());
+            }
+        });
+    }
+}
+
+impl World {
+    fn tell(&mut self, event: Event) {
+        self.sessions.retain(|_, session| session.send(event.clone()).is_ok());
+    }
+}
+
+impl Session {
+    fn on<T>(&self, path: &str, act: impl FnOnce(&mut World) -> T) -> Result<T, StoreError> {
+        self.world.with(|world| {
+            if !world.sessions.contains_key(&self.id) {
+                return Err(StoreError::Lost);
+            }
+            match world.forbidden {
+                Some(part) if path.contains(part) => Err(StoreError::Forbidden(path.to_owned())),
+                _ => Ok(act(world)),
+            }
+        })
+    }
+}
+
+impl Store for Session {
+    fn read(&mut self, path: &str) -> Result<Option<Entry>, StoreError> {
+        let node = self.on(path, |world| world.nodes.get(path).cloned())?;
+        Ok(node.map(|Node { data, version, .. }| Entry { data, version }))
+    }
+
+    fn write(&mut self, _: &str, _: &[u8], _: Expect) -> Result<(), StoreError> {
+        unreachable!("the thread writes nothing but its ephemeral")
+    }
+
+    fn delete(&mut self, _: &str) -> Result<(), StoreError> {
+        unreachable!("the thread deletes nothing")
+    }
+
+    fn children(&mut self, _: &str) -> Result<Vec<String>, StoreError> {
+        unreachable!("the thread lists nothing")
+    }
+
+    fn ephemeral(&mut self, path: &str, data: &[u8]) -> Result<Ephemeral, StoreError> {
+        let node = Node { data: data.to_vec(), version: 0, owner: Some(self.id) };
+        self.on(path, |world| world.nodes.insert(path.to_owned(), node))?;
+        Ok(Ephemeral::Ours)
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Option<Event> {
+        self.events.recv_timeout(timeout).ok()
+    }
+
+    fn close(self: Box<Self>, _: Duration) {
+        self.world.with(|world| {
+            world.sessions.remove(&self.id);
+            world.nodes.retain(|_, node| node.owner != Some(self.id));
+        });
+    }
+}
+
+/// Writes down what it hears; refuses what begins with `bad`.
+struct Hears(Sender<String>, Arc<Mutex<String>>);
+
+impl Hears {
+    fn document(&self, kind: &str, document: Option<&[u8]>) -> Result<(), String> {
+        let text = document.map_or("none".into(), String::from_utf8_lossy);
+        // The test may have ended.
+        let _ = self.0.send(format!("{kind} {text}"));
+        if text.starts_with("bad") { Err("it is bad".to_owned()) } else { Ok(()) }
+    }
+}
+
+impl Audience for Hears {
+    fn topology(&mut self, document: &[u8]) -> Result<(), String> {
+        self.document("topology", Some(document))
+    }
+
+    fn topology_missing(&mut self, reason: &str) {
+        let _ = self.0.send(format!("missing: {reason}"));
+    }
+
+    fn udp(&mut self, document: Option<&[u8]>) -> Result<(), String> {
+        self.document("udp", document)
+    }
+
+    fn registration(&mut self) -> Vec<u8> {
+        self.1.lock().expect("no holder panics").clone().into_bytes()
+    }
+
+    fn connected(&mut self, connected: bool, _: &str) {
+        let _ = self.0.send(format!("connected {connected}"));
+    }
+}
+
+struct Run {
+    control: Control,
+    heard: Receiver<String>,
+    registration: Arc<Mutex<String>>,
+}
+
+fn start(world: &Fake) -> Run {
+    let (sender, heard) = channel();
+    let registration = Arc::new(Mutex::new("one".to_owned()));
+    let audience = Box::new(Hears(sender, registration.clone()));
+    let znodes = Znodes::of("main").expect("a plain name");
+    let world = world.clone();
+    let control = run(Loop::new("memory".into(), znodes, "p1", audience, QUICK), move || world.open());
+    Run { control: control.expect("a thread starts"), heard, registration }
+}
+
+impl Run {
+    /// The next things heard, exactly these.
+    #[track_caller]
+    fn hears(&self, wanted: &[&str]) {
+        for wanted in wanted {
+            assert_eq!(self.heard.recv_timeout(SOON).as_deref(), Ok(*wanted));
+        }
+    }
+
+    /// Nothing more while everything is read again several times.
+    #[track_caller]
+    fn hears_no_more(&self) {
+        assert!(self.heard.recv_timeout(QUICK.reread * 4).is_err());
+    }
+}
+
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let until = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < until, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn each_content_is_offered_once() {
+    let world = Fake::new(true);
+    world.put("topology", "t1");
+    let run = start(&world);
+    run.hears(&["topology t1", "udp none", "connected true"]);
+    assert!(run.control.wait_until_heard(SOON));
+    world.put("topology", "t1");
+    run.hears_no_more();
+    world.put("topology", "bad t2");
+    world.put("udp", "u1");
+    let mut both = [run.heard.recv_timeout(SOON), run.heard.recv_timeout(SOON)].map(Result::unwrap_or_default);
+    both.sort();
+    assert_eq!(both, ["topology bad t2", "udp u1"]);
+    run.hears_no_more();
+    world.put("topology", "t1");
+    run.hears(&["topology t1"]);
+}
+
+#[test]
+fn a_missing_or_empty_topology_is_told_and_udp_is_on_its_own() {
+    let world = Fake::new(true);
+    world.put("udp", "bad u1");
+    let run = start(&world);
+    run.hears(&["missing: there is none", "udp bad u1", "connected true"]);
+    world.put("topology", "");
+    run.hears(&["missing: it is empty"]);
+    world.remove("udp");
+    run.hears(&["udp none"]);
+    world.put("topology", "t1");
+    run.hears(&["topology t1"]);
+}
+
+#[test]
+fn what_may_not_be_read_stays_as_it_is() {
+    let world = Fake::new(true);
+    world.put("topology", "t1");
+    world.put("udp", "u1");
+    let run = start(&world);
+    run.hears(&["topology t1", "udp u1", "connected true"]);
+    world.with(|world| world.forbidden = Some("udp"));
+    run.hears_no_more();
+    world.with(|world| world.forbidden = Some("topology"));
+    let said = run.heard.recv_timeout(SOON).expect("it is told");
+    assert!(said.starts_with("missing: ") && said.contains("no permission for /slotline/main/topology"), "{said}");
+}
+
+#[test]
+fn an_outage_is_told_once_and_changes_made_meanwhile_are_heard() {
+    let world = Fake::new(false);
+    let run = start(&world);
+    run.hears(&["connected false"]);
+    assert!(!run.control.wait_until_heard(SOON));
+    run.hears_no_more();
+    world.put("topology", "t1");
+    world.with(|world| world.up = true);
+    run.hears(&["topology t1", "udp none", "connected true"]);
+    world.cut(false, false);
+    run.hears(&["connected false"]);
+    world.put("topology", "t2");
+    world.with(|world| world.up = true);
+    run.hears(&["topology t2", "connected true"]);
+    run.hears_no_more();
+}
+
+#[test]
+fn the_registration_follows_and_comes_back() {
+    let world = Fake::new(true);
+    let run = start(&world);
+    let registered = |text: &str| wait_until(text, || world.get("proxies/p1").as_deref() == Some(text));
+    registered("one");
+    *run.registration.lock().expect("no holder panics") = "two".to_owned();
+    registered("two");
+    // By another's hand, without an event for us.
+    world.remove("proxies/p1");
+    registered("two");
+    world.cut(true, true);
+    registered("two");
+    run.control.stop();
+    assert_eq!(world.get("proxies/p1"), None, "the session's end takes it away");
+}
+
+#[test]
+fn stopping_waits_for_nobody_who_is_away() {
+    let world = Fake::new(false);
+    let run = start(&world);
+    run.hears(&["connected false"]);
+    let before = Instant::now();
+    run.control.stop();
+    assert!(before.elapsed() < STOP_TIMEOUT);
+}

@@ -1,0 +1,355 @@
+//! The store over the crate `zookeeper`, and what must be made up for around that crate.
+//!
+//! The crate (0.8) reconnects by itself, and badly: no watch fires afterwards, the authentication is not sent again, and
+//! with the server away its loop burns a core. So one client lives as long as one connection:
+//!
+//! - A server is probed first, resolved anew each time; the client gets the one address that answered.
+//! - The crate tells of a broken connection on its own network thread. [`watch_state`] ends that thread there and then.
+//! - Its requests wait without end. They run on a worker thread, which is left behind when an answer takes too long; it
+//!   ends by itself when the answer comes or the connection breaks, and there are never more than [`WORKERS_MAX`].
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use zookeeper::{Acl, CreateMode, Permission, WatchedEvent, ZkError, ZkResult, ZkState, ZooKeeper};
+
+use crate::topology::{Address, ROOT, Servers};
+
+use super::store::{Entry, Ephemeral, Event, Expect, Store, StoreError};
+
+/// Below 10 s the crate ends sessions early when requests leave it no idle time for its pings.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// Workers alive at once, nearly all of them left behind: further sessions wait until one has ended.
+const WORKERS_MAX: usize = 16;
+/// Servers take 1 MiB a packet, its head included.
+const DATA_BYTES_MAX: usize = 1_000_000;
+
+/// Opens sessions.
+pub struct Connector {
+    servers: Servers,
+    /// `user:password`, or empty. Never printed.
+    auth: String,
+    /// A clone for each worker alive.
+    workers: Arc<()>,
+}
+
+impl Connector {
+    pub fn new(servers: Servers, auth: &str) -> Connector {
+        Connector { servers, auth: auth.to_owned(), workers: Arc::new(()) }
+    }
+
+    /// A session with a server that answers.
+    pub fn open(&mut self) -> Result<ZooKeeperStore, StoreError> {
+        let unanswered = Arc::strong_count(&self.workers) - 1;
+        if unanswered >= WORKERS_MAX {
+            return Err(StoreError::Away(format!("{unanswered} earlier requests are still unanswered")));
+        }
+        let address = probe(&self.servers)?;
+        let (calls, received) = channel::<Call>();
+        let (opened, outcome) = channel();
+        let (happen, events) = channel();
+        let (auth, alive) = (self.auth.clone(), self.workers.clone());
+        let work = move || {
+            let _alive = alive;
+            match connect(address, &auth, happen) {
+                Ok(client) => {
+                    // Nobody waits any more if that took too long: then there are no calls either.
+                    let _ = opened.send(Ok(()));
+                    received.iter().for_each(|call| call(&client));
+                    // Dropping it closes the session.
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        };
+        let spawned = std::thread::Builder::new().name("zookeeper".to_owned()).spawn(work);
+        spawned.map_err(|error| StoreError::Away(format!("no thread for it: {error}")))?;
+        match outcome.recv_timeout(REQUEST_TIMEOUT) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(StoreError::Away(format!("{address}: {error}"))),
+            Err(_) => return Err(StoreError::Away(format!("{address}: no session within {REQUEST_TIMEOUT:?}"))),
+        }
+        let (chroot, private) = (self.servers.chroot.clone(), !self.auth.is_empty());
+        Ok(ZooKeeperStore { calls, events, chroot, private, session: None })
+    }
+}
+
+/// What the worker is asked to do with its client.
+type Call = Box<dyn FnOnce(&ZooKeeper) + Send>;
+
+/// One session of the crate's client.
+pub struct ZooKeeperStore {
+    calls: Sender<Call>,
+    events: Receiver<Event>,
+    chroot: String,
+    /// We have a user: what we make is for this user alone.
+    private: bool,
+    /// Our session's id, which the crate keeps to itself: known from our first ephemeral on.
+    session: Option<i64>,
+}
+
+impl ZooKeeperStore {
+    /// Does something with a path on the worker, for a bounded time.
+    fn call<T: Send + 'static>(
+        &self,
+        path: &str,
+        request: impl FnOnce(&ZooKeeper, &str) -> ZkResult<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let full = format!("{}{path}", self.chroot);
+        let (answer, answered) = channel();
+        let call = move |client: &ZooKeeper| {
+            // Nobody waits any more when it took too long.
+            let _ = answer.send(request(client, &full));
+        };
+        self.calls.send(Box::new(call)).map_err(|_| StoreError::Lost)?;
+        match answered.recv_timeout(REQUEST_TIMEOUT) {
+            Ok(answer) => answer.map_err(|error| explain(path, error)),
+            Err(RecvTimeoutError::Timeout) => Err(StoreError::Silent(REQUEST_TIMEOUT)),
+            Err(RecvTimeoutError::Disconnected) => Err(StoreError::Lost),
+        }
+    }
+
+    /// Makes a znode, its parents and the chroot first if they are missing. `false`: it is there already.
+    fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<bool, StoreError> {
+        if data.len() > DATA_BYTES_MAX {
+            return Err(too_large(path, data));
+        }
+        let (data, chroot, private) = (data.to_vec(), self.chroot.clone(), self.private);
+        self.call(path, move |client, full| {
+            let shared = format!("{chroot}{ROOT}");
+            let make = |path: &str, data: &[u8], mode| {
+                let acl = if private { acl(&shared, path) } else { Acl::open_unsafe().clone() };
+                match client.create(path, data.to_vec(), acl, mode) {
+                    Ok(_) => Ok(true),
+                    Err(ZkError::NodeExists) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            };
+            // Upwards to the first parent that is there, since we may not be allowed to touch those above it.
+            let mut missing = vec![full];
+            loop {
+                let path = missing[missing.len() - 1];
+                let last = missing.len() == 1;
+                match if last { make(path, &data, mode) } else { make(path, &[], CreateMode::Persistent) } {
+                    Ok(made) if last => return Ok(made),
+                    Ok(_) => drop(missing.pop()),
+                    Err(ZkError::NoNode) => match path.rfind('/') {
+                        Some(at) if at > 0 => missing.push(&path[..at]),
+                        _ => return Err(ZkError::NoNode),
+                    },
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    }
+
+    /// Data, version and owner (0: persistent), without asking for events.
+    fn look(&self, path: &str) -> Result<Option<(Vec<u8>, i64)>, StoreError> {
+        self.call(path, |client, path| match client.get_data(path, false) {
+            Ok((data, stat)) => Ok(Some((data, stat.ephemeral_owner))),
+            Err(ZkError::NoNode) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl Store for ZooKeeperStore {
+    fn read(&mut self, path: &str) -> Result<Option<Entry>, StoreError> {
+        self.call(path, |client, path| {
+            // Watches go to the client's one watcher: those with a watcher of their own pile up in the crate when they
+            // are asked for again.
+            loop {
+                match client.get_data(path, true) {
+                    Ok((data, stat)) => return Ok(Some(Entry { data, version: stat.version })),
+                    Err(ZkError::NoNode) if client.exists(path, true)?.is_none() => return Ok(None),
+                    // It came to be between the two.
+                    Err(ZkError::NoNode) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+    }
+
+    fn write(&mut self, path: &str, data: &[u8], expect: Expect) -> Result<(), StoreError> {
+        let done = match expect {
+            Expect::Absent => self.create(path, data, CreateMode::Persistent)?,
+            Expect::Version(_) if data.len() > DATA_BYTES_MAX => return Err(too_large(path, data)),
+            Expect::Version(version) => {
+                let data = data.to_vec();
+                self.call(path, move |client, path| match client.set_data(path, data, Some(version)) {
+                    Ok(_) => Ok(true),
+                    Err(ZkError::BadVersion | ZkError::NoNode) => Ok(false),
+                    Err(error) => Err(error),
+                })?
+            }
+        };
+        if done { Ok(()) } else { Err(StoreError::Conflict(path.to_owned())) }
+    }
+
+    fn delete(&mut self, path: &str) -> Result<(), StoreError> {
+        self.call(path, |client, path| match client.delete(path, None) {
+            Ok(()) | Err(ZkError::NoNode) => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn children(&mut self, path: &str) -> Result<Vec<String>, StoreError> {
+        self.call(path, |client, path| match client.get_children(path, false) {
+            Err(ZkError::NoNode) => Ok(Vec::new()),
+            answer => answer,
+        })
+    }
+
+    fn ephemeral(&mut self, path: &str, data: &[u8]) -> Result<Ephemeral, StoreError> {
+        let found = self.look(path)?;
+        let ours = found.as_ref().is_some_and(|(_, owner)| self.session == Some(*owner));
+        if ours && found.as_ref().is_some_and(|(old, _)| old == data) {
+            return Ok(Ephemeral::Ours);
+        }
+        if ours {
+            let new = data.to_vec();
+            self.call(path, move |client, path| client.set_data(path, new, None).map(drop))?;
+            return Ok(Ephemeral::Ours);
+        }
+        let foreign = found.is_some();
+        if foreign {
+            self.delete(path)?;
+        }
+        if !self.create(path, data, CreateMode::Ephemeral)? {
+            return Err(StoreError::Conflict(path.to_owned()));
+        }
+        let taken_back = foreign && self.session.is_some();
+        self.session = self.look(path)?.map(|(_, owner)| owner);
+        Ok(if taken_back { Ephemeral::TakenBack } else { Ephemeral::Ours })
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Option<Event> {
+        match self.events.recv_timeout(timeout) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The crate's threads have ended.
+            Err(RecvTimeoutError::Disconnected) => Some(Event::Over),
+        }
+    }
+
+    fn close(self: Box<Self>, timeout: Duration) {
+        let (answer, answered) = channel();
+        let call = move |client: &ZooKeeper| {
+            let _ = answer.send(client.close().is_ok());
+        };
+        if self.calls.send(Box::new(call)).is_ok() {
+            // When it fails the server ends the session itself, later.
+            let _ = answered.recv_timeout(timeout);
+        }
+    }
+}
+
+/// What a user's znodes let others do: nothing, but for the folders above a cluster, which other clusters share.
+fn acl(shared: &str, path: &str) -> Vec<Acl> {
+    let mut acl = Acl::creator_all().clone();
+    if shared == path || shared.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) {
+        acl.push(Acl::new(Permission::READ | Permission::CREATE, "world", "anyone"));
+    }
+    acl
+}
+
+fn too_large(path: &str, data: &[u8]) -> StoreError {
+    let text = format!("{} bytes are too many; ZooKeeper takes {DATA_BYTES_MAX}", data.len());
+    StoreError::Failed(path.to_owned(), text)
+}
+
+fn explain(path: &str, error: ZkError) -> StoreError {
+    match error {
+        ZkError::ConnectionLoss | ZkError::SessionExpired | ZkError::SessionMoved => StoreError::Lost,
+        ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidACL => StoreError::Forbidden(path.to_owned()),
+        other => StoreError::Failed(path.to_owned(), format!("{other:?}")),
+    }
+}
+
+/// A client with its user known to the server; the first answer proves that there is a session.
+fn connect(address: SocketAddr, auth: &str, events: Sender<Event>) -> Result<ZooKeeper, String> {
+    let changed = events.clone();
+    // It panics when the socket cannot even be made.
+    let connected = catch_unwind(AssertUnwindSafe(|| {
+        ZooKeeper::connect(&address.to_string(), SESSION_TIMEOUT, move |_: WatchedEvent| {
+            let _ = changed.send(Event::Changed);
+        })
+    }));
+    let client = connected.map_err(|_| "the client panicked".to_owned())?.map_err(|error| error.to_string())?;
+    watch_state(&client, events);
+    let first = match auth {
+        "" => client.exists("/", false).map(drop),
+        auth => client.add_auth("digest", auth.as_bytes().to_vec()),
+    };
+    first.map_err(|error| match error {
+        ZkError::AuthFailed | ZkError::NoAuth => "zookeeper_auth was refused".to_owned(),
+        _ => "the connection broke before there was a session".to_owned(),
+    })?;
+    Ok(client)
+}
+
+/// Ends the client when its connection breaks.
+fn watch_state(client: &ZooKeeper, events: Sender<Event>) {
+    client.add_listener(move |state| {
+        if !matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly) {
+            let _ = events.send(Event::Over);
+        }
+        // This runs on the crate's network thread, about to connect again, in a loop that nothing else can stop: the
+        // thread is unwound, silently, and drops its socket and all requests. (`Closed` ends it in good order.)
+        if !matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly | ZkState::Closed) {
+            resume_unwind(Box::new("the connection broke"));
+        }
+    });
+}
+
+/// The address of a server that serves. They are asked in random order, so that proxies spread over them.
+fn probe(servers: &Servers) -> Result<SocketAddr, StoreError> {
+    let mut hosts: Vec<&Address> = servers.hosts.iter().collect();
+    fastrand::shuffle(&mut hosts);
+    let mut reasons = Vec::new();
+    for Address { host, port } in hosts {
+        let addresses = match (host.as_str(), *port).to_socket_addrs() {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                reasons.push(format!("{host}: {error}"));
+                continue;
+            }
+        };
+        for address in addresses {
+            match ask(address) {
+                Ok(()) => return Ok(address),
+                Err(reason) => reasons.push(format!("{host}:{port}: {reason}")),
+            }
+        }
+    }
+    reasons.sort();
+    reasons.dedup();
+    Err(StoreError::Away(reasons.join("; ")))
+}
+
+/// Asks a server for a sign of life: one that hangs takes connections too, and one without a quorum drops sessions.
+fn ask(address: SocketAddr) -> Result<(), String> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "it does not answer".to_owned(),
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => error.to_string(),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed)?;
+    stream.set_read_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
+    stream.set_write_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
+    // A server that does not allow the command says so, which will do.
+    stream.write_all(b"srvr").map_err(failed)?;
+    let mut answer = [0; 64];
+    let length = stream.read(&mut answer).map_err(failed)?;
+    match String::from_utf8_lossy(&answer[..length]) {
+        text if text.is_empty() => Err("it closed the connection (too many connections, or no ZooKeeper)".to_owned()),
+        text if text.contains("not currently serving") => Err("it has no quorum".to_owned()),
+        _ => Ok(()),
+    }
+}
