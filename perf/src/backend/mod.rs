@@ -8,6 +8,7 @@
 //! | `/ping` | 204 |
 //! | `/query` | 200, an empty result |
 //! | `GET /counters` | this listener's sums as JSON |
+//! | `GET /counters/all` | a line for each listener: protocol, address, sums |
 //! | `POST /counters/reset` | sets them to zero |
 //! | `POST /fault`, body `KIND [share=S] [seed=N]` | `/write` and `/query` of this listener fail from now on; without a body they no longer do |
 
@@ -56,6 +57,15 @@ struct Server {
     by_measurement: bool,
     counters: Mutex<Counters>,
     fault: Mutex<Option<Fault>>,
+    all: Listeners,
+}
+
+/// Every listener of this process, as long as it lives.
+type Listeners = Arc<Mutex<Vec<Arc<Server>>>>;
+
+fn counters_of(all: &Listeners) -> String {
+    let servers = all.lock().expect("no holder panics");
+    servers.iter().map(|server| format!("{} {}\n", server.name, server.counters_json())).collect()
 }
 
 impl Server {
@@ -72,18 +82,19 @@ pub fn run(args: Args) -> Result<ExitCode, String> {
     let fault = args.fault.map(|kind| Fault::new(kind, args.fault_share, args.fault_seed)).transpose()?;
     let mut signals =
         signal_hook::iterator::Signals::new([libc::SIGTERM, libc::SIGINT]).map_err(|error| error.to_string())?;
+    let all = Listeners::default();
     let server = |protocol: &str, addr: SocketAddr| {
         let name = format!("{protocol} {addr}");
         println!("listening {name}");
-        let (counters, fault) = (Mutex::default(), Mutex::new(fault.clone()));
-        Arc::new(Server { name, by_measurement: args.by_measurement, counters, fault })
+        let (counters, fault, by_measurement) = (Mutex::default(), Mutex::new(fault.clone()), args.by_measurement);
+        let server = Arc::new(Server { name, by_measurement, counters, fault, all: Arc::clone(&all) });
+        all.lock().expect("no holder panics").push(Arc::clone(&server));
+        server
     };
-    let mut servers = Vec::new();
     for (protocol, addrs) in [("http", &args.listen), ("tcp", &args.tcp)] {
         for &addr in addrs {
             let listener = TcpListener::bind(addr).map_err(|error| format!("{addr}: {error}"))?;
             let server = server(protocol, listener.local_addr().map_err(|error| error.to_string())?);
-            servers.push(Arc::clone(&server));
             let serve = if protocol == "http" { serve::connection } else { sinks::tcp };
             std::thread::spawn(move || accept(&listener, &server, serve));
         }
@@ -91,13 +102,10 @@ pub fn run(args: Args) -> Result<ExitCode, String> {
     for addr in &args.udp {
         let socket = UdpSocket::bind(addr).map_err(|error| format!("{addr}: {error}"))?;
         let server = server("udp", socket.local_addr().map_err(|error| error.to_string())?);
-        servers.push(Arc::clone(&server));
         std::thread::spawn(move || sinks::udp(&socket, &server));
     }
     signals.forever().next();
-    for server in &servers {
-        println!("{} {}", server.name, server.counters_json());
-    }
+    print!("{}", counters_of(&all));
     println!("cpu_s {:.2}", crate::sys::cpu_seconds());
     Ok(ExitCode::SUCCESS)
 }

@@ -59,6 +59,10 @@ fn request(reader: &mut Reader<TcpStream>, server: &Server) -> io::Result<Contro
             reader.body(request.framing, |_| {})?;
             answer(reader.stream(), 200, &server.counters_json())?
         }
+        ("GET", "/counters/all") => {
+            reader.body(request.framing, |_| {})?;
+            answer(reader.stream(), 200, &super::counters_of(&server.all))?
+        }
         ("POST", "/counters/reset") => {
             reader.body(request.framing, |_| {})?;
             *server.counters.lock().expect("no holder panics") = super::Counters::default();
@@ -218,6 +222,7 @@ mod tests {
             by_measurement: false,
             counters: Mutex::default(),
             fault: Mutex::default(),
+            all: Arc::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("loopback");

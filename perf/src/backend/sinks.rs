@@ -31,7 +31,11 @@ pub fn udp(socket: &UdpSocket, server: &Server) {
     }
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let Ok(read) = socket.recv(&mut buffer) else { continue };
+        let read = match socket.recv(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return eprintln!("slotline-perf: {}: {error}", server.name),
+        };
         let mut counter = LineCounter::new(server.by_measurement);
         counter.push(&buffer[..read]);
         server.counters.lock().expect("no holder panics").stored("", counter.finish(read as u64));
