@@ -1,0 +1,176 @@
+# Sourced by the scripts beside it: processes that end with the script, and what /proc says about them.
+# shellcheck shell=bash
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# The comment at the head of the script.
+usage() {
+    sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+# Of every argument.
+are_numbers() {
+    local value
+    for value in "$@"; do
+        [[ $value =~ ^[1-9][0-9]*$ ]] || return 1
+    done
+}
+
+work=$(mktemp -d)
+started=()
+
+stop_all() {
+    local pid
+    for pid in "${started[@]}"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    for pid in "${started[@]}"; do
+        # Ten seconds to go by itself.
+        for ((try = 0; try < 100; try++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    started=()
+}
+
+# At the end, whatever the end: stops what was started and clears up; after a failure the logs are shown first.
+at_exit() {
+    local code=$?
+    trap - EXIT INT TERM
+    stop_all
+    if ((code != 0)); then
+        local log
+        for log in "$work"/*.log; do
+            [[ -s $log ]] && printf -- '--- %s\n%s\n' "${log##*/}" "$(tail -n 20 "$log")" >&2
+        done
+    fi
+    rm -rf "$work"
+    exit "$code"
+}
+trap at_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# start NAME COMMAND…: runs it with its output in $work/NAME.log; its process id is then in $pid.
+start() {
+    local name=$1
+    shift
+    "$@" >"$work/$name.log" 2>&1 </dev/null &
+    pid=$!
+    started+=("$pid")
+}
+
+# wait_for WHAT COMMAND…: until the command succeeds, at most ten seconds.
+wait_for() {
+    local what=$1
+    shift
+    for ((try = 0; try < 200; try++)); do
+        "$@" >/dev/null 2>&1 && return
+        kill -0 "$pid" 2>/dev/null || die "$what ended"
+        sleep 0.05
+    done
+    die "$what did not begin to answer"
+}
+
+# A port that nobody listens on: for a program that cannot tell which one it was given.
+free_port() {
+    local port
+    for ((try = 0; try < 100; try++)); do
+        port=$((10000 + RANDOM % 20000))
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            echo "$port"
+            return
+        fi
+    done
+    die 'no free port found'
+}
+
+# Clock ticks, user and system, of all threads of a process so far. What stands before the last ")" is its name.
+cpu_ticks() {
+    local stat fields
+    stat=$(<"/proc/$1/stat")
+    read -ra fields <<<"${stat##*) }"
+    echo $((fields[11] + fields[12]))
+}
+
+# ticks_to_cost TICKS POINTS: CPU seconds a million points.
+ticks_to_cost() {
+    calc "$1 / $(getconf CLK_TCK) / $2 * 1000000" 4
+}
+
+# Peak resident megabytes since the last reset_peak.
+peak_mb() {
+    awk '/^VmHWM/ {printf "%.0f\n", $2 / 1024}' "/proc/$1/status"
+}
+
+reset_peak() {
+    echo 5 >"/proc/$1/clear_refs" 2>/dev/null || true
+}
+
+# json_number NAME: from the JSON on stdin, the first number of that name.
+json_number() {
+    grep -oE "\"$1\":[0-9.]+" | head -n 1 | cut -d : -f 2
+}
+
+calc() {
+    awk "BEGIN {printf \"%.${2:-3}f\n\", $1}"
+}
+
+# The median of the numbers on stdin.
+median() {
+    sort -g | awk '{v[NR] = $1} END {if (NR) print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
+}
+
+# build: release programs, at $slotline and $perf.
+build() {
+    cargo build --release --locked --quiet -p slotline
+    cargo build --release --locked --quiet -p slotline-perf
+    local target=${CARGO_TARGET_DIR:-target}
+    slotline=$target/release/slotline
+    perf=$target/release/slotline-perf
+}
+
+# listening NAME PROTOCOL NTH: the NTH address of that protocol that the program NAME of `start` says it listens on.
+listening() {
+    sed -nE "s/.*listening (protocol=)?$2 (addr=)?([0-9.:]+).*/\3/p" "$work/$1.log" | sed -n "$3p"
+}
+
+# slotline_config NAME UDP REPLICA…: writes $work/NAME.toml: one core, one group with these replicas; UDP: a listener's
+# lines, or nothing.
+slotline_config() {
+    local name=$1 udp=$2 count=0 replica
+    shift 2
+    {
+        printf '[server]\ncores = 1\ndata_dir = "%s"\n' "$work/$name.data"
+        printf '[[listen]]\nprotocol = "http"\nbind = "127.0.0.1:0"\n%s\n' "$udp"
+        printf '[admin]\nbind = "127.0.0.1:0"\n[[group]]\nid = 1\n'
+        for replica in "$@"; do
+            count=$((count + 1))
+            printf '  [[group.replica]]\n  name = "r%s"\n  url = "http://%s"\n' "$count" "$replica"
+        done
+    } >"$work/$name.toml"
+}
+
+# start_slotline NAME: with that configuration; ready when it returns.
+start_slotline() {
+    start "$1" "$slotline" serve --config "$work/$1.toml"
+    wait_for slotline grep -q serving "$work/$1.log"
+    wait_for slotline "$perf" ask "$(listening "$1" http 1)" GET /ready
+}
+
+start_backend() {
+    start backend "$perf" backend "$@"
+    wait_for 'the counting backend' grep -q listening "$work/backend.log"
+}
+
+# counted ADDR: lines that the backend at ADDR took.
+counted() {
+    "$perf" ask "$1" GET /counters | json_number lines
+}

@@ -1,0 +1,53 @@
+//! `slotline-perf ask`: one HTTP request, so that scripts need no other client for counters, faults and metrics.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::http1::Reader;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// ADDR:PORT
+    target: String,
+    method: String,
+    /// With its query, percent-encoded
+    path: String,
+    #[arg(default_value = "")]
+    body: String,
+    /// Seconds to connect and between two pieces of the answer
+    #[arg(long, default_value_t = 5)]
+    timeout_s: u64,
+}
+
+/// Exit 1 where the status is not 2xx.
+pub fn run(args: &Args) -> Result<ExitCode, String> {
+    let (status, body) = ask(args).map_err(|error| format!("{}: {error}", args.target))?;
+    std::io::stdout().write_all(&body).map_err(|error| error.to_string())?;
+    if (200..300).contains(&status) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("slotline-perf: {} {} said {status}", args.target, args.path);
+    Ok(ExitCode::FAILURE)
+}
+
+fn ask(args: &Args) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(&args.target)?;
+    let timeout = Duration::from_secs(args.timeout_s.max(1));
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    let head = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        args.method,
+        args.path,
+        args.target,
+        args.body.len()
+    );
+    stream.write_all(&[head.as_bytes(), args.body.as_bytes()].concat())?;
+    let mut reader = Reader::new(stream, 64 << 10);
+    let answer = reader.response()?;
+    let mut body = Vec::new();
+    reader.body(answer.framing, |piece| body.extend_from_slice(piece))?;
+    Ok((answer.status, body))
+}

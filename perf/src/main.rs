@@ -1,0 +1,51 @@
+//! `slotline-perf`: load for slotline and what stands behind it while it is measured. Plain threads and blocking
+//! sockets: cheap, and nothing in common with the code under test. `perf/README.md` says how to use it.
+//!
+//! | module | is |
+//! |---|---|
+//! | `lines` | the points that are sent: pure |
+//! | `http1` | HTTP/1.1 heads and bodies from a blocking stream, for both sides |
+//! | `load` | the load generator |
+//! | `backend` | the counting backend, with faults |
+//! | `ask` | one HTTP request, for scripts |
+//! | `sys` | the few system calls that need `unsafe` |
+
+mod ask;
+mod backend;
+mod http1;
+mod lines;
+mod load;
+mod sys;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "slotline-perf", about = "Load for slotline, and a backend that counts it")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends points over HTTP, TCP or UDP and says what became of them
+    Load(load::Args),
+    /// Plays InfluxDB servers that count what they are sent
+    Backend(backend::Args),
+    /// Sends one HTTP request and prints the answer's body
+    Ask(ask::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Load(args) => load::run(&args),
+        Command::Backend(args) => backend::run(args),
+        Command::Ask(args) => ask::run(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("slotline-perf: {error}");
+        ExitCode::from(2)
+    })
+}
