@@ -72,6 +72,9 @@ pub struct Builder {
     points: u64,
     bytes: usize,
     limits: BatchLimits,
+    line_bytes_max: usize,
+    /// A line was longer; nothing is taken any more.
+    too_long: Option<usize>,
 }
 
 /// A group's batch that reaches one of these is closed and a further one begun.
@@ -94,7 +97,18 @@ impl Builder {
         let growing = growing(&router);
         let splitter = Splitter::default();
         let (done, runs) = (Vec::new(), Vec::new());
-        Builder { router, splitter, stamps, growing, done, runs, points: 0, bytes: 0, limits }
+        let (points, bytes, line_bytes_max, too_long) = (0, 0, usize::MAX, None);
+        Builder { router, splitter, stamps, growing, done, runs, points, bytes, limits, line_bytes_max, too_long }
+    }
+
+    /// A longer line ends the stream: nothing is taken from it on.
+    pub fn limit_lines(&mut self, bytes_max: usize) {
+        self.line_bytes_max = bytes_max;
+    }
+
+    /// How many bytes had come of a line that is too long, if there was one.
+    pub fn too_long(&self) -> Option<usize> {
+        self.too_long
     }
 
     /// What follows arrived at this moment.
@@ -119,12 +133,27 @@ impl Builder {
 
     /// Takes the next frame of a body or a stream.
     pub fn frame(&mut self, frame: &Bytes) {
-        let Some((carried, at)) = self.splitter.begin_frame(frame) else { return };
-        if at > 0 {
-            self.add_alone(&carried);
+        if self.too_long.is_some() {
+            return;
         }
-        let rest = self.add_lines(frame, at, Some(frame));
-        self.splitter.end_frame(&frame[rest..]);
+        if let Some((carried, at)) = self.splitter.begin_frame(frame) {
+            if at > 0 && self.is_short(carried.len()) {
+                self.add_alone(&carried);
+            }
+            let rest = self.add_lines(frame, at, Some(frame));
+            if self.too_long.is_none() {
+                self.splitter.end_frame(&frame[rest..]);
+            }
+        }
+        self.is_short(self.splitter.carried());
+    }
+
+    #[inline]
+    fn is_short(&mut self, line_bytes: usize) -> bool {
+        if line_bytes > self.line_bytes_max {
+            self.too_long = Some(line_bytes);
+        }
+        self.too_long.is_none()
     }
 
     /// Takes a datagram, whose last line needs no newline. `false`: that line was dropped, since it ends inside quotes or
@@ -186,6 +215,9 @@ impl Builder {
         let mut range: Option<Range> = None;
         let mut lines = Splitter::lines(text, at);
         while let Some((start, end)) = lines.next_range() {
+            if !self.is_short(end - start) {
+                break;
+            }
             let line_text = &text[start..end];
             let Some(line) = self.router.read(line_text) else { continue };
             let group = self.router.group(&line);
@@ -457,6 +489,24 @@ mod tests {
         assert_eq!((builder.points(), builder.bytes(), builder.carried()), (0, 0, 5));
         builder.frame(&Bytes::from("=4\n"));
         assert_eq!(text(&builder.take(router())), "cpu v=4 8\n");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_ends_the_stream() {
+        let frames: [&[&str]; 4] = [
+            &["cpu v=1 1\ncpu v=111111111 2\ncpu v=3 3\n", "cpu v=4 4\n"],
+            &["cpu v=1 1\ncpu v=1111", "11111 2\ncpu v=3 3\n"],
+            &["cpu v=1 1\ncpu v=1111", "11111"],
+            &["cpu v=1 1\ncpu v=111111111 2"],
+        ];
+        for frames in frames {
+            let mut builder = builder();
+            builder.limit_lines(12);
+            frames.iter().for_each(|frame| builder.frame(&Bytes::from_static(frame.as_bytes())));
+            assert!(builder.too_long().is_some_and(|bytes| bytes > 12), "{frames:?}");
+            let batches = builder.take(Router::new(three_groups(), "db"));
+            assert_eq!(text(&batches), "cpu v=1 1\n", "{frames:?}");
+        }
     }
 
     #[test]

@@ -99,8 +99,7 @@ impl Flow {
             }
             taken.await;
         }
-        let memory = self.ingest.budget.hold();
-        memory.available().await;
+        self.ingest.budget.room().await;
     }
 
     /// Adds what has come; `bytes` is the memory that it keeps.

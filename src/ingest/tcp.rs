@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_lite::{AsyncReadExt, future};
@@ -23,6 +23,9 @@ use super::{Ingest, now_ns};
 /// The read buffer grows from the first to the last, for those who fill it.
 const READ_BYTES_MIN: usize = 16 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
+/// At the process's end: how long a sender may be silent, and send on.
+const LAST_SILENCE: Duration = Duration::from_millis(20);
+const LAST_READ_MAX: Duration = Duration::from_secs(1);
 
 /// Reads a connection to its end, or until `asked_to_end`, and delivers what came.
 pub async fn serve(
@@ -32,13 +35,26 @@ pub async fn serve(
     source: u64,
     asked_to_end: impl Future<Output = ()>,
 ) {
+    let line_bytes_max = ingest.config.limits.line_bytes_max.0;
     let flow = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source).await;
+    flow.add(0, |builder| builder.limit_lines(line_bytes_max));
     let running = flow.clone();
     spawn("tcp flow", glommio::executor().current_task_queue(), async move { running.run().await });
-    let reading = async {
-        read(ingest, &mut stream, &flow).await;
-    };
-    future::or(reading, asked_to_end).await;
+    let silence_max = ingest.config.limits.stream_timeout;
+    let ended = future::or(async { Some(read(&mut stream, &flow, silence_max).await) }, async {
+        asked_to_end.await;
+        None
+    });
+    match ended.await {
+        Some(End::Closed) => {}
+        Some(End::Silent) => ingest.stats.tcp_idle.add(1),
+        Some(End::LineTooLong(bytes)) => {
+            ingest.stats.tcp_lines_too_long.add(1);
+            tracing::warn!(bytes, db = %target.db, "a line over TCP is longer than limits.line_bytes_max; its connection is closed");
+        }
+        // What has arrived by now is taken; a sender that goes on without a pause is cut off.
+        None => drop(deadline(Instant::now() + LAST_READ_MAX, read(&mut stream, &flow, LAST_SILENCE)).await),
+    }
     let left = flow.add(0, |builder| builder.carried());
     if left > 0 {
         ingest.stats.tcp_lines_unfinished.add(1);
@@ -47,33 +63,35 @@ pub async fn serve(
     flow.end().await;
 }
 
-async fn read(ingest: &Ingest, stream: &mut TcpStream, flow: &Flow) {
-    let limits = &ingest.config.limits;
+/// How a stream ended.
+enum End {
+    Closed,
+    Silent,
+    /// So many bytes of it had come.
+    LineTooLong(usize),
+}
+
+async fn read(stream: &mut TcpStream, flow: &Flow, silence_max: Duration) -> End {
     let mut size = READ_BYTES_MIN;
     let mut buffer = BytesMut::zeroed(size);
     loop {
         flow.room().await;
-        let read = match deadline(Instant::now() + limits.stream_timeout, stream.read(&mut buffer)).await {
+        let read = match deadline(Instant::now() + silence_max, stream.read(&mut buffer)).await {
             Ok(Ok(read @ 1..)) => read,
-            Ok(Ok(0) | Err(_)) => return,
-            Err(_) => return ingest.stats.tcp_idle.add(1),
+            Ok(Ok(0) | Err(_)) => return End::Closed,
+            Err(_) => return End::Silent,
         };
         if read == buffer.len() {
             size = (size * 4).min(READ_BYTES_MAX);
         }
         let frame = buffer.split_to(read).freeze();
-        let carried = flow.add(read, |builder| {
+        let too_long = flow.add(read, |builder| {
             builder.arrived(now_ns());
             builder.frame(&frame);
-            builder.carried()
+            builder.too_long()
         });
-        if carried > limits.line_bytes_max.0 {
-            ingest.stats.tcp_lines_too_long.add(1);
-            tracing::warn!(
-                bytes = carried,
-                "a line over TCP is longer than limits.line_bytes_max; its connection is closed"
-            );
-            return;
+        if let Some(bytes) = too_long {
+            return End::LineTooLong(bytes);
         }
         if buffer.len() < READ_BYTES_MIN / 4 {
             buffer = BytesMut::zeroed(size);

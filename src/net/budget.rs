@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use event_listener::Event;
+
 /// After so long without taking anything, who may overdraw loses that to the next.
 const GRANT: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,8 @@ pub struct Budget {
     grant: Cell<Option<(u64, Instant)>>,
     /// By age, the oldest first.
     waiting: RefCell<BTreeMap<u64, Waker>>,
+    /// Who waits for room and never overdraws.
+    patient: Event,
 }
 
 /// What one holder took out of a budget; it goes back when this is dropped.
@@ -35,17 +39,35 @@ impl Budget {
     /// A lenient budget.
     pub fn new(max: usize) -> Rc<Budget> {
         let (held, next_age, grant) = (Cell::new(0), Cell::new(0), Cell::new(None));
-        Rc::new(Budget { max, strict: false, held, next_age, grant, waiting: RefCell::default() })
+        Rc::new(Budget {
+            max,
+            strict: false,
+            held,
+            next_age,
+            grant,
+            waiting: RefCell::default(),
+            patient: Event::new(),
+        })
     }
 
     /// One that nobody overdraws: for holders that take once.
     pub fn strict(max: usize) -> Rc<Budget> {
         let (held, next_age, grant) = (Cell::new(0), Cell::new(0), Cell::new(None));
-        Rc::new(Budget { max, strict: true, held, next_age, grant, waiting: RefCell::default() })
+        Rc::new(Budget { max, strict: true, held, next_age, grant, waiting: RefCell::default(), patient: Event::new() })
     }
 
     pub fn held(&self) -> usize {
         self.held.get()
+    }
+
+    /// Waits until something may be taken without overdrawing: for holders that come to their end without it.
+    pub async fn room(&self) {
+        while self.held.get() >= self.max {
+            let room = self.patient.listen();
+            if self.held.get() >= self.max {
+                room.await;
+            }
+        }
     }
 
     /// A new holder, with nothing.
@@ -57,6 +79,7 @@ impl Budget {
     /// Wakes whoever may go on; call it now and then, since a grant runs out without anybody's doing.
     pub fn nudge(&self) {
         if self.held.get() < self.max {
+            self.patient.notify(usize::MAX);
             self.waiting.take().into_values().for_each(Waker::wake);
         } else if let Some(oldest) = self.waiting.borrow().values().next() {
             oldest.wake_by_ref();
@@ -143,6 +166,20 @@ mod tests {
         assert!(!waits(&first) && waits(&second));
         budget.grant.set(budget.grant.get().map(|(age, at)| (age, at - 2 * GRANT)));
         assert!(!waits(&second) && waits(&first));
+    }
+
+    #[test]
+    fn the_patient_wait_for_room_and_hold_up_nobody() {
+        let budget = Budget::new(10);
+        let (mut holder, mut other) = (budget.hold(), budget.hold());
+        holder.add(10);
+        let patient = budget.clone();
+        let mut room = Box::pin(async move { patient.room().await });
+        assert!(block_on(poll_once(&mut room)).is_none());
+        assert!(!waits(&other), "who must come to an end may overdraw");
+        other.add(1);
+        drop(holder);
+        assert!(block_on(poll_once(&mut room)).is_some());
     }
 
     #[test]
