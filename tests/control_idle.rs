@@ -61,7 +61,7 @@ fn threads() -> Vec<String> {
 
 #[test]
 fn an_outage_costs_nothing_and_leaves_no_threads() {
-    let mut zookeeper = Zookeeper::start();
+    let mut zookeeper = Zookeeper::start_with("maxSessionTimeout=4000");
     let settings = Settings {
         servers: zookeeper.addr().to_string(),
         auth: String::new(),
@@ -73,16 +73,16 @@ fn an_outage_costs_nothing_and_leaves_no_threads() {
     // The second `io` is the timer of the first.
     let there = ["control", "event", "io", "io", "zookeeper"];
     assert_eq!(threads(), there);
-    share("connected", Duration::from_secs(3));
+    share("connected", Duration::from_secs(2));
 
     zookeeper.kill9();
-    share("killed", Duration::from_secs(5));
+    share("killed", Duration::from_secs(4));
     assert_eq!(threads(), ["control"]);
     zookeeper.launch();
     wait_for("a session", SOON, || (threads() == there).then_some(()));
 
     zookeeper.pause();
-    share("frozen", Duration::from_secs(12));
+    share("frozen", Duration::from_secs(10));
     zookeeper.resume();
     wait_for("one session alone", SOON, || (threads() == there && zookeeper.sessions() == 1).then_some(()));
 
