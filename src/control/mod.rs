@@ -108,7 +108,8 @@ fn run(
 }
 
 impl Control {
-    /// Waits for the first complete read: `true`. `false`: the first attempt failed, or it takes longer.
+    /// Waits for the first complete read: `true`. `false`: the first attempt failed, with no complete read since, or it
+    /// takes longer.
     pub fn wait_until_heard(&self, timeout: Duration) -> bool {
         self.shared.wait(timeout, |state| state.heard.is_some()).heard == Some(true)
     }
