@@ -225,7 +225,7 @@ fn a_start_without_zookeeper_is_told_at_once_and_made_up_for() {
     zookeeper.launch();
     proxy.hears("missing: there is none");
     proxy.hears("connected true");
-    assert!(proxy.control.wait_until_heard(SOON));
+    wait_for("the thread to say so", SOON, || proxy.control.wait_until_heard(Duration::ZERO).then_some(()));
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::slotline::control::{self, Audience, Settings};
+use ::slotline::control::{self, Audience, Control, Settings};
 
 use support::*;
 
@@ -59,33 +62,54 @@ fn threads() -> Vec<String> {
     names
 }
 
-#[test]
-fn an_outage_costs_nothing_and_leaves_no_threads() {
-    let mut zookeeper = Zookeeper::start();
+fn follow(addr: SocketAddr) -> Control {
     let settings = Settings {
-        servers: zookeeper.addr().to_string(),
+        servers: addr.to_string(),
         auth: String::new(),
         cluster: "main".to_owned(),
         proxy_id: "p1".to_owned(),
     };
-    let control = control::start(settings, Box::new(Nobody)).expect("the settings are good");
+    control::start(settings, Box::new(Nobody)).expect("the settings are good")
+}
+
+#[test]
+fn an_outage_costs_nothing_and_leaves_no_threads() {
+    let mut zookeeper = Zookeeper::start_with("maxSessionTimeout=4000");
+    let control = follow(zookeeper.addr());
     assert!(control.wait_until_heard(SOON));
     // The second `io` is the timer of the first.
     let there = ["control", "event", "io", "io", "zookeeper"];
     assert_eq!(threads(), there);
-    share("connected", Duration::from_secs(3));
+    share("connected", Duration::from_secs(2));
 
     zookeeper.kill9();
-    share("killed", Duration::from_secs(5));
+    share("killed", Duration::from_secs(4));
     assert_eq!(threads(), ["control"]);
     zookeeper.launch();
     wait_for("a session", SOON, || (threads() == there).then_some(()));
 
     zookeeper.pause();
-    share("frozen", Duration::from_secs(12));
+    share("frozen", Duration::from_secs(10));
     zookeeper.resume();
     wait_for("one session alone", SOON, || (threads() == there && zookeeper.sessions() == 1).then_some(()));
 
     control.stop();
     wait_for("the end", SOON, || threads().is_empty().then_some(()));
+
+    // What takes connections only to close them is knocked at now and then.
+    let closing = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = closing.local_addr().expect("a bound socket has an address");
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = closed.clone();
+    std::thread::spawn(move || {
+        for stream in closing.incoming() {
+            count.fetch_add(1, Ordering::Relaxed);
+            drop(stream);
+        }
+    });
+    let control = follow(addr);
+    share("closed", Duration::from_secs(3));
+    assert!((1..20).contains(&closed.load(Ordering::Relaxed)), "{closed:?}");
+    assert_eq!(threads(), ["control"]);
+    control.stop();
 }

@@ -50,7 +50,7 @@ pub trait Audience: Send {
     fn topology_missing(&mut self, reason: &str);
     /// `None`: there is no such znode.
     fn udp(&mut self, document: Option<&[u8]>) -> Result<(), String>;
-    /// The JSON that `proxies/<id>` shall hold now; asked a few times a second.
+    /// The JSON that `proxies/<id>` shall hold now; asked a few times a second, and before the first document too.
     fn registration(&mut self) -> Vec<u8>;
     fn connected(&mut self, connected: bool, reason: &str);
 }
@@ -108,7 +108,8 @@ fn run(
 }
 
 impl Control {
-    /// Waits for the first complete read: `true`. `false`: the first attempt failed, or it takes longer.
+    /// Waits for the first complete read: `true`. `false`: the first attempt failed, with no complete read since, or it
+    /// takes longer.
     pub fn wait_until_heard(&self, timeout: Duration) -> bool {
         self.shared.wait(timeout, |state| state.heard.is_some()).heard == Some(true)
     }
@@ -227,8 +228,10 @@ impl Loop {
     /// Serves one session until it is over, with the reason, or until the thread shall end.
     fn session(&mut self, store: &mut dyn Store, backoff: &mut Duration) -> Result<(), StoreError> {
         self.registered = None;
-        self.read(store)?;
+        // A write first: when a server has done it, it has every change before it as well. Else one that lags behind
+        // the server of the last session could take us back to an older topology.
         self.register(store)?;
+        self.read(store)?;
         self.back();
         *backoff = self.pace.backoff.0;
         let mut read_at = Instant::now();

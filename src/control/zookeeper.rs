@@ -6,12 +6,13 @@
 //! - A server is probed first, resolved anew each time; the client gets the one address that answered.
 //! - The crate tells of a broken connection on its own network thread. [`watch_state`] ends that thread there and then.
 //! - Its requests wait without end. They run on a worker thread, which is left behind when an answer takes too long; it
-//!   ends by itself when the answer comes or the connection breaks, and there are never more than [`WORKERS_MAX`].
+//!   ends by itself when the answer comes or the connection breaks, and there are never more than [`CLIENTS_MAX`].
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ use super::store::{Entry, Ephemeral, Event, Expect, Store, StoreError};
 
 /// Below 10 s the crate ends sessions early when requests leave it no idle time for its pings.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(15);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
-/// Workers alive at once, nearly all of them left behind: further sessions wait until one has ended.
-const WORKERS_MAX: usize = 16;
+/// Clients alive at once, nearly all of them left behind: further sessions wait until one has ended.
+const CLIENTS_MAX: usize = 16;
 /// Servers take 1 MiB a packet, its head included.
 const DATA_BYTES_MAX: usize = 1_000_000;
 
@@ -36,33 +38,34 @@ pub struct Connector {
     servers: Servers,
     /// `user:password`, or empty. Never printed.
     auth: String,
-    /// A clone for each worker alive.
-    workers: Arc<()>,
+    /// A clone for each client of the crate whose threads are alive.
+    clients: Arc<()>,
 }
 
 impl Connector {
     pub fn new(servers: Servers, auth: &str) -> Connector {
-        Connector { servers, auth: auth.to_owned(), workers: Arc::new(()) }
+        Connector { servers, auth: auth.to_owned(), clients: Arc::new(()) }
     }
 
     /// A session with a server that answers.
     pub fn open(&mut self) -> Result<ZooKeeperStore, StoreError> {
-        let unanswered = Arc::strong_count(&self.workers) - 1;
-        if unanswered >= WORKERS_MAX {
+        let unanswered = Arc::strong_count(&self.clients) - 1;
+        if unanswered >= CLIENTS_MAX {
             return Err(StoreError::Away(format!("{unanswered} earlier requests are still unanswered")));
         }
         let address = probe(&self.servers)?;
         let (calls, received) = channel::<Call>();
         let (opened, outcome) = channel();
         let (happen, events) = channel();
-        let (auth, alive) = (self.auth.clone(), self.workers.clone());
+        let (auth, alive) = (self.auth.clone(), self.clients.clone());
         let work = move || {
-            let _alive = alive;
-            match connect(address, &auth, happen) {
+            let given_up = Arc::default();
+            match connect(address, &auth, happen, alive, &given_up) {
                 Ok(client) => {
                     // Nobody waits any more if that took too long: then there are no calls either.
                     let _ = opened.send(Ok(()));
                     received.iter().for_each(|call| call(&client));
+                    given_up.store(true, Ordering::Relaxed);
                     // Dropping it closes the session.
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -272,37 +275,50 @@ fn explain(path: &str, error: ZkError) -> StoreError {
     }
 }
 
-/// A client with its user known to the server; the first answer proves that there is a session.
-fn connect(address: SocketAddr, auth: &str, events: Sender<Event>) -> Result<ZooKeeper, String> {
+/// A client with its user known to the server; the first answer proves that there is a session. `alive` lives as long
+/// as the client's threads.
+fn connect(
+    address: SocketAddr,
+    auth: &str,
+    events: Sender<Event>,
+    alive: Arc<()>,
+    given_up: &Arc<AtomicBool>,
+) -> Result<ZooKeeper, String> {
     let changed = events.clone();
     // It panics when the socket cannot even be made.
     let connected = catch_unwind(AssertUnwindSafe(|| {
         ZooKeeper::connect(&address.to_string(), SESSION_TIMEOUT, move |_: WatchedEvent| {
+            let _alive = &alive;
             let _ = changed.send(Event::Changed);
         })
     }));
     let client = connected.map_err(|_| "the client panicked".to_owned())?.map_err(|error| error.to_string())?;
-    watch_state(&client, events);
+    watch_state(&client, events, given_up.clone());
     let first = match auth {
         "" => client.exists("/", false).map(drop),
         auth => client.add_auth("digest", auth.as_bytes().to_vec()),
     };
-    first.map_err(|error| match error {
-        ZkError::AuthFailed | ZkError::NoAuth => "zookeeper_auth was refused".to_owned(),
-        _ => "the connection broke before there was a session".to_owned(),
+    first.map_err(|error| {
+        given_up.store(true, Ordering::Relaxed);
+        match error {
+            ZkError::AuthFailed | ZkError::NoAuth => "zookeeper_auth was refused".to_owned(),
+            _ => "the connection broke before there was a session".to_owned(),
+        }
     })?;
     Ok(client)
 }
 
-/// Ends the client when its connection breaks.
-fn watch_state(client: &ZooKeeper, events: Sender<Event>) {
+/// Ends the client when its connection breaks, and when it has one although it was given up.
+fn watch_state(client: &ZooKeeper, events: Sender<Event>, given_up: Arc<AtomicBool>) {
     client.add_listener(move |state| {
-        if !matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly) {
-            let _ = events.send(Event::Over);
+        let connected = matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly);
+        if connected && !given_up.load(Ordering::Relaxed) {
+            return;
         }
-        // This runs on the crate's network thread, about to connect again, in a loop that nothing else can stop: the
-        // thread is unwound, silently, and drops its socket and all requests. (`Closed` ends it in good order.)
-        if !matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly | ZkState::Closed) {
+        let _ = events.send(Event::Over);
+        // This runs on the crate's network thread, which otherwise would connect again, in a loop that nothing else can
+        // stop: it is unwound, silently, and drops its socket and all requests. (`Closed` ends it in good order.)
+        if state != ZkState::Closed {
             resume_unwind(Box::new("the connection broke"));
         }
     });
@@ -314,13 +330,10 @@ fn probe(servers: &Servers) -> Result<SocketAddr, StoreError> {
     fastrand::shuffle(&mut hosts);
     let mut reasons = Vec::new();
     for Address { host, port } in hosts {
-        let addresses = match (host.as_str(), *port).to_socket_addrs() {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                reasons.push(format!("{host}: {error}"));
-                continue;
-            }
-        };
+        let addresses = resolve(host, *port).unwrap_or_else(|reason| {
+            reasons.push(format!("{host}: {reason}"));
+            Vec::new()
+        });
         for address in addresses {
             match ask(address) {
                 Ok(()) => return Ok(address),
@@ -333,23 +346,56 @@ fn probe(servers: &Servers) -> Result<SocketAddr, StoreError> {
     Err(StoreError::Away(reasons.join("; ")))
 }
 
-/// Asks a server for a sign of life: one that hangs takes connections too, and one without a quorum drops sessions.
+/// A name's addresses now. Resolvers may take half a minute over a name that the next server does not need: they get a
+/// thread of their own, which ends when they do.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::from((ip, port))]);
+    }
+    let (answer, answered) = channel();
+    let name = host.to_owned();
+    let lookup = move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        // Nobody waits any more when it took too long.
+        let _ = answer.send(found.map_err(|error| error.to_string()));
+    };
+    let spawned = std::thread::Builder::new().name("resolve".to_owned()).spawn(lookup);
+    spawned.map_err(|error| error.to_string())?;
+    answered.recv_timeout(RESOLVE_TIMEOUT).unwrap_or_else(|_| Err("the name is not resolved in time".to_owned()))
+}
+
+/// Opens a session with a server and ends it again. One that hangs takes connections too; and one that closes them (no
+/// quorum, too many clients) is no place for the crate's client, which would come back thousands of times a second.
 fn ask(address: SocketAddr) -> Result<(), String> {
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "it does not answer".to_owned(),
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "it does not answer".to_owned(),
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "it closes connections (no quorum, or too many clients?)".to_owned()
+        }
         _ => error.to_string(),
     };
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
     stream.set_write_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
-    // A server that does not allow the command says so, which will do.
-    stream.write_all(b"srvr").map_err(failed)?;
-    let mut answer = [0; 64];
-    let length = stream.read(&mut answer).map_err(failed)?;
-    match String::from_utf8_lossy(&answer[..length]) {
-        text if text.is_empty() => Err("it closed the connection (too many connections, or no ZooKeeper)".to_owned()),
-        text if text.contains("not currently serving") => Err("it has no quorum".to_owned()),
-        _ => Ok(()),
+    // Length; protocol 0, last change seen 0, timeout, session 0, an empty password of 16 bytes, not read-only.
+    let mut hello = [0; 49];
+    hello[..4].copy_from_slice(&45_u32.to_be_bytes());
+    hello[16..20].copy_from_slice(&(SESSION_TIMEOUT.as_millis() as u32).to_be_bytes());
+    hello[28..32].copy_from_slice(&16_u32.to_be_bytes());
+    stream.write_all(&hello).map_err(failed)?;
+    // Length; protocol, timeout, and what matters only to those who stay.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).map_err(failed)?;
+    let number = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
+    if !(36..=64).contains(&number(0)) || number(4) != 0 || number(8) == 0 {
+        return Err("what answers there is no ZooKeeper".to_owned());
     }
+    // Length; number of the request, code of the end of a session. The server closes the connection when it is done.
+    let mut goodbye = [0; 12];
+    goodbye[..4].copy_from_slice(&8_u32.to_be_bytes());
+    goodbye[4..8].copy_from_slice(&1_u32.to_be_bytes());
+    goodbye[8..].copy_from_slice(&(-11_i32).to_be_bytes());
+    stream.write_all(&goodbye).and_then(|()| stream.take(1024).read_to_end(&mut Vec::new())).map_err(failed)?;
+    Ok(())
 }

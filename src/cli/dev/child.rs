@@ -47,9 +47,19 @@ impl Child {
         timeout: Duration,
         interrupted: &AtomicBool,
     ) -> Result<(), String> {
+        self.wait_until(timeout, interrupted, || answers(address, path))
+    }
+
+    /// Waits until `up` says that it is up, or `interrupted` says to give up.
+    pub fn wait_until(
+        &mut self,
+        timeout: Duration,
+        interrupted: &AtomicBool,
+        up: impl Fn() -> bool,
+    ) -> Result<(), String> {
         let until = Instant::now() + timeout;
         loop {
-            let up = answers(address, path);
+            let up = up();
             // Somebody else may have answered.
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("{} has ended ({status}): {}", self.name, self.log_tail()));

@@ -9,6 +9,8 @@ pub struct Layout {
     dir: PathBuf,
     http: SocketAddr,
     admin: SocketAddr,
+    /// Where ZooKeeper listens, if there shall be one.
+    zookeeper: Option<SocketAddr>,
     replicas: Vec<Replica>,
 }
 
@@ -22,15 +24,22 @@ pub struct Replica {
 
 impl Layout {
     /// Makes the folders and files; ports are free ones at this moment.
-    pub fn make(dir: &Path, groups: u32, replicas: u32, http: SocketAddr) -> Result<Layout, String> {
+    pub fn make(
+        dir: &Path,
+        groups: u32,
+        replicas: u32,
+        http: SocketAddr,
+        with_zookeeper: bool,
+    ) -> Result<Layout, String> {
         fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let dir = fs::canonicalize(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let names = (1..=groups)
             .flat_map(|group| (0..replicas).map(move |i| (group, format!("g{group}{}", char::from(b'a' + i as u8)))));
         let names: Vec<(u32, String)> = names.collect();
-        let mut ports = free_ports(2 * names.len() + 1)?;
+        let mut ports = free_ports(2 * names.len() + 2)?;
         let mut port = || ports.pop().ok_or("no free port");
         let admin = port()?;
+        let zookeeper = if with_zookeeper { Some(port()?) } else { None };
         let mut made = Vec::new();
         for (group, name) in names {
             let folder = dir.join(&name);
@@ -40,8 +49,11 @@ impl Layout {
             write(&config, &influxd_config(&folder, http, rpc))?;
             made.push(Replica { name, group, http, config, log });
         }
-        let layout = Layout { dir, http, admin, replicas: made };
+        let layout = Layout { dir, http, admin, zookeeper, replicas: made };
         write(&layout.config(), &layout.slotline_config())?;
+        if let Some(address) = zookeeper {
+            write(&layout.zookeeper_config(), &zookeeper_config(&layout.dir.join("zookeeper"), address))?;
+        }
         Ok(layout)
     }
 
@@ -59,6 +71,18 @@ impl Layout {
         self.dir.join("slotline.log")
     }
 
+    pub fn zookeeper(&self) -> Option<SocketAddr> {
+        self.zookeeper
+    }
+
+    pub fn zookeeper_config(&self) -> PathBuf {
+        self.dir.join("zookeeper.cfg")
+    }
+
+    pub fn zookeeper_log(&self) -> PathBuf {
+        self.dir.join("zookeeper.log")
+    }
+
     fn slotline_config(&self) -> String {
         let mut text = format!(
             "[server]\ndata_dir = {:?}\n\n[[listen]]\nprotocol = \"http\"\nbind = \"{}\"\n\n[admin]\nbind = \"{}\"\n",
@@ -66,10 +90,13 @@ impl Layout {
             self.http,
             self.admin
         );
+        if let Some(address) = self.zookeeper {
+            // Writing into a String cannot fail, here and below.
+            let _ = write!(text, "\n[cluster]\nzookeeper = \"{address}\"\n");
+        }
         let mut last = None;
         for Replica { name, group, http, .. } in &self.replicas {
             if last.replace(group) != Some(group) {
-                // Writing into a String cannot fail, here and below.
                 let _ = write!(text, "\n[[group]]\nid = {group}\n");
             }
             let _ = write!(text, "  [[group.replica]]\n  name = \"{name}\"\n  url = \"http://{http}\"\n");
@@ -83,6 +110,9 @@ impl Layout {
         let mut text = format!("slotline   http://{http}   metrics http://{admin}/metrics\n");
         for Replica { name, group, http, .. } in &self.replicas {
             let _ = writeln!(text, "group {group}    {name} http://{http}");
+        }
+        if let Some(address) = self.zookeeper {
+            let _ = writeln!(text, "zookeeper  {address}   slotline topology show --zookeeper {address}");
         }
         let _ = write!(
             text,
@@ -106,6 +136,15 @@ fn influxd_config(folder: &Path, http: SocketAddr, rpc: SocketAddr) -> String {
         path("meta"),
         path("data"),
         path("wal")
+    )
+}
+
+fn zookeeper_config(folder: &Path, address: SocketAddr) -> String {
+    format!(
+        "tickTime=1000\ndataDir={}\nclientPort={}\nclientPortAddress={}\nadmin.enableServer=false\n",
+        folder.display(),
+        address.port(),
+        address.ip()
     )
 }
 

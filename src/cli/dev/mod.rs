@@ -1,11 +1,12 @@
 //! `slotline dev`: a whole cluster on one machine, for trying things out.
 //!
-//! Real influxd processes and the proxy before them, all children of this process: they stop with it, however it ends.
+//! Real influxd processes, if asked for a ZooKeeper, and the proxy before them, all children of this process: they stop with it, however it ends.
 //! One thread does everything, since children die with the thread that started them; others only bring it events.
 
 mod child;
 mod ctl;
 mod layout;
+mod zookeeper;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub struct Args {
     /// How many replicas each group has.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=26))]
     replicas: u32,
-    /// Keep the topology in a real ZooKeeper (not in this version).
+    /// Keep the topology in a real ZooKeeper.
     #[arg(long)]
     zookeeper: bool,
     /// Where data and logs lie; kept [default: a temporary folder, removed at the end].
@@ -75,15 +76,11 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn cluster(args: Args) -> Result<(), String> {
-    if args.zookeeper {
-        return Err(
-            "--zookeeper is not supported by this version; without it the topology is in the proxy's file".into()
-        );
-    }
     let (events, received) = channel();
     let interrupted = Arc::new(AtomicBool::new(false));
     watch_signals(events.clone(), interrupted.clone())?;
     let influxd = find_influxd()?;
+    let java = if args.zookeeper { Some(zookeeper::find_java()?) } else { None };
     drop(TcpListener::bind(args.http).map_err(|error| format!("--http {}: {error}", args.http))?);
     let temporary = match &args.dir {
         Some(_) => None,
@@ -95,7 +92,7 @@ fn cluster(args: Args) -> Result<(), String> {
         // One of the two is there.
         (None, None) => return Err("no folder".into()),
     };
-    let layout = Layout::make(&dir, args.groups, args.replicas, args.http)?;
+    let layout = Layout::make(&dir, args.groups, args.replicas, args.http, args.zookeeper)?;
     let _ctl = ctl::listen(&dir, events.clone())?;
     let mut replicas = Vec::new();
     for replica in layout.replicas() {
@@ -106,6 +103,11 @@ fn cluster(args: Args) -> Result<(), String> {
     for (child, replica) in replicas.iter_mut().zip(layout.replicas()) {
         child.wait_for(replica.http, "/ping", START_TIMEOUT, &interrupted)?;
     }
+    let mut others = Vec::new();
+    if let Some(java) = java {
+        others.push(zookeeper::start(&java, &layout, START_TIMEOUT, &interrupted)?);
+        zookeeper::push(&layout)?;
+    }
     let mut proxy = start_proxy(&layout)?;
     proxy.wait_for(args.http, "/ready", START_TIMEOUT, &interrupted)?;
     std::thread::spawn(move || {
@@ -114,8 +116,9 @@ fn cluster(args: Args) -> Result<(), String> {
         }
     });
     print!("{}", layout.greeting());
-    let ended = look_after(&layout, &influxd, &mut proxy, &mut replicas, &received);
+    let ended = look_after(&layout, &influxd, &mut proxy, &mut replicas, &mut others, &received);
     proxy.stop();
+    replicas.append(&mut others);
     replicas.iter_mut().for_each(Child::ask_to_stop);
     replicas.iter_mut().for_each(Child::stop);
     println!("stopped");
@@ -128,6 +131,7 @@ fn look_after(
     influxd: &Path,
     proxy: &mut Child,
     replicas: &mut [Child],
+    others: &mut [Child],
     events: &Receiver<Event>,
 ) -> Result<(), String> {
     while let Ok(event) = events.recv() {
@@ -138,7 +142,8 @@ fn look_after(
                 call.answer(answer);
             }
             Event::Tick => {
-                replicas.iter_mut().filter_map(Child::has_ended).for_each(|news| println!("{news}"));
+                let children = replicas.iter_mut().chain(others.iter_mut());
+                children.filter_map(Child::has_ended).for_each(|news| println!("{news}"));
                 if let Some(news) = proxy.has_ended() {
                     return Err(news);
                 }
@@ -189,9 +194,13 @@ fn start_proxy(layout: &Layout) -> Result<Child, String> {
 }
 
 fn find_influxd() -> Result<PathBuf, String> {
+    let missing = "influxd is not on PATH; install InfluxDB 1.x (Debian: apt-get install influxdb)";
+    find_program("influxd").ok_or_else(|| missing.into())
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("influxd")).find(|file| file.is_file());
-    found.ok_or_else(|| "influxd is not on PATH; install InfluxDB 1.x (Debian: apt-get install influxdb)".into())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 fn watch_signals(events: Sender<Event>, interrupted: Arc<AtomicBool>) -> Result<(), String> {

@@ -39,7 +39,7 @@ fn document(topology: &Topology) -> String {
     let mut spec = topology.spec().clone();
     let replicas = spec.groups.iter_mut().flat_map(|group| &mut group.replicas);
     replicas.filter(|replica| !replica.password.is_empty()).for_each(|replica| replica.password = "***".to_owned());
-    // A password is no reason to refuse a topology that was taken with another one.
+    // It was built before, and only passwords differ.
     spec.build(topology.epoch).map_or_else(|_| String::new(), |hidden| topology::print(&hidden))
 }
 
