@@ -171,7 +171,6 @@ fn a_missing_influxd_is_told_with_the_package_to_install() {
 }
 
 #[test]
-#[ignore = "serve does not follow ZooKeeper yet"]
 fn with_zookeeper_the_topology_lies_there() {
     let mut dev = Dev::start_with(2, 1, &["--zookeeper"]);
     dev.http.run("", "CREATE DATABASE db");

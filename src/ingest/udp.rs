@@ -7,14 +7,12 @@
 //! 3. `Flow` gathers and delivers; while it is full the socket is not read, and the kernel drops, and counts, what finds
 //!    no room in its buffer.
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_lite::future;
 use glommio::timer::sleep;
 
 use crate::batch::{Builder, Stamps};
@@ -40,31 +38,37 @@ pub struct UdpSource {
     /// May change while it runs.
     pub target: RefCell<LineTarget>,
     pub source: u64,
+    pub closing: Cell<bool>,
 }
 
-/// Receives until `asked_to_end`, then what the socket still holds.
-pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource, asked_to_end: impl Future<Output = ()>) {
+impl UdpSource {
+    /// Takes the socket out of delivery; `listen` takes what it holds and ends.
+    pub fn close(&self) {
+        if !self.closing.replace(true) {
+            self.receiver.leave();
+        }
+    }
+}
+
+/// Receives until the source is closed, and then what the socket still holds.
+pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource) {
     let mut target = udp.target.borrow().clone();
     let flow = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source).await;
     let running = flow.clone();
     spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
     let mut run = Run { udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
-    let receiving = async {
-        loop {
-            let wanted = udp.target.borrow().clone();
-            if wanted != target {
-                flow.retarget(&wanted).await;
-                target = wanted;
-            }
-            run.drain().await;
-            sleep(NAP).await;
-            if !run.drain().await {
-                udp.receiver.wait().await;
-            }
+    while !udp.closing.get() {
+        let wanted = udp.target.borrow().clone();
+        if wanted != target {
+            flow.retarget(&wanted).await;
+            target = wanted;
         }
-    };
-    future::or(receiving, asked_to_end).await;
-    udp.receiver.leave();
+        run.drain().await;
+        sleep(NAP).await;
+        if !run.drain().await && !udp.closing.get() {
+            udp.receiver.wait().await;
+        }
+    }
     run.drain().await;
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
     flow.end().await;

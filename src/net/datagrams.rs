@@ -134,7 +134,7 @@ impl Receiver {
         Rc::new(Receiver { inner, descriptor, drops: Cell::new(0) })
     }
 
-    /// Waits until there may be a datagram. Dropping the future takes nothing.
+    /// Waits until there may be a datagram, or the socket has left delivery..
     pub async fn wait(&self) {
         // An error shows at the next `receive`.
         let _ = self.inner.peek(&mut [0]).await;
@@ -168,7 +168,9 @@ impl Receiver {
             Some(SocketAddr::V6(_)) => ([0, 0, 0, 0, 0, 0, 0, 1], 9).into(),
             _ => ([127, 0, 0, 1], 9).into(),
         };
-        if let Err(error) = socket.connect(&nobody.into()) {
+        // The second wakes whoever waits, and needs the first.
+        let left = socket.connect(&nobody.into()).and_then(|()| socket.shutdown(std::net::Shutdown::Read));
+        if let Err(error) = left {
             tracing::warn!(%error, "a UDP socket could not leave delivery before it closes");
         }
     }
@@ -405,9 +407,25 @@ mod tests {
             let sender = UdpSocket::bind("127.0.0.1:0").expect("a sender");
             sender.send_to(b"before", address).expect("sent");
             receivers[0].leave();
+            receivers[0].wait().await;
             // Nobody listens any more: an error at best.
             let _ = sender.send_to(b"after", address);
             assert_eq!(all(&receivers, 2).await, [[b"before"]]);
+            // Nothing is there, and nobody waits for it for ever: also who has begun to.
+            receivers[0].wait().await;
+            let (_, receivers) = open(1, true, 1 << 20);
+            let leaving = receivers[0].clone();
+            let waiting = async {
+                receivers[0].wait().await;
+                true
+            };
+            let left = async {
+                glommio::timer::sleep(Duration::from_millis(20)).await;
+                leaving.leave();
+                glommio::timer::sleep(Duration::from_secs(2)).await;
+                false
+            };
+            assert!(futures_lite::future::or(waiting, left).await, "leaving wakes");
         });
     }
 }

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use event_listener::Event;
 use futures_util::future::join_all;
 
 use crate::admin::OpenUdp;
@@ -19,14 +18,13 @@ use super::{Open, Shard};
 pub(super) struct RunningUdp {
     port: Arc<UdpPort>,
     source: Rc<UdpSource>,
-    closing: Event,
     spread: Cell<Spread>,
 }
 
 impl RunningUdp {
     /// The listener drains and ends.
     pub fn close(&self) {
-        self.closing.notify(usize::MAX);
+        self.source.close();
     }
 
     /// The listener is told something else now.
@@ -108,13 +106,12 @@ impl Shard {
             stats: udp.stats.clone(),
             target: RefCell::new(udp.listener.target.clone()),
             source: self.next_source(),
+            closing: Cell::new(false),
         });
-        let closing = Event::new();
-        let asked_to_end = closing.listen();
         let (open, running) = (Open::new(self), source.clone());
         spawn("udp listener", self.queues.ingest, async move {
-            udp::listen(&open.0.ingest, &running, asked_to_end).await;
+            udp::listen(&open.0.ingest, &running).await;
         });
-        RunningUdp { port: udp.port.clone(), source, closing, spread: Cell::new(udp.listener.spread) }
+        RunningUdp { port: udp.port.clone(), source, spread: Cell::new(udp.listener.spread) }
     }
 }
