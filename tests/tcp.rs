@@ -426,6 +426,23 @@ fn a_silent_connection_is_closed_and_counted_a_held_back_one_is_not() {
 }
 
 #[test]
+fn what_never_becomes_a_point_takes_no_memory() {
+    let fake = Fake::start(Play::stored());
+    // The point's batch waits for long.
+    let (slotline, address) = one_fake(&fake, Config::new().set("write", "batch_wait = \"1h\""));
+    let mut lines = Lines::to(address);
+    lines.send(format!("# {}\n\n", "x".repeat(1000)).repeat(4000));
+    lines.send("m v=1i 1\n");
+    wait_metric(&slotline, RECEIVED, &["tcp"], 1);
+    let held = || Some(slotline.metric("slotline_inflight_bytes", &[])).filter(|held| *held > 0);
+    let held = wait_for("memory held", SOON, held);
+    // That of the read which brought it.
+    assert!(held <= 256 << 10, "{held} bytes");
+    lines.end();
+    assert_eq!(fake.lines(), ["m v=1i 1"]);
+}
+
+#[test]
 fn the_database_is_made_and_overwrites_keep_their_order_while_a_replica_is_away() {
     let (mut cluster, address) = cluster(1, 2, "db = \"a \\\"name\\\"\"");
     let mut lines = Lines::to(address);

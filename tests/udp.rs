@@ -472,6 +472,22 @@ fn sigterm_under_load_delivers_all_that_came_before_and_exits_0() {
 }
 
 #[test]
+fn datagrams_that_never_hold_a_point_take_no_memory() {
+    let fake = Fake::start(Play::stored());
+    let (slotline, sender) = one_fake(&fake, Config::new().set("limits", "inflight_bytes_max = \"64KiB\""), "");
+    let comment = format!("# {}", "x".repeat(1000));
+    for _ in 0..500 {
+        sender.send(&comment);
+        sender.send("m s=\"dangling");
+    }
+    wait_metric(&slotline, DATAGRAMS, &[], 1000);
+    wait_for("no memory held", Duration::from_secs(5), || {
+        (slotline.metric("slotline_inflight_bytes", &[]) == 0).then_some(())
+    });
+    assert_eq!(slotline.http().write("db", "m v=1 1").status, 204);
+}
+
+#[test]
 fn a_buffer_that_the_kernel_will_not_give_is_told_of() {
     let fake = Fake::start(Play::stored());
     let text = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("Linux tells");

@@ -113,7 +113,14 @@ impl Flow {
         let result = add(&mut gathering.builder);
         let points = gathering.builder.points();
         (self.received)(&self.ingest.stats).add(points - before);
-        gathering.held.add(bytes);
+        if points == 0 {
+            // Comments and blanks are gone, and nobody would give their memory back.
+            gathering.held = self.ingest.budget.hold();
+            let carried = gathering.builder.carried();
+            gathering.held.add(carried);
+        } else {
+            gathering.held.add(bytes);
+        }
         if points > 0 && gathering.since.is_none() {
             gathering.since = Some(Instant::now());
             self.due.notify(1);
@@ -211,7 +218,9 @@ impl Flow {
         let router = Router::new(next.topology.clone(), &gathering.key.db);
         let batches = Rc::new(gathering.builder.take(router));
         let backends = std::mem::replace(&mut gathering.backends, next);
-        let held = std::mem::replace(&mut gathering.held, self.ingest.budget.hold());
+        let mut carried = self.ingest.budget.hold();
+        carried.add(gathering.builder.carried());
+        let held = std::mem::replace(&mut gathering.held, carried);
         Some(Taken { key: gathering.key.clone(), batches, backends, held })
     }
 
