@@ -443,6 +443,20 @@ fn what_never_becomes_a_point_takes_no_memory() {
 }
 
 #[test]
+fn a_batch_that_is_full_does_not_wait() {
+    let fake = Fake::start(Play::stored());
+    let config = Config::new().set("write", "batch_wait = \"1h\"").set("write", "request_bytes_max = \"64KiB\"");
+    let (_slotline, address) = one_fake(&fake, config);
+    let mut lines = Lines::to(address);
+    // More than the kernel keeps, in fewer points than `batch_points`.
+    for number in 0..2000 {
+        lines.send(format!("m v={number}i,s=\"{}\" {number}\n", "x".repeat(10_000)));
+    }
+    lines.end();
+    assert_rising("values", wait_lines(&fake, 2000).iter().map(|line| value_of(line)));
+}
+
+#[test]
 fn the_database_is_made_and_overwrites_keep_their_order_while_a_replica_is_away() {
     let (mut cluster, address) = cluster(1, 2, "db = \"a \\\"name\\\"\"");
     let mut lines = Lines::to(address);

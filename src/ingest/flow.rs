@@ -125,7 +125,8 @@ impl Flow {
             gathering.since = Some(Instant::now());
             self.due.notify(1);
         }
-        if points >= self.ingest.config.write.batch_points.0 as u64 {
+        drop(gathering);
+        if points >= self.ingest.config.write.batch_points.0 as u64 || self.is_full() {
             self.due.notify(1);
         }
         result
@@ -202,7 +203,8 @@ impl Flow {
                 continue;
             };
             let at = since + write.batch_wait;
-            if self.ending.get() || points >= write.batch_points.0 as u64 || Instant::now() >= at {
+            let enough = points >= write.batch_points.0 as u64 || self.is_full();
+            if self.ending.get() || enough || Instant::now() >= at {
                 return true;
             }
             // Either way there is something to look at.
