@@ -430,6 +430,27 @@ fn a_replica_that_is_away_for_two_seconds_misses_nothing_and_keeps_the_order() {
     assert_eq!(cluster.slotline.metric(REJECTED, &[]), 0);
 }
 
+/// One request fails while those behind it are stored: what is sent again must not overwrite them.
+#[test]
+fn what_is_sent_again_is_followed_by_what_came_behind_it() {
+    let mut writes = 0;
+    let fake = Fake::start_by(move |request| {
+        writes += usize::from(request.path.starts_with("/write"));
+        if writes == 2 { Play::Answer(503, "{\"error\":\"timeout\"}".to_owned()) } else { Play::stored() }
+    });
+    let config = Config::new().set("write", "request_points_max = 100");
+    let (_slotline, sender) = one_fake(&fake, config, "spread = \"source\"");
+    // Without times they have the same one.
+    sender.send((0..1000).map(|number| format!("m v={number}i\n")).collect::<String>());
+    let values = || -> Vec<i64> { fake.lines().iter().map(|line| value_of(line)).collect() };
+    let again = wait_for("the failed request's lines", SOON, || {
+        let values = values();
+        let at = values.windows(2).position(|pair| pair[0] > pair[1])?;
+        (values.last() == Some(&999)).then(|| values[at + 1..].to_vec())
+    });
+    assert_eq!(again, (100..1000).collect::<Vec<i64>>());
+}
+
 #[test]
 fn points_that_no_replica_takes_are_given_up_after_a_while_and_counted() {
     let fake = Fake::start(Play::Answer(503, "{\"error\":\"go away\"}".to_owned()));

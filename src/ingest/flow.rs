@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ahash::AHashSet;
 use event_listener::Event;
 use glommio::timer::sleep;
 
@@ -237,15 +238,15 @@ impl Flow {
         loop {
             let answers =
                 deliver::send(&backends, &ingest.stats, key.clone(), &batches, self.source, write.timeout).await;
-            let unsent = |answer: &ReplicaAnswer| matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer);
+            let again = to_send_again(&batches, &answers);
             let last = Instant::now() >= until;
-            for (batch, answer) in batches.list.iter().zip(&answers) {
-                if last || !unsent(answer) {
+            for ((batch, answer), again) in batches.list.iter().zip(&answers).zip(&again) {
+                if last || !again {
                     deliver::count(&ingest.stats, batch, answer);
                     ingest.lost.tell(&key.db, answer);
                 }
             }
-            if last || !answers.iter().any(unsent) {
+            if last || !again.contains(&true) {
                 return;
             }
             if answers.iter().any(mentions_database) {
@@ -254,7 +255,7 @@ impl Flow {
                 sleep(pause).await;
             }
             pause = (pause * 2).min(PAUSE_LAST);
-            batches = Rc::new(batches.only(|index| unsent(&answers[index])));
+            batches = Rc::new(batches.only(|index| again[index]));
             // Nobody was told of these points: they need not go where they can no longer go.
             if let Some(now) = ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
                 let router = Router::new(now.topology.clone(), &key.db);
@@ -290,6 +291,19 @@ impl Drop for Ended<'_> {
 fn write_key(target: &LineTarget) -> WriteKey {
     let (db, rp) = (target.db.as_str().into(), target.rp.as_str().into());
     WriteKey { db, rp, precision: target.precision, consistency: "".into() }
+}
+
+/// Which batches a replica did not take, and those of their groups that came behind them: else what is sent again would
+/// overwrite what is later.
+fn to_send_again(batches: &Batches, answers: &[ReplicaAnswer]) -> Vec<bool> {
+    let mut groups = AHashSet::new();
+    let again = batches.list.iter().zip(answers).map(|(batch, answer)| {
+        if matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer) {
+            groups.insert(batch.group);
+        }
+        groups.contains(&batch.group)
+    });
+    again.collect()
 }
 
 /// All replicas of the group say that there is no such database.
