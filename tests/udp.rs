@@ -126,6 +126,18 @@ fn a_replica_that_was_down_at_the_first_traffic_gets_database_and_points_later()
 }
 
 #[test]
+fn a_replica_that_was_down_at_the_first_traffic_gets_the_database_without_points_too() {
+    let (mut cluster, sender) = cluster(2, 1, "db = \"udp\"");
+    cluster.groups[1][0].stop();
+    let inhabited = cluster.measurement_in("udp", "m", 0);
+    sender.send(format!("{inhabited} v=1i 1"));
+    wait_metric(&cluster.slotline, ACKED, &["g1a"], 1);
+    // It answers queries too, and must not say that there is no such database.
+    cluster.groups[1][0].restart();
+    wait_database(&cluster, "udp");
+}
+
+#[test]
 fn policy_and_precision_are_the_listeners() {
     let setup = Setup::new(1, 2)
         .listen_lines("udp", "db = \"udp\"\nrp = \"my week\"\nprecision = \"s\"")
@@ -465,6 +477,20 @@ fn points_that_no_replica_takes_are_given_up_after_a_while_and_counted() {
     wait_metric(&slotline, ACKED, &[], 1);
     assert_eq!(slotline.metric(REJECTED, &[]), 20);
     assert!(slotline.log().contains("go away"), "the log names the reason");
+}
+
+#[test]
+fn a_replica_that_lacks_the_database_for_good_is_not_asked_without_a_pause() {
+    let fake = Fake::start_by(|request| match request.path.starts_with("/write") {
+        true => Play::Answer(404, "{\"error\":\"database not found: \\\"udp\\\"\"}".to_owned()),
+        false => Play::stored(),
+    });
+    let config = Config::new().set("write", "resend_for = \"1s\"");
+    let (slotline, sender) = one_fake(&fake, config, "");
+    sender.send("m v=1i 1");
+    wait_metric(&slotline, REJECTED, &[], 1);
+    let writes = fake.writes().len();
+    assert!((2..20).contains(&writes), "{writes} writes");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! `write.resend_for`, while the source is not read once the next batch is full; then it is dropped and counted.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
@@ -16,7 +16,7 @@ use crate::backend::{Backends, WriteKey};
 use crate::batch::{Batches, Builder, ReplicaAnswer, Router, Stamps};
 use crate::deliver;
 use crate::lineprotocol::Precision;
-use crate::net::{Held, deadline};
+use crate::net::{Held, deadline, spawn};
 use crate::stats::{Counter, ShardStats};
 use crate::topology::LineTarget;
 
@@ -230,8 +230,11 @@ impl Flow {
     async fn deliver(&self, taken: Taken) {
         let Taken { key, mut batches, mut backends, held: _held } = taken;
         let (ingest, write) = (&self.ingest, &self.ingest.config.write);
-        if ingest.databases.borrow_mut().is_new(&backends, &key.db) {
-            self.create_database(&backends, &key.db).await;
+        let is_new = ingest.databases.borrow_mut().is_new(&backends, &key.db);
+        if is_new && !create_database(ingest, &backends, &key.db).await {
+            // Those of groups without points would never say that they lack it.
+            let later = create_database_later(ingest.clone(), Rc::downgrade(&backends), key.db.clone());
+            spawn("database", glommio::executor().current_task_queue(), later);
         }
         let until = Instant::now() + write.resend_for;
         let mut pause = PAUSE_FIRST;
@@ -250,10 +253,9 @@ impl Flow {
                 return;
             }
             if answers.iter().any(mentions_database) {
-                self.create_database(&backends, &key.db).await;
-            } else {
-                sleep(pause).await;
+                create_database(ingest, &backends, &key.db).await;
             }
+            sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LAST);
             batches = Rc::new(batches.only(|index| again[index]));
             // Nobody was told of these points: they need not go where they can no longer go.
@@ -264,16 +266,32 @@ impl Flow {
             }
         }
     }
+}
 
-    async fn create_database(&self, backends: &Backends, db: &str) {
-        let until = Instant::now() + self.ingest.config.write.timeout;
-        let failures = deliver::create_database(backends, db, until).await;
-        if failures.is_empty() {
-            tracing::info!(db, "the database is on every replica");
-        } else {
-            tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
-            // Whoever lacks it will say so again.
-            sleep(PAUSE_FIRST).await;
+/// Whether every replica has it now; if not, that was told.
+async fn create_database(ingest: &Ingest, backends: &Backends, db: &str) -> bool {
+    let until = Instant::now() + ingest.config.write.timeout;
+    let failures = deliver::create_database(backends, db, until).await;
+    if failures.is_empty() {
+        tracing::info!(db, "the database is on every replica");
+    } else {
+        tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
+    }
+    failures.is_empty()
+}
+
+/// Tries until every replica has it, or until the topology is another, under which it is made anew.
+async fn create_database_later(ingest: Rc<Ingest>, backends: Weak<Backends>, db: Rc<str>) {
+    loop {
+        sleep(PAUSE_LAST).await;
+        let Some(backends) = ingest.backends.take().filter(|now| std::ptr::eq(Rc::as_ptr(now), backends.as_ptr()))
+        else {
+            return;
+        };
+        let until = Instant::now() + ingest.config.write.timeout;
+        if deliver::create_database(&backends, &db, until).await.is_empty() {
+            tracing::info!(db = &*db, "the database is on every replica");
+            return;
         }
     }
 }
