@@ -5,9 +5,10 @@
 //! `write.resend_for`, while the source is not read once the next batch is full; then it is dropped and counted.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use ahash::AHashSet;
 use event_listener::Event;
 use glommio::timer::sleep;
 
@@ -15,7 +16,7 @@ use crate::backend::{Backends, WriteKey};
 use crate::batch::{Batches, Builder, ReplicaAnswer, Router, Stamps};
 use crate::deliver;
 use crate::lineprotocol::Precision;
-use crate::net::{Held, deadline};
+use crate::net::{Held, deadline, spawn};
 use crate::stats::{Counter, ShardStats};
 use crate::topology::LineTarget;
 
@@ -112,12 +113,20 @@ impl Flow {
         let result = add(&mut gathering.builder);
         let points = gathering.builder.points();
         (self.received)(&self.ingest.stats).add(points - before);
-        gathering.held.add(bytes);
+        if points == 0 {
+            // Comments and blanks are gone, and nobody would give their memory back.
+            gathering.held = self.ingest.budget.hold();
+            let carried = gathering.builder.carried();
+            gathering.held.add(carried);
+        } else {
+            gathering.held.add(bytes);
+        }
         if points > 0 && gathering.since.is_none() {
             gathering.since = Some(Instant::now());
             self.due.notify(1);
         }
-        if points >= self.ingest.config.write.batch_points.0 as u64 {
+        drop(gathering);
+        if points >= self.ingest.config.write.batch_points.0 as u64 || self.is_full() {
             self.due.notify(1);
         }
         result
@@ -194,7 +203,8 @@ impl Flow {
                 continue;
             };
             let at = since + write.batch_wait;
-            if self.ending.get() || points >= write.batch_points.0 as u64 || Instant::now() >= at {
+            let enough = points >= write.batch_points.0 as u64 || self.is_full();
+            if self.ending.get() || enough || Instant::now() >= at {
                 return true;
             }
             // Either way there is something to look at.
@@ -210,39 +220,43 @@ impl Flow {
         let router = Router::new(next.topology.clone(), &gathering.key.db);
         let batches = Rc::new(gathering.builder.take(router));
         let backends = std::mem::replace(&mut gathering.backends, next);
-        let held = std::mem::replace(&mut gathering.held, self.ingest.budget.hold());
+        let mut carried = self.ingest.budget.hold();
+        carried.add(gathering.builder.carried());
+        let held = std::mem::replace(&mut gathering.held, carried);
         Some(Taken { key: gathering.key.clone(), batches, backends, held })
     }
 
     async fn deliver(&self, taken: Taken) {
         let Taken { key, mut batches, mut backends, held: _held } = taken;
         let (ingest, write) = (&self.ingest, &self.ingest.config.write);
-        if ingest.databases.borrow_mut().is_new(&backends, &key.db) {
-            self.create_database(&backends, &key.db).await;
+        let is_new = ingest.databases.borrow_mut().is_new(&backends, &key.db);
+        if is_new && !create_database(ingest, &backends, &key.db).await {
+            // Those of groups without points would never say that they lack it.
+            let later = create_database_later(ingest.clone(), Rc::downgrade(&backends), key.db.clone());
+            spawn("database", glommio::executor().current_task_queue(), later);
         }
         let until = Instant::now() + write.resend_for;
         let mut pause = PAUSE_FIRST;
         loop {
             let answers =
                 deliver::send(&backends, &ingest.stats, key.clone(), &batches, self.source, write.timeout).await;
-            let unsent = |answer: &ReplicaAnswer| matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer);
+            let again = to_send_again(&batches, &answers);
             let last = Instant::now() >= until;
-            for (batch, answer) in batches.list.iter().zip(&answers) {
-                if last || !unsent(answer) {
+            for ((batch, answer), again) in batches.list.iter().zip(&answers).zip(&again) {
+                if last || !again {
                     deliver::count(&ingest.stats, batch, answer);
                     ingest.lost.tell(&key.db, answer);
                 }
             }
-            if last || !answers.iter().any(unsent) {
+            if last || !again.contains(&true) {
                 return;
             }
             if answers.iter().any(mentions_database) {
-                self.create_database(&backends, &key.db).await;
-            } else {
-                sleep(pause).await;
+                create_database(ingest, &backends, &key.db).await;
             }
+            sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LAST);
-            batches = Rc::new(batches.only(|index| unsent(&answers[index])));
+            batches = Rc::new(batches.only(|index| again[index]));
             // Nobody was told of these points: they need not go where they can no longer go.
             if let Some(now) = ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
                 let router = Router::new(now.topology.clone(), &key.db);
@@ -251,16 +265,32 @@ impl Flow {
             }
         }
     }
+}
 
-    async fn create_database(&self, backends: &Backends, db: &str) {
-        let until = Instant::now() + self.ingest.config.write.timeout;
-        let failures = deliver::create_database(backends, db, until).await;
-        if failures.is_empty() {
-            tracing::info!(db, "the database is on every replica");
-        } else {
-            tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
-            // Whoever lacks it will say so again.
-            sleep(PAUSE_FIRST).await;
+/// Whether every replica has it now; if not, that was told.
+async fn create_database(ingest: &Ingest, backends: &Backends, db: &str) -> bool {
+    let until = Instant::now() + ingest.config.write.timeout;
+    let failures = deliver::create_database(backends, db, until).await;
+    if failures.is_empty() {
+        tracing::info!(db, "the database is on every replica");
+    } else {
+        tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
+    }
+    failures.is_empty()
+}
+
+/// Tries until every replica has it, or until the topology is another, under which it is made anew.
+async fn create_database_later(ingest: Rc<Ingest>, backends: Weak<Backends>, db: Rc<str>) {
+    loop {
+        sleep(PAUSE_LAST).await;
+        let Some(backends) = ingest.backends.take().filter(|now| std::ptr::eq(Rc::as_ptr(now), backends.as_ptr()))
+        else {
+            return;
+        };
+        let until = Instant::now() + ingest.config.write.timeout;
+        if deliver::create_database(&backends, &db, until).await.is_empty() {
+            tracing::info!(db = &*db, "the database is on every replica");
+            return;
         }
     }
 }
@@ -278,6 +308,19 @@ impl Drop for Ended<'_> {
 fn write_key(target: &LineTarget) -> WriteKey {
     let (db, rp) = (target.db.as_str().into(), target.rp.as_str().into());
     WriteKey { db, rp, precision: target.precision, consistency: "".into() }
+}
+
+/// Which batches a replica did not take, and those of their groups that came behind them: else what is sent again would
+/// overwrite what is later.
+fn to_send_again(batches: &Batches, answers: &[ReplicaAnswer]) -> Vec<bool> {
+    let mut groups = AHashSet::new();
+    let again = batches.list.iter().zip(answers).map(|(batch, answer)| {
+        if matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer) {
+            groups.insert(batch.group);
+        }
+        groups.contains(&batch.group)
+    });
+    again.collect()
 }
 
 /// All replicas of the group say that there is no such database.

@@ -29,6 +29,12 @@ impl Setup {
         self
     }
 
+    /// A listener of line protocol on a port of the kernel's choice; `lines` are its further keys.
+    pub fn listen_lines(mut self, protocol: &str, lines: &str) -> Setup {
+        self.config = self.config.listen_lines(protocol, "127.0.0.1:0", lines);
+        self
+    }
+
     pub fn rule(mut self, db: &str, measurement: &str, tags: &[&str]) -> Setup {
         self.config = self.config.rule(db, measurement, tags);
         self

@@ -6,6 +6,8 @@ pub struct Config {
     /// Lines of the plain sections, in the order in which the sections were first named.
     sections: Vec<(String, Vec<String>)>,
     listeners: Vec<String>,
+    /// Those of line protocol over TCP and UDP.
+    streams: Vec<String>,
     groups: Vec<String>,
     rules: Vec<String>,
 }
@@ -31,6 +33,12 @@ impl Config {
     /// An HTTP listener; without any there is one on a port of the kernel's choice.
     pub fn listen(mut self, bind: &str) -> Config {
         self.listeners.push(format!("[[listen]]\nprotocol = \"http\"\nbind = \"{bind}\"\n"));
+        self
+    }
+
+    /// A listener of line protocol, `tcp` or `udp`; `lines` are its further keys, for instance `db = "x"`.
+    pub fn listen_lines(mut self, protocol: &str, bind: &str, lines: &str) -> Config {
+        self.streams.push(format!("[[listen]]\nprotocol = \"{protocol}\"\nbind = \"{bind}\"\n{lines}\n"));
         self
     }
 
@@ -63,6 +71,7 @@ impl Config {
         let mut parts: Vec<String> =
             whole.sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
         parts.extend(whole.listeners);
+        parts.extend(whole.streams);
         parts.extend(whole.groups);
         parts.extend(whole.rules);
         parts.join("\n")

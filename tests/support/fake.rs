@@ -35,6 +35,8 @@ impl Play {
 
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    /// Whose connection it came over.
+    pub peer: SocketAddr,
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
@@ -46,8 +48,11 @@ struct State {
     changed: Condvar,
 }
 
+/// What happens to a request, of which only the head is there yet.
+type Choose = Box<dyn FnMut(&Recorded) -> Play + Send>;
+
 struct Inner {
-    play: Play,
+    choose: Choose,
     requests: Vec<Recorded>,
     stopped: bool,
 }
@@ -59,9 +64,14 @@ pub struct Fake {
 
 impl Fake {
     pub fn start(play: Play) -> Fake {
+        Fake::start_by(move |_| play.clone())
+    }
+
+    /// One that plays what `choose` says of each request's head.
+    pub fn start_by(choose: impl FnMut(&Recorded) -> Play + Send + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("a bound socket has an address");
-        let inner = Inner { play, requests: Vec::new(), stopped: false };
+        let inner = Inner { choose: Box::new(choose), requests: Vec::new(), stopped: false };
         let state = Arc::new(State { play: Mutex::new(inner), changed: Condvar::new() });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -84,7 +94,7 @@ impl Fake {
 
     /// What happens from the next request on.
     pub fn set(&self, play: Play) {
-        self.state.play.lock().expect("no holder panics").play = play;
+        self.state.play.lock().expect("no holder panics").choose = Box::new(move |_| play.clone());
         self.state.changed.notify_all();
     }
 
@@ -96,6 +106,20 @@ impl Fake {
     pub fn writes(&self) -> Vec<Recorded> {
         let requests = self.requests().into_iter();
         requests.filter(|request| request.path.starts_with("/write")).collect()
+    }
+
+    /// The lines of all writes, as often as they came.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+        let lines = |body: &[u8]| body.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).map(line).collect();
+        self.writes().iter().flat_map(|write| -> Vec<String> { lines(&write.body) }).collect()
+    }
+
+    /// How many newlines all writes have had.
+    pub fn line_count(&self) -> usize {
+        let inner = self.state.play.lock().expect("no holder panics");
+        let writes = inner.requests.iter().filter(|request| request.path.starts_with("/write"));
+        writes.map(|write| write.body.iter().filter(|&&byte| byte == b'\n').count()).sum()
     }
 }
 
@@ -110,11 +134,11 @@ impl Drop for Fake {
 /// One request; `None` ends the connection.
 fn serve_one(mut stream: &TcpStream, state: &State) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut request = read_head(&mut reader)?;
+    let mut request = read_head(&mut reader, stream.peer_addr().ok()?)?;
     if request.path.starts_with("/ping") {
         return stream.write_all(answer(204, "").as_bytes()).ok();
     }
-    let play = state.play.lock().expect("no holder panics").play.clone();
+    let play = (state.play.lock().expect("no holder panics").choose)(&request);
     if matches!(play, Play::Reset) {
         reset(stream);
         state.play.lock().expect("no holder panics").requests.push(request);
@@ -156,7 +180,7 @@ fn serve_one(mut stream: &TcpStream, state: &State) -> Option<()> {
     }
 }
 
-fn read_head(reader: &mut impl BufRead) -> Option<Recorded> {
+fn read_head(reader: &mut impl BufRead, peer: SocketAddr) -> Option<Recorded> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -166,7 +190,7 @@ fn read_head(reader: &mut impl BufRead) -> Option<Recorded> {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|&length| length > 0)?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
-            return Some(Recorded { method, path, headers, body: Vec::new() });
+            return Some(Recorded { peer, method, path, headers, body: Vec::new() });
         };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }

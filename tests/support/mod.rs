@@ -16,6 +16,7 @@ pub mod influxd;
 pub mod process;
 pub mod slotline;
 pub mod slots;
+pub mod streams;
 pub mod zookeeper;
 
 pub use client::{Conn, Http, Request, Response, chunk, encode, gzip, last_chunk};

@@ -62,6 +62,21 @@ impl Slotline {
         self.admin
     }
 
+    /// Where its listeners of a protocol are, in the configuration's order.
+    pub fn listening(&self, protocol: &str) -> Vec<SocketAddr> {
+        let mark = format!("listening protocol={protocol} addr=");
+        self.process.log().iter().filter_map(|line| address_behind(&mark, line)).collect()
+    }
+
+    /// A metric, added up over all its labels that contain each of `labels`.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let text = self.admin.get("/metrics").text();
+        let fits = |line: &&str| line.split(['{', ' ']).next() == Some(name) && labels.iter().all(|l| line.contains(l));
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        text.lines().filter(fits).map(|line| value(line).expect("a number") as u64).sum()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -135,10 +150,12 @@ fn serve(dir: &tempfile::TempDir, args: &[&str]) -> (Process, Http, Http) {
 
 fn listening(process: &Process, protocol: &str) -> Result<SocketAddr, String> {
     let mark = format!("listening protocol={protocol} addr=");
-    process.wait_log(&mark, 0, SOON, |line| {
-        let (_, rest) = plain(line).split_once(&mark).map(|(a, b)| (a.to_owned(), b.to_owned()))?;
-        rest.split_whitespace().next()?.parse().ok()
-    })
+    process.wait_log(&mark, 0, SOON, |line| address_behind(&mark, line))
+}
+
+fn address_behind(mark: &str, line: &str) -> Option<SocketAddr> {
+    let (_, rest) = plain(line).split_once(mark).map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// A log line without quotes and colours.
