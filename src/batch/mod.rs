@@ -6,6 +6,8 @@
 
 mod answer;
 mod build;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod router;
 
 pub use answer::{ClientAnswer, ReplicaAnswer, merge, merge_replicas, read_answer, refused_points};

@@ -5,8 +5,10 @@
 //!
 //! InfluxDB decides what a good point is: nothing here refuses a line. Used by `batch`.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod line;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod naive;
 pub mod point;
 mod splitter;

@@ -233,25 +233,13 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use crate::lineprotocol::fuzz::split_frames;
     use crate::lineprotocol::naive;
 
     /// All lines of a body fed in frames, with the open rest cut as at a body's end.
     fn split(frames: &[&[u8]]) -> Vec<Vec<u8>> {
-        let mut splitter = Splitter::default();
-        let mut found = Vec::new();
-        for frame in frames {
-            let Some((carried, at)) = splitter.begin_frame(frame) else { continue };
-            if at > 0 {
-                found.push(carried);
-            }
-            let mut lines = Splitter::lines(frame, at);
-            while let Some((start, end)) = lines.next_range() {
-                found.push(frame[start..end].to_vec());
-            }
-            splitter.end_frame(&frame[lines.rest()..]);
-        }
-        found.extend(splitter.finish().map(|rest| rest.line));
+        let (mut found, rest) = split_frames(frames);
+        found.extend(rest.map(|rest| rest.line));
         found
     }
 
