@@ -2,7 +2,8 @@
 //!
 //! # Where `points` expects agreement
 //! The other parser is the crate `influxdb-line-protocol`, written for InfluxDB 3 after the Go code of 1.x. Each reads
-//! one line at a time (its own splitting is that of `lines`).
+//! one line at a time (its own splitting is that of `lines`), and none with a NUL, which is white space before fields and
+//! timestamps in 1.x, and a byte of names in the crate.
 //!
 //! 1. Lines that both take have the same measurement, tags and fields (names, values of tags, types) in one order, and a
 //!    timestamp or not, unless names hold two backslashes in a row (the crate makes them one, InfluxDB 1.x keeps them),
@@ -74,7 +75,8 @@ pub fn points(input: &[u8]) {
         let Some(line) = Line::read(text) else { continue };
         series_is_that_of_the_slow_twin(&line);
         let fields = point::fields(&line);
-        let Some(other) = std::str::from_utf8(text).ok().and_then(parse_one) else { continue };
+        let comparable = std::str::from_utf8(text).ok().filter(|text| !text.contains('\0'));
+        let Some(other) = comparable.and_then(parse_one) else { continue };
         match fields {
             Some(fields) if are_comparable(&line, &fields) => agree(&line, &fields, &other),
             Some(_) => {}
