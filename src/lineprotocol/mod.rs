@@ -15,7 +15,7 @@ pub mod naive;
 pub mod point;
 mod splitter;
 
-pub use line::Line;
+pub use line::{Line, TagValue};
 pub use splitter::{End, Lines, Rest, Splitter};
 
 /// Cuts a whole body into lines, newlines left out: blanks and comments too.
