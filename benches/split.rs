@@ -1,6 +1,6 @@
-//! How fast lines become batches, each step against the last.
+//! How fast lines become batches, each step against the last; and what a full parse would cost.
 //!
-//! Every shape of lines is measured four times over the same bytes, throughput in bytes:
+//! Every shape of lines is measured in steps over the same bytes, throughput in bytes:
 //!
 //! | name | does |
 //! |---|---|
@@ -8,25 +8,29 @@
 //! | `lines` | `Splitter` finds the lines: quotes and escapes count, unfinished lines carry over to the next frame |
 //! | `slots` | `lines`, and `Router` finds each line's slot |
 //! | `batches` | `Builder` does all of it and gathers one batch a group: what a write costs before it is sent |
+//! | `points` | `lines`, and the full parser reads each: measurement, tags, fields with their types, timestamp |
 //!
-//! Read them as ratios between the throughputs of one run, since the machine is in every number:
+//! The run ends in a table of each shape and step: throughput, and its ratio to that of `newlines`. Only the ratios of
+//! one run can be compared, since the machine is in every number:
 //!
-//! - `newlines` : `lines` is what InfluxDB's rules for line ends cost over a bare scan: near 1 without strings, several
-//!   times with them (`quoted`), since each quote and backslash is a stop.
-//! - `lines` : `slots` is the price of the slot key: below 2 while neighbours share it, some 5 where each line hashes
-//!   its measurement anew (`turns`), some 20 where it hashes a rule's tags too (`rule`).
-//! - `slots` : `batches` is the price of gathering and of looking for each line's timestamp: about 2 for plain lines,
-//!   whether ranges of the frames are kept (`neighbours`), copied line by line (`turns`) or get a stamp (`unstamped`).
-//! - `newlines` : `batches` is the whole distance to the speed of reading bytes.
+//! - `lines` is what InfluxDB's rules for line ends cost over a bare scan: near 1 without strings, less with them
+//!   (`quoted`).
+//! - `slots` against `lines` is the price of the slot key: least while neighbours share it, more where measurements take
+//!   turns (`turns`) or each line hashes a rule's tags (`rule`).
+//! - `batches` against `slots` is the price of gathering and of looking for each line's timestamp: about 2 for plain
+//!   lines, whether ranges of the frames are kept (`neighbours`), copied line by line (`turns`) or get a stamp
+//!   (`unstamped`).
+//! - `points` is what routing saves by not parsing.
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use memchr::memchr_iter;
 use slotline::batch::{BatchLimits, Builder, Router, Stamps};
-use slotline::lineprotocol::{Precision, Splitter};
+use slotline::lineprotocol::{Line, Precision, Splitter, point};
 use slotline::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, Topology, evenly};
 
 const LINES: usize = 10_000;
@@ -96,11 +100,18 @@ fn for_each_line(frames: &[Bytes], mut each: impl FnMut(&[u8])) {
     }
 }
 
-fn newlines(frames: &[Bytes]) -> usize {
+/// What is measured: a name, and how to do it.
+type Step = (&'static str, fn(&[Bytes], &Arc<Topology>) -> usize);
+
+/// The first is the yardstick.
+const STEPS: &[Step] =
+    &[("newlines", newlines), ("lines", lines), ("slots", slots), ("batches", batches), ("points", points)];
+
+fn newlines(frames: &[Bytes], _: &Arc<Topology>) -> usize {
     frames.iter().flat_map(|frame| memchr_iter(b'\n', frame)).fold(0, |sum, at| sum ^ at)
 }
 
-fn lines(frames: &[Bytes]) -> usize {
+fn lines(frames: &[Bytes], _: &Arc<Topology>) -> usize {
     let mut bytes = 0;
     for_each_line(frames, |line| bytes += line.len());
     bytes
@@ -117,32 +128,83 @@ fn slots(frames: &[Bytes], topology: &Arc<Topology>) -> usize {
     sum
 }
 
-fn batches(frames: &[Bytes], topology: &Arc<Topology>) -> u64 {
-    let mut builder = Builder::new(
-        Router::new(topology.clone(), DB),
-        Stamps::same(Precision::Nanoseconds, 1_700_000_000_000_000_000),
-        LIMITS,
-    );
-    frames.iter().for_each(|frame| builder.frame(frame));
-    black_box(builder.finish()).points
+/// One stamp for all lines, as of a request.
+fn stamps() -> Stamps {
+    Stamps::same(Precision::Nanoseconds, 1_700_000_000_000_000_000)
 }
 
-fn split(criterion: &mut Criterion) {
-    let topology = topology();
-    for shape in SHAPES {
-        let body = (0..LINES).map(shape.line).collect::<String>();
-        let frames: Vec<Bytes> = body.as_bytes().chunks(FRAME_BYTES).map(Bytes::copy_from_slice).collect();
-        assert_eq!(batches(&frames, &topology), LINES as u64, "{}: every line is a point", shape.name);
-        let mut group = criterion.benchmark_group(shape.name);
-        group.throughput(Throughput::Bytes(body.len() as u64));
-        let id = BenchmarkId::from_parameter;
-        group.bench_function(id("newlines"), |bencher| bencher.iter(|| newlines(black_box(&frames))));
-        group.bench_function(id("lines"), |bencher| bencher.iter(|| lines(black_box(&frames))));
-        group.bench_function(id("slots"), |bencher| bencher.iter(|| slots(black_box(&frames), &topology)));
-        group.bench_function(id("batches"), |bencher| bencher.iter(|| batches(black_box(&frames), &topology)));
-        group.finish();
+fn batches(frames: &[Bytes], topology: &Arc<Topology>) -> usize {
+    let mut builder = Builder::new(Router::new(topology.clone(), DB), stamps(), LIMITS);
+    frames.iter().for_each(|frame| builder.frame(frame));
+    black_box(builder.finish()).points as usize
+}
+
+fn points(frames: &[Bytes], _: &Arc<Topology>) -> usize {
+    let mut points = 0;
+    for_each_line(frames, |text| {
+        let line = Line::read(text);
+        points += usize::from(line.and_then(|line| Some((line.name(), point::fields(&line)?))).is_some());
+    });
+    points
+}
+
+/// How long one pass of each step took over one shape, in seconds, in the order of `STEPS`; `None`: not measured.
+struct Row {
+    shape: &'static str,
+    bytes: usize,
+    seconds: Vec<Option<f64>>,
+}
+
+fn measure(criterion: &mut Criterion, shape: &Shape, topology: &Arc<Topology>) -> Row {
+    let body = (0..LINES).map(shape.line).collect::<String>();
+    let frames: Vec<Bytes> = body.as_bytes().chunks(FRAME_BYTES).map(Bytes::copy_from_slice).collect();
+    for step in [batches, points] {
+        assert_eq!(step(&frames, topology), LINES, "{}: every line is a point", shape.name);
+    }
+    let mut group = criterion.benchmark_group(shape.name);
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    let mut row = Row { shape: shape.name, bytes: body.len(), seconds: Vec::new() };
+    for (name, step) in STEPS {
+        let mut samples = Vec::new();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|passes| {
+                let taken = time(passes, || step(black_box(&frames), topology));
+                samples.push(taken.as_secs_f64() / passes as f64);
+                taken
+            });
+        });
+        samples.sort_by(f64::total_cmp);
+        row.seconds.push(samples.get(samples.len() / 2).copied());
+    }
+    group.finish();
+    row
+}
+
+fn time(passes: u64, pass: impl Fn() -> usize) -> Duration {
+    let start = Instant::now();
+    for _ in 0..passes {
+        black_box(pass());
+    }
+    start.elapsed()
+}
+
+fn print(rows: &[Row]) {
+    println!("GB/s, and the ratio to {} (medians)\n", STEPS[0].0);
+    let names = STEPS.iter().map(|(name, _)| format!("{name:>13}"));
+    println!("{:10}{}", "", names.collect::<String>());
+    for Row { shape, bytes, seconds } in rows {
+        let cell = |own: &Option<f64>| match own.zip(seconds[0]) {
+            Some((own, yardstick)) => format!("{:>7.2} {:>5.3}", *bytes as f64 / own / 1e9, yardstick / own),
+            None => format!("{:>13}", "-"),
+        };
+        println!("{shape:10}{}", seconds.iter().map(cell).collect::<String>());
     }
 }
 
-criterion_group!(benches, split);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let topology = topology();
+    let rows: Vec<Row> = SHAPES.iter().map(|shape| measure(&mut criterion, shape, &topology)).collect();
+    print(&rows);
+    criterion.final_summary();
+}

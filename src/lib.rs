@@ -21,6 +21,7 @@
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one | |
+//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch` |
 //!
 //! Shell (feature `server`):
 //!
@@ -51,6 +52,8 @@
 
 pub mod batch;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod http;
 pub mod influxql;
 pub mod lineprotocol;

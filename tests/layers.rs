@@ -20,6 +20,7 @@ const TABLE: &[Row] = &[
     ("batch", &["lineprotocol", "topology"]),
     ("plan", &["influxql", "topology"]),
     ("merge", &[]),
+    ("fuzz", &["lineprotocol", "topology", "influxql", "batch"]),
     // The shell, feature "server".
     ("net", &[]),
     ("backend", &["lineprotocol", "topology", "http", "stats", "config", "batch", "net"]),

@@ -139,12 +139,13 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
     ClientAnswer { status: 400, error: Some(error) }
 }
 
-/// How many points of a batch a refusal is about.
+/// How many points of a batch a refusal is about; never more than it has, whatever the replica says.
 pub fn refused_points(batch: &Batch, status: u16, error: &str) -> u64 {
+    let all = u64::from(batch.points);
     match Refusal::read(status, error) {
-        Refusal::Unparsed { text, .. } => 1 + text.matches(&format!("\n{UNPARSED}")).count() as u64,
-        Refusal::Dropped { count, .. } => count,
-        Refusal::Whole(_) => u64::from(batch.points),
+        Refusal::Unparsed { text, .. } => all.min(1 + text.matches(&format!("\n{UNPARSED}")).count() as u64),
+        Refusal::Dropped { count, .. } => all.min(count),
+        Refusal::Whole(_) => all,
     }
 }
 
@@ -197,7 +198,7 @@ fn dropped<'a>(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'a>)]) -> Op
         [only] => only,
         _ => found.iter().min_by_key(|(batch, reason, _)| first_line_for(batches, batch, reason))?,
     };
-    Some((reason, found.iter().map(|(_, _, count)| count).sum()))
+    Some((reason, found.iter().fold(0, |sum, (_, _, count)| sum.saturating_add(*count))))
 }
 
 /// Which line of the request a field type conflict is about: the first with the measurement, field and type that it
@@ -429,6 +430,16 @@ mod tests {
         let dropped = |count| refused(400, &format!("partial write: {conflict} dropped={count}"));
         let answers = [dropped(2), refused(400, "unable to parse 'b v=y 5': r"), dropped(3)];
         assert_eq!(error(&batches, &answers), (400, format!("partial write: {conflict} dropped=5")));
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds() {
+        let batches = batches(&[(0, "a v=1 5", false), (1, "b v=1 5", false)]);
+        let text = format!("partial write: x dropped={}", u64::MAX);
+        assert_eq!(error(&batches, &[refused(400, &text), refused(400, &text)]), (400, text.clone()));
+        assert_eq!(refused_points(&batches.list[0], 400, &text), 1);
+        let quoting = "unable to parse 'a\nunable to parse 'b': r";
+        assert_eq!(refused_points(&batches.list[0], 400, quoting), 1);
     }
 
     #[test]

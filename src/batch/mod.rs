@@ -6,6 +6,8 @@
 
 mod answer;
 mod build;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod router;
 mod stamp;
 

@@ -16,6 +16,8 @@
 pub mod ast;
 pub mod civil;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod inspect;
 mod lexer;
 mod params;

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2_iter};
 
+use super::blocks::{BLOCK, below, find};
+
 /// What a backslash escapes in a measurement, and in tag keys, tag values and field keys.
 const NAME_ESCAPES: &[u8] = b",\" =";
 const TAG_ESCAPES: &[u8] = b", =";
@@ -69,23 +71,35 @@ impl<'a> Line<'a> {
         pieces(self.raw_name(), NAME_ESCAPES)
     }
 
-    /// The value of a tag, as InfluxDB stores it, in pieces; none when the line does not have it.
-    pub fn tag_pieces(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
-        pieces(self.raw_tag(key), TAG_ESCAPES)
+    /// The value of a tag, as InfluxDB stores it; empty when the line does not have it.
+    pub fn tag(&self, key: &str) -> Vec<u8> {
+        let (mut tags, mut out) = (self.raw_tags(), Vec::new());
+        while let Some(tag) = tags.next_tag() {
+            if let Some(value) = tag.value_of(key) {
+                self.put_value(value, &mut out);
+                break;
+            }
+        }
+        out
     }
 
-    fn raw_tag(&self, key: &str) -> &'a [u8] {
-        let mut rest = self.raw_series().get(self.name_end + 1..).unwrap_or_default();
-        while !rest.is_empty() {
-            let end = separator(rest, b',').unwrap_or(rest.len());
-            let (tag, behind) = rest.split_at(end);
-            let equals = separator(tag, b'=').unwrap_or(tag.len());
-            if pieces(&tag[..equals], TAG_ESCAPES).flatten().eq(key.as_bytes()) {
-                return tag.get(equals + 1..).unwrap_or_default();
-            }
-            rest = behind.get(1..).unwrap_or_default();
+    /// Its tags as it has them, one after the other.
+    #[inline]
+    pub fn raw_tags(&self) -> RawTags<'a> {
+        let tags = self.bytes.get(self.name_end) == Some(&b',');
+        let first = if tags { self.name_end + 1 } else { self.bytes.len() };
+        RawTags { line: self.bytes, at: first, ended: !tags, next_block: first, base: first, ends: 0, backslashes: 0 }
+    }
+
+    /// Puts a tag's value, as InfluxDB stores it, behind what `out` holds. It is one of this very line.
+    #[inline]
+    pub fn put_value(&self, value: TagValue, out: &mut Vec<u8>) {
+        let raw = &self.bytes[value.start..value.end];
+        if value.escapes {
+            pieces(raw, TAG_ESCAPES).for_each(|piece| out.extend_from_slice(piece));
+        } else {
+            out.extend_from_slice(raw);
         }
-        b""
     }
 
     /// The whole line.
@@ -109,6 +123,118 @@ impl<'a> Line<'a> {
     /// `from` is where no escaped byte stands.
     fn unescaped(&self, byte: u8, from: usize) -> Option<usize> {
         separator(&self.bytes[from..], byte).map(|at| from + at)
+    }
+}
+
+/// The tags of a line, found by the bits of whole blocks.
+pub struct RawTags<'a> {
+    line: &'a [u8],
+    /// Where the next tag begins.
+    at: usize,
+    ended: bool,
+    /// Where the block stands whose bits these are, and the one behind it.
+    base: usize,
+    next_block: usize,
+    /// Unescaped commas and spaces, and backslashes, that are not yet behind us.
+    ends: u64,
+    backslashes: u64,
+}
+
+/// `key=value` as the line has it.
+#[derive(Clone, Copy)]
+pub struct RawTag<'a> {
+    line: &'a [u8],
+    start: usize,
+    end: usize,
+    /// It holds a backslash.
+    escapes: bool,
+}
+
+/// Where a tag's value stands in its line.
+#[derive(Clone, Copy)]
+pub struct TagValue {
+    start: usize,
+    end: usize,
+    escapes: bool,
+}
+
+impl<'a> RawTags<'a> {
+    #[inline]
+    pub fn next_tag(&mut self) -> Option<RawTag<'a>> {
+        if self.ended {
+            return None;
+        }
+        let (start, mut escapes) = (self.at, false);
+        while self.ends == 0 {
+            escapes |= self.backslashes != 0;
+            if self.next_block >= self.line.len() {
+                self.ended = true;
+                // Behind what would end the tag, if it were there.
+                self.at = self.line.len() + 1;
+                return Some(RawTag { line: self.line, start, end: self.line.len(), escapes });
+            }
+            self.read_block();
+        }
+        let bit = self.ends.trailing_zeros();
+        escapes |= self.backslashes & below(bit) != 0;
+        self.backslashes &= !below(bit);
+        self.ends &= self.ends - 1;
+        let end = self.base + bit as usize;
+        self.at = end + 1;
+        self.ended = self.line[end] == b' ';
+        Some(RawTag { line: self.line, start, end, escapes })
+    }
+
+    /// What was read so far, with the comma or space behind it: a line that begins alike has the same tags there. `None`
+    /// when the line has ended before.
+    #[inline]
+    pub fn passed(&self) -> Option<&'a [u8]> {
+        matches!(self.line.get(self.at.checked_sub(1)?), Some(b',' | b' ')).then(|| &self.line[..self.at])
+    }
+
+    #[inline]
+    fn read_block(&mut self) {
+        self.base = self.next_block;
+        self.next_block += BLOCK;
+        match self.line[self.base..].first_chunk() {
+            Some(block) => self.read_bits(block),
+            None => {
+                let rest = &self.line[self.base..];
+                let mut block = [0; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                self.read_bits(&block);
+            }
+        }
+    }
+
+    #[inline]
+    fn read_bits(&mut self, block: &[u8; BLOCK]) {
+        self.backslashes = find(b'\\', block);
+        let escaped = self.backslashes << 1 | u64::from(self.line[self.base - 1] == b'\\');
+        self.ends = (find(b',', block) | find(b' ', block)) & !escaped;
+    }
+}
+
+impl RawTag<'_> {
+    /// Its value if that is its key, as InfluxDB stores it.
+    #[inline]
+    pub fn value_of(&self, key: &str) -> Option<TagValue> {
+        let tag = &self.line[self.start..self.end];
+        let equals = match tag.get(key.len()) {
+            _ if self.escapes => self.equals_behind(key)?,
+            Some(b'=') if tag.starts_with(key.as_bytes()) && !key.contains('=') => key.len(),
+            None if tag == key.as_bytes() && !key.contains('=') => key.len(),
+            _ => return None,
+        };
+        let start = (self.start + equals + 1).min(self.end);
+        Some(TagValue { start, end: self.end, escapes: self.escapes })
+    }
+
+    /// Where the key ends, if it is that one.
+    fn equals_behind(&self, key: &str) -> Option<usize> {
+        let tag = &self.line[self.start..self.end];
+        let equals = separator(tag, b'=').unwrap_or(tag.len());
+        pieces(&tag[..equals], TAG_ESCAPES).flatten().eq(key.as_bytes()).then_some(equals)
     }
 }
 
@@ -230,9 +356,9 @@ mod tests {
     fn tags() {
         let line = read("cpu,host=web\\ 1,a\\,b=c\\=d,e=\\\"x v=1,host=9");
         for (key, want) in [("host", "web 1"), ("a,b", "c=d"), ("e", "\\\"x"), ("none", ""), ("v", "")] {
-            assert_eq!(text(&line.tag_pieces(key).collect::<Vec<_>>().concat()), want, "{key}");
+            assert_eq!(text(&line.tag(key)), want, "{key}");
         }
-        assert_eq!(read("cpu host=1").tag_pieces("host").count(), 0);
+        assert_eq!(read("cpu host=1").tag("host"), b"");
         assert_eq!(text(read("cpu,a=b\\ c v=1").raw_series()), "cpu,a=b\\ c");
     }
 

@@ -1,18 +1,22 @@
 //! Line protocol as InfluxDB 1.x reads it, as little of it as routing needs.
 //!
 //! `splitter` finds the lines in a stream of buffers, `line` says what one line holds: its name, its tags, whether it has
-//! a timestamp. `point` tells whether InfluxDB takes it for a point. `naive` is the slow twin that property tests and fuzzing hold `splitter` against.
+//! a timestamp. `blocks` helps `splitter` see many bytes at once. `point` tells whether InfluxDB takes a line for a point.
+//! `naive` holds the slow twins that property tests and fuzzing hold `splitter` and `line` against.
 //!
 //! InfluxDB decides what a good point is: nothing here refuses a line. Used by `batch`.
 
+mod blocks;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod line;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod naive;
 pub mod point;
 mod precision;
 mod splitter;
 
-pub use line::Line;
+pub use line::{Line, TagValue};
 pub use precision::Precision;
 pub use splitter::{End, Lines, Rest, Splitter};
 

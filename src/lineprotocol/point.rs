@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::Line;
 
 /// Measurement and tags may be so long.
-const KEY_BYTES_MAX: usize = 65535;
+pub(super) const KEY_BYTES_MAX: usize = 65535;
 /// Numbers up to so many bytes cannot leave their range.
 const SAFE_INTEGER_BYTES: usize = 18;
 

@@ -7,7 +7,9 @@
 //!
 //! Called by `batch` with the frames of an HTTP body, in order, then once with the end.
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::memchr2;
+
+use super::blocks::{BLOCK, below, find};
 
 /// Between two frames: the line that has begun.
 #[derive(Default)]
@@ -18,46 +20,94 @@ pub struct Splitter {
     scan: Scan,
 }
 
-/// Where the byte-by-byte scan of one line stands.
+/// Where the scan of one line stands.
 #[derive(Clone, Copy, Default)]
 struct Scan {
     quoted: bool,
+    /// There was a quote among the fields.
+    strings: bool,
     /// Behind the first unescaped space.
     fields: bool,
-    equals: usize,
-    commas: usize,
+    /// `=` less `,` outside strings among the fields.
+    surplus: isize,
     /// The last byte was a backslash that takes the next with it.
     escape: bool,
 }
 
 impl Scan {
-    /// Goes on from `bytes[at]`; the index of the newline that ends the line, if it is there.
-    fn find_end(&mut self, bytes: &[u8], mut at: usize) -> Option<usize> {
-        while at < bytes.len() {
-            if self.escape {
-                self.escape = false;
-                at += 1;
-                continue;
+    /// Goes on from `bytes[from]`; the index of the newline that ends the line, if it is there.
+    fn find_end(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+        let (blocks, rest) = bytes[from..].as_chunks::<BLOCK>();
+        for (number, block) in blocks.iter().enumerate() {
+            if let Some(end) = self.find_end_in(block, BLOCK as u32) {
+                return Some(from + number * BLOCK + end);
             }
-            match bytes[at] {
-                b'\\' => self.escape = true,
-                b' ' => self.fields = true,
-                b'=' if self.fields && !self.quoted => self.equals += 1,
-                b',' if self.fields && !self.quoted => self.commas += 1,
-                b'"' if self.fields && self.equals > self.commas => self.quoted = !self.quoted,
-                b'\n' if !self.quoted => return Some(at),
-                _ if self.quoted => match memchr2(b'"', b'\\', &bytes[at..]) {
-                    Some(skip) => {
-                        at += skip;
-                        continue;
-                    }
-                    None => return None,
-                },
-                _ => {}
-            }
-            at += 1;
         }
-        None
+        if rest.is_empty() {
+            return None;
+        }
+        let mut block = [0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        self.find_end_in(&block, rest.len() as u32).map(|end| from + blocks.len() * BLOCK + end)
+    }
+
+    /// The same in one block, of which the first `length` bytes count.
+    #[inline]
+    fn find_end_in(&mut self, block: &[u8; BLOCK], length: u32) -> Option<usize> {
+        let free = !self.escaped(find(b'\\', block), length);
+        let newlines = find(b'\n', block) & free;
+        // The bits that are not yet behind us.
+        let mut live = u64::MAX;
+        if !self.fields {
+            let space = (find(b' ', block) & free).trailing_zeros();
+            let newline = newlines & below(space);
+            if newline != 0 {
+                return Some(newline.trailing_zeros() as usize);
+            }
+            self.fields = space < BLOCK as u32;
+            live = !below(space);
+        }
+        let quotes = find(b'"', block) & free;
+        if self.quoted && quotes == 0 {
+            return None;
+        }
+        let (equals, commas) = (find(b'=', block) & free, find(b',', block) & free);
+        loop {
+            // Inside a string only a quote ends it; outside one a newline ends the line.
+            let stops = live & if self.quoted { quotes } else { quotes | newlines };
+            let stop = stops.trailing_zeros();
+            if stops != 0 && newlines >> stop & 1 == 1 {
+                return Some(stop as usize);
+            }
+            if !self.quoted {
+                let passed = live & below(stop);
+                self.surplus += (equals & passed).count_ones() as isize - (commas & passed).count_ones() as isize;
+            }
+            if stops == 0 {
+                return None;
+            }
+            self.strings = true;
+            self.quoted = !self.quoted && self.surplus > 0;
+            live &= !below(stop) << 1;
+        }
+    }
+
+    /// The bytes that a backslash takes with it, of the first `length`; whether it takes the one behind them is kept.
+    #[inline]
+    fn escaped(&mut self, backslashes: u64, length: u32) -> u64 {
+        let mut taken = u64::from(std::mem::take(&mut self.escape));
+        let mut left = backslashes & !taken;
+        while left != 0 {
+            let at = left.trailing_zeros();
+            if at + 1 == length {
+                self.escape = true;
+                break;
+            }
+            taken |= 2 << at;
+            // What is taken is no backslash any more.
+            left &= !(3 << at);
+        }
+        taken
     }
 }
 
@@ -65,6 +115,8 @@ impl Scan {
 pub struct Lines<'a> {
     frame: &'a [u8],
     at: usize,
+    /// The last line held strings, and so may the next: what finds plain lines faster is not worth a try.
+    strings: bool,
 }
 
 impl Splitter {
@@ -89,7 +141,7 @@ impl Splitter {
 
     /// The whole lines of a frame from `at` on; what they leave over goes into `end_frame`.
     pub fn lines(frame: &[u8], at: usize) -> Lines<'_> {
-        Lines { frame, at }
+        Lines { frame, at, strings: false }
     }
 
     /// Carries the rest of a frame over to the next.
@@ -153,9 +205,27 @@ impl Lines<'_> {
     #[inline]
     pub fn next_range(&mut self) -> Option<(usize, usize)> {
         let start = self.at;
-        let end = line_end(self.frame, start)?;
+        let end = match self.strings {
+            false => self.plain_line_end(start),
+            true => self.line_end(start),
+        }?;
         self.at = end + 1;
         Some((start, end))
+    }
+
+    /// The newline that ends the line which starts at `start`, fast where it has no quotes.
+    #[inline]
+    fn plain_line_end(&mut self, start: usize) -> Option<usize> {
+        let stop = start + memchr2(b'"', b'\n', self.frame.get(start..)?)?;
+        let ends = self.frame[stop] == b'\n' && (stop == start || self.frame[stop - 1] != b'\\');
+        if ends { Some(stop) } else { self.line_end(start) }
+    }
+
+    fn line_end(&mut self, start: usize) -> Option<usize> {
+        let mut scan = Scan::default();
+        let end = scan.find_end(self.frame, start);
+        self.strings = scan.strings;
+        end
     }
 
     /// Where the rest begins once `next_range` has said `None`.
@@ -164,94 +234,17 @@ impl Lines<'_> {
     }
 }
 
-/// The newline that ends the line which starts at `start`.
-#[inline]
-fn line_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let stop = start + memchr2(b'"', b'\n', bytes.get(start..)?)?;
-    if bytes[stop] == b'\n' {
-        if stop > start && bytes[stop - 1] == b'\\' {
-            return Scan::default().find_end(bytes, start);
-        }
-        return Some(stop);
-    }
-    match quoted_line_end(bytes, start, stop) {
-        Quoted::End(end) => Some(end),
-        Quoted::Rest => None,
-        Quoted::Unusual => Scan::default().find_end(bytes, start),
-    }
-}
-
-enum Quoted {
-    End(usize),
-    /// The line goes on past these bytes.
-    Rest,
-    /// Not what a well-made line looks like: the byte-by-byte scan must tell.
-    Unusual,
-}
-
-/// Jumps from string to string of a line that is made as clients make them: every quote behind `=`, no backslashes
-/// outside strings, fields as `key=value`.
-fn quoted_line_end(bytes: &[u8], start: usize, first_quote: usize) -> Quoted {
-    let mut open = first_quote;
-    let Some(space) = memchr(b' ', &bytes[start..open]).map(|at| start + at) else { return Quoted::Unusual };
-    let mut outside = start;
-    let mut surplus = 0;
-    loop {
-        let between = &bytes[outside..open];
-        if between.last() != Some(&b'=') || memchr(b'\\', between).is_some() {
-            return Quoted::Unusual;
-        }
-        let fields = &bytes[outside.max(space)..open];
-        surplus += memchr::memchr_iter(b'=', fields).count() as isize;
-        surplus -= memchr::memchr_iter(b',', fields).count() as isize;
-        if surplus <= 0 {
-            return Quoted::Unusual;
-        }
-        let Some(close) = string_end(bytes, open + 1) else { return Quoted::Rest };
-        outside = close + 1;
-        let Some(stop) = memchr2(b'"', b'\n', &bytes[outside..]).map(|at| outside + at) else { return Quoted::Rest };
-        if bytes[stop] == b'\n' {
-            let escaped = memrchr(b'\\', &bytes[outside..stop]).is_some();
-            return if escaped { Quoted::Unusual } else { Quoted::End(stop) };
-        }
-        open = stop;
-    }
-}
-
-/// The quote that closes the string whose first byte is at `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes[at] == b'"' {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use crate::lineprotocol::fuzz::split_frames;
     use crate::lineprotocol::naive;
 
     /// All lines of a body fed in frames, with the open rest cut as at a body's end.
     fn split(frames: &[&[u8]]) -> Vec<Vec<u8>> {
-        let mut splitter = Splitter::default();
-        let mut found = Vec::new();
-        for frame in frames {
-            let Some((carried, at)) = splitter.begin_frame(frame) else { continue };
-            if at > 0 {
-                found.push(carried);
-            }
-            let mut lines = Splitter::lines(frame, at);
-            while let Some((start, end)) = lines.next_range() {
-                found.push(frame[start..end].to_vec());
-            }
-            splitter.end_frame(&frame[lines.rest()..]);
-        }
-        found.extend(splitter.finish().map(|rest| rest.line));
+        let (mut found, rest) = split_frames(frames);
+        found.extend(rest.map(|rest| rest.line));
         found
     }
 

@@ -10,11 +10,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use glommio::timer::sleep;
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sock_filter, sock_fprog, timespec};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+/// After an error while waiting.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Messages a call.
 const RUN: usize = 64;
 /// No datagram, and no run of them that the kernel joins, is longer.
@@ -136,8 +140,10 @@ impl Receiver {
 
     /// Waits until there may be a datagram, or the socket has left delivery..
     pub async fn wait(&self) {
-        // An error shows at the next `receive`.
-        let _ = self.inner.peek(&mut [0]).await;
+        // (`peek` is for connected sockets.) An error, if it stays, shows at the next `receive`; it must not make a hot loop.
+        if self.inner.peek_from(&mut [0]).await.is_err() {
+            sleep(ERROR_PAUSE).await;
+        }
     }
 
     /// How many datagrams the kernel has dropped here since the last time.
@@ -313,7 +319,7 @@ fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
     use super::*;
 

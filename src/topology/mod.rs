@@ -9,6 +9,8 @@
 mod build;
 mod diff;
 mod document;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod rule;
 mod slot;
 mod source;

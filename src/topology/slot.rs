@@ -57,6 +57,13 @@ impl SlotKey {
         pieces.into_iter().for_each(|piece| self.0.update(piece));
     }
 
+    /// Adds several parts at once, each already with the NUL before it.
+    #[inline]
+    pub fn push_joined(&mut self, parts: &[u8]) {
+        debug_assert!(parts.first().is_none_or(|byte| *byte == 0), "a part begins behind a NUL");
+        self.0.update(parts);
+    }
+
     pub fn slot(self) -> SlotId {
         SlotId((self.0.finalize() % SLOTS as u32) as u16)
     }

@@ -158,7 +158,11 @@ impl Expr {
             Expr::Integer(1) => '+',
             _ => return None,
         };
-        let signable = matches!(**rhs, Expr::VarRef(_) | Expr::Call(_) | Expr::Paren(_));
+        let signable = match &**rhs {
+            // A keyword, which no sign may stand before.
+            Expr::Call(call) => call.name != "distinct",
+            operand => matches!(operand, Expr::VarRef(_) | Expr::Paren(_)),
+        };
         signable.then_some((sign, &**rhs))
     }
 

@@ -1,0 +1,72 @@
+//! Fuzz bodies of the lexer and of the parser; see `src/fuzz.rs`.
+
+use super::lexer::{Lexer, Position};
+use super::token::Token;
+use super::{ParamValue, Params, Statement, parse_query};
+
+/// Tokens follow each other without gaps up to the end (a NUL is one), and never step back.
+pub fn lexer(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let mut lexer = Lexer::new(text);
+    let mut end = 0;
+    let mut last = Position::default();
+    loop {
+        let lexeme = lexer.scan();
+        assert!(
+            end <= lexeme.start && lexeme.start <= lexeme.end && lexeme.end <= text.len(),
+            "{lexeme:?} behind {end}"
+        );
+        assert!(text.is_char_boundary(lexeme.start) && text.is_char_boundary(lexeme.end), "{lexeme:?}");
+        let place = (lexeme.position.line, lexeme.position.char);
+        assert!(place >= (last.line, last.char), "{lexeme:?} after {last:?}");
+        if lexeme.token == Token::Eof {
+            break;
+        }
+        assert_eq!(lexeme.start, end, "{lexeme:?} leaves a gap");
+        assert!(lexeme.end > lexeme.start, "{lexeme:?} is empty");
+        (end, last) = (lexeme.end, lexeme.position);
+    }
+    assert!(text.len() == end || text.as_bytes()[end] == 0, "the end before the end");
+}
+
+/// Statements print as texts that parse to the same, and stand where their spans say. `$a` to `$g` are bound.
+pub fn query(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let params = params();
+    let query = match parse_query(text, &params) {
+        Ok(query) => query,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    assert_eq!(query.spans.len(), query.statements.len());
+    let mut end = 0;
+    for (statement, span) in query.statements.iter().zip(&query.spans) {
+        assert!(end <= span.start && span.start < span.end, "{span:?} behind {end}");
+        end = span.end;
+        assert_eq!(only(&text[span.clone()], &params), *statement);
+        let printed = statement.to_forwardable();
+        let again = only(&printed, &Params::new());
+        assert_eq!(again, *statement, "{printed:?}");
+        assert_eq!(again.to_forwardable(), printed);
+    }
+}
+
+fn only(text: &str, params: &Params) -> Statement {
+    let query = parse_query(text, params).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+    let [statement] = query.statements.try_into().unwrap_or_else(|_| panic!("not one statement: {text:?}"));
+    statement
+}
+
+fn params() -> Params {
+    let values = [
+        ("a", ParamValue::String("it's \"\\\n".to_owned())),
+        ("b", ParamValue::Integer(-7)),
+        ("c", ParamValue::Float(0.1)),
+        ("d", ParamValue::Boolean(true)),
+        ("e", ParamValue::Duration("1h30m".to_owned())),
+        ("f", ParamValue::Regex("a/b\\".to_owned())),
+        ("g", ParamValue::Identifier("from \"x".to_owned())),
+    ];
+    let mut params = Params::new();
+    values.into_iter().for_each(|(name, value)| params.insert(name, value).expect("InfluxQL can carry it"));
+    params
+}
