@@ -21,7 +21,6 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(groups: usize, replicas: usize) -> Setup {
-        let (groups, replicas) = if std::env::var_os("SLTESTS_ONE").is_some() { (1, 1) } else { (groups, replicas) }; // SCRATCH
         Setup { groups, replicas, auth: false, config: Config::new() }
     }
 
