@@ -34,6 +34,20 @@ impl Config {
         self
     }
 
+    /// A listener for line protocol over `tcp` or `udp`, beside the HTTP listener.
+    pub fn listen_lines(mut self, protocol: &str, bind: &str, db: &str) -> Config {
+        if self.listeners.is_empty() {
+            self = self.listen("127.0.0.1:0");
+        }
+        self.listeners.push(format!("[[listen]]\nprotocol = {protocol:?}\nbind = {bind:?}\ndb = {db:?}\n"));
+        self
+    }
+
+    /// The cluster `main` of the ZooKeeper at `servers`.
+    pub fn zookeeper(self, servers: impl std::fmt::Display) -> Config {
+        self.set("cluster", &format!("zookeeper = \"{servers}\""))
+    }
+
     /// The next group, numbered from 1, with replicas by name and URL.
     pub fn group(self, replicas: &[(String, String)]) -> Config {
         self.group_with(replicas, "")
