@@ -203,16 +203,21 @@ impl Flow {
         }
     }
 
-    /// Takes the batch; the next one goes by the topology that is in force now.
+    /// Takes the batch. It goes by the topology that is in force now, lest what came while an earlier batch was on its
+    /// way, for however long, lands where nobody looks any more.
     fn take(&self) -> Option<Taken> {
         let mut gathering = self.gathering.borrow_mut();
         gathering.since.take()?;
         let next = self.ingest.backends.take().unwrap_or_else(|| gathering.backends.clone());
         let router = Router::new(next.topology.clone(), &gathering.key.db);
-        let batches = Rc::new(gathering.builder.take(router));
-        let backends = std::mem::replace(&mut gathering.backends, next);
+        let mut batches = gathering.builder.take(router);
+        if !Rc::ptr_eq(&gathering.backends, &next) {
+            let router = Router::new(next.topology.clone(), &gathering.key.db);
+            batches = batches.routed_anew(router, batch_limits(&self.ingest.config.write));
+            gathering.backends = next.clone();
+        }
         let held = std::mem::replace(&mut gathering.held, self.ingest.budget.hold());
-        Some(Taken { key: gathering.key.clone(), batches, backends, held })
+        Some(Taken { key: gathering.key.clone(), batches: Rc::new(batches), backends: next, held })
     }
 
     async fn deliver(&self, taken: Taken) {
