@@ -2,9 +2,17 @@
 
 mod support;
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use support::*;
+
+/// Half a cluster's changes are seen in less; a look that nothing rings for comes only every four seconds.
+const PROMPT: Duration = Duration::from_secs(1);
 
 fn config(zookeeper: &Zookeeper) -> Config {
     Config::new().zookeeper(zookeeper.addr()).set("limits", "health_interval = \"100ms\"")
@@ -16,6 +24,288 @@ fn fakes(count: usize) -> Vec<Fake> {
 
 fn urls(fakes: &[Fake]) -> Vec<String> {
     fakes.iter().map(Fake::url).collect()
+}
+
+#[track_caller]
+fn assert_prompt(mut times: Vec<Duration>) {
+    times.sort();
+    assert!(times[times.len() / 2] < PROMPT, "changes take too long: {times:?}");
+}
+
+/// A document, and when it may have been in force on some core.
+struct Reign {
+    document: Document,
+    from: Instant,
+    until: Option<Instant>,
+}
+
+/// The tag `host`, the measurement and the time of a line of the form `m,host=h v=1 time`.
+fn parts(line: &str) -> (&str, &str, u64) {
+    let (series, rest) = line.split_once(' ').expect("a line has fields");
+    let (measurement, host) = series.split_once(",host=").expect("a line has a host");
+    let (_, time) = rest.split_once(' ').expect("a line has a time");
+    (measurement, host, time.parse().expect("a time is a number"))
+}
+
+/// Times of points tell by which client they came.
+const BASE: u64 = 1_000_000_000;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the test writes text")
+}
+
+/// Somebody who sends lines and hears no answer.
+struct Lines {
+    stop: Arc<AtomicBool>,
+    sending: JoinHandle<Vec<Sent>>,
+}
+
+impl Lines {
+    fn start(slotline: &Slotline, protocol: &str) -> Lines {
+        let stop = Arc::<AtomicBool>::default();
+        let (stopped, to, tcp) = (stop.clone(), slotline.listening(protocol), protocol == "tcp");
+        let sending = std::thread::spawn(move || {
+            let mut stream = tcp.then(|| Http::new(to).connect());
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            let mut sent = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let n = sent.len() as u64;
+                let line = format!("m{},host=h{} v=1 {}", n * 7 % 30, n % 4, if tcp { 8 } else { 9 } * BASE + n);
+                let began = Instant::now();
+                match &mut stream {
+                    Some(stream) => stream.send(format!("{line}\n").as_bytes()),
+                    None => drop(socket.send_to(line.as_bytes(), to).expect("loopback takes a datagram")),
+                }
+                // It goes by a topology that was in force when its batch began: after it was sent, and not long after.
+                sent.push(Sent { began, ended: began + Duration::from_secs(5), body: line.into_bytes() });
+                // A client's pace.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sent
+        });
+        Lines { stop, sending }
+    }
+
+    fn finish(self) -> Vec<Sent> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.sending.join().expect("it does not panic")
+    }
+}
+
+#[test]
+fn every_point_lies_whole_in_a_group_of_its_time() {
+    const CHANGES: u64 = 45;
+    let mut random = random();
+    let zookeeper = Zookeeper::start();
+    let servers: Vec<Influxd> = (0..5).map(|_| Influxd::start()).collect();
+    servers.iter().for_each(|server| drop(server.http().run("", "CREATE DATABASE db")));
+    // Its slot never moves, and both replicas of its group have it whole.
+    let fixed = (0..).map(|n| format!("fixed{n}")).find(|name| slot("db", name, &[]) < 100).expect("one of many");
+    let rows: Vec<String> = (1..=10).map(|n| format!("{fixed} v=1 {n}")).collect();
+    servers[..2].iter().for_each(|server| server.http().store("db", rows.join("\n")));
+
+    let member = |name: &str, server: usize| Member::new(name, servers[server].url());
+    let third = vec![member("g3a", 4)];
+    let mut document = Document {
+        epoch: 1,
+        groups: vec![(1, vec![member("g1a", 0), member("g1b", 1)]), (2, vec![member("g2a", 2)])],
+        slots: vec![(0, 511, 1), (512, 1023, 2)],
+        by_host: false,
+    };
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let mut reigns = vec![Reign { document: document.clone(), from: Instant::now(), until: None }];
+    znodes.put("topology", document.text());
+    let config = config(&zookeeper);
+    let config = ["tcp", "udp"].iter().fold(config, |c, protocol| c.listen_lines(protocol, "127.0.0.1:0", "db"));
+    let mut slotline = Slotline::start(&config);
+    slotline.wait_epoch(1);
+
+    let writers = Load::start(slotline.http(), 5, Duration::from_millis(1), |client, n| {
+        let line = |k: u64| {
+            let time = (client + 1) * BASE + n * 10 + k;
+            format!("m{},host=h{} v=1 {time}", (n * 7 + k * 5) % 30, (n + k) % 4)
+        };
+        Request::write("db=db", (0..6).map(line).collect::<Vec<_>>().join("\n"))
+    });
+    let name = fixed.clone();
+    let readers = Load::start(slotline.http(), 2, Duration::from_millis(1), move |_, n| {
+        let q = match n % 4 {
+            3 => "CREATE DATABASE db".to_owned(),
+            0 => format!("SELECT count(v) FROM m{}", 10 + n % 20),
+            1 => "SHOW MEASUREMENTS".to_owned(),
+            _ => format!("SELECT count(v) FROM {name}"),
+        };
+        Request::query(&[("db", "db"), ("q", &q)])
+    });
+    let ready = Load::ready(slotline.http());
+    let lines = [Lines::start(&slotline, "tcp"), Lines::start(&slotline, "udp")];
+
+    let mut times = Vec::new();
+    for change in 0..CHANGES {
+        match change % 5 {
+            0 => {
+                let (there, third) = (document.groups.len() == 3, third.clone());
+                if there { drop(document.groups.pop()) } else { document.groups.push((3, third)) }
+            }
+            1 => document.by_host = !document.by_host,
+            2 => {
+                let replica = &mut document.group(2)[0];
+                replica.url = servers[if replica.url == servers[2].url() { 3 } else { 2 }].url();
+            }
+            3 => {
+                let replica = &mut document.group(1)[1];
+                replica.joining = !replica.joining;
+            }
+            _ => {}
+        }
+        let (one, two) = (random.u32(150..500), random.u32(500..900));
+        document.slots = vec![(0, one, 1), (one + 1, two, 2), (two + 1, 1023, document.groups.len() as u32)];
+        document.epoch += 1;
+        let from = Instant::now();
+        znodes.put("topology", document.text());
+        slotline.wait_epoch(document.epoch);
+        let until = Instant::now();
+        reigns.last_mut().expect("there is a first").until = Some(until);
+        reigns.push(Reign { document: document.clone(), from, until: None });
+        times.push(until - from);
+        writers.more(15);
+        [&readers, &ready].iter().for_each(|load| load.check());
+    }
+    let mut sent = writers.finish();
+    sent.extend(lines.into_iter().flat_map(Lines::finish));
+    ready.finish();
+    readers.finish();
+    assert_prompt(times);
+    let counted = slotline.http().run("db", &format!("SELECT count(v) FROM {fixed}"));
+    assert_eq!(counted["results"][0]["series"][0]["values"][0][1], 10);
+    assert_eq!(slotline.metric("slotline_panics_total"), Some(0.0));
+    // What came without a request is delivered by then.
+    assert_eq!(slotline.stop(), 0);
+    assert_placed(&sent, &reigns, found(&servers, &fixed));
+}
+
+/// Times, which are each point's own, and where they are found. What lies in the measurement `but` is not looked at.
+fn found(servers: &[Influxd], but: &str) -> BTreeMap<u64, BTreeSet<String>> {
+    let mut found: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for server in servers {
+        for (series, points) in facts(server.http(), "db") {
+            for point in points.iter().filter(|_| series.measurement != but) {
+                let time = point.split_once(' ').expect("a time and a field").0.parse().expect("a number");
+                found.entry(time).or_default().insert(server.url());
+            }
+        }
+    }
+    found
+}
+
+/// Each point lies on all replicas of a group that was its own while it was sent, and nowhere else.
+#[track_caller]
+fn assert_placed(sent: &[Sent], reigns: &[Reign], mut found: BTreeMap<u64, BTreeSet<String>>) {
+    let mut moved = BTreeSet::new();
+    for request in sent {
+        let in_force =
+            reigns.iter().filter(|r| r.from <= request.ended && r.until.is_none_or(|until| until >= request.began));
+        let in_force: Vec<&Document> = in_force.map(|reign| &reign.document).collect();
+        for line in text(&request.body).lines() {
+            let (measurement, host, time) = parts(line);
+            let urls = |document: &&Document| {
+                document.replicas_of(measurement, host).iter().map(|replica| replica.url.clone()).collect()
+            };
+            let allowed: Vec<BTreeSet<String>> = in_force.iter().map(urls).collect();
+            let lies = found.remove(&time).unwrap_or_default();
+            assert!(allowed.contains(&lies), "{line} lies on {lies:?} and belongs to one of {allowed:?}");
+            moved.insert((measurement.to_owned(), host.to_owned(), lies));
+        }
+    }
+    assert!(found.is_empty(), "points that nobody sent: {found:?}");
+    assert!(moved.len() > 150, "the changes hardly changed anything: {}", moved.len());
+}
+
+#[test]
+fn changes_are_in_force_on_every_core_of_every_proxy_within_a_second() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(3);
+    let mut document = Document::of(urls(&fakes[..1]));
+    znodes.put("topology", document.text());
+    let proxies = [
+        Slotline::start(&config(&zookeeper).listen_lines("tcp", "127.0.0.1:0", "db")),
+        Slotline::start(&config(&zookeeper)),
+    ];
+    let loads: Vec<Load> = proxies.iter().flat_map(|p| [Load::usual(p.http()), Load::ready(p.http())]).collect();
+    let mut lasting: Vec<Vec<Conn>> =
+        proxies.iter().map(|proxy| (0..6).map(|_| proxy.http().connect()).collect()).collect();
+    let mut marks = 0..;
+    // After it every core of every proxy has the document in force: its mark is on `replicas` alone.
+    let mut check = |znodes: &mut Znodes, document: &Document, replicas: &[usize]| {
+        let before = Instant::now();
+        znodes.put("topology", document.text());
+        proxies.iter().for_each(|proxy| proxy.wait_epoch(document.epoch));
+        let time = before.elapsed();
+        let mark = format!("mark{}", marks.next().expect("there are many"));
+        let request = Request::write("db=db", format!("{mark} v=1 1"));
+        for (proxy, lasting) in proxies.iter().zip(&mut lasting) {
+            let mut fresh: Vec<Conn> = (0..6).map(|_| proxy.http().connect()).collect();
+            for conn in lasting.iter_mut().chain(&mut fresh) {
+                assert_eq!(conn.call(&request).status, 204);
+            }
+        }
+        let got = |fake: &Fake| fake.lines("db").iter().filter(|line| line.starts_with(&mark)).count();
+        let got: Vec<usize> = fakes.iter().map(got).collect();
+        let wanted: Vec<usize> = (0..fakes.len()).map(|n| if replicas.contains(&n) { 24 } else { 0 }).collect();
+        assert_eq!(got, wanted, "epoch {}", document.epoch);
+        loads.iter().for_each(Load::check);
+        time
+    };
+    let mut times = vec![check(&mut znodes, &document, &[0])];
+    // A second group comes and goes, with all slots and with none.
+    for owner in [2, 1, 2, 1, 2, 1] {
+        document.epoch += 1;
+        document.groups.truncate(1);
+        if owner == 2 {
+            document.groups.push((2, vec![Member::new("g2a", fakes[1].url())]));
+        }
+        document.slots = vec![(0, 1023, owner)];
+        times.push(check(&mut znodes, &document, if owner == 2 { &[1] } else { &[0] }));
+    }
+    // A second replica joins: it takes writes and no reads.
+    document.epoch += 1;
+    document.group(1).push(Member { joining: true, ..Member::new("g1b", fakes[1].url()) });
+    times.push(check(&mut znodes, &document, &[0, 1]));
+    loads.iter().for_each(|load| load.more(10));
+    let ask = |n: u32| proxies.iter().for_each(|p| drop(p.http().run("db", &format!("SELECT v FROM some{n}"))));
+    let (first, joining) = (fakes[0].queries(), fakes[1].queries());
+    (0..20).for_each(ask);
+    assert!(fakes[0].queries() >= first + 40);
+    assert_eq!(fakes[1].queries(), joining, "a joining replica was read from");
+    // It serves, joins again, serves.
+    for joining in [false, true, false] {
+        document.epoch += 1;
+        document.group(1)[1].joining = joining;
+        times.push(check(&mut znodes, &document, &[0, 1]));
+        let before = fakes[1].queries();
+        (0..20).for_each(ask);
+        assert_eq!(fakes[1].queries() == before, joining);
+    }
+    // It moves to another server.
+    document.epoch += 1;
+    document.group(1)[1].url = fakes[2].url();
+    times.push(check(&mut znodes, &document, &[0, 2]));
+    // Of many changes at once the last one stays.
+    for _ in 0..30 {
+        document.epoch += 1;
+        znodes.put("topology", document.text());
+    }
+    times.push(check(&mut znodes, &document, &[0, 2]));
+    loads.iter().for_each(|load| load.more(10));
+    loads.into_iter().for_each(|load| drop(load.finish()));
+    assert_prompt(times);
+    let registered = |znodes: &mut Znodes| {
+        let all = znodes.proxies();
+        (all.len() == 2 && all.iter().all(|proxy| proxy["epoch"] == document.epoch)).then_some(())
+    };
+    wait_for("both registrations", SOON, || registered(&mut znodes));
+    proxies.iter().for_each(|p| assert_eq!(p.metric("slotline_topology_epoch_not_risen_total"), Some(0.0)));
 }
 
 #[test]

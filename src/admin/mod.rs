@@ -76,14 +76,15 @@ impl Process {
         }
     }
 
-    /// Why the proxy should get no traffic: it drains, has no topology, or a group has no replica that is up.
+    /// Why the proxy should get no traffic: it drains, has no topology, or a group has no replica that is up. One that a
+    /// new topology brings counts as up until it was asked, so that a change never sends traffic away.
     pub fn unready(&self) -> Option<String> {
         if self.is_draining() {
             return Some("draining".to_owned());
         }
         let Some(snapshot) = self.snapshot.load_full() else { return Some(NO_TOPOLOGY.to_owned()) };
         let topology = &snapshot.topology;
-        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up());
+        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up() || !stats.is_known());
         let dead = topology.groups().iter().find(|group| !group.replicas.iter().any(|replica| up(&replica.name)))?;
         let names: Vec<&str> = dead.replicas.iter().map(|replica| replica.name.as_str()).collect();
         Some(format!("group {} has no replica that is up ({})", dead.id, names.join(", ")))

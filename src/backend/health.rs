@@ -9,7 +9,7 @@ use hyper::Request;
 
 use crate::net::Payload;
 
-use super::Pool;
+use super::{Backend, Pool};
 
 /// Pings a replica after a while; no more once no topology names it.
 pub async fn watch(pool: Weak<Pool>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
@@ -17,6 +17,13 @@ pub async fn watch(pool: Weak<Pool>, interval: Duration, timeout: Duration) -> C
     let Some(pool) = pool.upgrade() else { return ControlFlow::Break(()) };
     check(&pool, timeout).await;
     ControlFlow::Continue(())
+}
+
+/// Pings a replica that nobody has asked yet.
+pub async fn check_new(backend: &Backend) {
+    if !backend.target.stats.is_known() {
+        check(&backend.pool, backend.pool.connect_timeout()).await;
+    }
 }
 
 /// Pings a replica and keeps what it learns in the replica's statistics.
