@@ -309,6 +309,37 @@ fn changes_are_in_force_on_every_core_of_every_proxy_within_a_second() {
 }
 
 #[test]
+fn a_replica_that_has_gone_is_asked_no_more() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(2);
+    let mut document = Document::of(urls(&fakes[..1]));
+    znodes.put("topology", document.text());
+    let slotline = Slotline::start(&config(&zookeeper).listen_lines("tcp", "127.0.0.1:0", "lines"));
+    // A connection over which nothing comes any more must not hold the old topology.
+    let addr = slotline.listening("tcp");
+    let mut idle = Http::new(addr).connect();
+    idle.send(b"a v=1 1\n");
+    wait_for("the line", SOON, || (fakes[0].lines("lines").len() == 1).then_some(()));
+    document.epoch += 1;
+    document.group(1)[0].url = fakes[1].url();
+    znodes.put("topology", document.text());
+    slotline.wait_epoch(document.epoch);
+    let mut last = (fakes[0].pings(), Instant::now());
+    wait_for("the end of the pings", Duration::from_secs(6), || {
+        let pings = fakes[0].pings();
+        if pings != last.0 {
+            last = (pings, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_secs(1)).then_some(())
+    });
+    assert!(fakes[1].pings() > 0);
+    idle.send(b"b v=1 1\n");
+    wait_for("the line", SOON, || (fakes[1].lines("lines").len() == 1).then_some(()));
+    assert_eq!(fakes[0].lines("lines").len(), 1);
+}
+
+#[test]
 fn what_waits_behind_a_slow_batch_goes_by_the_topology_in_force() {
     let zookeeper = Zookeeper::start();
     let mut znodes = Znodes::of(zookeeper.addr());

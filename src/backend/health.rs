@@ -9,12 +9,14 @@ use hyper::Request;
 
 use crate::net::Payload;
 
-use super::{Backend, Pool};
+use super::{Backend, Current, Pool};
 
-/// Pings a replica after a while; no more once no topology names it.
-pub async fn watch(pool: Weak<Pool>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
+/// Pings a replica after a while; no more once the topology in force does not name it. (What is idle may hold an earlier
+/// topology for long.)
+pub async fn watch(pool: Weak<Pool>, current: Rc<Current>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
     sleep(interval).await;
-    let Some(pool) = pool.upgrade() else { return ControlFlow::Break(()) };
+    let named = |pool: &Rc<Pool>| current.take().is_some_and(|backends| backends.uses(pool));
+    let Some(pool) = pool.upgrade().filter(named) else { return ControlFlow::Break(()) };
     check(&pool, timeout).await;
     ControlFlow::Continue(())
 }
