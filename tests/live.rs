@@ -365,3 +365,130 @@ fn what_waits_behind_a_slow_batch_goes_by_the_topology_in_force() {
     wait_for("the last line", SOON, || (fakes[1].lines("lines").len() == 2).then_some(()));
     assert_eq!(fakes[0].lines("lines"), ["zero v=1 1", "one v=1 1"]);
 }
+
+const REFUSED: &str = "slotline_topology_refused_total";
+
+#[test]
+fn broken_documents_change_nothing() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(2);
+    let mut document = Document::of(urls(&fakes));
+    document.epoch = 5;
+    let with_password = |document: &Document| {
+        let mut json = document.json();
+        for group in 0..2 {
+            json["groups"][group]["replicas"][0]["username"] = "carol".into();
+            json["groups"][group]["replicas"][0]["password"] = "s3cret".into();
+        }
+        json
+    };
+    znodes.put("topology", with_password(&document).to_string());
+    let config = config(&zookeeper).set("cluster", "zookeeper_auth = \"carol:s3cret\"");
+    let mut slotline = Slotline::start(&config);
+    slotline.wait_epoch(5);
+    let loads = [Load::usual(slotline.http()), Load::ready(slotline.http())];
+    let broken = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = with_password(&document);
+        json["epoch"] = 6.into();
+        change(&mut json);
+        json.to_string()
+    };
+    let slots = |slots: &'static str| {
+        broken(&move |json| json["slots"] = serde_json::from_str(slots).expect("the test writes JSON"))
+    };
+    let long = "x".repeat(900_000);
+    let documents = [
+        ("cut off", "not a topology document", with_password(&document).to_string().split_off(9)),
+        ("no object", "not a topology document", "[]".to_owned()),
+        ("long", "not a topology document", long),
+        ("a password that is a number", "not a topology document", {
+            broken(&|json| json["groups"][0]["replicas"][0]["password"] = 734_618_234.into())
+        }),
+        ("a password that is a list", "not a topology document", {
+            broken(&|json| json["groups"][0]["replicas"][0]["password"] = serde_json::json!(["s3cret"]))
+        }),
+        ("credentials in a url", "g1a", {
+            broken(&|json| json["groups"][0]["replicas"][0]["url"] = "http://u:s3cret@127.0.0.1:1".into())
+        }),
+        ("credentials in an https url", "g1a", {
+            broken(&|json| json["groups"][0]["replicas"][0]["url"] = "https://u:s3cret@127.0.0.1:1".into())
+        }),
+        ("credentials in no url", "g1a", {
+            broken(&|json| json["groups"][0]["replicas"][0]["url"] = "u:s3cret@127.0.0.1:1".into())
+        }),
+        ("an unknown key", "unknown field `weight`", broken(&|json| json["weight"] = 1.into())),
+        ("a slot owned twice", "slots 500-511 belong to two groups", {
+            slots(r#"[{"from": 0, "to": 511, "group": 1}, {"from": 500, "to": 1023, "group": 2}]"#)
+        }),
+        ("slots uncovered", "slots 3-9 belong to no group", {
+            slots(r#"[{"from": 0, "to": 2, "group": 1}, {"from": 10, "to": 1023, "group": 2}]"#)
+        }),
+        ("an unknown group", "there is no group 7", slots(r#"[{"from": 0, "to": 1023, "group": 7}]"#)),
+        ("a group without replicas", "group 2 has no replicas", {
+            broken(&|json| json["groups"][1]["replicas"] = serde_json::json!([]))
+        }),
+        ("an empty znode", "it is empty", String::new()),
+    ];
+    for (number, (what, reason, text)) in (1..).zip(&documents) {
+        let lines = slotline.says(reason);
+        znodes.put("topology", text);
+        wait_for(&format!("the refusal of {what}"), SOON, || {
+            let counted = slotline.metric(REFUSED) == Some(f64::from(number));
+            (counted && slotline.says(reason) == lines + 1).then_some(())
+        });
+        let metrics = slotline.admin().get("/metrics").text();
+        let refusal = metrics.lines().find(|line| line.starts_with("slotline_topology_refusal{reason=\""));
+        assert!(refusal.is_some_and(|line| line.contains(reason)), "{what}: {refusal:?}");
+        loads.iter().for_each(|load| load.more(2));
+    }
+    znodes.delete("topology");
+    let all = documents.len() as f64 + 1.0;
+    slotline.wait_metric(REFUSED, all);
+    slotline.wait_says("there is none");
+    // It is looked at again every few seconds, and told of once.
+    let since = Instant::now();
+    wait_for("another look", SOON, || {
+        loads.iter().for_each(Load::check);
+        (since.elapsed() > Duration::from_millis(4500)).then_some(())
+    });
+    assert_eq!((slotline.says("there is none"), slotline.metric(REFUSED)), (1, Some(all)));
+    assert_eq!(slotline.metric("slotline_topology_epoch"), Some(5.0));
+    assert_eq!(fakes[1].writes().len(), 0, "the second group owns nothing");
+
+    // Good ones are taken, also without a higher epoch, which is told.
+    const NOT_RISEN: &str = "slotline_topology_epoch_not_risen_total";
+    document.epoch = 6;
+    znodes.put("topology", with_password(&document).to_string());
+    slotline.wait_epoch(6);
+    assert_eq!(slotline.metric(NOT_RISEN), Some(0.0));
+    assert!(!slotline.admin().get("/metrics").text().contains("refusal{"), "a good one was taken");
+    for (number, epoch) in [(1, 6), (2, 3)] {
+        document.epoch = epoch;
+        document.slots = vec![(0, 1023, if number == 1 { 2 } else { 1 })];
+        let before = fakes[number % 2].writes().len();
+        znodes.put("topology", with_password(&document).to_string());
+        slotline.wait_metric(NOT_RISEN, number as f64);
+        slotline.wait_epoch(epoch);
+        loads[0].more(20);
+        assert!(fakes[number % 2].writes().len() > before, "epoch {epoch} is not in force");
+        assert_eq!(slotline.says("its epoch did not rise"), number);
+    }
+    for load in loads {
+        load.finish();
+    }
+
+    // A broken copy of it is no hindrance while ZooKeeper is there.
+    let mut told = slotline.log();
+    assert_eq!(slotline.stop(), 0);
+    std::fs::write(slotline.data_dir().join("topology.json"), "{\"s3cret").expect("a folder takes a file");
+    std::fs::write(slotline.data_dir().join("udp.json"), "nonsense").expect("a folder takes a file");
+    slotline.start_again(&config, &[]);
+    slotline.wait_epoch(3);
+    slotline.http().store("db", "a v=1 1");
+    assert_eq!(slotline.http().get("/ready").status, 200);
+    assert_eq!(slotline.says("cannot be read"), 2, "{}", slotline.log());
+    told += &slotline.log();
+    let leaks: Vec<&str> = told.lines().filter(|line| line.contains("s3cret") || line.contains("734618234")).collect();
+    assert!(leaks.is_empty(), "passwords in the log:\n{}", leaks.join("\n"));
+}

@@ -43,8 +43,10 @@ pub struct ControlStats {
     pub refused_udp: Counter,
     /// Documents whose epoch did not rise.
     pub epochs_not_risen: Counter,
-    /// What the last document was refused for; empty: it was taken.
-    pub refusal: ArcSwap<String>,
+    /// What the last topology was refused for; empty: it was taken.
+    pub topology_refusal: ArcSwap<String>,
+    /// The same of the UDP listeners.
+    pub udp_refusal: ArcSwap<String>,
 }
 
 /// What is said of the version until a replica has told its own.
