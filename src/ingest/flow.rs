@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
+use futures_lite::future;
 use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
@@ -57,6 +58,16 @@ struct Taken {
     batches: Rc<Batches>,
     backends: Rc<Backends>,
     held: Held,
+}
+
+/// What comes of `awaited`; `None` when `asked_to_end` comes first.
+pub async fn unless<T>(asked_to_end: impl Future<Output = ()>, awaited: impl Future<Output = T>) -> Option<T> {
+    let awaited = async { Some(awaited.await) };
+    let ended = async {
+        asked_to_end.await;
+        None
+    };
+    future::or(awaited, ended).await
 }
 
 impl Flow {

@@ -6,6 +6,7 @@
 //!    dropped and counted: a line cut short can be a wrong point.
 
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::batch::Stamps;
 use crate::net::{deadline, spawn};
 use crate::topology::LineTarget;
 
-use super::flow::Flow;
+use super::flow::{Flow, unless};
 use super::{Ingest, now_ns};
 
 /// The read buffer grows from the first to the last, for those who fill it.
@@ -32,7 +33,9 @@ pub async fn serve(
     source: u64,
     asked_to_end: impl Future<Output = ()>,
 ) {
-    let flow = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source).await;
+    let mut asked_to_end = pin!(asked_to_end);
+    let begun = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source);
+    let Some(flow) = unless(asked_to_end.as_mut(), begun).await else { return };
     let running = flow.clone();
     spawn("tcp flow", glommio::executor().current_task_queue(), async move { running.run().await });
     let reading = async {

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::net::{Datagrams, Receiver, spawn};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 
-use super::flow::Flow;
+use super::flow::{Flow, unless};
 use super::{Ingest, now_ns};
 
 /// While datagrams keep coming.
@@ -44,8 +45,10 @@ pub struct UdpSource {
 
 /// Receives until `asked_to_end`, then what the socket still holds.
 pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource, asked_to_end: impl Future<Output = ()>) {
+    let mut asked_to_end = pin!(asked_to_end);
     let mut target = udp.target.borrow().clone();
-    let flow = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source).await;
+    let begun = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source);
+    let Some(flow) = unless(asked_to_end.as_mut(), begun).await else { return };
     let running = flow.clone();
     spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
     let mut run = Run { udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
