@@ -492,3 +492,198 @@ fn broken_documents_change_nothing() {
     let leaks: Vec<&str> = told.lines().filter(|line| line.contains("s3cret") || line.contains("734618234")).collect();
     assert!(leaks.is_empty(), "passwords in the log:\n{}", leaks.join("\n"));
 }
+
+/// Sends datagrams of one numbered line each, `u n=<number>i <number>`, from one address.
+struct Sender {
+    socket: UdpSocket,
+    next: u64,
+}
+
+impl Sender {
+    fn new() -> Sender {
+        Sender { socket: UdpSocket::bind("0.0.0.0:0").expect("a free port"), next: 1 }
+    }
+
+    /// The numbers of what was sent.
+    #[track_caller]
+    fn send(&mut self, to: SocketAddr, count: u64) -> std::ops::Range<u64> {
+        let numbers = self.next..self.next + count;
+        for number in numbers.clone() {
+            let line = format!("u n={number}i {number}");
+            self.socket.send_to(line.as_bytes(), to).expect("loopback takes a datagram");
+            if number % 64 == 0 {
+                // The pace of a sender: no bursts that would fill the kernel's buffer on a busy machine.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.next = numbers.end;
+        numbers
+    }
+}
+
+/// A port on a loopback address that no other test uses.
+fn free_udp() -> SocketAddr {
+    let [a, b, c, _] = std::process::id().to_be_bytes().map(|byte| byte.wrapping_mul(7));
+    let address = SocketAddr::from(([127, a ^ c | 1, b | 1, fastrand::u8(1..=254)], 0));
+    let socket = UdpSocket::bind(address).expect("a free port");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+/// The numbers that have come for a database, in their order.
+fn numbers(fake: &Fake, db: &str) -> Vec<u64> {
+    let lines = fake.lines(db);
+    let number = |line: &String| line.rsplit_once(' ').expect("lines have times").1.parse().expect("a number");
+    lines.iter().filter(|line| line.starts_with("u ")).map(number).collect()
+}
+
+/// Waits until each of `wanted` has come for a database, once, and nothing else that is later than the first of them.
+#[track_caller]
+fn wait_numbers(fake: &Fake, db: &str, wanted: std::ops::Range<u64>) {
+    let since = Instant::now();
+    loop {
+        let mut came = numbers(fake, db);
+        came.retain(|number| *number >= wanted.start);
+        came.sort_unstable();
+        if came.iter().copied().eq(wanted.clone()) {
+            return;
+        }
+        let lacking = wanted.clone().filter(|number| came.binary_search(number).is_err()).count();
+        let told = format!("{db}: {} came for {wanted:?}, {lacking} of them are lacking", came.len());
+        assert!(since.elapsed() < SOON && came.len() as u64 <= wanted.end - wanted.start, "{told}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn udp(listeners: &[(SocketAddr, &str, &str)]) -> String {
+    let listener = |(bind, db, spread): &(SocketAddr, &str, &str)| serde_json::json!({"bind": bind.to_string(), "db": db, "spread": spread});
+    serde_json::Value::from(listeners.iter().map(listener).collect::<Vec<_>>()).to_string()
+}
+
+fn datagrams(slotline: &Slotline, addr: SocketAddr) -> Option<f64> {
+    slotline.metric(&format!("slotline_udp_datagrams_total{{listener=\"{addr}\"}}"))
+}
+
+#[track_caller]
+fn wait_open(slotline: &Slotline, addr: SocketAddr) {
+    wait_for(&format!("the listener {addr}"), SOON, || datagrams(slotline, addr).map(drop));
+}
+
+#[track_caller]
+fn wait_closed(slotline: &Slotline, addr: SocketAddr) {
+    wait_for(&format!("the end of the listener {addr}"), SOON, || datagrams(slotline, addr).is_none().then_some(()));
+    wait_for(&format!("the port of {addr}"), SOON, || UdpSocket::bind(addr).ok().map(drop));
+}
+
+#[test]
+fn udp_listeners_open_move_change_and_close_under_load() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(1);
+    let fake = &fakes[0];
+    znodes.put("topology", Document::of(urls(&fakes)).text());
+    let slotline = Slotline::start(&config(&zookeeper));
+    let (one, two) = (free_udp(), free_udp());
+    let mut sender = Sender::new();
+
+    znodes.put("udp", udp(&[(one, "first", "random")]));
+    wait_open(&slotline, one);
+    let mut last = one;
+    for _ in 0..4 {
+        // It moves at once after the last datagram.
+        let sent = sender.send(last, 3000);
+        let next = if last == one { two } else { one };
+        znodes.put("udp", udp(&[(next, "first", "random")]));
+        wait_open(&slotline, next);
+        wait_closed(&slotline, last);
+        wait_numbers(fake, "first", sent);
+        last = next;
+    }
+
+    // Under load it is told another database: nothing is lost, and soon all goes there.
+    let from = sender.send(last, 200).start;
+    znodes.put("udp", udp(&[(last, "second", "random")]));
+    wait_for("the other database", SOON, || {
+        let sent = sender.send(last, 100);
+        wait_for("what was sent", SOON, || {
+            let all = numbers(fake, "first").iter().chain(&numbers(fake, "second")).filter(|n| **n >= from).count();
+            (all as u64 == sent.end - from).then_some(())
+        });
+        let there = numbers(fake, "second");
+        sent.clone().all(|number| there.contains(&number)).then_some(())
+    });
+    wait_numbers(fake, "second", sender.send(last, 1000));
+    let (mut both, second) = (numbers(fake, "first"), numbers(fake, "second"));
+    both.extend(second);
+    both.sort_unstable();
+    assert!(both.iter().copied().eq(1..sender.next), "each number comes once");
+
+    // One sender's datagrams go to one core, and keep their order; then to all again.
+    znodes.put("udp", udp(&[(last, "third", "source")]));
+    wait_for("the other spread", SOON, || {
+        let sent = sender.send(last, 400);
+        let all = || numbers(fake, "second").into_iter().chain(numbers(fake, "third")).filter(|n| *n >= sent.start);
+        wait_for("what was sent", SOON, || (all().count() == 400).then_some(()));
+        (numbers(fake, "second").last() < Some(&sent.start) && all().is_sorted()).then_some(())
+    });
+    let sent = sender.send(last, 3000);
+    wait_numbers(fake, "third", sent.clone());
+    assert!(numbers(fake, "third").into_iter().filter(|n| *n >= sent.start).is_sorted());
+    znodes.put("udp", udp(&[(last, "third", "random")]));
+    wait_for("both cores", SOON, || {
+        let sent = sender.send(last, 3000);
+        wait_numbers(fake, "third", sent.clone());
+        (!numbers(fake, "third").into_iter().filter(|n| *n >= sent.start).is_sorted()).then_some(())
+    });
+
+    // Closed and opened again, in turns by an empty list and by none.
+    for round in 0..4 {
+        let sent = sender.send(last, 2000);
+        if round % 2 == 0 {
+            znodes.put("udp", "[]")
+        } else {
+            znodes.delete("udp")
+        }
+        wait_closed(&slotline, last);
+        wait_numbers(fake, "third", sent);
+        znodes.put("udp", udp(&[(last, "third", "random")]));
+        wait_open(&slotline, last);
+    }
+    // What has come before a topology goes to it; what comes later goes elsewhere; nothing is lost in between.
+    wait_numbers(fake, "third", sender.send(last, 100));
+    let dropped = format!("slotline_udp_dropped_total{{listener=\"{last}\",reason=\"kernel\"}}");
+    assert_eq!(slotline.metric(&dropped), Some(0.0));
+    assert_eq!(slotline.says("cannot listen"), 0, "{}", slotline.log());
+}
+
+#[test]
+fn a_udp_listener_that_still_delivers_can_be_opened_again() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(1);
+    let fake = &fakes[0];
+    znodes.put("topology", Document::of(urls(&fakes)).text());
+    let slotline = Slotline::start(&config(&zookeeper));
+    let addr = free_udp();
+    let any = SocketAddr::from(([0, 0, 0, 0], addr.port()));
+    let mut sender = Sender::new();
+    znodes.put("udp", udp(&[(addr, "db", "random")]));
+    wait_open(&slotline, addr);
+    fake.set(Play::Answer(500, "{\"error\":\"down\"}".to_owned()));
+    let first = sender.send(addr, 200);
+    wait_for("a try", SOON, || (fake.lines("db").len() > 1).then_some(()));
+    // The replica is down: what has come waits, and must not keep the port.
+    znodes.put("udp", "[]");
+    slotline.wait_says("listening no more");
+    znodes.put("udp", udp(&[(any, "again", "random")]));
+    wait_open(&slotline, any);
+    let second = sender.send(addr, 200);
+    fake.set(Play::stored());
+    wait_for("all that was sent", SOON, || {
+        let (one, two) = (numbers(fake, "db"), numbers(fake, "again"));
+        (first.clone().all(|n| one.contains(&n)) && second.clone().all(|n| two.contains(&n))).then_some(())
+    });
+    // From every address to one of them: the ports overlap.
+    znodes.put("udp", udp(&[(addr, "one", "random")]));
+    wait_open(&slotline, addr);
+    wait_numbers(fake, "one", sender.send(addr, 200));
+}

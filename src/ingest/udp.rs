@@ -44,14 +44,14 @@ pub struct UdpSource {
 }
 
 /// Receives until `asked_to_end`, then what the socket still holds.
-pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource, asked_to_end: impl Future<Output = ()>) {
+pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>, asked_to_end: impl Future<Output = ()>) {
     let mut asked_to_end = pin!(asked_to_end);
     let mut target = udp.target.borrow().clone();
     let begun = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source);
     let Some(flow) = unless(asked_to_end.as_mut(), begun).await else { return };
     let running = flow.clone();
     spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
-    let mut run = Run { udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
+    let mut run = Run { udp: &udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
     let receiving = async {
         loop {
             let wanted = udp.target.borrow().clone();
@@ -70,6 +70,8 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource, asked_to_end: impl Fut
     udp.receiver.leave();
     run.drain().await;
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
+    // The port is free, however long delivering takes.
+    drop(udp);
     flow.end().await;
 }
 

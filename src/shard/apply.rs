@@ -115,7 +115,7 @@ impl Shard {
         let asked_to_end = closing.listen();
         let (open, running) = (Open::new(self), source.clone());
         spawn("udp listener", self.queues.ingest, async move {
-            udp::listen(&open.0.ingest, &running, asked_to_end).await;
+            udp::listen(&open.0.ingest, running, asked_to_end).await;
         });
         RunningUdp { port: udp.port.clone(), source, closing, spread: Cell::new(udp.listener.spread) }
     }
