@@ -656,6 +656,67 @@ fn udp_listeners_open_move_change_and_close_under_load() {
 }
 
 #[test]
+fn udp_listeners_that_cannot_be() {
+    let mut zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(1);
+    let fake = &fakes[0];
+    znodes.put("topology", Document::of(urls(&fakes)).text());
+    let (own, good, taken) = (free_udp(), free_udp(), free_udp());
+    let slotline = Slotline::start(&config(&zookeeper).listen_lines("udp", &own.to_string(), "own"));
+    let mut sender = Sender::new();
+    let good_one = (good, "good", "random");
+
+    // config.toml wins.
+    znodes.put("udp", udp(&[(own, "other", "random"), good_one]));
+    wait_open(&slotline, good);
+    slotline.wait_says("the shared UDP listener is left out");
+    wait_numbers(fake, "own", sender.send(own, 500));
+
+    // Broken documents change nothing.
+    let broken = [
+        ("cut off", "[{".to_owned()),
+        ("empty", String::new()),
+        ("no list", "{}".to_owned()),
+        ("one port twice", udp(&[good_one, (good, "other", "random")])),
+        ("port 0", udp(&[(SocketAddr::from(([127, 0, 0, 1], 0)), "other", "random")])),
+        ("no database", udp(&[(good, "", "random")])),
+        ("an unknown spread", udp(&[(good, "other", "evenly")])),
+        ("an unknown key", udp(&[good_one]).replace("\"db\"", "\"base\"")),
+    ];
+    for (number, (what, document)) in (1..).zip(&broken) {
+        znodes.put("udp", document);
+        wait_for(&format!("the refusal of {what}"), SOON, || {
+            let counted = slotline.metric("slotline_udp_document_refused_total") == Some(f64::from(number));
+            (counted && slotline.says("the UDP listeners are refused whole") == number as usize).then_some(())
+        });
+        wait_numbers(fake, "good", sender.send(good, 20));
+    }
+
+    // Another process has the port.
+    let squatter = UdpSocket::bind(taken).expect("it is free");
+    znodes.put("udp", udp(&[good_one, (taken, "taken", "random")]));
+    slotline.wait_says(&format!("cannot listen on {taken}"));
+    wait_numbers(fake, "good", sender.send(good, 20));
+    drop(squatter);
+    wait_open(&slotline, taken);
+    wait_numbers(fake, "taken", sender.send(taken, 20));
+    assert_eq!(slotline.says("cannot listen on"), 1, "told once");
+    znodes.put("udp", udp(&[good_one]));
+    wait_closed(&slotline, taken);
+    // The same, and ZooKeeper goes away meanwhile.
+    let squatter = UdpSocket::bind(taken).expect("it is free");
+    znodes.put("udp", udp(&[good_one, (taken, "taken", "random")]));
+    wait_for("the trouble", SOON, || (slotline.says(&format!("cannot listen on {taken}")) == 2).then_some(()));
+    zookeeper.kill9();
+    slotline.wait_metric("slotline_zookeeper_connected", 0.0);
+    drop(squatter);
+    wait_open(&slotline, taken);
+    wait_numbers(fake, "taken", sender.send(taken, 20));
+    wait_numbers(fake, "own", sender.send(own, 20));
+}
+
+#[test]
 fn a_udp_listener_that_still_delivers_can_be_opened_again() {
     let zookeeper = Zookeeper::start();
     let mut znodes = Znodes::of(zookeeper.addr());

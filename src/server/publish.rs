@@ -171,11 +171,14 @@ impl Audience for Publisher {
         Ok(())
     }
 
-    fn registration(&mut self) -> Vec<u8> {
+    fn tick(&mut self) {
         // A port that was taken may be free by now.
         if self.udp.retry(&self.process) {
             self.ring();
         }
+    }
+
+    fn registration(&mut self) -> Vec<u8> {
         self.registration.epoch = self.process.applied_epoch();
         // Strings and a number: nothing that JSON could not hold.
         serde_json::to_vec(&self.registration).unwrap_or_default()
