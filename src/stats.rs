@@ -108,6 +108,11 @@ impl ReplicaStats {
         self.up.load(Ordering::Relaxed) == UP
     }
 
+    /// Nobody has asked a new replica yet.
+    pub fn is_known(&self) -> bool {
+        self.up.load(Ordering::Relaxed) != UNKNOWN
+    }
+
     /// Whether this is news.
     pub fn set_up(&self, up: bool) -> bool {
         let state = if up { UP } else { DOWN };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary,
 };
@@ -97,6 +98,16 @@ const CONTROL: [ControlRow; 4] = [
     ),
 ];
 
+/// Metric, help, what a document was refused for. Nothing is shown once a good one was taken.
+type RefusalRow = (&'static str, &'static str, fn(&ControlStats) -> &ArcSwap<String>);
+
+const REFUSALS: [RefusalRow; 2] = [
+    ("slotline_topology_refusal", "Why ZooKeeper's topology is not the one in force.", |c| &c.topology_refusal),
+    ("slotline_udp_document_refusal", "Why ZooKeeper's UDP listeners are not those in force.", |c| &c.udp_refusal),
+];
+/// A label that is longer is cut.
+const REASON_CHARS_MAX: usize = 500;
+
 const SHARD_GAUGES: [ShardRow; 2] = [
     ("slotline_connections", "Client connections open.", ("", ""), |s| s.connections_open.get()),
     ("slotline_inflight_bytes", "Bodies held in memory.", ("", ""), |s| s.inflight_bytes.get()),
@@ -146,6 +157,14 @@ pub fn text(process: &Process) -> String {
     for (name, help, kind, read) in CONTROL {
         if let Some(control) = &process.control {
             add(&mut families, name, help, kind, metric(kind, read(control) as f64, &[]));
+        }
+    }
+    for (name, help, refusal) in REFUSALS {
+        let Some(reason) = process.control.as_ref().map(|control| refusal(control).load_full()) else { continue };
+        if !reason.is_empty() {
+            let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+            let metric = metric(MetricType::GAUGE, 1.0, &[("reason", &reason)]);
+            add(&mut families, name, help, MetricType::GAUGE, metric);
         }
     }
     let snapshot = process.snapshot.load_full();

@@ -43,8 +43,10 @@ pub struct ControlStats {
     pub refused_udp: Counter,
     /// Documents whose epoch did not rise.
     pub epochs_not_risen: Counter,
-    /// What the last document was refused for; empty: it was taken.
-    pub refusal: ArcSwap<String>,
+    /// What the last topology was refused for; empty: it was taken.
+    pub topology_refusal: ArcSwap<String>,
+    /// The same of the UDP listeners.
+    pub udp_refusal: ArcSwap<String>,
 }
 
 /// What is said of the version until a replica has told its own.
@@ -76,14 +78,15 @@ impl Process {
         }
     }
 
-    /// Why the proxy should get no traffic: it drains, has no topology, or a group has no replica that is up.
+    /// Why the proxy should get no traffic: it drains, has no topology, or a group has no replica that is up. One that a
+    /// new topology brings counts as up until it was asked, so that a change never sends traffic away.
     pub fn unready(&self) -> Option<String> {
         if self.is_draining() {
             return Some("draining".to_owned());
         }
         let Some(snapshot) = self.snapshot.load_full() else { return Some(NO_TOPOLOGY.to_owned()) };
         let topology = &snapshot.topology;
-        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up());
+        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up() || !stats.is_known());
         let dead = topology.groups().iter().find(|group| !group.replicas.iter().any(|replica| up(&replica.name)))?;
         let names: Vec<&str> = dead.replicas.iter().map(|replica| replica.name.as_str()).collect();
         Some(format!("group {} has no replica that is up ({})", dead.id, names.join(", ")))

@@ -9,14 +9,23 @@ use hyper::Request;
 
 use crate::net::Payload;
 
-use super::Pool;
+use super::{Backend, Current, Pool};
 
-/// Pings a replica after a while; no more once no topology names it.
-pub async fn watch(pool: Weak<Pool>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
+/// Pings a replica after a while; no more once the topology in force does not name it. (What is idle may hold an earlier
+/// topology for long.)
+pub async fn watch(pool: Weak<Pool>, current: Rc<Current>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
     sleep(interval).await;
-    let Some(pool) = pool.upgrade() else { return ControlFlow::Break(()) };
+    let named = |pool: &Rc<Pool>| current.take().is_some_and(|backends| backends.uses(pool));
+    let Some(pool) = pool.upgrade().filter(named) else { return ControlFlow::Break(()) };
     check(&pool, timeout).await;
     ControlFlow::Continue(())
+}
+
+/// Pings a replica that nobody has asked yet.
+pub async fn check_new(backend: &Backend) {
+    if !backend.target.stats.is_known() {
+        check(&backend.pool, backend.pool.connect_timeout()).await;
+    }
 }
 
 /// Pings a replica and keeps what it learns in the replica's statistics.

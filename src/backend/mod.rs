@@ -178,6 +178,11 @@ impl Backends {
     pub fn all(&self) -> impl Iterator<Item = &Rc<Backend>> {
         self.groups.iter().flatten()
     }
+
+    /// Whether one of its replicas is reached over this pool.
+    fn uses(&self, pool: &Rc<Pool>) -> bool {
+        self.all().any(|backend| Rc::ptr_eq(&backend.pool, pool))
+    }
 }
 
 /// The backends of the topology in force on one shard. A request takes them at its start and keeps them to its end.

@@ -47,6 +47,10 @@ impl Pool {
         &self.target
     }
 
+    pub fn connect_timeout(&self) -> Duration {
+        self.settings.limits.connect_timeout
+    }
+
     /// Sends a request and waits for the answer's head. `request` makes it anew for a second try.
     pub async fn exchange(
         self: &Rc<Pool>,

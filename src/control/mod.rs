@@ -50,8 +50,11 @@ pub trait Audience: Send {
     fn topology_missing(&mut self, reason: &str);
     /// `None`: there is no such znode.
     fn udp(&mut self, document: Option<&[u8]>) -> Result<(), String>;
-    /// The JSON that `proxies/<id>` shall hold now; asked a few times a second, and before the first document too.
+    /// The JSON that `proxies/<id>` shall hold now; asked a few times a second while ZooKeeper is there, and before the
+    /// first document too.
     fn registration(&mut self) -> Vec<u8>;
+    /// A few times a second, ZooKeeper there or not: what is to be tried again.
+    fn tick(&mut self) {}
     fn connected(&mut self, connected: bool, reason: &str);
 }
 
@@ -220,8 +223,18 @@ impl Loop {
             };
             self.away(&over);
             // Proxies that lost the same server do not come back all at once.
-            shared.wait(backoff.mul_f64(0.5 + fastrand::f64() / 2.0), |state| state.stop);
+            self.pause(backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
             backoff = (backoff * 2).min(last);
+        }
+    }
+
+    /// Waits, unless the thread shall end.
+    fn pause(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.shared.stops() && Instant::now() < until {
+            self.audience.tick();
+            let left = until.saturating_duration_since(Instant::now());
+            self.shared.wait(left.min(self.pace.poll), |state| state.stop);
         }
     }
 
@@ -249,6 +262,7 @@ impl Loop {
                 self.registered = None;
                 read_at = Instant::now();
             }
+            self.audience.tick();
             self.register(store)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hyper::Request;
 
-use crate::backend::{Backend, Backends, RequestError};
+use crate::backend::{Backend, Backends, RequestError, health};
 use crate::net::Payload;
 use crate::topology::GroupIndex;
 
@@ -35,6 +35,7 @@ type Answer = Result<http::Response<Bytes>, RequestError>;
 /// Carries a statement out on all replicas of its groups at once.
 pub async fn execute(backends: &Backends, execution: Execution<'_>) -> Executed {
     let replicas: Vec<&Rc<Backend>> = execution.groups.iter().flat_map(|group| backends.group(*group)).collect();
+    join_all(replicas.iter().map(|replica| health::check_new(replica))).await;
     let down: Vec<&str> = (replicas.iter().filter(|replica| !replica.target.stats.is_up()))
         .map(|replica| replica.target.name.as_str())
         .collect();

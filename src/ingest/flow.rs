@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
 use event_listener::Event;
+use futures_lite::future;
 use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
@@ -58,6 +59,16 @@ struct Taken {
     batches: Rc<Batches>,
     backends: Rc<Backends>,
     held: Held,
+}
+
+/// What comes of `awaited`; `None` when `asked_to_end` comes first.
+pub async fn unless<T>(asked_to_end: impl Future<Output = ()>, awaited: impl Future<Output = T>) -> Option<T> {
+    let awaited = async { Some(awaited.await) };
+    let ended = async {
+        asked_to_end.await;
+        None
+    };
+    future::or(awaited, ended).await
 }
 
 impl Flow {
@@ -212,18 +223,23 @@ impl Flow {
         }
     }
 
-    /// Takes the batch; the next one goes by the topology that is in force now.
+    /// Takes the batch. It goes by the topology that is in force now, lest what came while an earlier batch was on its
+    /// way, for however long, lands where nobody looks any more.
     fn take(&self) -> Option<Taken> {
         let mut gathering = self.gathering.borrow_mut();
         gathering.since.take()?;
         let next = self.ingest.backends.take().unwrap_or_else(|| gathering.backends.clone());
         let router = Router::new(next.topology.clone(), &gathering.key.db);
-        let batches = Rc::new(gathering.builder.take(router));
-        let backends = std::mem::replace(&mut gathering.backends, next);
+        let mut batches = gathering.builder.take(router);
+        if !Rc::ptr_eq(&gathering.backends, &next) {
+            let router = Router::new(next.topology.clone(), &gathering.key.db);
+            batches = batches.routed_anew(router, batch_limits(&self.ingest.config.write));
+            gathering.backends = next.clone();
+        }
         let mut carried = self.ingest.budget.hold();
         carried.add(gathering.builder.carried());
         let held = std::mem::replace(&mut gathering.held, carried);
-        Some(Taken { key: gathering.key.clone(), batches, backends, held })
+        Some(Taken { key: gathering.key.clone(), batches: Rc::new(batches), backends: next, held })
     }
 
     async fn deliver(&self, taken: Taken) {

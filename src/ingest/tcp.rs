@@ -6,6 +6,7 @@
 //!    dropped and counted: a line cut short can be a wrong point.
 
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::batch::Stamps;
 use crate::net::{deadline, spawn};
 use crate::topology::LineTarget;
 
-use super::flow::Flow;
+use super::flow::{Flow, unless};
 use super::{Ingest, now_ns};
 
 /// The read buffer grows from the first to the last, for those who fill it.
@@ -36,7 +37,9 @@ pub async fn serve(
     asked_to_end: impl Future<Output = ()>,
 ) {
     let line_bytes_max = ingest.config.limits.line_bytes_max.0;
-    let flow = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source).await;
+    let mut asked_to_end = pin!(asked_to_end);
+    let begun = Flow::begin(ingest, target, Stamps::rising, |stats| &stats.points_received_tcp, source);
+    let Some(flow) = unless(asked_to_end.as_mut(), begun).await else { return };
     flow.add(0, |builder| builder.limit_lines(line_bytes_max));
     let running = flow.clone();
     spawn("tcp flow", glommio::executor().current_task_queue(), async move { running.run().await });

@@ -20,7 +20,7 @@ use crate::net::{Datagrams, Receiver, spawn};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 
-use super::flow::Flow;
+use super::flow::{Flow, unless};
 use super::{Ingest, now_ns};
 
 /// While datagrams keep coming.
@@ -48,15 +48,23 @@ impl UdpSource {
             self.receiver.leave();
         }
     }
+
+    /// Comes some time after `close`.
+    async fn closed(&self) {
+        while !self.closing.get() {
+            sleep(ERROR_PAUSE).await;
+        }
+    }
 }
 
 /// Receives until the source is closed, and then what the socket still holds.
-pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource) {
+pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
     let mut target = udp.target.borrow().clone();
-    let flow = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source).await;
+    let begun = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source);
+    let Some(flow) = unless(udp.closed(), begun).await else { return };
     let running = flow.clone();
     spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
-    let mut run = Run { udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
+    let mut run = Run { udp: &udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
     while !udp.closing.get() {
         let wanted = udp.target.borrow().clone();
         if wanted != target {
@@ -71,6 +79,8 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: &UdpSource) {
     }
     run.drain().await;
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
+    // The port is free, however long delivering takes.
+    drop(udp);
     flow.end().await;
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::admin::Process;
+use arc_swap::ArcSwap;
+
+use crate::admin::{ControlStats, Process};
 use crate::backend::Snapshot;
 use crate::control::Audience;
 use crate::influxql::civil::rfc3339_nano;
@@ -89,18 +91,12 @@ impl Publisher {
         self.doorbells.iter().for_each(Doorbell::ring);
     }
 
-    fn accepted(&self, what: &str) {
-        if let Some(control) = &self.process.control
-            && control.refusal.load().starts_with(what)
-        {
-            control.refusal.store(Arc::default());
-        }
+    fn accepted(&self, refusal: fn(&ControlStats) -> &ArcSwap<String>) {
+        self.process.control.iter().for_each(|control| refusal(control).store(Arc::default()));
     }
 
-    fn refused(&self, what: &str, reason: &str) -> Result<(), String> {
-        if let Some(control) = &self.process.control {
-            control.refusal.store(Arc::new(format!("{what}: {reason}")));
-        }
+    fn refused(&self, refusal: fn(&ControlStats) -> &ArcSwap<String>, reason: &str) -> Result<(), String> {
+        self.process.control.iter().for_each(|control| refusal(control).store(Arc::new(reason.to_owned())));
         Err(reason.to_owned())
     }
 }
@@ -118,10 +114,10 @@ impl Audience for Publisher {
             Ok(topology) => topology,
             Err(error) => {
                 control.inspect(|control| control.refused_topologies.add(1));
-                return self.refused("topology", &error.to_string());
+                return self.refused(|control| &control.topology_refusal, &error.to_string());
             }
         };
-        self.accepted("topology");
+        self.accepted(|control| &control.topology_refusal);
         if let Some(before) = self.process.snapshot.load_full().map(|snapshot| snapshot.topology.clone()) {
             let same = before.spec() == topology.spec();
             if same && before.epoch == topology.epoch {
@@ -152,7 +148,7 @@ impl Audience for Publisher {
     fn topology_missing(&mut self, reason: &str) {
         if let Some(control) = &self.process.control {
             control.refused_topologies.add(1);
-            control.refusal.store(Arc::new(format!("topology: {reason}")));
+            control.topology_refusal.store(Arc::new(reason.to_owned()));
         }
     }
 
@@ -161,10 +157,10 @@ impl Audience for Publisher {
             Ok(listeners) => listeners,
             Err(reason) => {
                 self.process.control.iter().for_each(|control| control.refused_udp.add(1));
-                return self.refused("udp", &reason);
+                return self.refused(|control| &control.udp_refusal, &reason);
             }
         };
-        self.accepted("udp");
+        self.accepted(|control| &control.udp_refusal);
         if let Err(error) = self.data_dir.keep_udp(&listeners) {
             tracing::error!(%error, "the UDP listeners could not be kept for a start without ZooKeeper");
         }
@@ -175,11 +171,14 @@ impl Audience for Publisher {
         Ok(())
     }
 
-    fn registration(&mut self) -> Vec<u8> {
+    fn tick(&mut self) {
         // A port that was taken may be free by now.
         if self.udp.retry(&self.process) {
             self.ring();
         }
+    }
+
+    fn registration(&mut self) -> Vec<u8> {
         self.registration.epoch = self.process.applied_epoch();
         // Strings and a number: nothing that JSON could not hold.
         serde_json::to_vec(&self.registration).unwrap_or_default()

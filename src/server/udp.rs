@@ -14,6 +14,8 @@ use super::StartError;
 
 /// Between two attempts to open what could not be opened.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// After so many the trouble is told.
+const TRIES_TOLD: u32 = 2;
 
 pub struct UdpListeners {
     shards: usize,
@@ -21,8 +23,8 @@ pub struct UdpListeners {
     own: Vec<Arc<OpenUdp>>,
     wanted: Vec<UdpListener>,
     open: Vec<Arc<OpenUdp>>,
-    /// Those that could not be opened, which was told; and when they are tried again.
-    failed: Vec<SocketAddr>,
+    /// Those that could not be opened, by how often; and when they are tried again.
+    failed: Vec<(SocketAddr, u32)>,
     retry_at: Option<Instant>,
 }
 
@@ -66,10 +68,13 @@ impl UdpListeners {
                 None => match open(listener, self.shards, self.buffer_bytes) {
                     Ok(open) => self.open.push(open),
                     Err(error) => {
-                        if !self.failed.contains(&listener.bind) {
+                        let tries = self.failed.iter().find(|(bind, _)| *bind == listener.bind);
+                        let tries = tries.map_or(1, |(_, tries)| tries.saturating_add(1));
+                        // At the first try it may be our own listener that has yet to close.
+                        if tries == TRIES_TOLD {
                             tracing::error!(error, "a shared UDP listener could not be opened; it is tried again");
                         }
-                        failed.push(listener.bind);
+                        failed.push((listener.bind, tries));
                     }
                 },
             }

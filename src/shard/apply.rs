@@ -75,8 +75,10 @@ impl Shard {
         let (interval, timeout) = (self.config.limits.health_interval, self.config.limits.connect_timeout);
         join_all(backends.iter().map(|backend| health::check(&backend.pool, timeout))).await;
         for backend in backends {
-            let pool = Rc::downgrade(&backend.pool);
-            spawn_loop("health", self.queues.query, move || health::watch(pool.clone(), interval, timeout));
+            let (pool, current) = (Rc::downgrade(&backend.pool), self.backends.clone());
+            spawn_loop("health", self.queues.query, move || {
+                health::watch(pool.clone(), current.clone(), interval, timeout)
+            });
         }
     }
 
@@ -110,7 +112,7 @@ impl Shard {
         });
         let (open, running) = (Open::new(self), source.clone());
         spawn("udp listener", self.queues.ingest, async move {
-            udp::listen(&open.0.ingest, &running).await;
+            udp::listen(&open.0.ingest, running).await;
         });
         RunningUdp { port: udp.port.clone(), source, spread: Cell::new(udp.listener.spread) }
     }

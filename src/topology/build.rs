@@ -185,15 +185,16 @@ fn build_replica(spec: &ReplicaSpec) -> Result<Replica, Vec<String>> {
 
 /// Reads `http://host:port`, the port 8086 when absent.
 fn parse_url(url: &str) -> Result<Address, String> {
+    // First, lest another fault tells the password.
+    if let Some((_, place)) = url.rsplit_once('@') {
+        return Err(format!("url of {place}: put credentials into username and password"));
+    }
     if url.starts_with("https://") {
         return Err(format!("url {url:?}: https to replicas is not supported; use http://"));
     }
     let fault = || format!("url {url:?} is not of the form http://host:port");
     let authority = url.strip_prefix("http://").ok_or_else(fault)?.trim_end_matches('/');
     let authority: http::uri::Authority = authority.parse().map_err(|_| fault())?;
-    if authority.as_str().contains('@') {
-        return Err(format!("url of {}: put credentials into username and password", authority.host()));
-    }
     let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
         "" => 8086,
         port => port[1..].parse().ok().filter(|port| *port > 0).ok_or_else(fault)?,
@@ -333,6 +334,10 @@ mod tests {
         assert_eq!(parsed("http://[::1]:9"), Some(("::1".to_owned(), 9)));
         for bad in ["h:1", "https://h:1", "http://", "http://u:p@h:1", "http://h:x", "http://h:99999", "http://h:0"] {
             assert_eq!(parsed(bad), None, "{bad}");
+        }
+        for bad in ["http://u:p@ss@h:1", "https://u:p@ss@h:1", "u:p@ss@h"] {
+            let fault = parse_url(bad).expect_err("credentials stand elsewhere");
+            assert!(fault.starts_with("url of h") && !fault.contains("p@ss"), "{fault}");
         }
     }
 }

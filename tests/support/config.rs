@@ -42,6 +42,16 @@ impl Config {
         self
     }
 
+    /// A listener for line protocol over `tcp` or `udp`, beside the HTTP listener.
+    pub fn lines_listener(self, protocol: &str, bind: &str, db: &str) -> Config {
+        self.listen_lines(protocol, bind, &format!("db = {db:?}"))
+    }
+
+    /// The cluster `main` of the ZooKeeper at `servers`.
+    pub fn zookeeper(self, servers: impl std::fmt::Display) -> Config {
+        self.set("cluster", &format!("zookeeper = \"{servers}\""))
+    }
+
     /// The next group, numbered from 1, with replicas by name and URL.
     pub fn group(self, replicas: &[(String, String)]) -> Config {
         self.group_with(replicas, "")

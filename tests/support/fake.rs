@@ -54,6 +54,7 @@ type Choose = Box<dyn FnMut(&Recorded) -> Play + Send>;
 struct Inner {
     choose: Choose,
     requests: Vec<Recorded>,
+    pings: u64,
     stopped: bool,
 }
 
@@ -71,7 +72,7 @@ impl Fake {
     pub fn start_by(choose: impl FnMut(&Recorded) -> Play + Send + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("a bound socket has an address");
-        let inner = Inner { choose: Box::new(choose), requests: Vec::new(), stopped: false };
+        let inner = Inner { choose: Box::new(choose), requests: Vec::new(), pings: 0, stopped: false };
         let state = Arc::new(State { play: Mutex::new(inner), changed: Condvar::new() });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -101,6 +102,33 @@ impl Fake {
     /// All requests but pings so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.play.lock().expect("no holder panics").requests.clone()
+    }
+
+    /// How often it was asked for a sign of life.
+    pub fn pings(&self) -> u64 {
+        self.state.play.lock().expect("no holder panics").pings
+    }
+
+    /// The lines of all writes to a database so far, in the order in which they came.
+    pub fn lines_of(&self, db: &str) -> Vec<String> {
+        let (middle, end) = (format!("db={db}&"), format!("db={db}"));
+        let mut lines = Vec::new();
+        for write in self.writes().iter().filter(|write| write.path.contains(&middle) || write.path.ends_with(&end)) {
+            let body = if write.headers.iter().any(|(name, _)| name == "content-encoding") {
+                let mut unpacked = Vec::new();
+                let read = flate2::read::MultiGzDecoder::new(write.body.as_slice()).read_to_end(&mut unpacked);
+                read.expect("slotline packs well");
+                unpacked
+            } else {
+                write.body.clone()
+            };
+            lines.extend(String::from_utf8_lossy(&body).lines().map(str::to_owned));
+        }
+        lines
+    }
+
+    pub fn queries(&self) -> usize {
+        self.requests().iter().filter(|request| request.path.starts_with("/query")).count()
     }
 
     pub fn writes(&self) -> Vec<Recorded> {
@@ -136,6 +164,7 @@ fn serve_one(mut stream: &TcpStream, state: &State) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut request = read_head(&mut reader, stream.peer_addr().ok()?)?;
     if request.path.starts_with("/ping") {
+        state.play.lock().expect("no holder panics").pings += 1;
         return stream.write_all(answer(204, "").as_bytes()).ok();
     }
     let play = (state.play.lock().expect("no holder panics").choose)(&request);

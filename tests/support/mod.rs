@@ -2,9 +2,9 @@
 //! them, an HTTP client that can misbehave, and a backend that plays faults.
 //!
 //! Every test starts what it needs on free loopback ports and in temporary folders; nothing
-//! outlives it, whether it passes, panics or is killed. Nothing here links the slotline library:
-//! slots and placements are worked out anew from the contract, so that the program is held
-//! against the contract and not against itself.
+//! outlives it, whether it passes, panics or is killed. Nothing here links the slotline library but
+//! the ZooKeeper client of `znodes`: slots and placements are worked out anew from the contract, so
+//! that the program is held against the contract and not against itself.
 #![allow(dead_code, unused_imports, reason = "each test crate uses its own part of the harness")]
 
 pub mod client;
@@ -13,10 +13,13 @@ pub mod config;
 pub mod facts;
 pub mod fake;
 pub mod influxd;
+pub mod load;
 pub mod process;
+pub mod relay;
 pub mod slotline;
 pub mod slots;
 pub mod streams;
+pub mod znodes;
 pub mod zookeeper;
 
 pub use client::{Conn, Http, Request, Response, chunk, encode, gzip, last_chunk};
@@ -25,8 +28,11 @@ pub use config::Config;
 pub use facts::{Facts, Series, facts, read_all};
 pub use fake::{Fake, Play};
 pub use influxd::Influxd;
+pub use load::{Load, Sent};
+pub use relay::Relay;
 pub use slotline::{Ended, Slotline, run};
 pub use slots::{group_of, slot};
+pub use znodes::{Document, Member, Znodes};
 pub use zookeeper::Zookeeper;
 
 use std::time::{Duration, Instant};

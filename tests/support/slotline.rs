@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::SOON;
 use super::client::Http;
 use super::config::Config;
 use super::process::{Process, command, die_with_parent, exit_code};
+use super::{SOON, wait_for};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_slotline");
 
@@ -77,6 +77,12 @@ impl Slotline {
         text.lines().filter(fits).map(|line| value(line).expect("a number") as u64).sum()
     }
 
+    /// The address of the first listener of a protocol.
+    #[track_caller]
+    pub fn first_listening(&self, protocol: &str) -> SocketAddr {
+        listening(&self.process, protocol).expect("it listens")
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -87,6 +93,42 @@ impl Slotline {
 
     pub fn log(&self) -> String {
         self.process.log().join("\n")
+    }
+
+    /// How many lines of the log have `part` in them.
+    pub fn says(&self, part: &str) -> usize {
+        self.process.log().iter().filter(|line| plain(line).contains(part)).count()
+    }
+
+    #[track_caller]
+    pub fn wait_says(&self, part: &str) {
+        wait_for(&format!("{part:?} in the log"), SOON, || (self.says(part) > 0).then_some(()));
+    }
+
+    /// A figure of `/metrics`, by its name with its labels; `None` while there is none.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let text = self.admin.get("/metrics").text();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    #[track_caller]
+    pub fn wait_metric(&self, name: &str, wanted: f64) {
+        wait_for(&format!("{name} {wanted}"), SOON, || (self.figure(name) == Some(wanted)).then_some(()));
+    }
+
+    /// Waits until every core has taken the topology of an epoch over.
+    #[track_caller]
+    pub fn wait_epoch(&self, epoch: u64) {
+        self.wait_metric("slotline_topology_epoch", epoch as f64);
+    }
+
+    /// The processor time that it has used so far.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // After the name in parentheses: utime and stime are the 12th and 13th, in hundredths of a second.
+        let (_, rest) = stat.rsplit_once(')').expect("the name ends");
+        let ticks = rest.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+        Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
     pub fn id(&self) -> u32 {
@@ -136,7 +178,7 @@ fn serve(dir: &tempfile::TempDir, args: &[&str]) -> (Process, Http, Http) {
     let process = Process::start(command(BINARY, &all)).expect("slotline can be started");
     let found = listening(&process, "http").and_then(|http| {
         let admin = listening(&process, "admin")?;
-        process.wait_log("serving", 0, SOON, |line| line.contains("serving").then_some(()))?;
+        process.wait_log("serving", 0, SOON, |line| plain(line).ends_with(" serving").then_some(()))?;
         Ok((http, admin))
     });
     match found {
