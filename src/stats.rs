@@ -1,5 +1,5 @@
-//! What a shard counts, readable from other threads. One writer each, so that counting costs a plain store; the text
-//! of `/metrics` is made in `admin`.
+//! What a shard counts, readable from other threads. Most of it has one writer, so that counting is cheap; the text of
+//! `/metrics` is made in `admin`.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -54,6 +54,7 @@ pub struct ShardStats {
     pub tcp_lines_too_long: Counter,
     pub tcp_lines_unfinished: Counter,
     pub tcp_idle: Counter,
+    pub stream_resends: Counter,
     pub inflight_bytes: Counter,
     /// Of the topology that the shard applies; 0: none yet.
     pub epoch: Counter,

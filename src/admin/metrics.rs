@@ -17,7 +17,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 19] = [
+const SHARD_COUNTERS: [ShardRow; 20] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -57,6 +57,12 @@ const SHARD_COUNTERS: [ShardRow; 19] = [
         s.tcp_lines_too_long.get()
     }),
     ("slotline_tcp_closed_total", "", ("reason", "idle"), |s| s.tcp_idle.get()),
+    (
+        "slotline_stream_resends_total",
+        "Batches over TCP and UDP sent again because a replica did not take them.",
+        ("", ""),
+        |s| s.stream_resends.get(),
+    ),
     ("slotline_tcp_lines_unfinished_total", "Last lines of streams dropped for want of a newline.", ("", ""), |s| {
         s.tcp_lines_unfinished.get()
     }),
@@ -68,9 +74,12 @@ type UdpRow = (&'static str, &'static str, &'static str, fn(&UdpStats) -> u64);
 const UDP: [UdpRow; 5] = [
     ("slotline_udp_datagrams_total", "Datagrams received.", "", |u| u.datagrams.get()),
     ("slotline_udp_bytes_total", "Their bytes.", "", |u| u.bytes.get()),
-    ("slotline_udp_dropped_total", "Datagrams lost: in the kernel's buffer, or cut off.", "kernel", |u| {
-        u.dropped_kernel.get()
-    }),
+    (
+        "slotline_udp_dropped_total",
+        "Datagrams lost: in the kernel's buffer (joined ones count as one), or cut off.",
+        "kernel",
+        |u| u.dropped_kernel.get(),
+    ),
     ("slotline_udp_dropped_total", "", "truncated", |u| u.dropped_truncated.get()),
     ("slotline_udp_lines_unfinished_total", "Lines dropped that would swallow the next datagram's.", "", |u| {
         u.lines_unfinished.get()

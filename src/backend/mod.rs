@@ -142,14 +142,13 @@ impl Backends {
         queue: TaskQueueHandle,
     ) -> Backends {
         let backend = |replica: &Replica| {
+            let stats = snapshot.replicas.get(&replica.name).cloned();
+            let stats = stats.unwrap_or_else(|| ReplicaStats::new(&replica.name));
+            // A topology between the two may have been without it: then it counts anew.
             let known = before.and_then(|before| before.reaching(replica));
-            let stats = || snapshot.replicas.get(&replica.name).cloned();
-            Rc::new(match known {
+            Rc::new(match known.filter(|known| Arc::ptr_eq(&known.target.stats, &stats)) {
                 Some(known) => known.kept(replica.state),
-                None => {
-                    let stats = stats().unwrap_or_else(|| ReplicaStats::new(&replica.name));
-                    Backend::new(replica, stats, settings, queue)
-                }
+                None => Backend::new(replica, stats, settings, queue),
             })
         };
         let topology = snapshot.topology.clone();

@@ -139,6 +139,16 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
     ClientAnswer { status: 400, error: Some(error) }
 }
 
+/// Whether InfluxDB refused all of a request for what may be the fault of few of its lines: conflicts within it, or its
+/// length.
+pub fn is_refused_whole(answer: &ReplicaAnswer) -> bool {
+    match answer {
+        ReplicaAnswer::Refused { status: 400, error } => matches!(Refusal::read(400, error), Refusal::Whole(_)),
+        ReplicaAnswer::Refused { status, .. } => *status == 413,
+        _ => false,
+    }
+}
+
 /// How many points of a batch a refusal is about; never more than it has, whatever the replica says.
 pub fn refused_points(batch: &Batch, status: u16, error: &str) -> u64 {
     let all = u64::from(batch.points);

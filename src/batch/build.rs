@@ -348,10 +348,8 @@ impl Growing {
 }
 
 impl Batches {
-    /// Some of them, to be sent again.
-    pub fn only(&self, wanted: impl Fn(usize) -> bool) -> Batches {
-        let list: Vec<Batch> =
-            self.list.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, b)| b.clone()).collect();
+    /// Other batches of the same request.
+    pub fn with(&self, list: Vec<Batch>) -> Batches {
         let points = list.iter().map(|batch| u64::from(batch.points)).sum();
         Batches { list, runs: Vec::new(), stamp: self.stamp.clone(), points }
     }
@@ -365,6 +363,25 @@ impl Batches {
 }
 
 impl Batch {
+    /// Its first lines and the others, or itself if it is one line. Only for batches of whole lines.
+    pub fn halves(&self) -> Vec<Batch> {
+        let bytes = Bytes::from(self.joined());
+        let mut lines = Splitter::lines(&bytes, 0);
+        let half = self.points / 2;
+        let end = (0..half).filter_map(|_| lines.next_range()).last().map_or(0, |(_, end)| end + 1);
+        if end == 0 {
+            return vec![self.clone()];
+        }
+        let part = |bytes: Bytes, points| Batch {
+            group: self.group,
+            bytes: bytes.len(),
+            pieces: vec![bytes],
+            points,
+            open: false,
+        };
+        vec![part(bytes.slice(..end), half), part(bytes.slice(end..), self.points - half)]
+    }
+
     /// All its bytes in one, for what is off the fast path.
     pub fn joined(&self) -> Vec<u8> {
         self.pieces.concat()
@@ -507,6 +524,21 @@ mod tests {
             let batches = builder.take(Router::new(three_groups(), "db"));
             assert_eq!(text(&batches), "cpu v=1 1\n", "{frames:?}");
         }
+    }
+
+    #[test]
+    fn a_batch_falls_apart_down_to_its_lines() {
+        let mut builder = builder();
+        builder.frame(&Bytes::from("cpu v=1 1\ncpu s=\"a\nb\" 2\ncpu v=3 3\n"));
+        let whole = builder.take(Router::new(three_groups(), "db"));
+        let mut parts = whole.list[0].halves();
+        let rest = parts.pop().expect("two halves");
+        parts.extend(rest.halves());
+        let texts: Vec<String> =
+            parts.iter().map(|part| String::from_utf8_lossy(&part.joined()).into_owned()).collect();
+        assert_eq!(texts, ["cpu v=1 1\n", "cpu s=\"a\nb\" 2\n", "cpu v=3 3\n"]);
+        assert!(parts.iter().all(|part| part.points == 1 && part.bytes == part.joined().len()));
+        assert_eq!(parts[0].halves().len(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub mod fuzz;
 mod router;
 mod stamp;
 
-pub use answer::{ClientAnswer, ReplicaAnswer, merge, merge_replicas, read_answer, refused_points};
+pub use answer::{ClientAnswer, ReplicaAnswer, is_refused_whole, merge, merge_replicas, read_answer, refused_points};
 pub use build::{Batch, BatchLimits, Batches, Builder, Run};
 pub use router::Router;
 pub use stamp::Stamps;

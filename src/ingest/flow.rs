@@ -14,18 +14,23 @@ use futures_lite::future;
 use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
-use crate::batch::{Batches, Builder, ReplicaAnswer, Router, Stamps};
+use crate::batch::{Batch, Batches, Builder, ReplicaAnswer, Router, Stamps, is_refused_whole};
 use crate::deliver;
 use crate::lineprotocol::Precision;
 use crate::net::{Held, deadline, spawn};
 use crate::stats::{Counter, ShardStats};
-use crate::topology::LineTarget;
+use crate::topology::{GroupIndex, LineTarget};
 
 use super::{Ingest, batch_limits, now_ns};
 
 /// Between two attempts to deliver a batch: doubled from the first to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(3);
+/// A replica that hangs does not hold the first points of the others up for longer.
+const CREATE_FIRST: Duration = Duration::from_secs(1);
+/// So often one delivery is halved to find guilty lines: enough for some of them among thousands. The parts that are
+/// still refused whole then are lost whole.
+const SPLITS_MAX: usize = 100;
 /// How often it is seen whether there is a topology by now.
 const TOPOLOGY_POLL: Duration = Duration::from_millis(50);
 
@@ -102,8 +107,9 @@ impl Flow {
         })
     }
 
-    /// Waits until more may be read: neither is the growing batch full nor the memory for all used up.
-    pub async fn room(&self) {
+    /// Waits until more may be read: neither is the growing batch full nor the memory for all used up. `false`: nobody
+    /// delivers any more.
+    pub async fn room(&self) -> bool {
         loop {
             let taken = self.taken.listen();
             if self.ended.get() || !self.is_full() {
@@ -112,6 +118,7 @@ impl Flow {
             taken.await;
         }
         self.ingest.budget.room().await;
+        !self.ended.get()
     }
 
     /// Adds what has come; `bytes` is the memory that it keeps.
@@ -246,33 +253,38 @@ impl Flow {
         let Taken { key, mut batches, mut backends, held: _held } = taken;
         let (ingest, write) = (&self.ingest, &self.ingest.config.write);
         let is_new = ingest.databases.borrow_mut().is_new(&backends, &key.db);
-        if is_new && !create_database(ingest, &backends, &key.db).await {
+        if is_new && !create_database(ingest, &backends, &key.db, CREATE_FIRST).await {
             // Those of groups without points would never say that they lack it.
             let later = create_database_later(ingest.clone(), Rc::downgrade(&backends), key.db.clone());
             spawn("database", glommio::executor().current_task_queue(), later);
         }
         let until = Instant::now() + write.resend_for;
-        let mut pause = PAUSE_FIRST;
+        let (mut pause, mut splits) = (PAUSE_FIRST, SPLITS_MAX);
         loop {
             let answers =
                 deliver::send(&backends, &ingest.stats, key.clone(), &batches, self.source, write.timeout).await;
-            let again = to_send_again(&batches, &answers);
             let last = Instant::now() >= until;
-            for ((batch, answer), again) in batches.list.iter().zip(&answers).zip(&again) {
-                if last || !again {
-                    deliver::count(&ingest.stats, batch, answer);
-                    ingest.lost.tell(&key.db, answer);
+            let mut again = Again::default();
+            for (batch, answer) in batches.list.iter().zip(&answers) {
+                if !last && again.takes(batch, answer, &mut splits) {
+                    continue;
                 }
+                deliver::count(&ingest.stats, batch, answer);
+                ingest.lost.tell_of(&key.db, answer);
             }
-            if last || !again.contains(&true) {
+            if again.list.is_empty() {
                 return;
             }
-            if answers.iter().any(mentions_database) {
-                create_database(ingest, &backends, &key.db).await;
+            if let Some(reason) = &again.failure {
+                ingest.stats.stream_resends.add(1);
+                ingest.waiting.tell(&key.db, reason);
+                if again.lacks_database {
+                    create_database(ingest, &backends, &key.db, write.timeout).await;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_LAST);
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_LAST);
-            batches = Rc::new(batches.only(|index| again[index]));
+            batches = Rc::new(batches.with(again.list));
             // Nobody was told of these points: they need not go where they can no longer go.
             if let Some(now) = ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
                 let router = Router::new(now.topology.clone(), &key.db);
@@ -283,9 +295,46 @@ impl Flow {
     }
 }
 
+/// What of a delivery is to be sent again.
+#[derive(Default)]
+struct Again {
+    list: Vec<Batch>,
+    /// Groups of which something is: what came behind it follows again, else it would be overwritten by what is older.
+    groups: AHashSet<GroupIndex>,
+    /// Why, if a replica did not take something.
+    failure: Option<String>,
+    lacks_database: bool,
+}
+
+impl Again {
+    /// Whether the batch is sent again: a replica did not take it, or refused it whole, so that it is halved to find the
+    /// guilty lines.
+    fn takes(&mut self, batch: &Batch, answer: &ReplicaAnswer, splits: &mut usize) -> bool {
+        let failure = match answer {
+            ReplicaAnswer::Failed(reason) => Some(reason.clone()),
+            ReplicaAnswer::Refused { status: 404, error } => Some(error.clone()),
+            _ => None,
+        };
+        let halved = is_refused_whole(answer) && batch.points > 1 && *splits > 0;
+        if failure.is_none() && !halved && !self.groups.contains(&batch.group) {
+            return false;
+        }
+        self.groups.insert(batch.group);
+        if halved {
+            *splits -= 1;
+            self.list.extend(batch.halves());
+        } else {
+            self.list.push(batch.clone());
+        }
+        self.lacks_database |= failure.as_ref().is_some_and(|reason| reason.contains("database not found"));
+        self.failure = self.failure.take().or(failure);
+        true
+    }
+}
+
 /// Whether every replica has it now; if not, that was told.
-async fn create_database(ingest: &Ingest, backends: &Backends, db: &str) -> bool {
-    let until = Instant::now() + ingest.config.write.timeout;
+async fn create_database(ingest: &Ingest, backends: &Backends, db: &str, timeout: Duration) -> bool {
+    let until = Instant::now() + timeout.min(ingest.config.write.timeout);
     let failures = deliver::create_database(backends, db, until).await;
     if failures.is_empty() {
         tracing::info!(db, "the database is on every replica");
@@ -324,29 +373,4 @@ impl Drop for Ended<'_> {
 fn write_key(target: &LineTarget) -> WriteKey {
     let (db, rp) = (target.db.as_str().into(), target.rp.as_str().into());
     WriteKey { db, rp, precision: target.precision, consistency: "".into() }
-}
-
-/// Which batches a replica did not take, and those of their groups that came behind them: else what is sent again would
-/// overwrite what is later.
-fn to_send_again(batches: &Batches, answers: &[ReplicaAnswer]) -> Vec<bool> {
-    let mut groups = AHashSet::new();
-    let again = batches.list.iter().zip(answers).map(|(batch, answer)| {
-        if matches!(answer, ReplicaAnswer::Failed(_)) || lacks_database(answer) {
-            groups.insert(batch.group);
-        }
-        groups.contains(&batch.group)
-    });
-    again.collect()
-}
-
-/// All replicas of the group say that there is no such database.
-fn lacks_database(answer: &ReplicaAnswer) -> bool {
-    matches!(answer, ReplicaAnswer::Refused { status: 404, .. })
-}
-
-fn mentions_database(answer: &ReplicaAnswer) -> bool {
-    match answer {
-        ReplicaAnswer::Failed(reason) => reason.contains("database not found"),
-        answer => lacks_database(answer),
-    }
 }

@@ -28,7 +28,7 @@ use ahash::AHashSet;
 use crate::backend::{Backends, Current};
 use crate::batch::{BatchLimits, ReplicaAnswer};
 use crate::config::{self, Config};
-use crate::net::Budget;
+use crate::net::{Budget, Datagrams};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Topology;
 
@@ -43,7 +43,12 @@ pub struct Ingest {
     /// Bodies held in memory.
     pub budget: Rc<Budget>,
     pub databases: RefCell<Databases>,
-    pub lost: Lost,
+    /// Points were not stored.
+    pub lost: Teller,
+    /// Points wait for a replica.
+    pub waiting: Teller,
+    /// The memory for one run of datagrams, of whichever listener.
+    pub datagrams: RefCell<Option<Datagrams>>,
 }
 
 /// The databases that TCP and UDP have made, under one topology.
@@ -64,27 +69,32 @@ impl Databases {
     }
 }
 
-/// Tells of points that TCP and UDP have lost, not more often than now and then.
-#[derive(Default)]
-pub struct Lost(Cell<Option<Instant>>);
+/// Tells the log of what befalls points over TCP and UDP, not more often than now and then.
+pub struct Teller {
+    what: &'static str,
+    last: Cell<Option<Instant>>,
+}
 
-impl Lost {
+impl Teller {
     const EVERY: Duration = Duration::from_secs(10);
 
-    fn tell(&self, db: &str, answer: &ReplicaAnswer) {
-        let reason = match answer {
-            ReplicaAnswer::Stored => return,
-            ReplicaAnswer::Refused { status, error } => format!("InfluxDB answered {status}: {error}"),
-            ReplicaAnswer::Failed(reason) => reason.clone(),
-        };
-        if self.0.get().is_none_or(|last| last.elapsed() >= Lost::EVERY) {
-            self.0.set(Some(Instant::now()));
+    pub fn new(what: &'static str) -> Teller {
+        Teller { what, last: Cell::new(None) }
+    }
+
+    fn tell(&self, db: &str, reason: &str) {
+        if self.last.get().is_none_or(|last| last.elapsed() >= Teller::EVERY) {
+            self.last.set(Some(Instant::now()));
             let reason: String = reason.chars().take(1000).collect();
-            tracing::warn!(
-                db,
-                reason,
-                "points received over TCP or UDP were not stored; see slotline_points_rejected_total"
-            );
+            tracing::warn!(db, reason, "{}", self.what);
+        }
+    }
+
+    fn tell_of(&self, db: &str, answer: &ReplicaAnswer) {
+        match answer {
+            ReplicaAnswer::Stored => {}
+            ReplicaAnswer::Refused { status, error } => self.tell(db, &format!("InfluxDB answered {status}: {error}")),
+            ReplicaAnswer::Failed(reason) => self.tell(db, reason),
         }
     }
 }

@@ -48,7 +48,10 @@ pub async fn serve(
         asked_to_end.await;
         None
     });
-    match ended.await {
+    let ended = ended.await;
+    // Whom we close hears it at once; whoever has closed its side hears ours when all is delivered.
+    let closed_by_us = matches!(ended, Some(End::Silent | End::LineTooLong(_)));
+    match ended {
         Some(End::Closed) => {}
         Some(End::Silent) => ingest.stats.tcp_idle.add(1),
         Some(End::LineTooLong(bytes)) => {
@@ -58,12 +61,14 @@ pub async fn serve(
         // What has arrived by now is taken; a sender that goes on without a pause is cut off.
         None => drop(deadline(Instant::now() + LAST_READ_MAX, read(&mut stream, &flow, LAST_SILENCE)).await),
     }
+    let stream = Some(stream).filter(|_| !closed_by_us);
     let left = flow.add(0, |builder| builder.carried());
     if left > 0 {
         ingest.stats.tcp_lines_unfinished.add(1);
         tracing::debug!(db = %target.db, bytes = left, "a TCP stream ended within a line, which is dropped");
     }
     flow.end().await;
+    drop(stream);
 }
 
 /// How a stream ended.
@@ -78,7 +83,9 @@ async fn read(stream: &mut TcpStream, flow: &Flow, silence_max: Duration) -> End
     let mut size = READ_BYTES_MIN;
     let mut buffer = BytesMut::zeroed(size);
     loop {
-        flow.room().await;
+        if !flow.room().await {
+            return End::Closed;
+        }
         let read = match deadline(Instant::now() + silence_max, stream.read(&mut buffer)).await {
             Ok(Ok(read @ 1..)) => read,
             Ok(Ok(0) | Err(_)) => return End::Closed,

@@ -64,7 +64,7 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
     let Some(flow) = unless(udp.closed(), begun).await else { return };
     let running = flow.clone();
     spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
-    let mut run = Run { udp: &udp, flow: &flow, datagrams: Datagrams::default(), last_ns: 0 };
+    let mut run = Run { ingest, udp: &udp, flow: &flow, last_ns: 0 };
     while !udp.closing.get() {
         let wanted = udp.target.borrow().clone();
         if wanted != target {
@@ -85,9 +85,9 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
 }
 
 struct Run<'a> {
+    ingest: &'a Ingest,
     udp: &'a UdpSource,
     flow: &'a Flow,
-    datagrams: Datagrams,
     /// The last datagram's stamp.
     last_ns: i64,
 }
@@ -96,32 +96,42 @@ impl Run<'_> {
     /// Takes all that the socket holds; whether it held something.
     async fn drain(&mut self) -> bool {
         let mut found = false;
-        loop {
-            self.flow.room().await;
-            match self.datagrams.receive(&self.udp.receiver) {
-                Ok(drops) => self.udp.stats.dropped_kernel.add(drops),
+        while self.flow.room().await {
+            match self.receive() {
+                Ok(whole_run) => {
+                    found = true;
+                    if !whole_run {
+                        return found;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return found,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::warn!(%error, "datagrams could not be received");
                     sleep(ERROR_PAUSE).await;
                     return found;
                 }
             }
-            found = true;
-            self.add();
-            if !self.datagrams.is_full() {
-                return found;
-            }
             glommio::yield_if_needed().await;
         }
+        found
     }
 
-    fn add(&mut self) {
+    /// Takes one run; whether it was as long as a run can be, so that there is more.
+    fn receive(&mut self) -> io::Result<bool> {
+        let mut memory = self.ingest.datagrams.borrow_mut();
+        let datagrams = memory.get_or_insert_default();
+        let drops = datagrams.receive(&self.udp.receiver)?;
+        self.udp.stats.dropped_kernel.add(drops);
+        self.add(datagrams);
+        Ok(datagrams.is_full())
+    }
+
+    fn add(&mut self, datagrams: &Datagrams) {
         let stats = &self.udp.stats;
         let now = now_ns();
-        let bytes: usize = self.datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
-        let (datagrams, last_ns) = (&self.datagrams, &mut self.last_ns);
+        let bytes: usize = datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
+        let last_ns = &mut self.last_ns;
         let count = self.flow.add(bytes, |builder: &mut Builder| {
             let mut count = 0;
             for datagram in datagrams.iter() {

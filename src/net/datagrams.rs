@@ -203,7 +203,7 @@ pub struct Datagram<'a> {
     pub truncated: bool,
 }
 
-/// The memory for one run. Pages that no datagram touches cost nothing.
+/// The memory for one run: 4 MiB, for all sockets of a shard.
 pub struct Datagrams {
     bytes: Box<[u8]>,
     control: Box<[[u64; CONTROL_BYTES / 8]; RUN]>,

@@ -50,6 +50,14 @@ pub fn spawn_loop<F: Future<Output = ControlFlow<()>> + 'static>(
     });
 }
 
+/// Runs a step of a task that must not end with it.
+pub fn guarded(name: &'static str, step: impl FnOnce()) {
+    if std::panic::catch_unwind(AssertUnwindSafe(step)).is_err() {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(task = name, "a step panicked; its task goes on");
+    }
+}
+
 /// How many tasks have panicked in this process.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)

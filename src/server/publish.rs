@@ -153,7 +153,8 @@ impl Audience for Publisher {
     }
 
     fn udp(&mut self, document: Option<&[u8]>) -> Result<(), String> {
-        let listeners = match document.map_or(Ok(Vec::new()), parse_udp) {
+        let parsed = document.map_or(Ok(Vec::new()), parse_udp);
+        let listeners = match parsed.and_then(|listeners| self.udp.refuse(listeners.len()).map_or(Ok(listeners), Err)) {
             Ok(listeners) => listeners,
             Err(reason) => {
                 self.process.control.iter().for_each(|control| control.refused_udp.add(1));

@@ -20,6 +20,8 @@ const TRIES_TOLD: u32 = 2;
 pub struct UdpListeners {
     shards: usize,
     buffer_bytes: usize,
+    /// Of shared ones.
+    max: usize,
     own: Vec<Arc<OpenUdp>>,
     wanted: Vec<UdpListener>,
     open: Vec<Arc<OpenUdp>>,
@@ -39,7 +41,13 @@ impl UdpListeners {
             own.push(open(&listener, shards, buffer_bytes).map_err(StartError)?);
         }
         let (wanted, open, failed) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(UdpListeners { shards, buffer_bytes, own, wanted, open, failed, retry_at: None })
+        let max = config.limits.udp_listeners_max.0;
+        Ok(UdpListeners { shards, buffer_bytes, max, own, wanted, open, failed, retry_at: None })
+    }
+
+    /// Why there cannot be so many shared ones.
+    pub fn refuse(&self, count: usize) -> Option<String> {
+        (count > self.max).then(|| format!("{count} listeners; at most {} (limits.udp_listeners_max)", self.max))
     }
 
     /// The shared ones that there shall be.
@@ -55,6 +63,10 @@ impl UdpListeners {
 
     /// Opens what is missing and publishes the whole list; whether it has changed.
     pub fn apply(&mut self, process: &Process) -> bool {
+        // Nobody would read from new ones.
+        if process.is_draining() {
+            return false;
+        }
         let before = std::mem::take(&mut self.open);
         let mut failed = Vec::new();
         for listener in &self.wanted {

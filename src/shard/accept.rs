@@ -50,6 +50,10 @@ impl Shard {
 
     /// The connection, unless a shard that has at least two fewer took it.
     fn keep(&self, stream: TcpStream, number: usize) -> Option<TcpStream> {
+        // A shard that ends serves nobody any more.
+        if self.process.is_draining() {
+            return Some(stream);
+        }
         let shards = self.process.shards.iter().enumerate();
         let least = shards.min_by_key(|(_, shard)| shard.connections_open.get());
         let Some((index, least)) = least else { return Some(stream) };

@@ -3,20 +3,25 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use event_listener::Event;
 use futures_lite::future;
 use glommio::net::TcpStream;
 use hyper::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use crate::net::{Body, HyperTimer, Stream};
+use crate::net::{Body, HyperTimer, Stream, deadline};
 
 use super::Shard;
 use super::front::{self, Api};
 
 /// A request's head may be so long (its URL 64 KiB: hyper's limit).
 const HEAD_BYTES_MAX: usize = 400 * 1024;
+
+/// At the process's end: for the first request of a connection that was just accepted.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// hyper refuses such a request before we see it, in no words.
 const BARE_414: &[u8] = b"HTTP/1.1 414 ";
@@ -31,7 +36,10 @@ impl Shard {
         let _ = stream.set_nodelay(true);
         let limits = &self.config.limits;
         let source = self.next_source();
+        let begun = Event::new();
+        let (first, begins) = (begun.listen(), &begun);
         let service = service_fn(|request| async move {
+            begins.notify(usize::MAX);
             Ok::<Response<Body>, Infallible>(front::answer(self, api, request, source).await)
         });
         let connection = http1::Builder::new()
@@ -43,15 +51,16 @@ impl Shard {
             .serve_connection(Stream::new(stream, limits.answer_timeout).instead_of(BARE_414, URL_TOO_LONG), service);
         let mut connection = pin!(connection);
         let drained = self.drain.listen();
-        let ended = if self.draining.get() {
-            None
-        } else {
-            let asked_to_end = async {
+        let asked_to_end = async {
+            if self.draining.get() {
+                // It came before we stopped listening: its first request is answered, if it comes soon.
+                let _ = deadline(Instant::now() + LAST_REQUEST, first).await;
+            } else {
                 drained.await;
-                None
-            };
-            future::or(async { Some(connection.as_mut().await) }, asked_to_end).await
+            }
+            None
         };
+        let ended = future::or(async { Some(connection.as_mut().await) }, asked_to_end).await;
         let ended = match ended {
             Some(ended) => ended,
             None => {

@@ -25,14 +25,16 @@ use glommio::{Latency, Shares, TaskQueueHandle};
 use crate::admin::Process;
 use crate::backend::{Current, Settings};
 use crate::config::Config;
-use crate::ingest::{Databases, Ingest, Lost};
-use crate::net::{Budget, Doorbell, Listener, Wire, deadline, spawn, spawn_loop};
+use crate::ingest::{Databases, Ingest, Teller};
+use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, spawn, spawn_loop};
 use crate::query::Queries;
 use crate::stats::{Recorder, ShardStats};
 
 use accept::Service;
 use apply::RunningUdp;
 
+/// So long a connection that was handed over may take to be taken.
+const HAND_OVER_MAX: Duration = Duration::from_millis(10);
 /// How old the figures of `/metrics` may be.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -103,12 +105,15 @@ pub async fn run(setup: Setup) {
     shard.clone().watch(shard.apply()).await;
     let (hearing, mut bell) = (shard.clone(), wire.connect());
     spawn("bell", queues.ingest, async move {
-        while bell.heard(|connection, listener| hearing.take(connection, listener)).await {
+        // Whatever befalls, the shard goes on hearing.
+        while bell.heard(|connection, listener| guarded("hand-over", || hearing.take(connection, listener))).await {
             if hearing.process.is_draining() {
                 hearing.drain_asked.notify(usize::MAX);
             }
-            let new = hearing.apply();
-            spawn("first health checks", hearing.queues.query, hearing.clone().watch(new));
+            guarded("apply", || {
+                let new = hearing.apply();
+                spawn("first health checks", hearing.queues.query, hearing.clone().watch(new));
+            });
         }
     });
     let ticking = shard.clone();
@@ -150,7 +155,9 @@ impl Shard {
             latency: Recorder::new(&stats, |stats| &stats.write_seconds, now),
             budget: Budget::new(config.limits.inflight_bytes_max.0),
             databases: RefCell::<Databases>::default(),
-            lost: Lost::default(),
+            lost: Teller::new("points over TCP or UDP were not stored; see slotline_points_rejected_total"),
+            waiting: Teller::new("points over TCP or UDP wait for a replica; see write.resend_for"),
+            datagrams: RefCell::default(),
         });
         let queries = Rc::new(Queries {
             config: config.clone(),
@@ -200,7 +207,8 @@ impl Shard {
 
     /// Stops listening once balancers had time to notice, finishes what is in flight, and gives up at a limit.
     async fn drain(self: &Rc<Shard>, listeners: &[(Rc<Listener>, Service)], admin: &[Rc<Listener>]) {
-        sleep(self.config.server.drain_notice).await;
+        // What was handed over before is in the bell by then.
+        sleep(self.config.server.drain_notice.max(HAND_OVER_MAX)).await;
         for (listener, service) in listeners {
             listener.close(|stream| self.serve(stream, service));
         }
@@ -208,9 +216,15 @@ impl Shard {
         self.drain.notify(usize::MAX);
         self.udp.borrow().values().for_each(RunningUdp::close);
         let until = Instant::now() + self.config.server.drain_timeout;
-        while self.open.get() > 0 {
-            let closed = self.closed.listen();
-            if self.open.get() > 0 && deadline(until, closed).await.is_err() {
+        // What others have handed over counts as ours before we have taken it.
+        while self.open.get() > 0 || self.stats.connections_open.get() > 0 {
+            let closed = async {
+                match self.open.get() {
+                    0 => sleep(HAND_OVER_MAX).await,
+                    _ => self.closed.listen().await,
+                }
+            };
+            if deadline(until, closed).await.is_err() {
                 tracing::warn!(open = self.open.get(), "drain_timeout: connections are cut off");
                 break;
             }
