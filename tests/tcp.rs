@@ -475,3 +475,19 @@ fn the_database_is_made_and_overwrites_keep_their_order_while_a_replica_is_away(
     }
     assert_eq!(cluster.slotline.metric(REJECTED, &[]), 0);
 }
+
+#[test]
+fn a_conflict_within_a_batch_costs_only_the_guilty_line() {
+    let (cluster, address) = cluster(1, 2, "db = \"tcp\"");
+    let mut lines = Lines::to(address);
+    lines.send("good v=1 1\ngood v=2 2\ngood v=\"x\" 3\nother v=4 4\n");
+    lines.end();
+    for replica in cluster.replicas() {
+        let held: BTreeSet<String> =
+            facts(replica.http(), "tcp").keys().map(|series| series.measurement.clone()).collect();
+        assert_eq!(held, BTreeSet::from(["good".to_owned(), "other".to_owned()]), "{}", replica.addr());
+        let good = replica.http().run("tcp", "SELECT count(v) FROM good");
+        assert_eq!(good["results"][0]["series"][0]["values"][0][1], 2, "{good}");
+    }
+    assert_eq!(cluster.slotline.metric(REJECTED, &["refused"]), 1);
+}

@@ -605,3 +605,20 @@ fn ipv6_senders_are_heard() {
     wait_lines(&fake, 2);
     assert_eq!(slotline.stop(), 0);
 }
+
+#[test]
+fn listeners_that_hear_nothing_cost_nothing() {
+    let fake = Fake::start(Play::Answer(204, String::new()));
+    let mut config = Config::new().group(&[("g1a".to_owned(), fake.url())]);
+    for _ in 0..20 {
+        config = config.listen_lines("udp", "127.0.0.1:0", "db = \"udp\"");
+    }
+    let slotline = Slotline::start(&config);
+    let sender = Sender::to(slotline.listening("udp")[7]);
+    sender.send("cpu v=1 1");
+    wait_for("the point", SOON, || (fake.line_count() == 1).then_some(()));
+    let (before, started) = (slotline.cpu(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let used = (slotline.cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    assert!(used < 0.06, "{used:.3} of a core");
+}
