@@ -27,7 +27,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `net` | sockets on glommio: listening, streams for hyper, deadlines, bodies, guarded tasks, budgets |
+//! | `net` | sockets on glommio: listening, datagrams, streams for hyper, deadlines, bodies, tasks, budgets, bells |
 //! | `backend` | one replica seen from one shard: connections, lanes, health |
 //! | `deliver` | batches and statements to replicas, and what they say |
 //! | `ingest` | THE WRITE STORY (never uses `query`) |
@@ -35,7 +35,7 @@
 //! | `admin` | `/metrics`, `/health`, `/ready` |
 //! | `control` | the one ZooKeeper thread: session, watches; what it hears goes to its audience |
 //! | `shard` | one pinned executor and all that it owns; the HTTP front |
-//! | `server` | a process: machine, `data_dir`, ports, shards, signals |
+//! | `server` | a process: machine, `data_dir`, ports, shards, signals; publishes what `control` hears to all shards |
 //! | `cli` | the commands, a file each |
 //!
 //! # One meaning a word
@@ -43,12 +43,13 @@
 //! slots · *replica* one InfluxDB as the topology names it · *backend* our live connections to it, from one shard ·
 //! *lane* one of a backend's connections for writes, one request in flight · *topology* the immutable snapshot of
 //! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
-//! pinned executor and all that it owns · *batch* points for one group · *source* the connection that points came from
-//! · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
+//! pinned executor and all that it owns · *batch* points for one group · *source* the connection or UDP socket that
+//! points came from · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
 //!
 //! # To add
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
-//! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`.
+//! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`; a
+//! protocol for points: a file in `ingest/`, a row in `config::Protocol` and one in `shard/accept.rs`.
 
 pub mod batch;
 pub mod config;

@@ -107,6 +107,11 @@ impl Flow {
         })
     }
 
+    /// Nobody delivers any more.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
     /// Waits until more may be read: neither is the growing batch full nor the memory for all used up. `false`: nobody
     /// delivers any more.
     pub async fn room(&self) -> bool {

@@ -25,6 +25,8 @@ use super::{Ingest, now_ns};
 
 /// While datagrams keep coming.
 const NAP: Duration = Duration::from_millis(1);
+/// Between two looks at whether the listener is told something else: under a flood the socket is never empty.
+const RUNS_MAX: usize = 64;
 /// After an error that is not about a datagram.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Stamps of datagrams that arrived at the same moment, or seem to have, differ by a nanosecond; a clock that was set
@@ -57,19 +59,22 @@ impl UdpSource {
     }
 }
 
-/// Receives until the source is closed, and then what the socket still holds.
+/// Receives until the source is closed, and then what the socket still holds. The socket is given up before the last
+/// points are delivered, for others to take its port.
 pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
     let mut target = udp.target.borrow().clone();
-    let begun = Flow::begin(ingest, &target, Stamps::same, |stats| &stats.points_received_udp, udp.source);
-    let Some(flow) = unless(udp.closed(), begun).await else { return };
-    let running = flow.clone();
-    spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
-    let mut run = Run { ingest, udp: &udp, flow: &flow, last_ns: 0 };
+    let Some(flow) = begin(ingest, &udp, &target).await else { return };
+    let mut run = Run { ingest, udp: &udp, flow, last_ns: 0 };
     while !udp.closing.get() {
         let wanted = udp.target.borrow().clone();
         if wanted != target {
-            flow.retarget(&wanted).await;
+            run.flow.retarget(&wanted).await;
             target = wanted;
+        }
+        if run.flow.has_ended() {
+            // It panicked, which was told; the listener goes on.
+            let Some(flow) = begin(ingest, &udp, &target).await else { return };
+            run.flow = flow;
         }
         run.drain().await;
         sleep(NAP).await;
@@ -77,26 +82,38 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
             udp.receiver.wait().await;
         }
     }
-    run.drain().await;
+    while run.drain().await {}
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
-    // The port is free, however long delivering takes.
+    let flow = run.flow;
     drop(udp);
     flow.end().await;
+}
+
+/// A flow that runs; `None` if the source is closed while there is no topology.
+async fn begin(ingest: &Rc<Ingest>, udp: &UdpSource, target: &LineTarget) -> Option<Rc<Flow>> {
+    let begun = Flow::begin(ingest, target, Stamps::same, |stats| &stats.points_received_udp, udp.source);
+    let flow = unless(udp.closed(), begun).await?;
+    let running = flow.clone();
+    spawn("udp flow", glommio::executor().current_task_queue(), async move { running.run().await });
+    Some(flow)
 }
 
 struct Run<'a> {
     ingest: &'a Ingest,
     udp: &'a UdpSource,
-    flow: &'a Flow,
+    flow: Rc<Flow>,
     /// The last datagram's stamp.
     last_ns: i64,
 }
 
 impl Run<'_> {
-    /// Takes all that the socket holds; whether it held something.
+    /// Takes what the socket holds, some runs of it at most; whether it held something.
     async fn drain(&mut self) -> bool {
         let mut found = false;
-        while self.flow.room().await {
+        for _ in 0..RUNS_MAX {
+            if !self.flow.room().await {
+                return false;
+            }
             match self.receive() {
                 Ok(whole_run) => {
                     found = true;
