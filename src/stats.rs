@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hdrhistogram::Histogram;
 
-/// A number that only grows, or is set as a whole.
+/// A number; most only grow.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -54,6 +54,7 @@ pub struct ShardStats {
     pub tcp_lines_too_long: Counter,
     pub tcp_lines_unfinished: Counter,
     pub tcp_idle: Counter,
+    pub tcp_no_memory: Counter,
     pub stream_resends: Counter,
     pub inflight_bytes: Counter,
     /// Of the topology that the shard applies; 0: none yet.

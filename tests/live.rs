@@ -734,7 +734,7 @@ fn a_udp_listener_that_still_delivers_can_be_opened_again() {
     wait_for("a try", SOON, || (fake.lines_of("db").len() > 1).then_some(()));
     // The replica is down: what has come waits, and must not keep the port.
     znodes.put("udp", "[]");
-    slotline.wait_says("listening no more");
+    slotline.wait_says("closing protocol=udp");
     znodes.put("udp", udp(&[(any, "again", "random")]));
     wait_open(&slotline, any);
     let second = sender.send(addr, 200);

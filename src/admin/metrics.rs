@@ -17,7 +17,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 20] = [
+const SHARD_COUNTERS: [ShardRow; 21] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -57,6 +57,7 @@ const SHARD_COUNTERS: [ShardRow; 20] = [
         s.tcp_lines_too_long.get()
     }),
     ("slotline_tcp_closed_total", "", ("reason", "idle"), |s| s.tcp_idle.get()),
+    ("slotline_tcp_closed_total", "", ("reason", "no_memory"), |s| s.tcp_no_memory.get()),
     (
         "slotline_stream_resends_total",
         "Batches over TCP and UDP sent again because a replica did not take them.",
@@ -119,7 +120,9 @@ const REASON_CHARS_MAX: usize = 500;
 
 const SHARD_GAUGES: [ShardRow; 2] = [
     ("slotline_connections", "Client connections open.", ("", ""), |s| s.connections_open.get()),
-    ("slotline_inflight_bytes", "Bodies held in memory.", ("", ""), |s| s.inflight_bytes.get()),
+    ("slotline_inflight_bytes", "Bodies, and lines over TCP and UDP, held in memory.", ("", ""), |s| {
+        s.inflight_bytes.get()
+    }),
 ];
 
 type ReplicaRow = (&'static str, &'static str, MetricType, fn(&ReplicaStats) -> u64);

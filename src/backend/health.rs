@@ -32,7 +32,8 @@ pub async fn check_new(backend: &Backend) {
 pub async fn check(pool: &Rc<Pool>, timeout: Duration) {
     let target = pool.target();
     let ping = || Request::get("/ping").body(Payload::default());
-    let answer = pool.exchange(ping, Instant::now() + timeout).await;
+    let until = Instant::now() + timeout;
+    let answer = pool.exchange(ping, until).await;
     let failure = match answer {
         Ok(answer) if answer.status().is_success() => {
             let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
@@ -41,7 +42,7 @@ pub async fn check(pool: &Rc<Pool>, timeout: Duration) {
                 target.stats.version.store(Some((version, build).into()));
             }
             // Takes it off the connection, which is kept.
-            answer.into_body().whole(1024).await.err().map(|error| error.to_string())
+            answer.into_body().whole_by(1024, until).await.err().map(|error| error.to_string())
         }
         Ok(answer) => Some(format!("answered {} to /ping", answer.status())),
         Err(error) => Some(error.to_string()),

@@ -132,6 +132,12 @@ impl Lent {
         }
         Ok(whole.into())
     }
+
+    /// The same, by a moment.
+    pub async fn whole_by(self, bytes_max: usize, until: Instant) -> Result<Bytes, RequestError> {
+        let asked = Instant::now();
+        deadline(until, self.whole(bytes_max)).await.unwrap_or_else(|_| Err(RequestError::TimedOut(asked.elapsed())))
+    }
 }
 
 impl Body for Lent {

@@ -486,6 +486,7 @@ mod tests {
             assert_eq!(batches.list[0].joined(), sent.as_bytes(), "{body:?}");
         }
     }
+
     fn builder() -> Builder {
         let limits = BatchLimits { bytes_max: usize::MAX, points_max: usize::MAX };
         Builder::new(Router::new(three_groups(), "db"), Stamps::rising(Precision::Nanoseconds, 7), limits)

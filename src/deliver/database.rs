@@ -35,7 +35,7 @@ async fn create(
     let failed = |reason: &dyn std::fmt::Display| format!("replica {name} {reason}");
     let answer = replica.pool.exchange(request, until).await.map_err(|error| failed(&error))?;
     let status = answer.status();
-    let body = answer.into_body().whole(ANSWER_BYTES_MAX).await.map_err(|error| failed(&error))?;
+    let body = answer.into_body().whole_by(ANSWER_BYTES_MAX, until).await.map_err(|error| failed(&error))?;
     let text = String::from_utf8_lossy(&body);
     if status.is_success() && !text.contains("\"error\"") {
         return Ok(());

@@ -42,7 +42,7 @@ pub struct Flow {
     gathering: RefCell<Gathering>,
     /// There is a batch to send, or there will be none.
     due: Event,
-    /// A batch was taken.
+    /// A batch was taken, or the flow has ended.
     taken: Event,
     ending: Cell<bool>,
     ended: Cell<bool>,
@@ -113,7 +113,7 @@ impl Flow {
     }
 
     /// Waits until more may be read: neither is the growing batch full nor the memory for all used up. `false`: nobody
-    /// delivers any more.
+    /// delivers any more, or a line that has begun can get no memory for its end.
     pub async fn room(&self) -> bool {
         loop {
             let taken = self.taken.listen();
@@ -122,7 +122,14 @@ impl Flow {
             }
             taken.await;
         }
-        self.ingest.budget.room().await;
+        // A line that has begun keeps memory until its end is read: those who wait with one must not wait for each other.
+        let has_begun_line = self.gathering.borrow().builder.carried() > 0;
+        let room = self.ingest.budget.room();
+        if has_begun_line {
+            let until = Instant::now() + self.ingest.config.limits.body_timeout;
+            return deadline(until, room).await.is_ok() && !self.ended.get();
+        }
+        room.await;
         !self.ended.get()
     }
 

@@ -50,10 +50,12 @@ pub async fn serve(
     });
     let ended = ended.await;
     // Whom we close hears it at once; whoever has closed its side hears ours when all is delivered.
-    let closed_by_us = matches!(ended, Some(End::Silent | End::LineTooLong(_)));
+    let closed_by_us = matches!(ended, Some(End::Silent | End::NoMemory | End::LineTooLong(_)));
+    let counted = matches!(ended, Some(End::LineTooLong(_)));
     match ended {
         Some(End::Closed) => {}
         Some(End::Silent) => ingest.stats.tcp_idle.add(1),
+        Some(End::NoMemory) => ingest.stats.tcp_no_memory.add(1),
         Some(End::LineTooLong(bytes)) => {
             ingest.stats.tcp_lines_too_long.add(1);
             tracing::warn!(bytes, db = %target.db, "a line over TCP is longer than limits.line_bytes_max; its connection is closed");
@@ -63,7 +65,7 @@ pub async fn serve(
     }
     let stream = Some(stream).filter(|_| !closed_by_us);
     let left = flow.add(0, |builder| builder.carried());
-    if left > 0 {
+    if left > 0 && !counted {
         ingest.stats.tcp_lines_unfinished.add(1);
         tracing::debug!(db = %target.db, bytes = left, "a TCP stream ended within a line, which is dropped");
     }
@@ -75,6 +77,8 @@ pub async fn serve(
 enum End {
     Closed,
     Silent,
+    /// For the end of a line that has begun (`limits.inflight_bytes_max`).
+    NoMemory,
     /// So many bytes of it had come.
     LineTooLong(usize),
 }
@@ -84,7 +88,7 @@ async fn read(stream: &mut TcpStream, flow: &Flow, silence_max: Duration) -> End
     let mut buffer = BytesMut::zeroed(size);
     loop {
         if !flow.room().await {
-            return End::Closed;
+            return if flow.has_ended() { End::Closed } else { End::NoMemory };
         }
         let read = match deadline(Instant::now() + silence_max, stream.read(&mut buffer)).await {
             Ok(Ok(read @ 1..)) => read,

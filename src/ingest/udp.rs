@@ -11,12 +11,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::timer::sleep;
 
 use crate::batch::{Builder, Stamps};
-use crate::net::{Datagrams, Receiver, spawn};
+use crate::net::{Datagrams, Receiver, deadline, spawn};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 
@@ -27,6 +27,8 @@ use super::{Ingest, now_ns};
 const NAP: Duration = Duration::from_millis(1);
 /// Between two looks at whether the listener is told something else: under a flood the socket is never empty.
 const RUNS_MAX: usize = 64;
+/// For what a closed socket still holds.
+const LAST_DRAIN: Duration = Duration::from_secs(1);
 /// After an error that is not about a datagram.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Stamps of datagrams that arrived at the same moment, or seem to have, differ by a nanosecond; a clock that was set
@@ -82,7 +84,8 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
             udp.receiver.wait().await;
         }
     }
-    while run.drain().await {}
+    // What comes no further within that time is the kernel's to drop.
+    let _ = deadline(Instant::now() + LAST_DRAIN, async { while run.drain().await {} }).await;
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
     let flow = run.flow;
     drop(udp);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use glommio::timer::sleep;
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sock_filter, sock_fprog, timespec};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// After an error while waiting.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -138,7 +138,7 @@ impl Receiver {
         Rc::new(Receiver { inner, descriptor, drops: Cell::new(0) })
     }
 
-    /// Waits until there may be a datagram, or the socket has left delivery..
+    /// Waits until there may be a datagram, or the socket has left delivery.
     pub async fn wait(&self) {
         // (`peek` is for connected sockets.) An error, if it stays, shows at the next `receive`; it must not make a hot loop.
         if self.inner.peek_from(&mut [0]).await.is_err() {
@@ -175,16 +175,15 @@ impl Receiver {
         // SAFETY: `inner` owns the descriptor and outlives this borrow.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
         let socket = SockRef::from(&descriptor);
-        let own = socket.local_addr().ok().and_then(|own| own.as_socket());
-        let nobody: SocketAddr = match own {
-            Some(SocketAddr::V6(_)) => ([0, 0, 0, 0, 0, 0, 0, 1], 9).into(),
-            _ => ([127, 0, 0, 1], 9).into(),
-        };
-        // The second wakes whoever waits, and needs the first.
-        let left = socket.connect(&nobody.into()).and_then(|()| socket.shutdown(std::net::Shutdown::Read));
-        if let Err(error) = left {
-            tracing::warn!(%error, "a UDP socket could not leave delivery before it closes");
+        let is_v6 = socket.local_addr().ok().and_then(|own| own.as_socket()).is_some_and(|own| own.is_ipv6());
+        // Where IPv6 is switched off, its loopback is not to be reached.
+        let nobodies: &[&str] = if is_v6 { &["[::1]:9", "[::ffff:127.0.0.1]:9"] } else { &["127.0.0.1:9"] };
+        let nobodies = nobodies.iter().filter_map(|nobody| nobody.parse::<SocketAddr>().ok());
+        if !nobodies.map(SockAddr::from).any(|nobody| socket.connect(&nobody).is_ok()) {
+            tracing::warn!("a UDP socket could not leave delivery before it closes");
         }
+        // Wakes whoever waits, also when it says that the socket is not connected.
+        let _ = socket.shutdown(std::net::Shutdown::Read);
     }
 }
 

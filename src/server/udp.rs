@@ -92,7 +92,7 @@ impl UdpListeners {
             }
         }
         for gone in before.iter().filter(|open| !self.wanted.iter().any(|wanted| wanted.bind == open.listener.bind)) {
-            tracing::info!(addr = %gone.port.address, "listening no more protocol=udp");
+            tracing::info!(addr = %gone.port.address, "closing protocol=udp");
         }
         self.retry_at = (!failed.is_empty()).then(|| Instant::now() + RETRY_AFTER);
         self.failed = failed;

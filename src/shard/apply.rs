@@ -31,12 +31,14 @@ impl RunningUdp {
     fn change(&self, udp: &OpenUdp, for_all: bool) {
         self.source.target.borrow_mut().clone_from(&udp.listener.target);
         let spread = udp.listener.spread;
-        if self.spread.replace(spread) != spread && for_all {
-            let shared = share_out(&*self.source.receiver, spread == Spread::Random, self.port.count());
-            if let Err(error) = shared {
-                tracing::error!(listener = %self.port.address, %error, "the spread of a UDP listener could not be changed");
-            }
+        if self.spread.get() == spread {
+            return;
         }
+        if for_all && let Err(error) = share_out(&*self.source.receiver, spread == Spread::Random, self.port.count()) {
+            tracing::error!(listener = %self.port.address, %error, "the spread of a UDP listener could not be changed");
+            return;
+        }
+        self.spread.set(spread);
     }
 
     pub fn count_drops(&self) {

@@ -20,8 +20,8 @@ use super::front::{self, Api};
 /// A request's head may be so long (its URL 64 KiB: hyper's limit).
 const HEAD_BYTES_MAX: usize = 400 * 1024;
 
-/// At the process's end: for the first request of a connection that was just accepted.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
+/// At the process's end: for the first request of a connection that has not had any.
+const LAST_REQUEST: Duration = Duration::from_millis(200);
 
 /// hyper refuses such a request before we see it, in no words.
 const BARE_414: &[u8] = b"HTTP/1.1 414 ";
@@ -52,12 +52,11 @@ impl Shard {
         let mut connection = pin!(connection);
         let drained = self.drain.listen();
         let asked_to_end = async {
-            if self.draining.get() {
-                // It came before we stopped listening: its first request is answered, if it comes soon.
-                let _ = deadline(Instant::now() + LAST_REQUEST, first).await;
-            } else {
+            if !self.draining.get() {
                 drained.await;
             }
+            // A connection that was just accepted: its first request is on its way, and is answered.
+            let _ = deadline(Instant::now() + LAST_REQUEST, first).await;
             None
         };
         let ended = future::or(async { Some(connection.as_mut().await) }, asked_to_end).await;
