@@ -37,6 +37,7 @@ targets! {
     lines: crate::lineprotocol::fuzz::lines,
     points: crate::lineprotocol::fuzz::points,
     topology: crate::topology::fuzz::topology,
+    udp: crate::topology::fuzz::udp,
     lexer: crate::influxql::fuzz::lexer,
     query: crate::influxql::fuzz::query,
     routes: crate::batch::fuzz::routes,

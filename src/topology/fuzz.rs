@@ -1,7 +1,9 @@
 //! Fuzz bodies of the documents that stand in znodes; see `src/fuzz.rs`. A further document is one more body that calls
 //! `reads_back`.
 
-use super::{DocumentError, SlotId, Topology, changes_that_hide_data, parse, print};
+use super::{
+    DocumentError, SlotId, Topology, UdpListener, changes_that_hide_data, overlap, parse, parse_udp, print, print_udp,
+};
 
 /// The `topology` document.
 pub fn topology(input: &[u8]) {
@@ -12,6 +14,17 @@ pub fn topology(input: &[u8]) {
             assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.text.is_empty()), "{faults:?}");
         }
         Err(DocumentError::NotJson(_)) => {}
+    }
+}
+
+/// The `udp` document.
+pub fn udp(input: &[u8]) {
+    let print = |listeners: &Vec<UdpListener>| print_udp(listeners);
+    if let Ok(listeners) = reads_back(input, parse_udp, print, |one, two| one == two) {
+        let binds: Vec<_> = listeners.iter().map(|listener| listener.bind).collect();
+        assert!(listeners.iter().all(|listener| !listener.target.db.is_empty() && listener.bind.port() > 0));
+        let twice = |at: usize| binds[..at].iter().any(|other| overlap(*other, binds[at]));
+        assert!(!(0..binds.len()).any(twice), "{binds:?}");
     }
 }
 
