@@ -663,7 +663,9 @@ fn udp_listeners_that_cannot_be() {
     let fake = &fakes[0];
     znodes.put("topology", Document::of(urls(&fakes)).text());
     let (own, good, taken) = (free_udp(), free_udp(), free_udp());
-    let slotline = Slotline::start(&config(&zookeeper).lines_listener("udp", &own.to_string(), "own"));
+    let slotline = Slotline::start(
+        &config(&zookeeper).lines_listener("udp", &own.to_string(), "own").set("limits", "udp_listeners_max = 2"),
+    );
     let mut sender = Sender::new();
     let good_one = (good, "good", "random");
 
@@ -683,6 +685,10 @@ fn udp_listeners_that_cannot_be() {
         ("no database", udp(&[(good, "", "random")])),
         ("an unknown spread", udp(&[(good, "other", "evenly")])),
         ("an unknown key", udp(&[good_one]).replace("\"db\"", "\"base\"")),
+        (
+            "more than limits.udp_listeners_max",
+            udp(&[good_one, (free_udp(), "a", "random"), (free_udp(), "b", "random")]),
+        ),
     ];
     for (number, (what, document)) in (1..).zip(&broken) {
         znodes.put("udp", document);

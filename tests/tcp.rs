@@ -491,3 +491,31 @@ fn a_conflict_within_a_batch_costs_only_the_guilty_line() {
     }
     assert_eq!(cluster.slotline.metric(REJECTED, &["refused"]), 1);
 }
+
+#[test]
+fn sigterm_takes_what_had_arrived_though_it_was_not_read() {
+    let fake = Fake::start(Play::stored());
+    let (mut slotline, address) = one_fake(&fake, Config::new());
+    let mut lines = Lines::to(address);
+    let sent: String = (0..200_000).map(|n| format!("m v={n}i 1\n")).collect();
+    lines.send(&sent);
+    assert_eq!(slotline.stop(), 0);
+    assert_eq!(fake.line_count(), 200_000);
+}
+
+#[test]
+fn half_lines_do_not_keep_the_memory_from_others() {
+    let fake = Fake::start(Play::stored());
+    let config = Config::new().set("server", "cores = 1").set("limits", "inflight_bytes_max = \"64KiB\"");
+    let (slotline, address) = one_fake(&fake, config.set("limits", "body_timeout = \"500ms\""));
+    let mut halves: Vec<Lines> = (0..8).map(|_| Lines::to(address)).collect();
+    halves.iter_mut().for_each(|lines| lines.send("m s=\"".to_owned() + &"x".repeat(12 * 1024)));
+    wait_for("the memory to be used up", SOON, || {
+        (slotline.metric("slotline_inflight_bytes", &[]) >= 64 * 1024).then_some(())
+    });
+    let mut other = Lines::to(address);
+    other.send("m v=1i 1\n");
+    wait_for("the whole line", SOON, || (fake.line_count() == 1).then_some(()));
+    assert!(slotline.metric(CLOSED, &["no_memory"]) > 0);
+    other.end();
+}

@@ -206,3 +206,39 @@ impl Current {
 
 /// Where an answer to a write goes.
 pub type Reply = oneshot::Sender<ReplicaAnswer>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// A topology of one group with these replicas.
+    fn topology(names: &[&str]) -> Topology {
+        let replica = |name: &&str| format!("[[group.replica]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:9\"\n");
+        let replicas: String = names.iter().map(replica).collect();
+        let config = Config::parse(&format!("[[group]]\nid = 1\n{replicas}")).expect("it is sound");
+        config.topology.expect("it has one")
+    }
+
+    #[test]
+    fn a_replica_counts_where_its_snapshot_says_though_a_topology_was_skipped() {
+        let shard = glommio::LocalExecutorBuilder::default().spawn(|| async {
+            let config = Config::parse(crate::config::DEFAULT).expect("the default is sound");
+            let settings =
+                Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
+            let queue = glommio::executor().current_task_queue();
+            let first = Snapshot::following(None, topology(&["a", "b"]));
+            let without = Snapshot::following(Some(&first), topology(&["a"]));
+            let last = Snapshot::following(Some(&without), topology(&["a", "b"]));
+            // This shard has never seen the one in the middle.
+            let before = Backends::new(&first, None, &settings, queue);
+            let after = Backends::new(&last, Some(&before), &settings, queue);
+            for backend in after.all() {
+                assert!(Arc::ptr_eq(&backend.target.stats, &last.replicas[&backend.target.name]));
+            }
+            let [(a, old_a), (b, old_b)] = [0, 1].map(|at| (&after.group(0)[at], &before.group(0)[at]));
+            assert!(a.shares_with(old_a) && !b.shares_with(old_b), "what stayed keeps its lanes");
+        });
+        shard.expect("an executor").join().expect("it did not panic");
+    }
+}

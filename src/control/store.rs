@@ -51,7 +51,8 @@ pub trait Store: Send {
     /// Names directly below a path, in any order; none if the path is missing.
     fn children(&mut self, path: &str) -> Result<Vec<String>, StoreError>;
 
-    /// Sees to it that the path is an ephemeral of this session and holds the data, whoever it belonged to before.
+    /// Sees to it that the path is an ephemeral of the connection that is open now, whoever it belonged to before, and
+    /// holds the data.
     fn ephemeral(&mut self, path: &str, data: &[u8]) -> Result<Ephemeral, StoreError>;
 
     /// The next event, or `None` after `timeout`.
