@@ -21,7 +21,7 @@ use super::front::{self, Api};
 const HEAD_BYTES_MAX: usize = 400 * 1024;
 
 /// At the process's end: for the first request of a connection that has not had any.
-const LAST_REQUEST: Duration = Duration::from_millis(200);
+const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// hyper refuses such a request before we see it, in no words.
 const BARE_414: &[u8] = b"HTTP/1.1 414 ";
