@@ -17,6 +17,7 @@
 //! | `influxql` | the query language: text to tree and back | |
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
 //! | `stats` | what shards count | |
+//! | `gate` | a replica's state over all cores: written to directly, or through its log | |
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
@@ -55,6 +56,7 @@ pub mod batch;
 pub mod config;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+pub mod gate;
 pub mod http;
 pub mod influxql;
 pub mod lineprotocol;

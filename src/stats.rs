@@ -76,6 +76,29 @@ pub struct UdpStats {
     pub lines_unfinished: Counter,
 }
 
+/// What waits on disk for one replica.
+#[derive(Default)]
+pub struct SpoolStats {
+    pub bytes: Counter,
+    pub records: Counter,
+    pub points: Counter,
+    /// Of `bytes`, `records` and `points`: what an operator must act on before it can be taken.
+    pub parked_points: Counter,
+    /// When the oldest of it was accepted, in milliseconds since 1970; 0: nothing waits.
+    pub since_ms: Counter,
+    /// Since the process began.
+    pub points_appended: Counter,
+    pub points_replayed: Counter,
+    pub points_dead: Counter,
+    pub syncs: Counter,
+    pub refused_full: Counter,
+    pub failures: Counter,
+    pub records_damaged: Counter,
+    pub dead_bytes: Counter,
+    /// Bytes a second, lately.
+    pub replay_rate: Counter,
+}
+
 const UNKNOWN: u8 = 0;
 const UP: u8 = 1;
 const DOWN: u8 = 2;
@@ -89,6 +112,8 @@ pub struct ReplicaStats {
     pub queue_refusals: Counter,
     /// Whether its last health check, or write, went well: UNKNOWN before the first.
     up: AtomicU8,
+    /// The same for all replicas of this name, whatever their address.
+    pub spool: Arc<SpoolStats>,
     /// X-Influxdb-Version and X-Influxdb-Build of its last answer to a ping.
     pub version: ArcSwapOption<(String, String)>,
 }
@@ -102,6 +127,7 @@ impl ReplicaStats {
             request_failures: Counter::default(),
             queue_refusals: Counter::default(),
             up: AtomicU8::new(UNKNOWN),
+            spool: Arc::default(),
             version: ArcSwapOption::empty(),
         })
     }

@@ -16,6 +16,7 @@ const TABLE: &[Row] = &[
     ("influxql", &[]),
     ("http", &[]),
     ("stats", &[]),
+    ("gate", &[]),
     ("config", &["lineprotocol", "topology"]),
     ("batch", &["lineprotocol", "topology"]),
     ("plan", &["influxql", "topology"]),

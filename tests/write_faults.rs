@@ -473,7 +473,8 @@ fn every_acknowledged_point_outlives_crashes_and_freezes_of_replicas() {
                 let client: usize = series.tag("c").parse().expect("a client");
                 let lost: Vec<_> =
                     acked[client].iter().filter(|n| !points.contains(&format!("{n} v={n}"))).take(5).collect();
-                assert!(lost.is_empty(), "acknowledged and lost in {series:?}: {lost:?}");
+                let who = format!("group {number}, {}", replica.addr());
+                assert!(lost.is_empty(), "{who}: acknowledged and lost in {series:?}: {lost:?}");
             }
             assert_eq!(stored.len(), 2 * 6, "two measurements of six clients");
         }

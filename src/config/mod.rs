@@ -17,7 +17,7 @@ use crate::topology::{LineTarget, Servers, Spread, Topology, Znodes};
 pub use reader::Fault;
 use reader::{Reader, Section};
 use values::ProtocolName;
-pub use values::{AuthMode, Bind, Cores, Count, Size};
+pub use values::{AuthMode, Bind, Cores, Count, Size, Stale};
 
 /// More lanes would only make smaller requests.
 const LANES_MAX: usize = 64;
@@ -35,6 +35,7 @@ pub struct Config {
     /// As written, at epoch 1. `None` only with ZooKeeper, where the topology may be left to it.
     pub topology: Option<Topology>,
     pub write: Write,
+    pub spool: Spool,
     pub query: Query,
     pub limits: Limits,
     pub auth: Auth,
@@ -103,6 +104,7 @@ impl std::fmt::Debug for Cluster {
 #[derive(Clone, Debug)]
 pub struct Write {
     pub timeout: Duration,
+    pub spool_after: Duration,
     pub hard_timeout: Duration,
     pub lanes: Count,
     pub request_bytes_max: Size,
@@ -114,11 +116,24 @@ pub struct Write {
     pub resend_for: Duration,
 }
 
+/// What waits on disk for replicas.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    pub bytes_max: Size,
+    pub segment_bytes_max: Size,
+    pub dead_bytes_max: Size,
+    pub age_alert: Duration,
+    pub retry_max: Duration,
+    /// Bytes a second, to one replica.
+    pub replay_rate: Size,
+}
+
 #[derive(Clone, Debug)]
 pub struct Query {
     pub timeout: Duration,
     pub concurrency_max: Count,
     pub merge_bytes_max: Size,
+    pub stale: Stale,
 }
 
 #[derive(Clone, Debug)]
@@ -170,6 +185,7 @@ fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
     reader.end(section);
     let cluster = read_cluster(&mut reader, &mut root, base);
     let write = read_write(&mut reader, &mut root, base.map(|base| &base.write));
+    let spool = read_spool(&mut reader, &mut root, base.map(|base| &base.spool));
     let query = read_query(&mut reader, &mut root, base.map(|base| &base.query));
     let limits = read_limits(&mut reader, &mut root, base.map(|base| &base.limits));
     let auth = read_auth(&mut reader, &mut root, base.map(|base| &base.auth));
@@ -179,7 +195,7 @@ fn read(text: &str, base: Option<Config>) -> Result<Config, Vec<Fault>> {
         reader.faults.sort_by_key(|fault| fault.line);
         return Err(reader.faults);
     }
-    Ok(Config { server, listen, admin, cluster, topology, write, query, limits, auth })
+    Ok(Config { server, listen, admin, cluster, topology, write, spool, query, limits, auth })
 }
 
 fn read_server(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Server>) -> Server {
@@ -259,6 +275,7 @@ fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Wri
     let mut s = reader.section(root, "write");
     let write = Write {
         timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
+        spool_after: reader.some(&mut s, "spool_after", base.map(|b| b.spool_after)),
         hard_timeout: reader.some(&mut s, "hard_timeout", base.map(|b| b.hard_timeout)),
         lanes: reader.value(&mut s, "lanes", base.map(|b| b.lanes)),
         request_bytes_max: reader.some(&mut s, "request_bytes_max", base.map(|b| b.request_bytes_max)),
@@ -280,12 +297,31 @@ fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Wri
     write
 }
 
+fn read_spool(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Spool>) -> Spool {
+    let mut s = reader.section(root, "spool");
+    let spool = Spool {
+        bytes_max: reader.some(&mut s, "bytes_max", base.map(|b| b.bytes_max)),
+        segment_bytes_max: reader.some(&mut s, "segment_bytes_max", base.map(|b| b.segment_bytes_max)),
+        dead_bytes_max: reader.some(&mut s, "dead_bytes_max", base.map(|b| b.dead_bytes_max)),
+        age_alert: reader.some(&mut s, "age_alert", base.map(|b| b.age_alert)),
+        retry_max: reader.some(&mut s, "retry_max", base.map(|b| b.retry_max)),
+        replay_rate: reader.some(&mut s, "replay_rate", base.map(|b| b.replay_rate)),
+    };
+    if spool.bytes_max.0 < spool.segment_bytes_max.0 {
+        let text = "must not be less than spool.segment_bytes_max".to_owned();
+        reader.fault(s.line, "spool.bytes_max", text);
+    }
+    reader.end(s);
+    spool
+}
+
 fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Query>) -> Query {
     let mut s = reader.section(root, "query");
     let query = Query {
         timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
         concurrency_max: reader.value(&mut s, "concurrency_max", base.map(|b| b.concurrency_max)),
         merge_bytes_max: reader.some(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
+        stale: reader.value(&mut s, "stale", base.map(|b| b.stale)),
     };
     reader.end(s);
     query

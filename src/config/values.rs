@@ -40,6 +40,14 @@ pub enum AuthMode {
     Off,
 }
 
+/// What a query gets when every replica of a group that it needs has a backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stale {
+    #[default]
+    Warn,
+    Refuse,
+}
+
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bind(pub SocketAddr);
@@ -212,6 +220,16 @@ impl Value for AuthMode {
         match String::read(value)?.as_str() {
             "off" => Ok(AuthMode::Off),
             other => Err(format!("{other:?} is no mode; use \"off\"")),
+        }
+    }
+}
+
+impl Value for Stale {
+    fn read(value: &DeValue<'_>) -> Result<Stale, String> {
+        match String::read(value)?.as_str() {
+            "warn" => Ok(Stale::Warn),
+            "refuse" => Ok(Stale::Refuse),
+            other => Err(format!("{other:?} is neither \"warn\" nor \"refuse\"")),
         }
     }
 }

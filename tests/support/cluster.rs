@@ -100,10 +100,16 @@ impl Cluster {
         self.groups.iter().flatten()
     }
 
-    /// Creates a database on every replica, past slotline.
+    /// Creates a database on every replica, past slotline, and its first storage shards: of several writes that would
+    /// create one at once, influxd may acknowledge one and not show its points before its next start (`Cache.init` lets
+    /// the second go on while the first still makes the store).
     pub fn create_db(&self, db: &str) {
         for replica in self.replicas() {
-            replica.http().run("", &format!("CREATE DATABASE {db:?}"));
+            let http = replica.http();
+            http.run("", &format!("CREATE DATABASE {db:?}"));
+            // Near 1970, and now.
+            http.store(db, "first v=1 1\nfirst v=1\n");
+            http.run(db, "DROP MEASUREMENT first");
         }
     }
 

@@ -1,0 +1,200 @@
+//! The one state of a replica for a whole process: whether writes go to it directly or into its log, over all cores.
+//!
+//! One atomic word holds the mode, how many batches are on their way directly, and how many the log holds or is about to
+//! hold, so that no core can send directly while another one's older points still wait:
+//!
+//! - `enter` decides for one batch and counts it in the same step;
+//! - `close` (a failure, a slow answer) makes everything from then on go into the log, on all cores at once;
+//! - replay waits until `direct` is 0: what was on its way directly has ended;
+//! - `reopen` succeeds only when the log is empty, nobody is about to append and nothing is on its way.
+//!
+//! Whoever was acknowledged through the log is therefore replayed before anything newer is sent directly, and whoever was
+//! acknowledged directly was stored before anything newer went into the log. Used by `backend` (lanes leave) and
+//! `deliver` (enters, replays).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Mode (1 bit: closed), batches on their way directly (23 bits), batches in the log (40 bits).
+#[derive(Debug, Default)]
+pub struct Gate(AtomicU64);
+
+const CLOSED: u64 = 1 << 63;
+const DIRECT: u64 = 1 << 40;
+const DIRECT_MASK: u64 = (1 << 23) - 1;
+const LOGGED_MASK: u64 = DIRECT - 1;
+
+/// Which way a batch goes.
+#[derive(Debug)]
+pub enum Way {
+    Direct(DirectPass),
+    Log(LogPass),
+}
+
+/// A batch on its way directly, until this is dropped.
+#[derive(Debug)]
+pub struct DirectPass(Arc<Gate>);
+
+/// A batch that is about to be appended; `stay` once it lies in the log, else it is not counted any more.
+#[derive(Debug)]
+pub struct LogPass(Option<Arc<Gate>>);
+
+impl Gate {
+    /// One whose log holds so many batches already.
+    pub fn holding(logged: u64) -> Arc<Gate> {
+        let closed = if logged > 0 { CLOSED } else { 0 };
+        Arc::new(Gate(AtomicU64::new(closed | (logged & LOGGED_MASK))))
+    }
+
+    pub fn enter(self: &Arc<Gate>) -> Way {
+        let before = self.update(|word| word + if word & CLOSED == 0 { DIRECT } else { 1 });
+        match before {
+            word if word & CLOSED == 0 => Way::Direct(DirectPass(self.clone())),
+            _ => Way::Log(LogPass(Some(self.clone()))),
+        }
+    }
+
+    /// Into the log, and everything after it too.
+    pub fn enter_log(self: &Arc<Gate>) -> LogPass {
+        self.update(|word| (word | CLOSED) + 1);
+        LogPass(Some(self.clone()))
+    }
+
+    /// Nothing more goes directly; whether that is news.
+    pub fn close(&self) -> bool {
+        self.update(|word| word | CLOSED) & CLOSED == 0
+    }
+
+    /// Writes go directly again, if nothing older is left anywhere; whether that is so.
+    pub fn reopen(&self) -> bool {
+        self.0.compare_exchange(CLOSED, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
+    /// How many batches are on their way directly.
+    pub fn direct(&self) -> u64 {
+        (self.0.load(Ordering::SeqCst) / DIRECT) & DIRECT_MASK
+    }
+
+    /// How many batches lie in the log, or are about to.
+    pub fn logged(&self) -> u64 {
+        self.0.load(Ordering::SeqCst) & LOGGED_MASK
+    }
+
+    /// So many batches have left the log.
+    pub fn taken(&self, batches: u64) {
+        self.update(|word| word - batches.min(word & LOGGED_MASK));
+    }
+
+    fn update(&self, change: impl Fn(u64) -> u64) -> u64 {
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |word| Some(change(word))) {
+            Ok(before) | Err(before) => before,
+        }
+    }
+}
+
+impl Drop for DirectPass {
+    fn drop(&mut self) {
+        self.0.update(|word| word - DIRECT);
+    }
+}
+
+impl LogPass {
+    /// The batch lies in the log: whoever takes it from there calls `taken`.
+    pub fn stay(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for LogPass {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|gate| gate.taken(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_gate_opens_only_when_nothing_older_is_left() {
+        let gate = Gate::holding(0);
+        let Way::Direct(first) = gate.enter() else { panic!("it is open") };
+        assert!(gate.close() && !gate.close());
+        let Way::Log(second) = gate.enter() else { panic!("it is closed") };
+        assert_eq!((gate.direct(), gate.logged()), (1, 1));
+        assert!(!gate.reopen());
+        second.stay();
+        drop(first);
+        assert!(!gate.reopen(), "the log holds something");
+        gate.taken(1);
+        assert!(gate.reopen() && !gate.reopen());
+        assert!(matches!(gate.enter(), Way::Direct(_)));
+    }
+
+    #[test]
+    fn what_is_not_appended_is_not_counted() {
+        let gate = Gate::holding(2);
+        assert!(gate.is_closed());
+        drop(gate.enter_log());
+        assert_eq!(gate.logged(), 2);
+        gate.taken(5);
+        assert_eq!(gate.logged(), 0);
+    }
+
+    /// Two cores: whatever is acknowledged is never followed by something newer that overtakes it.
+    #[test]
+    fn no_newer_value_overtakes_an_older_one_that_was_acknowledged() {
+        // What the replica has and what its log holds, as the threads would change them.
+        let gate = Gate::holding(0);
+        let replica = Arc::new(AtomicU64::new(0));
+        let log = Arc::new(std::sync::Mutex::new(Vec::<u64>::new()));
+        let writer = |values: std::ops::Range<u64>| {
+            for value in values {
+                match gate.enter() {
+                    Way::Direct(pass) => {
+                        replica.store(value, Ordering::SeqCst);
+                        drop(pass);
+                    }
+                    Way::Log(pass) => {
+                        log.lock().expect("no panic").push(value);
+                        pass.stay();
+                    }
+                }
+                if value % 7 == 0 {
+                    gate.close();
+                }
+            }
+        };
+        let replay = || {
+            if gate.direct() > 0 {
+                return;
+            }
+            let mut log = log.lock().expect("no panic");
+            for value in log.drain(..) {
+                let before = replica.swap(value, Ordering::SeqCst);
+                assert!(before < value, "{before} was there before {value} came out of the log");
+                gate.taken(1);
+            }
+            drop(log);
+            gate.reopen();
+        };
+        // Each value is written after the one before was acknowledged, by the one thread or the other.
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                (0..100).for_each(|turn| {
+                    let from = turn * 200 + 1;
+                    std::thread::scope(|inner| inner.spawn(|| writer(from..from + 200)).join()).expect("no panic");
+                })
+            });
+            while !writing.is_finished() {
+                replay();
+            }
+        });
+        replay();
+        assert_eq!(replica.load(Ordering::SeqCst), 20_000);
+    }
+}
