@@ -42,6 +42,7 @@ targets! {
     query: crate::influxql::fuzz::query,
     routes: crate::batch::fuzz::routes,
     answers: crate::batch::fuzz::answers,
+    segment: crate::spool::fuzz::segment,
 }
 
 #[cfg(test)]

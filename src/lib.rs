@@ -22,7 +22,8 @@
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one | |
-//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch` |
+//! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
+//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `spool` |
 //!
 //! Shell (feature `server`):
 //!
@@ -45,7 +46,8 @@
 //! *lane* one of a backend's connections for writes, one request in flight · *topology* the immutable snapshot of
 //! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
 //! pinned executor and all that it owns · *batch* points for one group · *source* the connection or UDP socket that
-//! points came from · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
+//! points came from · *spool* the durable queue of batches and statements that a replica has still to take · *log* a row of
+//! segments on disk, one of a spool's two queues · *record* one batch or statement in it · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
 //!
 //! # To add
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
@@ -62,6 +64,7 @@ pub mod influxql;
 pub mod lineprotocol;
 pub mod merge;
 pub mod plan;
+pub mod spool;
 pub mod stats;
 pub mod topology;
 

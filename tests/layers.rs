@@ -21,7 +21,8 @@ const TABLE: &[Row] = &[
     ("batch", &["lineprotocol", "topology"]),
     ("plan", &["influxql", "topology"]),
     ("merge", &[]),
-    ("fuzz", &["lineprotocol", "topology", "influxql", "batch"]),
+    ("spool", &["lineprotocol", "influxql", "stats", "config"]),
+    ("fuzz", &["lineprotocol", "topology", "influxql", "batch", "spool"]),
     // The shell, feature "server".
     ("net", &[]),
     ("backend", &["lineprotocol", "topology", "http", "stats", "config", "batch", "net"]),
