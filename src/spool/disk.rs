@@ -84,7 +84,8 @@ impl Disk for Folder {
 
     fn list(&self) -> io::Result<Vec<String>> {
         // What is no text is none of ours.
-        let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().into_string().ok()).transpose();
+        let name =
+            |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().into_string().ok()).transpose();
         fs::read_dir(&self.0)?.filter_map(name).collect()
     }
 

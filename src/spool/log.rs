@@ -266,7 +266,9 @@ impl<D: Disk> Log<D> {
             let start = if segment.name.id == at.segment { at.offset } else { 0 };
             let start = start.max(SEGMENT_HEADER_BYTES as u64);
             let mut walk = Walk::new(segment.name.marker, Depth::Whole, start, segment.committed, 0);
-            let Ok(file) = segment.file.take().map_or_else(|| disk.open(&segment.name.to_string()), Ok) else { continue };
+            let Ok(file) = segment.file.take().map_or_else(|| disk.open(&segment.name.to_string()), Ok) else {
+                continue;
+            };
             let file = segment.file.insert(file);
             let mut read = |at, bytes| disk.read_at(file, at, bytes);
             while let Ok(Some(piece)) = walk.next(&mut read) {

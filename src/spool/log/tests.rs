@@ -22,7 +22,10 @@ fn open(disk: &Faulty) -> Log<Faulty> {
 
 /// Numbered records, so that their order can be seen; now and then one that is longer than a segment.
 fn numbered(number: u64) -> Record {
-    points(&format!("m v={number} {}\n", "x".repeat(if number % 13 == 0 { 500 } else { number as usize % 50 })))
+    points(&format!(
+        "m v={number} {}\n",
+        "x".repeat(if number.is_multiple_of(13) { 500 } else { number as usize % 50 })
+    ))
 }
 
 fn number(record: &Record) -> u64 {
