@@ -1,6 +1,7 @@
 //! The program's commands, a file each. Help comes from the table here.
 
 mod check_config;
+mod columns;
 mod default_config;
 mod dev;
 mod route;
