@@ -33,7 +33,7 @@ const TABLE: &[Row] = &[
     ("control", &["topology"]),
     ("shard", &["topology", "http", "stats", "config", "net", "backend", "ingest", "query", "admin"]),
     ("server", &["topology", "influxql", "stats", "config", "net", "backend", "admin", "control", "shard"]),
-    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "control", "server"]),
+    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "spool", "control", "server"]),
     // The program.
     ("main", &["cli"]),
 ];

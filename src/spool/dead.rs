@@ -134,6 +134,25 @@ pub fn bytes(folder: &Path) -> u64 {
     fs::metadata(folder.join(DEAD_FILE)).map_or(0, |metadata| metadata.len())
 }
 
+/// How many lines a folder's file has.
+pub fn count(folder: &Path) -> io::Result<u64> {
+    let file = match File::open(folder.join(DEAD_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file?,
+    };
+    let mut file = BufReader::with_capacity(256 * 1024, file);
+    let mut lines = 0;
+    loop {
+        let chunk = file.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(lines);
+        }
+        lines += memchr::memchr_iter(b'\n', chunk).count() as u64;
+        let bytes = chunk.len();
+        file.consume(bytes);
+    }
+}
+
 /// The letters of a folder's file, oldest first; lines that are none are left out.
 pub fn read(folder: &Path) -> io::Result<Vec<DeadLine>> {
     let file = match File::open(folder.join(DEAD_FILE)) {
@@ -183,6 +202,7 @@ mod tests {
         assert_eq!(length, bytes(folder.path()));
         let expected: Vec<DeadLine> = letters.iter().map(DeadLine::of).collect();
         assert_eq!(read(folder.path()).expect("it is there"), expected);
+        assert_eq!(count(folder.path()).expect("it is there"), 4, "the torn one too");
         assert_eq!(expected[2].lines_base64.as_deref(), Some("bSB2PSL/Igo="));
         assert!(matches!(append(folder.path(), &letters, length + 100), Err(DeadError::Full)));
         assert_eq!(length, bytes(folder.path()));

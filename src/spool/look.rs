@@ -131,6 +131,11 @@ pub fn dead_letters(dir: &Path, replica: &str) -> io::Result<Vec<DeadLine>> {
     dead::read(&folder(dir, replica)?)
 }
 
+/// How many there are, roughly: torn lines count.
+pub fn dead_count(dir: &Path, replica: &str) -> io::Result<u64> {
+    dead::count(&folder(dir, replica)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
