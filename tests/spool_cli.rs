@@ -183,8 +183,8 @@ fn what_a_running_proxy_holds_is_seen_and_left_alone() {
 fn what_is_damaged_is_told() {
     let place = filled();
     let folder = std::fs::read_dir(place.path("g1a/main")).expect("it is there");
-    let names = folder.map(|entry| entry.expect("it is there").path());
-    let segment = names.filter(|path| path.extension().is_some_and(|end| end == "seg")).next().expect("one");
+    let mut names = folder.map(|entry| entry.expect("it is there").path());
+    let segment = names.find(|path| path.extension().is_some_and(|end| end == "seg")).expect("one");
     let mut bytes = std::fs::read(&segment).expect("it can be read");
     // In the lines of the first record.
     bytes[32 + 44 + 10] ^= 1;

@@ -169,7 +169,8 @@ pub mod faulty {
         /// Writing fails beyond so many bytes.
         room: Option<usize>,
         failing: Failing,
-        pub syncs: u64,
+        /// What a crash at each sync would have left, if that is asked for.
+        watched: Option<Vec<Faulty>>,
     }
 
     /// What fails until it is told otherwise.
@@ -202,7 +203,7 @@ pub mod faulty {
                 unsynced_names: Vec::new(),
                 room: None,
                 failing: Failing::default(),
-                syncs: 0,
+                watched: None,
             })))
         }
 
@@ -212,6 +213,23 @@ pub mod faulty {
 
         pub fn room(&self, bytes: Option<usize>) {
             self.0.borrow_mut().room = bytes;
+        }
+
+        /// From now on a crash is tried at every sync.
+        pub fn watch(&self) {
+            self.0.borrow_mut().watched = Some(Vec::new());
+        }
+
+        /// What those crashes have left since the last time.
+        pub fn watched(&self) -> Vec<Faulty> {
+            self.0.borrow_mut().watched.as_mut().map(std::mem::take).unwrap_or_default()
+        }
+
+        fn crash_at_sync(&self) {
+            if self.0.borrow().watched.is_some() {
+                let left = self.crashed();
+                self.0.borrow_mut().watched.iter_mut().for_each(|watched| watched.push(left.clone()));
+            }
         }
 
         /// Flips a byte of a file, on the disk too.
@@ -251,7 +269,7 @@ pub mod faulty {
                 unsynced_names: Vec::new(),
                 room: None,
                 failing: Failing::default(),
-                syncs: 0,
+                watched: None,
             })))
         }
     }
@@ -339,11 +357,11 @@ pub mod faulty {
         }
 
         fn sync(&self, file: &usize) -> io::Result<()> {
+            self.crash_at_sync();
             let state = &mut *self.0.borrow_mut();
             if state.failing.sync {
                 return Err(failed("sync"));
             }
-            state.syncs += 1;
             let content = &mut state.files[*file];
             content.synced = content.now.clone();
             Ok(())
@@ -360,6 +378,7 @@ pub mod faulty {
         }
 
         fn sync_names(&self) -> io::Result<()> {
+            self.crash_at_sync();
             let state = &mut *self.0.borrow_mut();
             if state.failing.sync_names {
                 return Err(failed("sync of the names"));

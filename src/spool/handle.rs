@@ -289,6 +289,11 @@ impl Spool {
         }
     }
 
+    #[cfg(test)]
+    pub fn panic(&self) {
+        self.order(Command::Panic);
+    }
+
     fn close(&self) {
         let _ = self.commands.send(Command::End);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

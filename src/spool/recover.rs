@@ -215,6 +215,9 @@ fn walk<D: Disk>(
 }
 
 fn damage(found: &mut Recovered, name: SegmentName, offset: u64, bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
     found.damage.push(Damage { segment: name.to_string(), offset, bytes, tail: false });
 }
 

@@ -171,3 +171,39 @@ fn names_and_strangers() {
     let bytes = record(1).bytes();
     assert_eq!(strangers, [Stranger { name: "..".into(), records: 1, points: 1, bytes, since_ms: 7 }]);
 }
+
+#[test]
+fn nobody_waits_for_a_thread_that_has_panicked() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let spools = open(dir.path());
+    let spool = spools.of("g1a").expect("it can be made");
+    wait(spool.append(Queue::Main, record(1), 1)).expect("there is room");
+    spool.panic();
+    let answers: Vec<_> = (0..3).map(|number| spool.append(Queue::Main, record(number), 1)).collect();
+    // Cancelled or refused, each hears of it.
+    assert!(answers.into_iter().all(|answer| block_on(answer).map_or(true, |said| said.is_err())));
+    spools.release("g1a");
+    assert_eq!(spools.of("g1a").expect("its lock is free").recovered(), 1);
+}
+
+#[test]
+fn a_log_that_changes_can_be_looked_at() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let spools = Spools::open(dir.path(), settings(10_000_000)).expect("a folder can be made");
+    let spool = spools.of("g1a").expect("it can be made");
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            for round in 0..100 {
+                let answers: Vec<_> = (0..40).map(|number| spool.append(Queue::Main, record(number), 1)).collect();
+                answers.into_iter().for_each(|answer| wait(answer).expect("there is room"));
+                let entries = read(&spool, Queue::Main);
+                let taken = if round % 3 == 0 { entries.len() } else { entries.len() / 2 };
+                wait(spool.consume(Queue::Main, entries[taken - 1].end, vec![])).expect("the disk is sound");
+            }
+        });
+        while !changing.is_finished() {
+            look::summary(dir.path(), "g1a").expect("it can be looked at");
+            look::records(dir.path(), "g1a", 50).expect("it can be looked at");
+        }
+    });
+}

@@ -27,10 +27,26 @@ const GROUP_RECORDS_MAX: usize = 4096;
 const AGE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub enum Command {
-    Append { queue: Queue, record: Record, accepted_ms: u64, reply: oneshot::Sender<Result<(), AppendError>> },
-    Read { queue: Queue, bytes_max: usize, reply: oneshot::Sender<Result<Vec<Entry>, String>> },
-    Consume { queue: Queue, to: Position, dead: Vec<DeadLetter>, reply: oneshot::Sender<Result<(), ConsumeError>> },
+    Append {
+        queue: Queue,
+        record: Record,
+        accepted_ms: u64,
+        reply: oneshot::Sender<Result<(), AppendError>>,
+    },
+    Read {
+        queue: Queue,
+        bytes_max: usize,
+        reply: oneshot::Sender<Result<Vec<Entry>, String>>,
+    },
+    Consume {
+        queue: Queue,
+        to: Position,
+        dead: Vec<DeadLetter>,
+        reply: oneshot::Sender<Result<(), ConsumeError>>,
+    },
     End,
+    #[cfg(test)]
+    Panic,
 }
 
 impl Command {
@@ -43,6 +59,8 @@ impl Command {
             Command::Read { reply, .. } => drop(reply.send(Err(text))),
             Command::Consume { reply, .. } => drop(reply.send(Err(ConsumeError::Disk(text)))),
             Command::End => {}
+            #[cfg(test)]
+            Command::Panic => {}
         }
     }
 }
@@ -136,6 +154,8 @@ impl Worker {
                     let _ = reply.send(self.consume(queue, to, &dead));
                 }
                 Command::End => ended = true,
+                #[cfg(test)]
+                Command::Panic => panic!("a test wants it"),
             }
             if ended {
                 break;

@@ -108,6 +108,7 @@ struct Story {
 impl Story {
     fn new(mut random: fastrand::Rng) -> Story {
         let disk = Faulty::new(random.fork());
+        disk.watch();
         let log = open(&disk);
         Story { random, disk, log, model: Model::default(), crashes: 0 }
     }
@@ -132,16 +133,17 @@ impl Story {
     }
 
     fn commit(&mut self) {
-        // A crash in the middle of it.
-        self.look_at_a_crash();
         let committed = self.log.commit();
+        self.look_at_crashes_at_syncs();
         self.model.change(Fate::Pending, if committed.is_ok() { Fate::Committed } else { Fate::Failed });
         self.look_at_a_crash();
     }
 
     fn take(&mut self) {
         self.commit();
-        let Ok(entries) = self.log.read(self.random.usize(..2000)) else { return };
+        let entries = self.log.read(self.random.usize(..2000));
+        self.look_at_crashes_at_syncs();
+        let Ok(entries) = entries else { return };
         let waiting = self.model.waiting();
         let numbers: Vec<u64> = entries.iter().map(|entry| number(&entry.record)).collect();
         assert_eq!(numbers, waiting[..numbers.len()]);
@@ -155,6 +157,7 @@ impl Story {
         let Some(last) = entries[..taken].last() else { return };
         numbers[..taken].iter().for_each(|number| self.model.fates[*number as usize] = Fate::Consumed);
         let consumed = self.log.consume(last.end);
+        self.look_at_crashes_at_syncs();
         assert_eq!(self.log.oldest_ms(), self.model.waiting().first().copied().unwrap_or(0));
         if consumed.is_ok() && self.model.waiting().is_empty() {
             self.model.emptied();
@@ -175,15 +178,26 @@ impl Story {
 
     /// What the disk would hold if the machine stopped now; the story goes on.
     fn look_at_a_crash(&mut self) {
-        let disk = self.disk.crashed();
-        let found = all(&mut open(&disk));
-        self.model.clone().survives(&found, "a crash");
+        self.holds_on(&self.disk.crashed(), "a crash");
         self.crashes += 1;
+    }
+
+    /// The same at each sync since the last time.
+    fn look_at_crashes_at_syncs(&mut self) {
+        for disk in self.disk.watched() {
+            self.holds_on(&disk, "a crash at a sync");
+            self.crashes += 1;
+        }
+    }
+
+    fn holds_on(&self, disk: &Faulty, about: &str) {
+        self.model.clone().survives(&all(&mut open(disk)), about);
     }
 
     /// The machine stops, and the story goes on with what is left.
     fn crash(&mut self) {
         self.disk = self.disk.crashed();
+        self.disk.watch();
         self.start("a restart after a crash");
     }
 
@@ -196,6 +210,7 @@ impl Story {
 
     fn start(&mut self, about: &str) {
         self.log = open(&self.disk);
+        self.look_at_crashes_at_syncs();
         let found = all(&mut self.log);
         self.model.survives(&found, about);
         if found.is_empty() {
