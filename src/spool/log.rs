@@ -86,7 +86,6 @@ impl<D: Disk> Log<D> {
             let synced = disk.open(&name.to_string()).and_then(|file| disk.sync(&file));
             synced.map_err(|error| failed(&disk, *name, error))?;
         }
-        disk.sync_names()?;
         let segment = |Found { name, bytes }: &Found| Segment {
             name: *name,
             file: None,
@@ -111,6 +110,14 @@ impl<D: Disk> Log<D> {
         };
         // A failure is seen by the first read.
         let _ = log.settle();
+        // A cursor of an earlier process that is ahead of this one must not be found after the next crash: what this one
+        // has read again would be left half overwritten.
+        if log.next_id > 1 {
+            log.keep_cursor()?;
+            let cursor = log.disk.open(CURSOR_FILE)?;
+            log.disk.sync(&cursor)?;
+        }
+        log.disk.sync_names()?;
         Ok((log, found))
     }
 
@@ -287,7 +294,8 @@ impl<D: Disk> Log<D> {
         while removed.is_ok() && self.segments.front().is_some_and(|first| empty || self.is_consumed(first)) {
             removed = self.remove_first();
         }
-        self.keep_cursor();
+        // It only spares reading things twice after a restart.
+        let _ = self.keep_cursor();
         match removed {
             Err(error) if empty => Err(error),
             removed => {
@@ -317,15 +325,15 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Only spares reading things twice after a restart, so that it may fail.
-    fn keep_cursor(&mut self) {
+    fn keep_cursor(&mut self) -> io::Result<()> {
+        if self.next_id == 1 {
+            return Ok(());
+        }
         let marker = |id| self.segments.iter().find(|segment| segment.name.id == id).map(|segment| segment.name.marker);
         let id = self.at.segment;
         let name = SegmentName { id, marker: marker(id).unwrap_or(Marker([0; 8])) };
         let cursor = Cursor { name, offset: self.at.offset, next_id: self.next_id };
-        if self.next_id > 1 {
-            let _ = self.disk.overwrite(CURSOR_FILE, &cursor.print());
-        }
+        self.disk.overwrite(CURSOR_FILE, &cursor.print())
     }
 
     /// Sees to it that the last segment can take `bytes` more, a new one if need be. With something pending it is not

@@ -62,8 +62,9 @@
 //! what clients send from ever looking like a record.
 //!
 //! `cursor`, 44 bytes, says where the log has got to: `slotcur\n`, the segment's id (8 bytes) and marker (8), the offset in
-//! it (8), the next segment's id (8), the checksum of all that (4). It is never synced: one that is missing, old or torn
-//! only makes some records be replayed twice. Segments that were consumed are removed front to back, each durably before
+//! it (8), the next segment's id (8), the checksum of all that (4). It is synced when
+//! the log is opened and never again: one that is missing, old or torn only makes some records be replayed twice, with all
+//! that follows them. Segments that were consumed are removed front to back, each durably before
 //! the next, and all of them when nothing is left.
 //!
 //! `dead.jsonl` has one JSON object a line: `at` (RFC 3339), `db`, `rp`, `reason`, `points`, and `precision` with `lines`
