@@ -36,6 +36,7 @@ macro_rules! targets {
 targets! {
     lines: crate::lineprotocol::fuzz::lines,
     points: crate::lineprotocol::fuzz::points,
+    refusals: crate::lineprotocol::fuzz::refusals,
     topology: crate::topology::fuzz::topology,
     udp: crate::topology::fuzz::udp,
     lexer: crate::influxql::fuzz::lexer,

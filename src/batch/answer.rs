@@ -34,8 +34,8 @@ pub struct ClientAnswer {
 
 /// So many lines are complained about one by one; of further ones only their number is told.
 const TOLD_MAX: usize = 10_000;
-const PARTIAL: &str = "partial write: ";
-const UNPARSED: &str = "unable to parse '";
+pub(super) const PARTIAL: &str = "partial write: ";
+pub(super) const UNPARSED: &str = "unable to parse '";
 
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -344,12 +344,7 @@ impl Complaints {
 fn quoted(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | 0)).unwrap_or(line.len());
-    let mut text = String::with_capacity(line.len());
-    for chunk in line[start..].utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
-    }
-    text
+    point::text(&line[start..])
 }
 
 #[cfg(test)]
