@@ -18,6 +18,7 @@
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
 //! | `stats` | what shards count | |
 //! | `gate` | a replica's state over all cores: written to directly, or through its log | |
+//! | `databases` | the databases and policies that InfluxDB was last seen to have | |
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
@@ -36,7 +37,7 @@
 //! | `admin` | `/metrics`, `/health`, `/ready` |
 //! | `control` | the one ZooKeeper thread: session, watches; what it hears goes to its audience |
 //! | `shard` | one pinned executor and all that it owns; the HTTP front |
-//! | `server` | a process: machine, `data_dir`, ports, shards, signals; publishes what `control` hears to all shards |
+//! | `server` | a process: machine, `data_dir`, ports, shards, signals; publishes what `control` hears to all shards; keeps `databases` |
 //! | `cli` | the commands, a file each |
 //!
 //! # One meaning a word
@@ -54,6 +55,7 @@
 
 pub mod batch;
 pub mod config;
+pub mod databases;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 pub mod gate;

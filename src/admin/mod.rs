@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::backend::{NO_TOPOLOGY, Snapshot};
+use crate::databases::LastSeen;
 use crate::net::UdpPort;
 use crate::stats::{Counter, ShardStats, UdpStats};
 use crate::topology::UdpListener;
@@ -21,6 +22,8 @@ pub struct Process {
     /// All UDP listeners.
     pub udp: ArcSwap<Vec<Arc<OpenUdp>>>,
     pub shards: Vec<Arc<ShardStats>>,
+    /// The databases that InfluxDB was last seen to have.
+    pub last_seen: Arc<LastSeen>,
     /// With ZooKeeper only.
     pub control: Option<ControlStats>,
     /// SIGTERM has come.

@@ -14,6 +14,7 @@ use futures_channel::oneshot;
 
 use crate::backend::{Backends, Item, WriteKey};
 use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, merge, merge_replicas, refused_points};
+use crate::databases::LastSeen;
 use crate::net::deadline;
 use crate::stats::ShardStats;
 
@@ -24,14 +25,16 @@ pub use statement::{Executed, Execution, execute};
 pub async fn write(
     backends: &Backends,
     stats: &ShardStats,
+    last_seen: &LastSeen,
     key: WriteKey,
     batches: Rc<Batches>,
     source: u64,
     timeout: Duration,
 ) -> ClientAnswer {
-    let answers = send(backends, stats, key, &batches, source, timeout).await;
+    let answers = send(backends, stats, key.clone(), &batches, source, timeout).await;
     for (batch, answer) in batches.list.iter().zip(&answers) {
         count(stats, batch, answer);
+        learn(last_seen, &key, batch, answer);
     }
     merge(&batches, &answers)
 }
@@ -78,6 +81,22 @@ pub async fn send(
         answers.push(answer);
     }
     answers
+}
+
+/// Keeps in mind what InfluxDB's own answer to a batch says of its database and policy.
+pub fn learn(last_seen: &LastSeen, key: &WriteKey, batch: &Batch, answer: &ReplicaAnswer) {
+    match answer {
+        // Without points not every version looks at the policy.
+        ReplicaAnswer::Stored if batch.points == 0 => last_seen.seen(&key.db, ""),
+        ReplicaAnswer::Stored => last_seen.seen(&key.db, &key.rp),
+        ReplicaAnswer::Refused { status: 404, error } if error.contains("database not found") => {
+            last_seen.gone(&key.db);
+        }
+        ReplicaAnswer::Refused { status: 500, error } if error.contains("retention policy not found") => {
+            last_seen.gone_policy(&key.db, &key.rp);
+        }
+        _ => {}
+    }
 }
 
 /// Counts the points of a batch that were not stored.

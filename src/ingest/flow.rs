@@ -278,6 +278,7 @@ impl Flow {
             let last = Instant::now() >= until;
             let mut again = Again::default();
             for (batch, answer) in batches.list.iter().zip(&answers) {
+                deliver::learn(&ingest.last_seen, &key, batch, answer);
                 if !last && again.takes(batch, answer, &mut splits) {
                     continue;
                 }

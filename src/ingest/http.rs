@@ -46,7 +46,8 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
         consistency: unknown_consistency(params.get("consistency")).into(),
     };
     let timeout = ingest.config.write.timeout;
-    let answer = deliver::write(&backends, &ingest.stats, key, Rc::new(batches), source, timeout).await;
+    let answer =
+        deliver::write(&backends, &ingest.stats, &ingest.last_seen, key, Rc::new(batches), source, timeout).await;
     drop(held);
     ingest.latency.record(began.elapsed());
     answer

@@ -28,6 +28,7 @@ use ahash::AHashSet;
 use crate::backend::{Backends, Current};
 use crate::batch::{BatchLimits, ReplicaAnswer};
 use crate::config::{self, Config};
+use crate::databases::LastSeen;
 use crate::net::{Budget, Datagrams};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Topology;
@@ -43,6 +44,8 @@ pub struct Ingest {
     /// Bodies held in memory.
     pub budget: Rc<Budget>,
     pub databases: RefCell<Databases>,
+    /// Told what answers to writes say of their databases.
+    pub last_seen: Arc<LastSeen>,
     /// Points were not stored.
     pub lost: Teller,
     /// Points wait for a replica.

@@ -22,9 +22,10 @@ use hyper::{Request, Response};
 
 use crate::backend::{Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
+use crate::databases::LastSeen;
 use crate::deliver::{self, Executed, Execution};
 use crate::http::error_body;
-use crate::influxql::{Query, parse_query};
+use crate::influxql::{Query, Statement, parse_query};
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
@@ -40,6 +41,8 @@ pub struct Queries {
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Told of databases and policies that statements make and drop.
+    pub last_seen: Arc<LastSeen>,
 }
 
 /// Why there is no answer: a status and the client's error.
@@ -126,6 +129,9 @@ async fn execute(
     let execution = Execution { groups, request: &request, until, answer_bytes_max: limits.replica_answer_bytes_max.0 };
     match deliver::execute(backends, execution).await {
         Executed::Everywhere(answer) => {
+            if memchr::memmem::find(answer.body(), b"\"error\"").is_none() {
+                query.statements.iter().for_each(|statement| learn(&queries.last_seen, statement));
+            }
             let (head, body) = answer.into_parts();
             Ok(forward::passed_on(head, Body::Whole(body)))
         }
@@ -135,5 +141,18 @@ async fn execute(
             }
             Err(refuse(503, reason))
         }
+    }
+}
+
+/// What a statement that was carried out changes of what InfluxDB has.
+fn learn(last_seen: &LastSeen, statement: &Statement) {
+    match statement {
+        Statement::CreateDatabase(create) => {
+            last_seen.seen(&create.name, create.policy_name.as_deref().unwrap_or_default());
+        }
+        Statement::DropDatabase { name } => last_seen.gone(name),
+        Statement::CreateRetentionPolicy(create) => last_seen.seen(&create.database, &create.name),
+        Statement::DropRetentionPolicy { name, database } => last_seen.gone_policy(database, name),
+        _ => {}
     }
 }

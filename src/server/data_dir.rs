@@ -1,4 +1,4 @@
-//! `data_dir`: the proxy's id, its lock, the last topology and UDP listeners. Passwords lie in it: nobody else may read it.
+//! `data_dir`: the proxy's id, its lock, the last topology and UDP listeners, the databases seen last. Passwords lie in it: nobody else may read it.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -8,6 +8,25 @@ use std::path::{Path, PathBuf};
 use crate::topology::{self, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
 
 use super::StartError;
+
+/// A file that only its owner may read, replaced as a whole.
+pub struct PrivateFile(PathBuf);
+
+impl PrivateFile {
+    /// `None` if it is not there.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, StartError> {
+        read(&self.0)
+    }
+
+    pub fn replace(&self, text: &str) -> Result<(), StartError> {
+        replace(&self.0, text)
+    }
+
+    /// What is wrong with it.
+    pub fn fault(&self, error: impl std::fmt::Display) -> StartError {
+        failed(&self.0, error)
+    }
+}
 
 pub struct DataDir {
     path: PathBuf,
@@ -77,6 +96,11 @@ impl DataDir {
     /// Keeps a copy of the shared UDP listeners.
     pub fn keep_udp(&self, listeners: &[UdpListener]) -> Result<(), StartError> {
         replace(&self.udp_path(), &print_udp(listeners))
+    }
+
+    /// Where the databases seen last are kept.
+    pub fn databases(&self) -> PrivateFile {
+        PrivateFile(self.path.join("databases.json"))
     }
 
     fn topology_path(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A whole process: checks the machine, locks `data_dir`, opens the ports, starts a shard per core, waits for signals.
 
 mod data_dir;
+mod databases;
 mod heartbeat;
 mod machine;
 mod publish;
@@ -21,10 +22,12 @@ use signal_hook::iterator::Signals;
 use crate::admin::{ControlStats, Process};
 use crate::config::{Cluster, Config, Protocol};
 use crate::control::{self, Control};
+use crate::databases::LastSeen;
 use crate::net::{Doorbell, Wire, listening_sockets};
 use crate::shard::{self, Setup};
 
 use data_dir::DataDir;
+use databases::Keeper;
 use heartbeat::Heartbeat;
 use publish::{Publisher, Registration};
 use udp::UdpListeners;
@@ -63,7 +66,10 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, ?cores, cluster = config.cluster.name,
         zookeeper = config.cluster.zookeeper, "starting"
     );
+    let (last_seen, reported) = LastSeen::new();
+    let keeper = Keeper::start(last_seen.clone(), reported, data_dir.databases())?;
     let process = Arc::new(Process {
+        last_seen,
         snapshot: ArcSwapOption::empty(),
         udp: ArcSwap::default(),
         shards: cores.iter().map(|_| Arc::default()).collect(),
@@ -106,6 +112,7 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     if let Some(control) = control {
         control.stop();
     }
+    keeper.stop();
     tracing::info!("stopped");
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod accept;
 mod apply;
 mod connection;
+mod databases;
 mod front;
 
 use std::cell::{Cell, RefCell};
@@ -116,6 +117,7 @@ pub async fn run(setup: Setup) {
             });
         }
     });
+    databases::watch(&shard);
     let ticking = shard.clone();
     spawn_loop("tick", queues.ingest, move || ticking.clone().tick());
     let listening = |socket, service: Service, number| {
@@ -155,6 +157,7 @@ impl Shard {
             latency: Recorder::new(&stats, |stats| &stats.write_seconds, now),
             budget: Budget::new(config.limits.inflight_bytes_max.0),
             databases: RefCell::<Databases>::default(),
+            last_seen: process.last_seen.clone(),
             lost: Teller::new("points over TCP or UDP were not stored; see slotline_points_rejected_total"),
             waiting: Teller::new("points over TCP or UDP wait for a replica; see write.resend_for"),
             datagrams: RefCell::default(),
@@ -165,6 +168,7 @@ impl Shard {
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
+            last_seen: process.last_seen.clone(),
         });
         Rc::new(Shard {
             index: setup.index,
