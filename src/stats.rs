@@ -47,6 +47,9 @@ pub struct ShardStats {
     pub divergences: Counter,
     pub queries_refused: Counter,
     pub queries_failed_over: Counter,
+    /// Of queries, or groups' parts of one: answered by a replica with a backlog, and refused for want of another.
+    pub queries_stale: Counter,
+    pub queries_stale_refused: Counter,
     pub connections: Counter,
     pub connections_open: Counter,
     pub connections_refused: Counter,

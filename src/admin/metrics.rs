@@ -17,7 +17,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 21] = [
+const SHARD_COUNTERS: [ShardRow; 23] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -45,6 +45,18 @@ const SHARD_COUNTERS: [ShardRow; 21] = [
         "Replicas that did not answer a query, so that the next was asked.",
         ("", ""),
         |s| s.queries_failed_over.get(),
+    ),
+    (
+        "slotline_queries_stale_total",
+        "Queries, or groups' parts of one, answered by a replica that has still to take points.",
+        ("", ""),
+        |s| s.queries_stale.get(),
+    ),
+    (
+        "slotline_queries_stale_refused_total",
+        "Queries, or groups' parts of one, refused because no complete replica could answer.",
+        ("", ""),
+        |s| s.queries_stale_refused.get(),
     ),
     ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
@@ -188,6 +200,7 @@ pub fn text(process: &Process) -> String {
             add(&mut families, name, help, kind, metric(kind, read(stats) as f64, &labels));
         }
     }
+    add_backlogs(&mut families, process);
     let process_gauges = [
         ("slotline_topology_epoch", "Epoch of the topology in force on every shard; 0: none.", process.applied_epoch()),
         ("slotline_draining", "Whether the proxy is shutting down.", u64::from(process.is_draining())),
@@ -207,6 +220,17 @@ pub fn text(process: &Process) -> String {
         tracing::error!(%error, "metrics could not be printed");
     }
     String::from_utf8(text).unwrap_or_default()
+}
+
+fn add_backlogs(families: &mut Vec<MetricFamily>, process: &Process) {
+    const HELP: &str = "Other proxies that hold points which the replica has still to take.";
+    let Some(snapshot) = process.snapshot.load_full() else { return };
+    let backlogs = process.backlogs.load();
+    for replica in snapshot.topology.replicas() {
+        let count = backlogs.get(&replica.name).map_or(0, Vec::len);
+        let metric = metric(MetricType::GAUGE, count as f64, &[("backend", &replica.name)]);
+        add(families, "slotline_replica_backlog_proxies", HELP, MetricType::GAUGE, metric);
+    }
 }
 
 fn add_udp(families: &mut Vec<MetricFamily>, process: &Process) {

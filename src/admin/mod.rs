@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::backend::{NO_TOPOLOGY, Snapshot};
 use crate::net::UdpPort;
 use crate::stats::{Counter, ShardStats, UdpStats};
-use crate::topology::UdpListener;
+use crate::topology::{Backlogs, UdpListener};
 
 pub use metrics::text as metrics_text;
 
@@ -21,6 +21,8 @@ pub struct Process {
     /// All UDP listeners.
     pub udp: ArcSwap<Vec<Arc<OpenUdp>>>,
     pub shards: Vec<Arc<ShardStats>>,
+    /// Who else holds points for replicas. What ZooKeeper said last; empty without it.
+    pub backlogs: Arc<ArcSwap<Backlogs>>,
     /// With ZooKeeper only.
     pub control: Option<ControlStats>,
     /// SIGTERM has come.

@@ -5,6 +5,8 @@
 //! 3. `plan::plan` says where it runs, or why it is refused.
 //! 4. One group: `forward` asks one healthy replica, and the next if that one fails before its answer began; the answer
 //!    streams through untouched. All groups: `show` merges their answers. Writing statements: `deliver::execute`.
+//! 5. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
+//!    or it is not asked at all (`query.stale`).
 //!
 //! Used by `shard`; never by `ingest`.
 
@@ -12,15 +14,17 @@ mod choose;
 mod forward;
 mod request;
 mod show;
+mod warning;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::backend::{Backends, Current, NO_TOPOLOGY};
+use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::{self, Executed, Execution};
 use crate::http::error_body;
@@ -28,18 +32,27 @@ use crate::influxql::{Query, parse_query};
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
-use crate::topology::GroupIndex;
+use crate::topology::{Backlogs, GroupIndex};
 
+use choose::Behind;
 use request::Asked;
 
 /// What the read story needs of its shard.
 pub struct Queries {
     pub config: Arc<Config>,
     pub backends: Rc<Current>,
+    /// Other proxies that hold points for replicas.
+    pub backlogs: Arc<ArcSwap<Backlogs>>,
     pub stats: Arc<ShardStats>,
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+}
+
+impl Queries {
+    fn behind(&self, replica: &Backend) -> Option<Behind> {
+        choose::behind(replica, &self.backlogs.load())
+    }
 }
 
 /// Why there is no answer: a status and the client's error.

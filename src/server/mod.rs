@@ -67,6 +67,7 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         snapshot: ArcSwapOption::empty(),
         udp: ArcSwap::default(),
         shards: cores.iter().map(|_| Arc::default()).collect(),
+        backlogs: Arc::default(),
         control: follows.then(ControlStats::default),
         draining: AtomicBool::new(false),
     });

@@ -1,5 +1,6 @@
 //! What all shards shall apply: made here, told by their doorbells.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use crate::backend::Snapshot;
 use crate::control::Audience;
 use crate::influxql::civil::rfc3339_nano;
 use crate::net::Doorbell;
-use crate::topology::{self, Topology, changes_that_hide_data, parse_udp};
+use crate::stats::SpoolStats;
+use crate::topology::{self, Backlog, Backlogs, Topology, changes_that_hide_data, parse_udp};
 
 use super::data_dir::DataDir;
 use super::udp::UdpListeners;
@@ -101,6 +103,20 @@ impl Publisher {
     }
 }
 
+/// What the spool holds for a replica, as others are told; `None` when nothing waits.
+fn waiting(spool: &SpoolStats) -> Option<Backlog> {
+    let points = spool.points.get();
+    // Counted a moment before its time is set: then it is of now.
+    let since_ms = Some(spool.since_ms.get()).filter(|since| *since > 0).unwrap_or_else(now_ms);
+    let since = rfc3339_nano(i64::try_from(since_ms).unwrap_or_default().saturating_mul(1_000_000));
+    (points > 0).then(|| Backlog { since, points, bytes: spool.bytes.get() })
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
+}
+
 /// Makes a topology the one in force.
 fn publish(process: &Process, topology: Topology) {
     let before = process.snapshot.load_full();
@@ -185,9 +201,41 @@ impl Audience for Publisher {
         serde_json::to_vec(&self.registration).unwrap_or_default()
     }
 
+    fn backlog(&mut self) -> Option<BTreeMap<String, Vec<u8>>> {
+        // Before there are replicas it is not known what waits for them.
+        let snapshot = self.process.snapshot.load_full()?;
+        let waiting = snapshot.replicas.iter().filter_map(|(name, stats)| Some((name, waiting(&stats.spool)?)));
+        // A string and numbers: nothing that JSON could not hold.
+        Some(waiting.map(|(name, backlog)| (name.clone(), serde_json::to_vec(&backlog).unwrap_or_default())).collect())
+    }
+
+    fn backlogs(&mut self, others: &Backlogs) {
+        tracing::debug!(?others, "what other proxies hold for replicas");
+        self.process.backlogs.store(Arc::new(others.clone()));
+    }
+
     fn connected(&mut self, connected: bool, _reason: &str) {
         if let Some(control) = &self.process.control {
             control.connected.store(connected, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_as_others_are_told() {
+        let spool = SpoolStats::default();
+        spool.bytes.set(70);
+        assert_eq!(waiting(&spool), None);
+        spool.points.set(3);
+        spool.since_ms.set(1_600_000_000_250);
+        let backlog = waiting(&spool).expect("points wait");
+        let json = serde_json::to_string(&backlog).expect("it is JSON");
+        assert_eq!(json, r#"{"since":"2020-09-13T12:26:40.250000000Z","points":3,"bytes":70}"#);
+        spool.since_ms.set(0);
+        assert!(waiting(&spool).is_some_and(|backlog| *backlog.since > *"2021"));
     }
 }

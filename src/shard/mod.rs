@@ -162,6 +162,7 @@ impl Shard {
         let queries = Rc::new(Queries {
             config: config.clone(),
             backends: backends.clone(),
+            backlogs: process.backlogs.clone(),
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
