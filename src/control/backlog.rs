@@ -20,7 +20,7 @@ pub struct Pace {
     pub update: Duration,
     /// From a znode's last write to its end at the least: what comes and goes all the time is no event each time.
     pub settle: Duration,
-    /// Between two readings of all lists.
+    /// Between two readings of all lists, unless the last one took long.
     pub lists: Duration,
     /// One turn.
     pub turn: Duration,
@@ -33,6 +33,10 @@ pub const PACE: Pace = Pace {
     turn: Duration::from_millis(100),
 };
 
+/// Readings take at most one part in so many of the thread's time.
+const READING_SHARE: u32 = 5;
+
+/// What the thread knows of the folder.
 pub struct Folder {
     path: String,
     own_id: String,
@@ -43,7 +47,8 @@ pub struct Folder {
     others: Backlogs,
     /// The reading that is under way.
     reading: Option<Reading>,
-    read_at: Option<Instant>,
+    /// No other before.
+    next_reading: Option<Instant>,
     /// Something has changed since the last reading began.
     due: bool,
     /// Paths whose lists cannot be read, which the log has told.
@@ -62,6 +67,7 @@ struct Own {
 
 /// Lists of which some have been read.
 struct Reading {
+    began: Instant,
     left: Vec<String>,
     others: Backlogs,
 }
@@ -70,12 +76,12 @@ impl Folder {
     pub fn new(path: String, own_id: &str, pace: Pace) -> Folder {
         let (own, others, unreadable) = Default::default();
         let own_id = own_id.to_owned();
-        Folder { path, own_id, pace, own, others, reading: None, read_at: None, due: true, unreadable }
+        Folder { path, own_id, pace, own, others, reading: None, next_reading: None, due: true, unreadable }
     }
 
     /// A new session: everything is read anew.
     pub fn begin(&mut self) {
-        (self.reading, self.read_at, self.due) = (None, None, true);
+        (self.reading, self.next_reading, self.due) = (None, None, true);
     }
 
     /// Writes and reads what is due; `changed`: something in ZooKeeper is new. `false`: there was not time enough for all.
@@ -169,16 +175,16 @@ impl Folder {
     /// Reads lists, and tells the audience when all have been read and others hold something else than before.
     fn read(&mut self, store: &mut dyn Store, audience: &mut dyn Audience, until: Instant) -> Result<bool, StoreError> {
         if self.reading.is_none() {
-            if !self.due || self.read_at.is_some_and(|at| at.elapsed() < self.pace.lists) {
+            if !self.due || self.next_reading.is_some_and(|next| Instant::now() < next) {
                 return Ok(true);
             }
-            self.due = false;
-            self.read_at = Some(Instant::now());
+            let began = Instant::now();
+            (self.due, self.next_reading) = (false, Some(began + self.pace.lists));
             let path = self.path.clone();
             let Some(left) = self.list(store, &path)? else { return Ok(true) };
             let there: BTreeSet<&String> = left.iter().collect();
             self.own.iter_mut().filter(|(replica, _)| !there.contains(replica)).for_each(|(_, own)| own.data = None);
-            self.reading = Some(Reading { left, others: Backlogs::new() });
+            self.reading = Some(Reading { began, left, others: Backlogs::new() });
         }
         let Some(mut reading) = self.reading.take() else { return Ok(true) };
         while let Some(replica) = reading.left.pop() {
@@ -194,7 +200,8 @@ impl Folder {
                 return Ok(false);
             }
         }
-        self.read_at = Some(Instant::now());
+        let pause = self.pace.lists.max(reading.began.elapsed() * (READING_SHARE - 1));
+        self.next_reading = Some(Instant::now() + pause);
         if reading.others != self.others {
             audience.backlogs(&reading.others);
             self.others = reading.others;
