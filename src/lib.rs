@@ -13,7 +13,7 @@
 //! | module | is | uses |
 //! |---|---|---|
 //! | `lineprotocol` | finds lines, names, tags, timestamps; copies nothing | |
-//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners | `lineprotocol` |
+//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners, backlogs | `lineprotocol` |
 //! | `influxql` | the query language: text to tree and back | |
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
 //! | `stats` | what shards count | |
@@ -45,7 +45,8 @@
 //! *lane* one of a backend's connections for writes, one request in flight · *topology* the immutable snapshot of
 //! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
 //! pinned executor and all that it owns · *batch* points for one group · *source* the connection or UDP socket that
-//! points came from · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
+//! points came from · *backlog* what a replica has still to take, in any proxy's spool: without one it is *complete* ·
+//! *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
 //!
 //! # To add
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its

@@ -84,7 +84,7 @@ pub fn candidates(
 
 fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>) -> Refusal {
     queries.stats.queries_stale_refused.add(1);
-    let error = format!("{} has no complete replica to answer: {} (query.stale)", candidates.of, reasons.join("; "));
+    let error = format!("no complete replica of {} can answer: {} (query.stale)", candidates.of, reasons.join("; "));
     refuse(503, error)
 }
 
