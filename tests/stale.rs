@@ -275,18 +275,22 @@ fn what_an_earlier_life_told_is_corrected_and_others_stay_over_an_outage() {
     gone(&mut znodes, &own("g1a"));
     gone(&mut znodes, "backlog/g9z");
     assert!(znodes.get("backlog/g1a/p2").is_some(), "it is another's");
-    let stale = || {
+    let stale = |slotline: &Slotline| {
         let answer = slotline.http().query("db", SELECT);
         let warns = answer.json()["results"][0]["messages"].is_array();
         assert_eq!(warns, header(&answer).is_some(), "{answer:?}");
         header(&answer).map(str::to_owned)
     };
-    assert_eq!(stale().as_deref(), Some("g1a"));
+    assert_eq!(stale(&slotline).as_deref(), Some("g1a"));
 
     zookeeper.kill9();
     slotline.wait_metric("slotline_zookeeper_connected", 0.0);
-    assert_eq!(stale().as_deref(), Some("g1a"), "what was said last stays");
+    assert_eq!(stale(&slotline).as_deref(), Some("g1a"), "what was said last stays");
+    assert_eq!(slotline.stop(), 0);
+    slotline.start_again(&config, &[]);
+    assert_eq!(slotline.figure("slotline_zookeeper_connected"), Some(0.0));
+    assert_eq!(stale(&slotline).as_deref(), Some("g1a"), "over a start too");
     zookeeper.launch();
     znodes.delete("backlog/g1a/p2");
-    wait_for("the end of the warning", SOON, || stale().is_none().then_some(()));
+    wait_for("the end of the warning", SOON, || stale(&slotline).is_none().then_some(()));
 }

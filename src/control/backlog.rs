@@ -43,8 +43,8 @@ pub struct Folder {
     pace: Pace,
     /// Our znodes that are there or may be, by replica.
     own: BTreeMap<String, Own>,
-    /// The other proxies', as the audience was told last.
-    others: Backlogs,
+    /// The other proxies', as the audience was told last; `None` before the first time.
+    others: Option<Backlogs>,
     /// The reading that is under way.
     reading: Option<Reading>,
     /// No other before.
@@ -190,7 +190,7 @@ impl Folder {
         while let Some(replica) = reading.left.pop() {
             let holders = match self.list(store, &format!("{}/{replica}", self.path))? {
                 Some(ids) => self.sort_out(&replica, ids),
-                None => self.others.get(&replica).cloned().unwrap_or_default(),
+                None => self.others.as_ref().and_then(|others| others.get(&replica)).cloned().unwrap_or_default(),
             };
             if !holders.is_empty() {
                 reading.others.insert(replica, holders);
@@ -202,9 +202,9 @@ impl Folder {
         }
         let pause = self.pace.lists.max(reading.began.elapsed() * (READING_SHARE - 1));
         self.next_reading = Some(Instant::now() + pause);
-        if reading.others != self.others {
+        if self.others.as_ref() != Some(&reading.others) {
             audience.backlogs(&reading.others);
-            self.others = reading.others;
+            self.others = Some(reading.others);
         }
         Ok(true)
     }

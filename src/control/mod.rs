@@ -62,7 +62,7 @@ pub trait Audience: Send {
     fn backlog(&mut self) -> Option<BTreeMap<String, Vec<u8>>> {
         None
     }
-    /// Which other proxies hold points for which replicas; nobody before the first call.
+    /// Which other proxies hold points for which replicas.
     fn backlogs(&mut self, _others: &Backlogs) {}
     /// A few times a second, ZooKeeper there or not: what is to be tried again.
     fn tick(&mut self) {}

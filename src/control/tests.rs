@@ -167,8 +167,8 @@ impl Store for Session {
     }
 }
 
-/// Writes down what it hears; refuses what begins with `bad`.
-struct Hears(Sender<String>, Arc<Mutex<String>>, Waits);
+/// Writes down what it hears, but for backlogs of nobody that it hears of first; refuses what begins with `bad`.
+struct Hears(Sender<String>, Arc<Mutex<String>>, Waits, bool);
 
 /// What waits for replicas.
 type Waits = Arc<Mutex<Option<BTreeMap<String, Vec<u8>>>>>;
@@ -204,7 +204,9 @@ impl Audience for Hears {
     }
 
     fn backlogs(&mut self, others: &Backlogs) {
-        let _ = self.0.send(format!("backlogs {others:?}"));
+        if std::mem::replace(&mut self.3, true) || !others.is_empty() {
+            let _ = self.0.send(format!("backlogs {others:?}"));
+        }
     }
 
     fn connected(&mut self, connected: bool, _: &str) {
@@ -223,7 +225,7 @@ fn start(world: &Fake) -> Run {
     let (sender, heard) = channel();
     let registration = Arc::new(Mutex::new("one".to_owned()));
     let waits = Waits::default();
-    let audience = Box::new(Hears(sender, registration.clone(), waits.clone()));
+    let audience = Box::new(Hears(sender, registration.clone(), waits.clone(), false));
     let znodes = Znodes::of("main").expect("a plain name");
     let world = world.clone();
     let control = run(Loop::new("memory".into(), znodes, "p1", audience, QUICK), move || world.open());

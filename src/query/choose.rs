@@ -10,19 +10,18 @@ use crate::topology::{Backlogs, GroupIndex, ReplicaState};
 /// first that are up, and those that are down behind all of these. Alike ones stand by group, and in it by rendezvous hash
 /// with the key.
 pub fn in_order(backends: &Backends, groups: &[GroupIndex], key: &str, backlogs: &Backlogs) -> Vec<Rc<Backend>> {
-    let replicas =
-        groups.iter().enumerate().flat_map(|(at, group)| backends.group(*group).iter().map(move |r| (at, r)));
-    let mut order: Vec<(bool, bool, bool, usize, u32, &Rc<Backend>)> = replicas
-        .filter(|(_, replica)| replica.state == ReplicaState::Serving)
-        .map(|(at, replica)| {
-            let stats = &replica.target.stats;
-            let down = stats.is_known() && !stats.is_up();
-            let score = crc32fast::hash(format!("{}\0{key}", replica.target.name).as_bytes());
-            (down, behind(replica, backlogs).is_some(), !stats.is_up(), at, score, replica)
-        })
-        .collect();
-    order.sort_by_key(|(down, behind, unknown, group, score, _)| (*down, *behind, *unknown, *group, *score));
-    order.into_iter().map(|(.., replica)| replica.clone()).collect()
+    let serving = |replica: &&Rc<Backend>| replica.state == ReplicaState::Serving;
+    let of = |(at, group): (usize, &GroupIndex)| {
+        backends.group(*group).iter().filter(serving).map(move |replica| (at, replica.clone()))
+    };
+    let mut order: Vec<(usize, Rc<Backend>)> = groups.iter().enumerate().flat_map(of).collect();
+    order.sort_by_cached_key(|(group, replica)| {
+        let stats = &replica.target.stats;
+        let (down, unknown) = (stats.is_known() && !stats.is_up(), !stats.is_known());
+        let score = crc32fast::hash(format!("{}\0{key}", replica.target.name).as_bytes());
+        (down, behind(replica, backlogs).is_some(), unknown, *group, score)
+    });
+    order.into_iter().map(|(_, replica)| replica).collect()
 }
 
 /// What a replica has still to take.

@@ -1,11 +1,11 @@
-//! `data_dir`: the proxy's id, its lock, the last topology and UDP listeners. Passwords lie in it: nobody else may read it.
+//! `data_dir`: the proxy's id, its lock, the last topology, UDP listeners and backlogs. Passwords lie in it: nobody else may read it.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::topology::{self, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
+use crate::topology::{self, Backlogs, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
 
 use super::StartError;
 
@@ -77,6 +77,23 @@ impl DataDir {
     /// Keeps a copy of the shared UDP listeners.
     pub fn keep_udp(&self, listeners: &[UdpListener]) -> Result<(), StartError> {
         replace(&self.udp_path(), &print_udp(listeners))
+    }
+
+    /// Who else held points for replicas when that was last heard.
+    pub fn last_backlogs(&self) -> Result<Backlogs, StartError> {
+        let path = self.backlogs_path();
+        let json = read(&path)?;
+        json.map_or(Ok(Backlogs::new()), |json| serde_json::from_slice(&json)).map_err(|error| failed(&path, error))
+    }
+
+    /// Keeps a copy of it.
+    pub fn keep_backlogs(&self, backlogs: &Backlogs) -> Result<(), StartError> {
+        let path = self.backlogs_path();
+        replace(&path, &serde_json::to_string(backlogs).map_err(|error| failed(&path, error))?)
+    }
+
+    fn backlogs_path(&self) -> PathBuf {
+        self.path.join("backlogs.json")
     }
 
     fn topology_path(&self) -> PathBuf {

@@ -86,6 +86,10 @@ impl Publisher {
             Ok(listeners) => self.udp.want(listeners),
             Err(error) => tracing::error!(%error, "the last UDP listeners cannot be read; waiting for ZooKeeper's"),
         }
+        match self.data_dir.last_backlogs() {
+            Ok(others) => self.process.backlogs.store(Arc::new(others)),
+            Err(error) => tracing::error!(%error, "the last backlogs cannot be read; waiting for ZooKeeper's"),
+        }
         self.udp.apply(&self.process);
     }
 
@@ -212,6 +216,9 @@ impl Audience for Publisher {
     fn backlogs(&mut self, others: &Backlogs) {
         tracing::debug!(?others, "what other proxies hold for replicas");
         self.process.backlogs.store(Arc::new(others.clone()));
+        if let Err(error) = self.data_dir.keep_backlogs(others) {
+            tracing::error!(%error, "the backlogs could not be kept for a start without ZooKeeper");
+        }
     }
 
     fn connected(&mut self, connected: bool, _reason: &str) {
