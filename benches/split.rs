@@ -8,7 +8,8 @@
 //! | `lines` | `Splitter` finds the lines: quotes and escapes count, unfinished lines carry over to the next frame |
 //! | `slots` | `lines`, and `Router` finds each line's slot |
 //! | `batches` | `Builder` does all of it and gathers one batch a group: what a write costs before it is sent |
-//! | `points` | `lines`, and the full parser reads each: measurement, tags, fields with their types, timestamp |
+//! | `points` | `lines`, and the full parser reads each, with its fields' names and types |
+//! | `check` | what InfluxDB would answer to a batch of all the lines (which are copied into one piece first) |
 //!
 //! The run ends in a table of each shape and step: throughput, and its ratio to that of `newlines`. Only the ratios of
 //! one run can be compared, since the machine is in every number:
@@ -20,7 +21,7 @@
 //! - `batches` against `slots` is the price of gathering and of looking for each line's timestamp: about 2 for plain
 //!   lines, whether ranges of the frames are kept (`neighbours`), copied line by line (`turns`) or get a stamp
 //!   (`unstamped`).
-//! - `points` is what routing saves by not parsing.
+//! - `points` is what routing saves by not parsing, `check` what a write that no replica can answer costs besides.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use memchr::memchr_iter;
-use slotline::batch::{BatchLimits, Builder, Router, Stamps};
+use slotline::batch::{Batch, BatchLimits, Builder, ReplicaAnswer, Router, Stamps, check};
 use slotline::lineprotocol::{Line, Precision, Splitter, point};
 use slotline::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, Topology, evenly};
 
@@ -104,8 +105,14 @@ fn for_each_line(frames: &[Bytes], mut each: impl FnMut(&[u8])) {
 type Step = (&'static str, fn(&[Bytes], &Arc<Topology>) -> usize);
 
 /// The first is the yardstick.
-const STEPS: &[Step] =
-    &[("newlines", newlines), ("lines", lines), ("slots", slots), ("batches", batches), ("points", points)];
+const STEPS: &[Step] = &[
+    ("newlines", newlines),
+    ("lines", lines),
+    ("slots", slots),
+    ("batches", batches),
+    ("points", points),
+    ("check", checked),
+];
 
 fn newlines(frames: &[Bytes], _: &Arc<Topology>) -> usize {
     frames.iter().flat_map(|frame| memchr_iter(b'\n', frame)).fold(0, |sum, at| sum ^ at)
@@ -146,6 +153,14 @@ fn points(frames: &[Bytes], _: &Arc<Topology>) -> usize {
         points += usize::from(line.and_then(|line| Some((line.name(), point::fields(&line)?))).is_some());
     });
     points
+}
+
+fn checked(frames: &[Bytes], _: &Arc<Topology>) -> usize {
+    let text = frames.concat();
+    let batch = Batch { group: 0, bytes: text.len(), pieces: vec![text.into()], points: 0, open: false };
+    let checked = check(&batch, Precision::Nanoseconds);
+    assert_eq!(checked.answer, ReplicaAnswer::Stored);
+    checked.good.map_or(0, |good| good.pieces.len())
 }
 
 /// How long one pass of each step took over one shape, in seconds, in the order of `STEPS`; `None`: not measured.

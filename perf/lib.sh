@@ -22,11 +22,15 @@ are_numbers() {
 
 work=$(mktemp -d)
 started=()
+# Not empty: what was measured is not as it should be.
+found=""
 
 stop_all() {
     local pid
     for pid in "${started[@]}"; do
         kill "$pid" 2>/dev/null || true
+        # One that was stopped would not hear of it.
+        kill -CONT "$pid" 2>/dev/null || true
     done
     for pid in "${started[@]}"; do
         # Ten seconds to go by itself.
@@ -40,12 +44,23 @@ stop_all() {
     started=()
 }
 
-# At the end, whatever the end: stops what was started and clears up; after a failure the logs are shown first.
+# complain WHAT: of what is measured; `verdict` then ends with 1.
+complain() {
+    found=yes
+    echo "$*"
+}
+
+verdict() {
+    [[ ! $found ]] || die 'not all is as it should be: see the lines in capitals above'
+}
+
+# At the end, whatever the end: stops what was started and clears up; after a failure the logs are shown first, unless
+# it was a `verdict`.
 at_exit() {
     local code=$?
     trap - EXIT INT TERM
     stop_all
-    if ((code != 0)); then
+    if ((code != 0)) && [[ ! $found ]]; then
         local log
         for log in "$work"/*.log; do
             [[ -s $log ]] && printf -- '--- %s\n%s\n' "${log##*/}" "$(tail -n 20 "$log")" >&2
@@ -65,6 +80,30 @@ start() {
     "$@" >"$work/$name.log" 2>&1 </dev/null &
     pid=$!
     started+=("$pid")
+}
+
+# ended PID: waits for one that `start` started and that ends by itself or was told to; stop_all leaves it alone then.
+ended() {
+    local each left=()
+    wait "$1" 2>/dev/null || true
+    for each in "${started[@]}"; do
+        [[ $each == "$1" ]] || left+=("$each")
+    done
+    started=("${left[@]}")
+}
+
+# pause SECONDS: a signal ends it, as it would not end a `sleep`.
+pause() {
+    sleep "$1" &
+    started+=("$!")
+    ended "$!"
+}
+
+# end PID: stops one that `start` started.
+end() {
+    kill "$1" 2>/dev/null || true
+    kill -CONT "$1" 2>/dev/null || true
+    ended "$1"
 }
 
 # wait_for WHAT COMMAND…: until the command succeeds, at most ten seconds.
@@ -131,10 +170,13 @@ median() {
 # build: release programs, at $slotline and $perf.
 build() {
     cargo build --release --locked --quiet -p slotline
+    slotline=${CARGO_TARGET_DIR:-target}/release/slotline
+    build_perf
+}
+
+build_perf() {
     cargo build --release --locked --quiet -p slotline-perf
-    local target=${CARGO_TARGET_DIR:-target}
-    slotline=$target/release/slotline
-    perf=$target/release/slotline-perf
+    perf=${CARGO_TARGET_DIR:-target}/release/slotline-perf
 }
 
 # listening NAME PROTOCOL NTH: the NTH address of that protocol that the program NAME of `start` says it listens on.

@@ -36,12 +36,14 @@ macro_rules! targets {
 targets! {
     lines: crate::lineprotocol::fuzz::lines,
     points: crate::lineprotocol::fuzz::points,
+    refusals: crate::lineprotocol::fuzz::refusals,
     topology: crate::topology::fuzz::topology,
     udp: crate::topology::fuzz::udp,
     lexer: crate::influxql::fuzz::lexer,
     query: crate::influxql::fuzz::query,
     routes: crate::batch::fuzz::routes,
     answers: crate::batch::fuzz::answers,
+    segment: crate::spool::fuzz::segment,
 }
 
 #[cfg(test)]

@@ -6,22 +6,27 @@
 //! - `enter` decides for one batch and counts it in the same step;
 //! - `close` (a failure, a slow answer) makes everything from then on go into the log, on all cores at once;
 //! - replay waits until `direct` is 0: what was on its way directly has ended;
+//! - `hold`, when the log is nearly empty, lets what is new wait for a moment, since the log of a busy replica would
+//!   never be quite empty; it must not last;
 //! - `reopen` succeeds only when the log is empty, nobody is about to append and nothing is on its way.
 //!
 //! Whoever was acknowledged through the log is therefore replayed before anything newer is sent directly, and whoever was
-//! acknowledged directly was stored before anything newer went into the log. Used by `backend` (lanes leave) and
+//! acknowledged directly was stored before anything newer went into the log. Used by `backend` (lanes close it) and
 //! `deliver` (enters, replays).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Mode (1 bit: closed), batches on their way directly (23 bits), batches in the log (40 bits).
+/// Mode (2 bits), batches on their way directly (22 bits), batches in the log (40 bits).
 #[derive(Debug, Default)]
 pub struct Gate(AtomicU64);
 
+/// Without either bit: open.
 const CLOSED: u64 = 1 << 63;
+const HELD: u64 = 1 << 62;
+const MODE: u64 = CLOSED | HELD;
 const DIRECT: u64 = 1 << 40;
-const DIRECT_MASK: u64 = (1 << 23) - 1;
+const DIRECT_MASK: u64 = (1 << 22) - 1;
 const LOGGED_MASK: u64 = DIRECT - 1;
 
 /// Which way a batch goes.
@@ -29,6 +34,8 @@ const LOGGED_MASK: u64 = DIRECT - 1;
 pub enum Way {
     Direct(DirectPass),
     Log(LogPass),
+    /// Ask again in a moment.
+    Wait,
 }
 
 /// A batch on its way directly, until this is dropped.
@@ -47,31 +54,43 @@ impl Gate {
     }
 
     pub fn enter(self: &Arc<Gate>) -> Way {
-        let before = self.update(|word| word + if word & CLOSED == 0 { DIRECT } else { 1 });
-        match before {
-            word if word & CLOSED == 0 => Way::Direct(DirectPass(self.clone())),
+        let before = self.update(|word| match word & MODE {
+            0 => word + DIRECT,
+            HELD => word,
+            _ => word + 1,
+        });
+        match before & MODE {
+            0 => Way::Direct(DirectPass(self.clone())),
+            HELD => Way::Wait,
             _ => Way::Log(LogPass(Some(self.clone()))),
         }
     }
 
     /// Into the log, and everything after it too.
     pub fn enter_log(self: &Arc<Gate>) -> LogPass {
-        self.update(|word| (word | CLOSED) + 1);
+        self.update(|word| ((word & !MODE) | CLOSED) + 1);
         LogPass(Some(self.clone()))
     }
 
     /// Nothing more goes directly; whether that is news.
     pub fn close(&self) -> bool {
-        self.update(|word| word | CLOSED) & CLOSED == 0
+        self.update(|word| (word & !MODE) | CLOSED) & MODE == 0
+    }
+
+    /// Lets what is new wait, if the gate is closed.
+    pub fn hold(&self) {
+        self.update(|word| if word & MODE == CLOSED { (word & !MODE) | HELD } else { word });
     }
 
     /// Writes go directly again, if nothing older is left anywhere; whether that is so.
     pub fn reopen(&self) -> bool {
-        self.0.compare_exchange(CLOSED, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        let reopens = |mode| self.0.compare_exchange(mode, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        reopens(CLOSED) || reopens(HELD)
     }
 
-    pub fn is_closed(&self) -> bool {
-        self.0.load(Ordering::SeqCst) & CLOSED != 0
+    /// Whether writes go directly.
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & MODE == 0
     }
 
     /// How many batches are on their way directly.
@@ -138,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_not_appended_is_not_counted() {
         let gate = Gate::holding(2);
-        assert!(gate.is_closed());
+        assert!(!gate.is_open());
         drop(gate.enter_log());
         assert_eq!(gate.logged(), 2);
         gate.taken(5);
@@ -154,14 +173,19 @@ mod tests {
         let log = Arc::new(std::sync::Mutex::new(Vec::<u64>::new()));
         let writer = |values: std::ops::Range<u64>| {
             for value in values {
-                match gate.enter() {
-                    Way::Direct(pass) => {
-                        replica.store(value, Ordering::SeqCst);
-                        drop(pass);
-                    }
-                    Way::Log(pass) => {
-                        log.lock().expect("no panic").push(value);
-                        pass.stay();
+                loop {
+                    match gate.enter() {
+                        Way::Direct(pass) => {
+                            replica.store(value, Ordering::SeqCst);
+                            drop(pass);
+                            break;
+                        }
+                        Way::Log(pass) => {
+                            log.lock().expect("no panic").push(value);
+                            pass.stay();
+                            break;
+                        }
+                        Way::Wait => std::thread::yield_now(),
                     }
                 }
                 if value % 7 == 0 {
@@ -180,7 +204,10 @@ mod tests {
                 gate.taken(1);
             }
             drop(log);
-            gate.reopen();
+            gate.hold();
+            if !gate.reopen() {
+                gate.close();
+            }
         };
         // Each value is written after the one before was acknowledged, by the one thread or the other.
         std::thread::scope(|scope| {

@@ -13,30 +13,32 @@
 //! | module | is | uses |
 //! |---|---|---|
 //! | `lineprotocol` | finds lines, names, tags, timestamps; copies nothing | |
-//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners | `lineprotocol` |
+//! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners, backlogs | `lineprotocol` |
 //! | `influxql` | the query language: text to tree and back | |
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
-//! | `stats` | what shards count | |
 //! | `gate` | a replica's state over all cores: written to directly, or through its log | |
+//! | `stats` | what shards count | `gate` |
+//! | `databases` | the databases and policies that InfluxDB was last seen to have | |
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one | |
-//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch` |
+//! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
+//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `spool` |
 //!
 //! Shell (feature `server`):
 //!
 //! | module | is |
 //! |---|---|
 //! | `net` | sockets on glommio: listening, datagrams, streams for hyper, deadlines, bodies, tasks, budgets, bells |
-//! | `backend` | one replica seen from one shard: connections, lanes, health |
-//! | `deliver` | batches and statements to replicas, and what they say |
+//! | `backend` | one replica seen from one shard: connections, couriers, lanes, health |
+//! | `deliver` | batches and statements to replicas or into their logs, what they say, and replay |
 //! | `ingest` | THE WRITE STORY (never uses `query`) |
 //! | `query` | THE READ STORY (never uses `ingest`) |
 //! | `admin` | `/metrics`, `/health`, `/ready` |
 //! | `control` | the one ZooKeeper thread: session, watches; what it hears goes to its audience |
 //! | `shard` | one pinned executor and all that it owns; the HTTP front |
-//! | `server` | a process: machine, `data_dir`, ports, shards, signals; publishes what `control` hears to all shards |
+//! | `server` | a process: machine, `data_dir`, ports, shards, signals; publishes what `control` hears to all shards; keeps `databases` |
 //! | `cli` | the commands, a file each |
 //!
 //! # One meaning a word
@@ -45,7 +47,10 @@
 //! *lane* one of a backend's connections for writes, one request in flight · *topology* the immutable snapshot of
 //! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
 //! pinned executor and all that it owns · *batch* points for one group · *source* the connection or UDP socket that
-//! points came from · *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
+//! points came from · *spool* the durable queue of batches and statements that a replica has still to take · *log* a row
+//! of segments on disk, one of a spool's two queues · *record* one batch or statement in it · *gate* whether writes reach
+//! a replica directly · *backlog* what a replica has still to take, in any proxy's spool: without one it is *complete* ·
+//! *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
 //!
 //! # To add
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
@@ -54,6 +59,7 @@
 
 pub mod batch;
 pub mod config;
+pub mod databases;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 pub mod gate;
@@ -62,6 +68,7 @@ pub mod influxql;
 pub mod lineprotocol;
 pub mod merge;
 pub mod plan;
+pub mod spool;
 pub mod stats;
 pub mod topology;
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hdrhistogram::Histogram;
 
+use crate::gate::Gate;
+
 /// A number; most only grow.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -47,6 +49,9 @@ pub struct ShardStats {
     pub divergences: Counter,
     pub queries_refused: Counter,
     pub queries_failed_over: Counter,
+    /// Of queries, or groups' parts of one: answered by a replica with a backlog, and refused for want of another.
+    pub queries_stale: Counter,
+    pub queries_stale_refused: Counter,
     pub connections: Counter,
     pub connections_open: Counter,
     pub connections_refused: Counter,
@@ -97,6 +102,8 @@ pub struct SpoolStats {
     pub dead_bytes: Counter,
     /// Bytes a second, lately.
     pub replay_rate: Counter,
+    /// Whether an operator must act before all of it can be taken.
+    pub blocked: Counter,
 }
 
 const UNKNOWN: u8 = 0;
@@ -112,14 +119,28 @@ pub struct ReplicaStats {
     pub queue_refusals: Counter,
     /// Whether its last health check, or write, went well: UNKNOWN before the first.
     up: AtomicU8,
-    /// The same for all replicas of this name, whatever their address.
     pub spool: Arc<SpoolStats>,
+    pub gate: Arc<Gate>,
+    /// How long its gate may be held, by how long its writes take.
+    pub hold_ms: Counter,
+    /// Until when, by `backend`'s clock, a request may still be carried out whose connection broke.
+    pub unknown_until_ms: Counter,
+    /// When a request was cut that the replica may carry out whenever it goes on, by the same clock; 0: never.
+    pub cut_ms: Counter,
     /// X-Influxdb-Version and X-Influxdb-Build of its last answer to a ping.
     pub version: ArcSwapOption<(String, String)>,
 }
 
+/// What is the same for all replicas of a name, whatever their address.
+#[derive(Clone, Default)]
+pub struct Lasting {
+    pub spool: Arc<SpoolStats>,
+    pub gate: Arc<Gate>,
+}
+
 impl ReplicaStats {
-    pub fn new(name: &str) -> Arc<ReplicaStats> {
+    pub fn new(name: &str, lasting: Lasting) -> Arc<ReplicaStats> {
+        let Lasting { spool, gate } = lasting;
         Arc::new(ReplicaStats {
             name: name.to_owned(),
             points_acked: Counter::default(),
@@ -127,7 +148,12 @@ impl ReplicaStats {
             request_failures: Counter::default(),
             queue_refusals: Counter::default(),
             up: AtomicU8::new(UNKNOWN),
-            spool: Arc::default(),
+            spool,
+            gate,
+            hold_ms: Counter::default(),
+            unknown_until_ms: Counter::default(),
+            // What an earlier process has left on its way is not known.
+            cut_ms: Counter(AtomicU64::new(1)),
             version: ArcSwapOption::empty(),
         })
     }

@@ -23,7 +23,9 @@ pub struct Args {
 
 /// Exit 1 where the status is not 2xx.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let (status, body) = ask(args).map_err(|error| format!("{}: {error}", args.target))?;
+    let timeout = Duration::from_secs(args.timeout_s.max(1));
+    let (status, body) = request(&args.target, &args.method, &args.path, &args.body, timeout)
+        .map_err(|error| format!("{}: {error}", args.target))?;
     std::io::stdout().write_all(&body).map_err(|error| error.to_string())?;
     if (200..300).contains(&status) {
         return Ok(ExitCode::SUCCESS);
@@ -32,19 +34,22 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     Ok(ExitCode::FAILURE)
 }
 
-fn ask(args: &Args) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect(&args.target)?;
-    let timeout = Duration::from_secs(args.timeout_s.max(1));
+/// Status and body of the answer.
+pub fn request(
+    target: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+    timeout: Duration,
+) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(target)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let head = format!(
-        "{} {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        args.method,
-        args.path,
-        args.target,
-        args.body.len()
+        "{method} {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
     );
-    stream.write_all(&[head.as_bytes(), args.body.as_bytes()].concat())?;
+    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
     let mut reader = Reader::new(stream, 64 << 10);
     let answer = reader.response()?;
     let mut body = Vec::new();

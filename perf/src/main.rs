@@ -8,14 +8,20 @@
 //! | `load` | the load generator |
 //! | `backend` | the counting backend, with faults |
 //! | `ask` | one HTTP request, for scripts |
+//! | `metrics` | sums of lines of `/metrics`: pure but for the asking |
+//! | `watch` | memory, CPU, disk and spool of a process, moment by moment |
+//! | `disk` | what a disk bears when every write is made durable |
 //! | `sys` | the few system calls that need `unsafe` |
 
 mod ask;
 mod backend;
+mod disk;
 mod http1;
 mod lines;
 mod load;
+mod metrics;
 mod sys;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -36,6 +42,10 @@ enum Command {
     Backend(backend::Args),
     /// Sends one HTTP request and prints the answer's body
     Ask(ask::Args),
+    /// Prints memory, CPU, disk and spool of a running slotline at intervals
+    Watch(watch::Args),
+    /// Appends records to a file and makes them durable, as fast as the disk lets it
+    Disk(disk::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +53,8 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Backend(args) => backend::run(args),
         Command::Ask(args) => ask::run(&args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Disk(args) => disk::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slotline-perf: {error}");

@@ -1,6 +1,7 @@
 //! The text of `/metrics`. A metric of a shard or a replica is one row of a table here.
 
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use prometheus::proto::{
@@ -9,7 +10,8 @@ use prometheus::proto::{
 use prometheus::{Encoder, TextEncoder};
 
 use crate::net::panics;
-use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats, UdpStats};
+use crate::spool::Stranger;
+use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats, SpoolStats, UdpStats};
 
 use super::{ControlStats, Process};
 
@@ -17,7 +19,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 21] = [
+const SHARD_COUNTERS: [ShardRow; 23] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -46,6 +48,18 @@ const SHARD_COUNTERS: [ShardRow; 21] = [
         ("", ""),
         |s| s.queries_failed_over.get(),
     ),
+    (
+        "slotline_queries_stale_total",
+        "Queries, or groups' parts of one, answered by a replica that has still to take points.",
+        ("", ""),
+        |s| s.queries_stale.get(),
+    ),
+    (
+        "slotline_queries_stale_refused_total",
+        "Queries, or groups' parts of one, refused because no complete replica could answer.",
+        ("", ""),
+        |s| s.queries_stale_refused.get(),
+    ),
     ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
         s.connections_refused.get()
@@ -60,7 +74,7 @@ const SHARD_COUNTERS: [ShardRow; 21] = [
     ("slotline_tcp_closed_total", "", ("reason", "no_memory"), |s| s.tcp_no_memory.get()),
     (
         "slotline_stream_resends_total",
-        "Batches over TCP and UDP sent again because a replica did not take them.",
+        "Batches over TCP and UDP sent again because neither a replica nor its spool took them.",
         ("", ""),
         |s| s.stream_resends.get(),
     ),
@@ -137,11 +151,72 @@ const REPLICAS: [ReplicaRow; 5] = [
     }),
     (
         "slotline_backend_queue_refusals_total",
-        "Batches refused because the replica was behind.",
+        "Batches that found their lane full and went into the spool.",
         MetricType::COUNTER,
         |r| r.queue_refusals.get(),
     ),
     ("slotline_backend_up", "Whether the replica answers.", MetricType::GAUGE, |r| u64::from(r.is_up())),
+];
+
+/// Metric, help, kind, value of one replica's spool at a moment (milliseconds since 1970).
+type SpoolRow = (&'static str, &'static str, MetricType, fn(&SpoolStats, u64) -> f64);
+
+const SPOOLS: [SpoolRow; 16] = [
+    ("slotline_spool_bytes", "What waits on disk for the replica.", MetricType::GAUGE, |s, _| s.bytes.get() as f64),
+    ("slotline_spool_points", "Points of it.", MetricType::GAUGE, |s, _| s.points.get() as f64),
+    (
+        "slotline_spool_parked_points",
+        "Points of it for a database or retention policy that the replica lacks.",
+        MetricType::GAUGE,
+        |s, _| s.parked_points.get() as f64,
+    ),
+    ("slotline_spool_age_seconds", "How long the oldest of it has waited.", MetricType::GAUGE, |s, now_ms| {
+        match s.since_ms.get() {
+            0 => 0.0,
+            since_ms => now_ms.saturating_sub(since_ms) as f64 / 1e3,
+        }
+    }),
+    ("slotline_spool_blocked", "Whether an operator must act; the log says how.", MetricType::GAUGE, |s, _| {
+        s.blocked.get() as f64
+    }),
+    ("slotline_spool_replay_bytes_per_second", "How fast it is replayed.", MetricType::GAUGE, |s, _| {
+        s.replay_rate.get() as f64
+    }),
+    (
+        "slotline_spool_eta_seconds",
+        "When it would be replayed at that rate, if nothing came; NaN while nothing is replayed.",
+        MetricType::GAUGE,
+        |s, _| match (s.bytes.get(), s.replay_rate.get()) {
+            (0, _) => 0.0,
+            (_, 0) => f64::NAN,
+            (bytes, rate) => bytes as f64 / rate as f64,
+        },
+    ),
+    ("slotline_spool_appended_points_total", "Points that came to wait.", MetricType::COUNTER, |s, _| {
+        s.points_appended.get() as f64
+    }),
+    ("slotline_spool_replayed_points_total", "Points that the replica took late.", MetricType::COUNTER, |s, _| {
+        s.points_replayed.get() as f64
+    }),
+    (
+        "slotline_spool_dead_points_total",
+        "Points that InfluxDB refused for good: see `slotline spool dead`.",
+        MetricType::COUNTER,
+        |s, _| s.points_dead.get() as f64,
+    ),
+    ("slotline_spool_dead_bytes", "The file of these.", MetricType::GAUGE, |s, _| s.dead_bytes.get() as f64),
+    ("slotline_spool_syncs_total", "Syncs to disk.", MetricType::COUNTER, |s, _| s.syncs.get() as f64),
+    ("slotline_spool_full_total", "Batches refused because the spool is full.", MetricType::COUNTER, |s, _| {
+        s.refused_full.get() as f64
+    }),
+    ("slotline_spool_failures_total", "Failures of the disk.", MetricType::COUNTER, |s, _| s.failures.get() as f64),
+    (
+        "slotline_spool_damaged_records_total",
+        "Records that could not be read from disk.",
+        MetricType::COUNTER,
+        |s, _| s.records_damaged.get() as f64,
+    ),
+    ("slotline_spool_records", "Batches and statements that wait.", MetricType::GAUGE, |s, _| s.records.get() as f64),
 ];
 
 /// Name of the summary, name of the histogram, help, which.
@@ -188,6 +263,8 @@ pub fn text(process: &Process) -> String {
             add(&mut families, name, help, kind, metric(kind, read(stats) as f64, &labels));
         }
     }
+    add_spools(&mut families, process);
+    add_backlogs(&mut families, process);
     let process_gauges = [
         ("slotline_topology_epoch", "Epoch of the topology in force on every shard; 0: none.", process.applied_epoch()),
         ("slotline_draining", "Whether the proxy is shutting down.", u64::from(process.is_draining())),
@@ -207,6 +284,52 @@ pub fn text(process: &Process) -> String {
         tracing::error!(%error, "metrics could not be printed");
     }
     String::from_utf8(text).unwrap_or_default()
+}
+
+fn add_spools(families: &mut Vec<MetricFamily>, process: &Process) {
+    let (logs, strangers) = (process.logs.all(), process.logs.strangers());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let closed = |stranger: &Stranger| !logs.iter().any(|log| log.spool.name() == stranger.name);
+    for (name, help, kind, read) in SPOOLS {
+        for log in &logs {
+            let labels = [("backend", log.spool.name())];
+            add(families, name, help, kind, metric(kind, read(log.spool.stats(), now_ms), &labels));
+        }
+        // A gauge of what nobody takes shows that it is there.
+        for stranger in strangers.iter().filter(|stranger| kind == MetricType::GAUGE && closed(stranger)) {
+            let stats = SpoolStats::default();
+            stats.bytes.set(stranger.bytes);
+            stats.records.set(stranger.records);
+            stats.points.set(stranger.points);
+            stats.since_ms.set(stranger.since_ms);
+            stats.blocked.set(1);
+            let labels = [("backend", stranger.name.as_str())];
+            add(families, name, help, kind, metric(kind, read(&stats, now_ms), &labels));
+        }
+    }
+    for log in &logs {
+        let state = match (log.gate.is_open(), log.spool.stats().replay_rate.get()) {
+            (true, _) => "direct",
+            (false, 0) => "spooling",
+            (false, _) => "draining",
+        };
+        let labels = [("backend", log.spool.name()), ("state", state)];
+        let help = "How writes reach the replica: directly, not now (spooling), or behind what is replayed (draining).";
+        let metric = metric(MetricType::GAUGE, 1.0, &labels);
+        add(families, "slotline_backend_state", help, MetricType::GAUGE, metric);
+    }
+}
+
+fn add_backlogs(families: &mut Vec<MetricFamily>, process: &Process) {
+    const HELP: &str = "Other proxies that hold points which the replica has still to take.";
+    let Some(snapshot) = process.snapshot.load_full() else { return };
+    let backlogs = process.backlogs.load();
+    for replica in snapshot.topology.replicas() {
+        let count = backlogs.get(&replica.name).map_or(0, Vec::len);
+        let metric = metric(MetricType::GAUGE, count as f64, &[("backend", &replica.name)]);
+        add(families, "slotline_replica_backlog_proxies", HELP, MetricType::GAUGE, metric);
+    }
 }
 
 fn add_udp(families: &mut Vec<MetricFamily>, process: &Process) {

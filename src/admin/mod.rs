@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::backend::{NO_TOPOLOGY, Snapshot};
+use crate::databases::LastSeen;
+use crate::deliver::Logs;
 use crate::net::UdpPort;
 use crate::stats::{Counter, ShardStats, UdpStats};
-use crate::topology::UdpListener;
+use crate::topology::{Backlogs, UdpListener};
 
 pub use metrics::text as metrics_text;
 
@@ -21,6 +23,12 @@ pub struct Process {
     /// All UDP listeners.
     pub udp: ArcSwap<Vec<Arc<OpenUdp>>>,
     pub shards: Vec<Arc<ShardStats>>,
+    /// What waits for replicas.
+    pub logs: Arc<Logs>,
+    /// The databases that InfluxDB was last seen to have.
+    pub last_seen: Arc<LastSeen>,
+    /// Who else holds points for replicas. What ZooKeeper said last; empty without it.
+    pub backlogs: Arc<ArcSwap<Backlogs>>,
     /// With ZooKeeper only.
     pub control: Option<ControlStats>,
     /// SIGTERM has come.

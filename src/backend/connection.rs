@@ -1,5 +1,6 @@
 //! One keep-alive HTTP/1.1 connection to a replica.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
@@ -67,7 +68,12 @@ impl Connection {
         let unreachable = |reason: String| RequestError::Unreachable(format!("{}: {reason}", target.url));
         let address = resolve(&target.address, connect_timeout).await.map_err(unreachable)?;
         let stream = TcpStream::connect_timeout(address, connect_timeout).await;
-        let stream = stream.map_err(|error| unreachable(plain(&error)))?;
+        let stream = stream.map_err(|error| {
+            if is_refused(&error) {
+                target.note_gone();
+            }
+            unreachable(plain(&error))
+        })?;
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
         let stream = Stream::new(stream, stall_max);
@@ -98,6 +104,22 @@ impl Connection {
         self.sender.is_ready()
     }
 
+    /// The same; `None` if nothing of the request was sent, since the replica had closed the connection.
+    pub async fn send_if_open(
+        &mut self,
+        request: Request<Payload>,
+    ) -> Option<Result<Response<Incoming>, RequestError>> {
+        let answer = self.sender.try_send_request(request).await;
+        self.sent += 1;
+        match answer {
+            Ok(answer) => Some(Ok(answer)),
+            Err(mut refused) => match refused.take_message() {
+                Some(_unsent) => None,
+                None => Some(Err(RequestError::Broken(with_cause(refused.error())))),
+            },
+        }
+    }
+
     /// Sends a request; the answer's head.
     pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, RequestError> {
         let answer = self.sender.send_request(request).await;
@@ -126,6 +148,10 @@ fn with_cause(error: &hyper::Error) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+fn is_refused(error: &glommio::GlommioError<()>) -> bool {
+    matches!(error, glommio::GlommioError::IoError(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn plain(error: &glommio::GlommioError<()>) -> String {

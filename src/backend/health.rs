@@ -9,7 +9,7 @@ use hyper::Request;
 
 use crate::net::Payload;
 
-use super::{Backend, Current, Pool};
+use super::{Current, Pool};
 
 /// Pings a replica after a while; no more once the topology in force does not name it. (What is idle may hold an earlier
 /// topology for long.)
@@ -19,13 +19,6 @@ pub async fn watch(pool: Weak<Pool>, current: Rc<Current>, interval: Duration, t
     let Some(pool) = pool.upgrade().filter(named) else { return ControlFlow::Break(()) };
     check(&pool, timeout).await;
     ControlFlow::Continue(())
-}
-
-/// Pings a replica that nobody has asked yet.
-pub async fn check_new(backend: &Backend) {
-    if !backend.target.stats.is_known() {
-        check(&backend.pool, backend.pool.connect_timeout()).await;
-    }
 }
 
 /// Pings a replica and keeps what it learns in the replica's statistics.

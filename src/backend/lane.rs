@@ -5,31 +5,28 @@
 //! only the guilty client hears of it; that client's writes then travel alone for a while. Sending good points twice is
 //! harmless: they carry their timestamps.
 //!
-//! Limits: `write.queue_bytes_max` waiting, `write.request_bytes_max` and `_points_max` a request,
+//! A lane sends nothing once its replica's gate is closed, and closes it when a write fails.
+//!
+//! Limits: `write.queue_bytes_max` waiting in a lane, `write.request_bytes_max` and `_points_max` a request,
 //! `write.hard_timeout` for an answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ahash::AHashMap;
 use event_listener::Event;
 use glommio::TaskQueueHandle;
-use glommio::timer::sleep;
-use hyper::Request;
-use hyper::header::{AUTHORIZATION, HOST};
 
-use crate::batch::{Batch, Batches, ReplicaAnswer, read_answer};
-use crate::http::params;
+use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, Run, is_refused_whole, merge};
+use crate::gate::DirectPass;
 use crate::lineprotocol::Precision;
-use crate::net::{Payload, deadline, spawn_loop};
+use crate::net::{Held, spawn_loop};
 
-use super::{Connection, Purpose, Reply, RequestError, Settings, Target, read_limited};
+use super::{Courier, Reply, Settings, Target};
 
-/// So long after a failure to connect the next attempt comes.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Sources that travel alone; the oldest are forgotten beyond that.
 const ALONE_MAX: usize = 1024;
 
@@ -52,6 +49,10 @@ pub struct Item {
     /// The connection that it came from: stays on its lane.
     pub source: u64,
     pub reply: Reply,
+    /// Held until the replica has answered, or can answer no more.
+    pub pass: DirectPass,
+    /// The memory that it needs, as long as it is here.
+    pub held: Option<Rc<Held>>,
 }
 
 impl Item {
@@ -61,19 +62,13 @@ impl Item {
 }
 
 pub struct Lane {
-    target: Rc<Target>,
+    courier: Courier,
     settings: Rc<Settings>,
-    queue: TaskQueueHandle,
     waiting: RefCell<VecDeque<Item>>,
     waiting_bytes: Cell<usize>,
     arrived: Event,
     /// Nobody can submit any more.
     closed: Cell<bool>,
-    /// When the request in flight was sent.
-    in_flight_since: Cell<Option<Instant>>,
-    /// When connecting may be tried again, after it has failed.
-    retry_at: Cell<Option<Instant>>,
-    connection: RefCell<Option<Connection>>,
     alone: RefCell<AHashMap<u64, Instant>>,
 }
 
@@ -81,16 +76,12 @@ impl Lane {
     /// Starts the lane's task; it runs until the lane is closed and empty.
     pub fn start(target: Rc<Target>, settings: Rc<Settings>, queue: TaskQueueHandle) -> Rc<Lane> {
         let lane = Rc::new(Lane {
-            target,
+            courier: Courier::new(target, settings.clone(), queue),
             settings,
-            queue,
             waiting: RefCell::default(),
             waiting_bytes: Cell::new(0),
             arrived: Event::new(),
             closed: Cell::new(false),
-            in_flight_since: Cell::new(None),
-            retry_at: Cell::new(None),
-            connection: RefCell::default(),
             alone: RefCell::default(),
         });
         let running = lane.clone();
@@ -107,32 +98,30 @@ impl Lane {
         self.arrived.notify(1);
     }
 
-    /// Takes an item, or answers it at once when the replica is too far behind.
+    /// Takes an item, or answers it at once when too many wait.
     pub fn submit(&self, item: Item) {
         let bytes = item.batch().bytes;
-        let overdue = self.in_flight_since.get().map(|since| since.elapsed());
-        let refusal = match overdue.filter(|since| *since > self.settings.write.timeout) {
-            Some(since) => Some(format!("has not answered for {:.0?}", since)),
-            None if self.waiting_bytes.get() + bytes > self.settings.write.queue_bytes_max.0 => {
-                Some("has too many writes waiting (write.queue_bytes_max)".to_owned())
-            }
-            None => None,
-        };
-        match refusal {
-            Some(reason) => {
-                self.target.stats.queue_refusals.add(1);
-                self.reply(item, &self.failed(&reason));
-            }
-            None => {
-                self.waiting_bytes.set(self.waiting_bytes.get() + bytes);
-                self.waiting.borrow_mut().push_back(item);
-                self.arrived.notify(1);
-            }
+        if self.waiting_bytes.get() + bytes > self.settings.write.queue_bytes_max.0 {
+            self.target().stats.queue_refusals.add(1);
+            self.reply(item, &self.fail("has too many writes waiting (write.queue_bytes_max)"));
+            return;
         }
+        self.waiting_bytes.set(self.waiting_bytes.get() + bytes);
+        self.waiting.borrow_mut().push_back(item);
+        self.arrived.notify(1);
+    }
+
+    fn target(&self) -> &Target {
+        &self.courier.target
+    }
+
+    /// A replica that does not take a write gets nothing more directly: what follows waits in its log.
+    fn fail(&self, reason: &str) -> ReplicaAnswer {
+        self.target().close_gate(reason);
+        self.courier.failed(reason)
     }
 
     async fn run_once(&self) -> ControlFlow<()> {
-        self.in_flight_since.set(None);
         let Some(gathered) = self.gather().await else { return ControlFlow::Break(()) };
         let mut unsent = vec![gathered];
         while let Some(mut items) = unsent.pop() {
@@ -141,8 +130,11 @@ impl Lane {
                 continue;
             }
             let (status, answer) = self.post(&items).await;
+            if let ReplicaAnswer::Failed(reason) = &answer {
+                self.target().close_gate(reason);
+            }
             // Somebody's lines are bad, or all together are too long for the replica: each half for itself.
-            if items.len() > 1 && matches!(status, 400 | 413) {
+            if items.len() > 1 && (matches!(status, 400 | 413) || is_refused_whole(&answer)) {
                 let behind = items.split_off(items.len() / 2);
                 unsent.extend([behind, items]);
                 continue;
@@ -215,9 +207,9 @@ impl Lane {
 
     fn reply(&self, item: Item, answer: &ReplicaAnswer) {
         match answer {
-            ReplicaAnswer::Stored => self.target.stats.points_acked.add(u64::from(item.batch().points)),
+            ReplicaAnswer::Stored => self.target().stats.points_acked.add(u64::from(item.batch().points)),
             ReplicaAnswer::Refused { .. } => self.suspect(item.source),
-            ReplicaAnswer::Failed(_) => {}
+            ReplicaAnswer::Failed(_) | ReplicaAnswer::Spooled => {}
         }
         // The client may have given up.
         let _ = item.reply.send(answer.clone());
@@ -235,93 +227,42 @@ impl Lane {
         alone.insert(source, Instant::now() + self.settings.write.alone_for);
     }
 
-    fn failed(&self, reason: &str) -> ReplicaAnswer {
-        ReplicaAnswer::Failed(format!("replica {} {reason}", self.target.name))
-    }
-
     /// One request with all the items' points: the status (0: none came) and what it means.
     async fn post(&self, items: &[Item]) -> (u16, ReplicaAnswer) {
-        let sent = Instant::now();
-        self.in_flight_since.set(Some(sent));
-        let stats = &self.target.stats;
-        stats.requests.add(1);
-        let timeout = self.settings.write.hard_timeout;
-        let answered = deadline(sent + timeout, self.exchange(items)).await;
-        self.in_flight_since.set(None);
-        let (status, answer) = match answered {
-            Ok(Ok((status, body))) => (status, read_answer(&self.target.name, status, &body)),
-            Ok(Err(error)) => (0, self.failed(&error.to_string())),
-            Err(_) => (0, self.failed(&RequestError::TimedOut(timeout).to_string())),
-        };
-        match &answer {
-            ReplicaAnswer::Failed(reason) => {
-                stats.request_failures.add(1);
-                if status == 0 && stats.set_up(false) {
-                    tracing::warn!(replica = %self.target.name, reason, "replica is down: a write failed");
-                }
-            }
-            _ => {
-                if stats.set_up(true) {
-                    tracing::info!(replica = %self.target.name, "replica is up: it takes writes");
-                }
-            }
+        if !self.target().stats.gate.is_open() {
+            return (0, self.courier.failed("has its writes wait in its spool"));
         }
-        (status, answer)
-    }
-
-    async fn exchange(&self, items: &[Item]) -> Result<(u16, Vec<u8>), RequestError> {
-        let kept = self.connection.borrow_mut().take().filter(Connection::is_ready);
-        let mut connection = match kept {
-            Some(kept) => kept,
-            None => self.connect().await?,
-        };
-        let mut answer = connection.send(self.request(items)?).await;
-        if matches!(answer, Err(RequestError::Broken(_))) && connection.was_idle() {
-            // The replica closed an idle connection just then. The points carry their times: twice is as once.
-            connection = self.connect().await?;
-            answer = connection.send(self.request(items)?).await;
-        }
-        let answer = answer?;
-        let status = answer.status().as_u16();
-        let body = match read_limited(answer.into_body(), self.settings.limits.replica_answer_bytes_max.0).await {
-            Ok(body) => body.to_vec(),
-            // Its class is known by its status; to hear it all would only cost memory.
-            Err(RequestError::TooLarge(max)) if status == 400 => {
-                return Ok((status, format!("{{\"error\":\"an error text of more than {max} bytes\"}}").into_bytes()));
-            }
-            Err(error) => return Err(error),
-        };
-        *self.connection.borrow_mut() = Some(connection);
-        Ok((status, body))
-    }
-
-    async fn connect(&self) -> Result<Connection, RequestError> {
-        if let Some(at) = self.retry_at.get() {
-            sleep(at.saturating_duration_since(Instant::now())).await;
-        }
-        let timeout = self.settings.limits.connect_timeout;
-        let opened =
-            Connection::open(&self.target, timeout, self.settings.write.hard_timeout, self.queue, Purpose::Writes)
-                .await;
-        self.retry_at.set(opened.is_err().then(|| Instant::now() + RETRY_AFTER));
-        opened
-    }
-
-    fn request(&self, items: &[Item]) -> Result<Request<Payload>, RequestError> {
+        let pieces = || items.iter().flat_map(|item| &item.batch().pieces).cloned().collect();
         // An item is always there: `gather` returns at least one.
-        let key = &items[0].key;
-        let query = params::encode(&[
-            ("db", &key.db),
-            ("rp", &key.rp),
-            ("precision", key.precision.as_str()),
-            ("consistency", &key.consistency),
-        ]);
-        let mut request = Request::post(format!("/write?{query}")).header(HOST, &self.target.host);
-        if let Some(authorization) = &self.target.authorization {
-            request = request.header(AUTHORIZATION, authorization);
+        let (status, answer) = self.courier.write(&items[0].key, pieces).await;
+        match items {
+            [item] if status == 413 && item.batch().points > 1 && !item.batch().open => {
+                (0, self.post_in_parts(&item.key, item.batch()).await)
+            }
+            _ => (status, answer),
         }
-        let pieces = items.iter().flat_map(|item| &item.batch().pieces).cloned();
-        // Only a db, rp or host of tens of kilobytes could make it fail.
-        request.body(Payload::new(pieces)).map_err(|error| RequestError::Unreachable(error.to_string()))
+    }
+
+    /// A batch that is too long for the replica, piece by piece.
+    async fn post_in_parts(&self, key: &WriteKey, batch: &Batch) -> ReplicaAnswer {
+        let (mut list, mut answers) = (Vec::new(), Vec::new());
+        let mut unsent: Vec<Batch> = batch.halves().into_iter().rev().collect();
+        while let Some(part) = unsent.pop() {
+            let (status, answer) = self.courier.write(key, || part.pieces.clone()).await;
+            match answer {
+                ReplicaAnswer::Failed(_) => return answer,
+                _ if status == 413 && part.points > 1 => unsent.extend(part.halves().into_iter().rev()),
+                answer => {
+                    list.push(part);
+                    answers.push(answer);
+                }
+            }
+        }
+        let runs = vec![Run { group: batch.group, lines: batch.points, stamped: false }];
+        let parts = Batches { list, runs, stamp: String::new(), points: u64::from(batch.points) };
+        match merge(&parts, &answers) {
+            ClientAnswer { error: None, .. } => ReplicaAnswer::Stored,
+            ClientAnswer { status, error: Some(error) } => ReplicaAnswer::Refused { status, error },
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! One replica seen from one shard: connections, lanes for writes, a pool for queries.
 //!
-//! `connection` dials and speaks HTTP, `lane` gathers the writes of many clients into one request at a time, `pool`
+//! `connection` dials and speaks HTTP, `courier` carries one write at a time, `lane` gathers the writes of many clients into one request at a time, `pool`
 //! lends connections to queries and statements, `health` asks whether the replica lives. A new topology makes new
 //! `Backends`, which keep the lanes and pools of replicas that stay. Used by `deliver` and `query`.
 
 mod connection;
+mod courier;
 pub mod health;
 mod lane;
 mod pool;
@@ -21,10 +22,11 @@ use glommio::TaskQueueHandle;
 use crate::batch::ReplicaAnswer;
 use crate::config;
 use crate::http;
-use crate::stats::ReplicaStats;
+use crate::stats::{Lasting, ReplicaStats};
 use crate::topology::{Address, GroupIndex, Replica, ReplicaState, Topology};
 
 pub use connection::{Connection, Purpose, RequestError, read_limited};
+pub use courier::Courier;
 use lane::Lane;
 pub use lane::{Item, WriteKey};
 pub use pool::Lent;
@@ -49,6 +51,15 @@ pub struct Target {
     /// The `Authorization` header, if it has a username.
     pub authorization: Option<String>,
     pub stats: Arc<ReplicaStats>,
+}
+
+impl Target {
+    /// Nothing more goes to the replica directly, on any core; told once.
+    pub fn close_gate(&self, reason: &str) {
+        if self.stats.gate.close() {
+            tracing::warn!(replica = %self.name, reason, "writes to the replica go into its spool");
+        }
+    }
 }
 
 /// Our live side of one replica, as one topology names it.
@@ -115,13 +126,16 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The one that follows; a replica that has the same name and address goes on counting.
-    pub fn following(before: Option<&Snapshot>, topology: Topology) -> Snapshot {
+    /// What lasts of the others comes from `lasting`.
+    pub fn following(before: Option<&Snapshot>, topology: Topology, lasting: impl Fn(&str) -> Lasting) -> Snapshot {
         let kept = |replica: &Replica| {
             let before = before?;
             let known = before.topology.replicas().find(|known| known.name == replica.name)?;
             before.replicas.get(&replica.name).filter(|_| known.url == replica.url).cloned()
         };
-        let stats = |replica: &Replica| kept(replica).unwrap_or_else(|| ReplicaStats::new(&replica.name));
+        let stats = |replica: &Replica| {
+            kept(replica).unwrap_or_else(|| ReplicaStats::new(&replica.name, lasting(&replica.name)))
+        };
         let replicas = topology.replicas().map(|replica| (replica.name.clone(), stats(replica))).collect();
         Snapshot { topology: Arc::new(topology), replicas }
     }
@@ -142,8 +156,8 @@ impl Backends {
         queue: TaskQueueHandle,
     ) -> Backends {
         let backend = |replica: &Replica| {
-            let stats = snapshot.replicas.get(&replica.name).cloned();
-            let stats = stats.unwrap_or_else(|| ReplicaStats::new(&replica.name));
+            // A snapshot has them for each replica of its topology.
+            let stats = snapshot.replicas[&replica.name].clone();
             // A topology between the two may have been without it: then it counts anew.
             let known = before.and_then(|before| before.reaching(replica));
             Rc::new(match known.filter(|known| Arc::ptr_eq(&known.target.stats, &stats)) {
@@ -167,6 +181,10 @@ impl Backends {
         let own = self.topology.groups().iter().zip(&self.groups);
         own.flat_map(|(group, backends)| group.replicas.iter().zip(backends))
             .find_map(|(own, backend)| same(own).then_some(backend))
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Rc<Backend>> {
+        self.all().find(|backend| backend.target.name == name)
     }
 
     /// The replicas of a group.
@@ -227,9 +245,9 @@ mod tests {
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
             let queue = glommio::executor().current_task_queue();
-            let first = Snapshot::following(None, topology(&["a", "b"]));
-            let without = Snapshot::following(Some(&first), topology(&["a"]));
-            let last = Snapshot::following(Some(&without), topology(&["a", "b"]));
+            let first = Snapshot::following(None, topology(&["a", "b"]), |_| Lasting::default());
+            let without = Snapshot::following(Some(&first), topology(&["a"]), |_| Lasting::default());
+            let last = Snapshot::following(Some(&without), topology(&["a", "b"]), |_| Lasting::default());
             // This shard has never seen the one in the middle.
             let before = Backends::new(&first, None, &settings, queue);
             let after = Backends::new(&last, Some(&before), &settings, queue);

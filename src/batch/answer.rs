@@ -18,6 +18,8 @@ use super::{Batch, Batches};
 pub enum ReplicaAnswer {
     /// InfluxDB said 2xx.
     Stored,
+    /// The points lie, synced, in the replica's log.
+    Spooled,
     /// InfluxDB's own words for a fault of the request.
     Refused { status: u16, error: String },
     /// The replica could not take it; the reason names it.
@@ -34,8 +36,9 @@ pub struct ClientAnswer {
 
 /// So many lines are complained about one by one; of further ones only their number is told.
 const TOLD_MAX: usize = 10_000;
-const PARTIAL: &str = "partial write: ";
-const UNPARSED: &str = "unable to parse '";
+const NO_POLICY: &str = "retention policy not found";
+pub(super) const PARTIAL: &str = "partial write: ";
+pub(super) const UNPARSED: &str = "unable to parse '";
 
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -54,7 +57,7 @@ pub fn read_answer(replica: &str, status: u16, body: &[u8]) -> ReplicaAnswer {
     let permanent = match status {
         // 413: lanes halve what can be halved before they believe it.
         400 | 404 | 413 => true,
-        500 => error.contains("retention policy not found"),
+        500 => error.contains(NO_POLICY) || is_poison(&error),
         _ => false,
     };
     if permanent {
@@ -67,27 +70,63 @@ pub fn read_answer(replica: &str, status: u16, body: &[u8]) -> ReplicaAnswer {
     ReplicaAnswer::Failed(format!("replica {replica} answered {status}: {error}{remedy}"))
 }
 
-/// One answer for a batch out of its replicas' answers, and whether they disagree.
-pub fn merge_replicas(answers: &[(String, ReplicaAnswer)]) -> (ReplicaAnswer, bool) {
-    let failed: Vec<&str> = answers.iter().filter_map(|(_, answer)| answer.failure()).collect();
+/// One answer for a batch out of its replicas' answers, and whether those that answered disagree.
+pub fn merge_replicas(answers: &[ReplicaAnswer]) -> (ReplicaAnswer, bool) {
+    let failed: Vec<&str> = answers.iter().filter_map(ReplicaAnswer::failure).collect();
     if !failed.is_empty() {
         return (ReplicaAnswer::Failed(failed.join("; ")), false);
     }
-    let refused = answers.iter().find(|(_, answer)| matches!(answer, ReplicaAnswer::Refused { .. }));
-    let Some((_, refusal)) = refused else { return (ReplicaAnswer::Stored, false) };
-    let divergent = answers.iter().any(|(_, answer)| !answer.agrees(refusal));
-    match refusal {
-        // It lacks what its peers have: the client can do nothing about that.
-        ReplicaAnswer::Refused { status: 404 | 500, error }
-            if answers.iter().any(|(_, a)| *a == ReplicaAnswer::Stored) =>
-        {
-            let lacking = answers.iter().filter(|(_, answer)| *answer != ReplicaAnswer::Stored);
-            let names: Vec<&str> = lacking.map(|(name, _)| name.as_str()).collect();
-            let reason = format!("replica {} does not have what its peers have: {error}", names.join(", "));
-            (ReplicaAnswer::Failed(reason), true)
+    let Some(refusal) = answers.iter().find(|answer| matches!(answer, ReplicaAnswer::Refused { .. })) else {
+        let stored = answers.contains(&ReplicaAnswer::Stored);
+        return (if stored { ReplicaAnswer::Stored } else { ReplicaAnswer::Spooled }, false);
+    };
+    let divergent = answers.iter().any(|answer| *answer != ReplicaAnswer::Spooled && !answer.agrees(refusal));
+    (refusal.clone(), divergent)
+}
+
+/// What comes of a batch for the replicas of its group that did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A replica stored it, or a part of it: the others shall have it too.
+    Keep,
+    /// Whoever answered refused it whole: the client's fault, nothing is kept for anybody.
+    Refuse,
+    /// No replica said anything of it.
+    Unanswered,
+}
+
+impl Verdict {
+    /// By the answers of those that did answer.
+    pub fn of<'a>(batch: &Batch, answers: impl Iterator<Item = &'a ReplicaAnswer>) -> Verdict {
+        let mut verdict = Verdict::Unanswered;
+        for answer in answers {
+            match answer {
+                ReplicaAnswer::Stored | ReplicaAnswer::Spooled => return Verdict::Keep,
+                ReplicaAnswer::Refused { status, error }
+                    if refused_points(batch, *status, error) < u64::from(batch.points) =>
+                {
+                    return Verdict::Keep;
+                }
+                ReplicaAnswer::Refused { .. } => verdict = Verdict::Refuse,
+                ReplicaAnswer::Failed(_) => {}
+            }
         }
-        refusal => (refusal.clone(), divergent),
+        verdict
     }
+}
+
+/// Whether a replica only lacks the database or retention policy: where its peers have it, an operator must act.
+pub fn lacks_target(answer: &ReplicaAnswer) -> bool {
+    match answer {
+        ReplicaAnswer::Refused { status: 404, .. } => true,
+        ReplicaAnswer::Refused { status: 500, error } => error.contains(NO_POLICY),
+        _ => false,
+    }
+}
+
+/// A 500 that is about a line, and so will be said again and again: one that parses, but that the storage cannot read.
+fn is_poison(error: &str) -> bool {
+    error.starts_with("engine: unable to parse") || error.contains("contains invalid UTF-8")
 }
 
 impl ReplicaAnswer {
@@ -144,6 +183,7 @@ pub fn merge(batches: &Batches, answers: &[ReplicaAnswer]) -> ClientAnswer {
 pub fn is_refused_whole(answer: &ReplicaAnswer) -> bool {
     match answer {
         ReplicaAnswer::Refused { status: 400, error } => matches!(Refusal::read(400, error), Refusal::Whole(_)),
+        ReplicaAnswer::Refused { status: 500, error } => is_poison(error),
         ReplicaAnswer::Refused { status, .. } => *status == 413,
         _ => false,
     }
@@ -344,12 +384,7 @@ impl Complaints {
 fn quoted(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | 0)).unwrap_or(line.len());
-    let mut text = String::with_capacity(line.len());
-    for chunk in line[start..].utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
-    }
-    text
+    point::text(&line[start..])
 }
 
 #[cfg(test)]
@@ -395,6 +430,9 @@ mod tests {
             read(500, "{\"error\":\"retention policy not found: x\"}"),
             refused(500, "retention policy not found: x")
         );
+        let poison = "engine: unable to parse bool value 'z': strconv.ParseBool";
+        assert_eq!(read(500, &format!("{{\"error\":\"{poison}\"}}")), refused(500, poison));
+        assert!(is_refused_whole(&refused(500, poison)) && !lacks_target(&refused(500, poison)));
         assert_eq!(read(500, "{\"error\":\"timeout\"}"), failed("replica g1a answered 500: timeout"));
         assert_eq!(read(502, "garbage"), failed("replica g1a answered 502: garbage"));
         assert!(matches!(read(401, ""), ReplicaAnswer::Failed(text) if text.contains("username")));
@@ -476,17 +514,31 @@ mod tests {
 
     #[test]
     fn replicas_that_disagree() {
-        let named = |answers: &[ReplicaAnswer]| -> Vec<(String, ReplicaAnswer)> {
-            ["g1a", "g1b"].iter().map(|name| (*name).to_owned()).zip(answers.iter().cloned()).collect()
-        };
+        let (stored, spooled) = (ReplicaAnswer::Stored, ReplicaAnswer::Spooled);
         let conflict = refused(400, "partial write: x dropped=1");
-        assert_eq!(merge_replicas(&named(&[ReplicaAnswer::Stored, conflict.clone()])), (conflict.clone(), true));
-        assert_eq!(merge_replicas(&named(&[conflict.clone(), conflict.clone()])), (conflict.clone(), false));
+        assert_eq!(merge_replicas(&[stored.clone(), conflict.clone()]), (conflict.clone(), true));
+        assert_eq!(merge_replicas(&[conflict.clone(), conflict.clone()]), (conflict.clone(), false));
+        assert_eq!(merge_replicas(&[spooled.clone(), conflict.clone()]), (conflict.clone(), false));
         let other = refused(400, "partial write: y dropped=1");
-        assert!(!merge_replicas(&named(&[conflict.clone(), other])).1);
-        assert_eq!(merge_replicas(&named(&[conflict, failed("g1b")])), (failed("g1b"), false));
+        assert!(!merge_replicas(&[conflict.clone(), other]).1);
+        assert_eq!(merge_replicas(&[conflict, failed("g1b")]), (failed("g1b"), false));
+        assert_eq!(merge_replicas(&[spooled.clone(), stored.clone()]), (stored, false));
+        assert_eq!(merge_replicas(&[spooled.clone(), spooled.clone()]), (spooled, false));
+    }
+
+    #[test]
+    fn what_is_kept_for_replicas_that_do_not_answer() {
+        let batch = &batches(&[(0, "a v=1 5", false), (0, "b v=y 5", false)]).list[0];
+        let batch = &Batch { points: 2, ..batch.clone() };
+        let verdict = |answers: &[ReplicaAnswer]| Verdict::of(batch, answers.iter());
         let nodb = refused(404, "database not found: \"x\"");
-        let (answer, divergent) = merge_replicas(&named(&[ReplicaAnswer::Stored, nodb]));
-        assert!(divergent && matches!(answer, ReplicaAnswer::Failed(reason) if reason.contains("replica g1b")));
+        assert_eq!(verdict(&[failed("a"), failed("b")]), Verdict::Unanswered);
+        assert_eq!(verdict(&[failed("a"), nodb.clone()]), Verdict::Refuse);
+        assert_eq!(verdict(&[nodb, ReplicaAnswer::Stored]), Verdict::Keep);
+        let unparsed = "unable to parse 'b v=y 5': invalid number";
+        assert_eq!(verdict(&[refused(400, &format!("partial write: {unparsed} dropped=0"))]), Verdict::Keep);
+        assert_eq!(verdict(&[refused(400, "partial write: conflict dropped=1")]), Verdict::Keep);
+        assert_eq!(verdict(&[refused(400, "partial write: conflict dropped=2")]), Verdict::Refuse);
+        assert_eq!(verdict(&[refused(400, "field type conflict: x")]), Verdict::Refuse);
     }
 }

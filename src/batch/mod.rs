@@ -1,17 +1,23 @@
 //! Lines x topology -> one batch a group; replica answers -> the client's answer.
 //!
 //! `router` finds a line's group, `build` gathers the lines of a request, or of a stream's part, group by group while
-//! they come in, `stamp` says what time lines without one get, `answer` reads what replicas say and merges it into the words of a single InfluxDB. Called by `ingest` (build) and
+//! they come in, `stamp` says what time lines without one get, `answer` reads what replicas say and merges it into the
+//! words of a single InfluxDB, `check` says what that would answer when no replica can. Called by `ingest` (build) and
 //! `deliver` (answers). Pure: the time comes in as the request's stamp.
 
 mod answer;
 mod build;
+mod check;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod router;
 mod stamp;
 
-pub use answer::{ClientAnswer, ReplicaAnswer, is_refused_whole, merge, merge_replicas, read_answer, refused_points};
+pub use answer::{
+    ClientAnswer, ReplicaAnswer, Verdict, is_refused_whole, lacks_target, merge, merge_replicas, read_answer,
+    refused_points,
+};
 pub use build::{Batch, BatchLimits, Batches, Builder, Run};
+pub use check::{Checked, check};
 pub use router::Router;
 pub use stamp::Stamps;

@@ -1,10 +1,12 @@
 //! The program's commands, a file each. Help comes from the table here.
 
 mod check_config;
+mod columns;
 mod default_config;
 mod dev;
 mod route;
 mod serve;
+mod spool;
 mod topology;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,8 @@ enum Command {
     DefaultConfig,
     /// Show where lines or a query would go, without sending anything.
     Route(route::Args),
+    /// What waits on disk for which replica, and what InfluxDB refused for good.
+    Spool(spool::Args),
     /// Show or change a cluster's topology in ZooKeeper.
     Topology(topology::Args),
 }
@@ -49,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args),
         Command::DefaultConfig => default_config::run(),
         Command::Route(args) => route::run(args),
+        Command::Spool(args) => spool::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -113,7 +113,6 @@ pub struct Write {
     pub alone_for: Duration,
     pub batch_points: Count,
     pub batch_wait: Duration,
-    pub resend_for: Duration,
 }
 
 /// What waits on disk for replicas.
@@ -284,7 +283,6 @@ fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Wri
         alone_for: reader.value(&mut s, "alone_for", base.map(|b| b.alone_for)),
         batch_points: reader.value(&mut s, "batch_points", base.map(|b| b.batch_points)),
         batch_wait: reader.some(&mut s, "batch_wait", base.map(|b| b.batch_wait)),
-        resend_for: reader.value(&mut s, "resend_for", base.map(|b| b.resend_for)),
     };
     if write.hard_timeout < write.timeout {
         let text = "must not be shorter than write.timeout".to_owned();

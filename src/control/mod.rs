@@ -1,21 +1,25 @@
 //! The control thread: one plain thread owns the ZooKeeper session, and shards never touch it.
 //!
 //! It reads `topology` and `udp` at the start of each session, at each change and every few seconds besides, offers what
-//! differs to its [`Audience`], and keeps `proxies/<id>` as the audience wants it. With ZooKeeper away it tries again
+//! differs to its [`Audience`], and keeps `proxies/<id>` as the audience wants it; `backlog` does the same for what
+//! replicas have still to take. With ZooKeeper away it tries again
 //! and again, ever more slowly; whatever was offered last stays. `server` starts it; the commands use [`open`].
 
+mod backlog;
 mod store;
 mod zookeeper;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::topology::{Servers, Znodes};
+use crate::topology::{Backlogs, Servers, Znodes};
 
+use backlog::Folder;
 pub use store::{Entry, Ephemeral, Event, Expect, Store, StoreError};
 use zookeeper::Connector;
 
@@ -53,6 +57,13 @@ pub trait Audience: Send {
     /// The JSON that `proxies/<id>` shall hold now; asked a few times a second while ZooKeeper is there, and before the
     /// first document too.
     fn registration(&mut self) -> Vec<u8>;
+    /// The JSON that `backlog/<replica>/<id>` shall hold now, by replica; those of other replicas are deleted. `None`: not
+    /// known yet, all stay as they are. Asked a few times a second while ZooKeeper is there.
+    fn backlog(&mut self) -> Option<BTreeMap<String, Vec<u8>>> {
+        None
+    }
+    /// Which other proxies hold points for which replicas.
+    fn backlogs(&mut self, _others: &Backlogs) {}
     /// A few times a second, ZooKeeper there or not: what is to be tried again.
     fn tick(&mut self) {}
     fn connected(&mut self, connected: bool, reason: &str);
@@ -77,12 +88,14 @@ struct Pace {
     reread: Duration,
     /// Between two attempts to reach ZooKeeper: the first, doubled up to the last.
     backoff: (Duration, Duration),
+    backlog: backlog::Pace,
 }
 
 const PACE: Pace = Pace {
     poll: Duration::from_millis(200),
     reread: Duration::from_secs(4),
     backoff: (Duration::from_millis(200), Duration::from_secs(3)),
+    backlog: backlog::PACE,
 };
 
 /// Opens a session for a command.
@@ -187,6 +200,7 @@ struct Loop {
     shared: Arc<Shared>,
     topology: Offered,
     udp: Offered,
+    backlog: Folder,
     /// What `proxies/<id>` holds; `None` when that is not known.
     registered: Option<Vec<u8>>,
     /// The trouble with it that the log has told.
@@ -199,9 +213,23 @@ impl Loop {
     fn new(place: String, znodes: Znodes, proxy_id: &str, audience: Box<dyn Audience>, pace: Pace) -> Loop {
         let own = format!("{}/{proxy_id}", znodes.proxies());
         let (topology, udp) = (Offered::Nothing, Offered::Nothing);
+        let backlog = Folder::new(znodes.backlog(), proxy_id, pace.backlog);
         let (registered, registration_fault, connected) = (None, None, None);
         let shared = Arc::default();
-        Loop { place, znodes, own, audience, pace, shared, topology, udp, registered, registration_fault, connected }
+        Loop {
+            place,
+            znodes,
+            own,
+            audience,
+            pace,
+            shared,
+            topology,
+            udp,
+            backlog,
+            registered,
+            registration_fault,
+            connected,
+        }
     }
 
     fn run(mut self, mut open: impl FnMut() -> Result<Box<dyn Store>, StoreError>) {
@@ -245,16 +273,16 @@ impl Loop {
         // the server of the last session could take us back to an older topology.
         self.register(store)?;
         self.read(store)?;
+        self.backlog.begin();
+        while !self.backlog.turn(store, self.audience.as_mut(), false)? && !self.shared.stops() {}
         self.back();
         *backoff = self.pace.backoff.0;
         let mut read_at = Instant::now();
+        let mut done = true;
         while !self.shared.stops() {
-            let event = store.wait(self.pace.poll);
-            if event == Some(Event::Over) {
-                return Err(StoreError::Lost);
-            }
+            let changed = changed(store, if done { self.pace.poll } else { Duration::ZERO })?;
             let all = read_at.elapsed() >= self.pace.reread;
-            if event.is_some() || all {
+            if changed || all {
                 self.read(store)?;
             }
             if all {
@@ -264,6 +292,7 @@ impl Loop {
             }
             self.audience.tick();
             self.register(store)?;
+            done = self.backlog.turn(store, self.audience.as_mut(), changed || all)?;
         }
         Ok(())
     }
@@ -370,6 +399,20 @@ impl Loop {
         self.connected = Some(true);
         self.shared.set(|state| state.heard = Some(true));
     }
+}
+
+/// Whether something has changed within `timeout`; all that has happened until then counts as one.
+fn changed(store: &mut dyn Store, timeout: Duration) -> Result<bool, StoreError> {
+    let mut changed = false;
+    let mut event = store.wait(timeout);
+    while let Some(happened) = event {
+        if happened == Event::Over {
+            return Err(StoreError::Lost);
+        }
+        changed = true;
+        event = store.wait(Duration::ZERO);
+    }
+    Ok(changed)
 }
 
 /// Says at the thread's end that it has ended.

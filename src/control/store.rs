@@ -45,10 +45,14 @@ pub trait Store: Send {
     /// Writes if the path is as expected, else [`StoreError::Conflict`]; a new one's parents are made.
     fn write(&mut self, path: &str, data: &[u8], expect: Expect) -> Result<(), StoreError>;
 
-    /// Removes a path if it is there.
+    /// Writes whatever the path held; a new one's parents are made.
+    fn put(&mut self, path: &str, data: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes a path if it is there; one with others below it is not removed.
     fn delete(&mut self, path: &str) -> Result<(), StoreError>;
 
-    /// Names directly below a path, in any order; none if the path is missing.
+    /// Names directly below a path, in any order; none if the path is missing. When next one comes or goes, or the path
+    /// itself, that is an [`Event::Changed`].
     fn children(&mut self, path: &str) -> Result<Vec<String>, StoreError>;
 
     /// Sees to it that the path is an ephemeral of the connection that is open now, whoever it belonged to before, and

@@ -10,6 +10,13 @@ const QUICK: Pace = Pace {
     poll: Duration::from_millis(2),
     reread: Duration::from_millis(20),
     backoff: (Duration::from_millis(1), Duration::from_millis(4)),
+    backlog: backlog::Pace {
+        update: Duration::from_millis(40),
+        settle: Duration::from_millis(2),
+        lists: Duration::from_millis(2),
+        // So that a turn ends after each step.
+        turn: Duration::ZERO,
+    },
 };
 
 /// A ZooKeeper: its znodes, and the sessions' ends of their event channels.
@@ -20,6 +27,8 @@ struct World {
     sessions: BTreeMap<u64, Sender<Event>>,
     sessions_ever: u64,
     forbidden: Option<&'static str>,
+    /// How often something was written that is no ephemeral.
+    puts: usize,
 }
 
 #[derive(Clone, Default)]
@@ -117,15 +126,27 @@ impl Store for Session {
     }
 
     fn write(&mut self, _: &str, _: &[u8], _: Expect) -> Result<(), StoreError> {
-        unreachable!("the thread writes nothing but its ephemeral")
+        unreachable!("the thread compares nothing")
     }
 
-    fn delete(&mut self, _: &str) -> Result<(), StoreError> {
-        unreachable!("the thread deletes nothing")
+    fn put(&mut self, path: &str, data: &[u8]) -> Result<(), StoreError> {
+        self.on(path, |world| {
+            world.puts += 1;
+            let node = world.nodes.entry(path.to_owned()).or_default();
+            (node.data, node.version) = (data.to_vec(), node.version + 1);
+        })
     }
 
-    fn children(&mut self, _: &str) -> Result<Vec<String>, StoreError> {
-        unreachable!("the thread lists nothing")
+    fn delete(&mut self, path: &str) -> Result<(), StoreError> {
+        self.on(path, |world| world.nodes.remove(path)).map(drop)
+    }
+
+    /// Folders are there while something is in them.
+    fn children(&mut self, path: &str) -> Result<Vec<String>, StoreError> {
+        let name = |other: &String| Some(other.strip_prefix(path)?.strip_prefix('/')?.split('/').next()?.to_owned());
+        let names =
+            self.on(path, |world| world.nodes.keys().filter_map(name).collect::<std::collections::BTreeSet<_>>());
+        names.map(Vec::from_iter)
     }
 
     fn ephemeral(&mut self, path: &str, data: &[u8]) -> Result<Ephemeral, StoreError> {
@@ -146,8 +167,11 @@ impl Store for Session {
     }
 }
 
-/// Writes down what it hears; refuses what begins with `bad`.
-struct Hears(Sender<String>, Arc<Mutex<String>>);
+/// Writes down what it hears, but for backlogs of nobody that it hears of first; refuses what begins with `bad`.
+struct Hears(Sender<String>, Arc<Mutex<String>>, Waits, bool);
+
+/// What waits for replicas.
+type Waits = Arc<Mutex<Option<BTreeMap<String, Vec<u8>>>>>;
 
 impl Hears {
     fn document(&self, kind: &str, document: Option<&[u8]>) -> Result<(), String> {
@@ -175,6 +199,16 @@ impl Audience for Hears {
         self.1.lock().expect("no holder panics").clone().into_bytes()
     }
 
+    fn backlog(&mut self) -> Option<BTreeMap<String, Vec<u8>>> {
+        self.2.lock().expect("no holder panics").clone()
+    }
+
+    fn backlogs(&mut self, others: &Backlogs) {
+        if std::mem::replace(&mut self.3, true) || !others.is_empty() {
+            let _ = self.0.send(format!("backlogs {others:?}"));
+        }
+    }
+
     fn connected(&mut self, connected: bool, _: &str) {
         let _ = self.0.send(format!("connected {connected}"));
     }
@@ -184,16 +218,18 @@ struct Run {
     control: Control,
     heard: Receiver<String>,
     registration: Arc<Mutex<String>>,
+    waits: Waits,
 }
 
 fn start(world: &Fake) -> Run {
     let (sender, heard) = channel();
     let registration = Arc::new(Mutex::new("one".to_owned()));
-    let audience = Box::new(Hears(sender, registration.clone()));
+    let waits = Waits::default();
+    let audience = Box::new(Hears(sender, registration.clone(), waits.clone(), false));
     let znodes = Znodes::of("main").expect("a plain name");
     let world = world.clone();
     let control = run(Loop::new("memory".into(), znodes, "p1", audience, QUICK), move || world.open());
-    Run { control: control.expect("a thread starts"), heard, registration }
+    Run { control: control.expect("a thread starts"), heard, registration, waits }
 }
 
 impl Run {
@@ -203,6 +239,12 @@ impl Run {
         for wanted in wanted {
             assert_eq!(self.heard.recv_timeout(SOON).as_deref(), Ok(*wanted));
         }
+    }
+
+    /// So many points wait for each replica; what is not named waits no more.
+    fn waits(&self, replicas: &[(&str, u64)]) {
+        let text = |(replica, points): &(&str, u64)| ((*replica).to_owned(), points.to_string().into_bytes());
+        *self.waits.lock().expect("no holder panics") = Some(replicas.iter().map(text).collect());
     }
 
     /// Nothing more while everything is read again several times.
@@ -311,4 +353,105 @@ fn stopping_waits_for_nobody_who_is_away() {
     let before = Instant::now();
     run.control.stop();
     assert!(before.elapsed() < STOP_TIMEOUT);
+}
+
+#[test]
+fn what_waits_is_told_while_it_waits() {
+    let world = Fake::new(true);
+    world.put("topology", "t1");
+    // Of an earlier life, and another's.
+    world.put("backlog/g1a/p1", "7");
+    world.put("backlog/g2a/p1", "8");
+    world.put("backlog/g2a/p2", "9");
+    let run = start(&world);
+    run.hears(&["topology t1", "udp none", r#"backlogs {"g2a": ["p2"]}"#, "connected true"]);
+    let holds = |replica: &str| world.get(&format!("backlog/{replica}/p1"));
+    run.hears_no_more();
+    assert_eq!((holds("g1a").as_deref(), holds("g2a").as_deref()), (Some("7"), Some("8")), "nothing is known yet");
+
+    run.waits(&[("g1a", 1), ("g1b", 2)]);
+    let told = |replica, points: Option<&str>| {
+        wait_until(&format!("{replica} {points:?}"), || holds(replica).as_deref() == points);
+    };
+    told("g1a", Some("1"));
+    told("g1b", Some("2"));
+    told("g2a", None);
+    assert_eq!(world.get("backlog/g2a/p2").as_deref(), Some("9"), "it is not ours");
+
+    // Removed or changed by another's hand, without an event for us.
+    world.with(|world| world.nodes.remove("/slotline/main/backlog/g1b/p1"));
+    told("g1b", Some("2"));
+
+    // Over an outage in which it has changed, and something of an earlier life has come back.
+    world.cut(false, false);
+    run.waits(&[("g1b", 3)]);
+    world.put("backlog/g3a/p1", "5");
+    world.with(|world| world.up = true);
+    told("g1a", None);
+    told("g1b", Some("3"));
+    told("g3a", None);
+    run.waits(&[]);
+    told("g1b", None);
+}
+
+#[test]
+fn what_waits_is_told_at_once_and_then_every_so_often() {
+    let world = Fake::new(true);
+    let run = start(&world);
+    run.hears(&["missing: there is none", "udp none", "connected true"]);
+    let before = Instant::now();
+    for points in 1.. {
+        run.waits(&[("g1a", points)]);
+        std::thread::sleep(Duration::from_millis(1));
+        if before.elapsed() > QUICK.backlog.update * 5 {
+            break;
+        }
+    }
+    let writes = world.with(|world| world.puts);
+    let most = before.elapsed().as_millis() / QUICK.backlog.update.as_millis() + 2;
+    assert!((2..=most).contains(&(writes as u128)), "{writes} in {:?}", before.elapsed());
+}
+
+#[test]
+fn who_else_holds_points_is_heard_and_stays_over_faults() {
+    let world = Fake::new(true);
+    world.put("topology", "t1");
+    let run = start(&world);
+    run.hears(&["topology t1", "udp none", "connected true"]);
+    world.put("backlog/g1a/p3", "{}");
+    run.hears(&[r#"backlogs {"g1a": ["p3"]}"#]);
+    world.put("backlog/g1a/p2", "{}");
+    run.hears(&[r#"backlogs {"g1a": ["p2", "p3"]}"#]);
+    // What it holds is not what matters, nor is what is ours.
+    world.put("backlog/g1a/p2", "7");
+    run.waits(&[("g1a", 1), ("g1b", 1)]);
+    run.hears_no_more();
+    world.with(|world| world.forbidden = Some("/g1a"));
+    world.put("backlog/g2a/p2", "{}");
+    run.hears(&[r#"backlogs {"g1a": ["p2", "p3"], "g2a": ["p2"]}"#]);
+    world.with(|world| world.forbidden = Some("/backlog"));
+    world.remove("backlog/g2a/p2");
+    run.hears_no_more();
+    world.cut(false, false);
+    run.hears(&["connected false"]);
+    world.with(|world| (world.forbidden, world.up) = (None, true));
+    run.hears(&[r#"backlogs {"g1a": ["p2", "p3"]}"#, "connected true"]);
+    world.remove("backlog/g1a/p2");
+    world.remove("backlog/g1a/p3");
+    wait_until("nobody else holds anything", || run.heard.try_recv().as_deref() == Ok("backlogs {}"));
+}
+
+#[test]
+fn a_znode_that_cannot_be_written_harms_nothing_else() {
+    let world = Fake::new(true);
+    world.with(|world| world.forbidden = Some("/g1a"));
+    let run = start(&world);
+    run.hears(&["missing: there is none", "udp none", "connected true"]);
+    run.waits(&[("g1a", 1), ("g1b", 2)]);
+    wait_until("the other one", || world.get("backlog/g1b/p1").as_deref() == Some("2"));
+    world.put("topology", "t1");
+    run.hears(&["topology t1"]);
+    assert_eq!(world.get("backlog/g1a/p1"), None);
+    world.with(|world| world.forbidden = None);
+    wait_until("it may be written", || world.get("backlog/g1a/p1").as_deref() == Some("1"));
 }

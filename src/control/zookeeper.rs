@@ -195,6 +195,24 @@ impl Store for ZooKeeperStore {
         if done { Ok(()) } else { Err(StoreError::Conflict(path.to_owned())) }
     }
 
+    fn put(&mut self, path: &str, data: &[u8]) -> Result<(), StoreError> {
+        if data.len() > DATA_BYTES_MAX {
+            return Err(too_large(path, data));
+        }
+        loop {
+            let new = data.to_vec();
+            let found = self.call(path, move |client, path| match client.set_data(path, new, None) {
+                Ok(_) => Ok(true),
+                Err(ZkError::NoNode) => Ok(false),
+                Err(error) => Err(error),
+            })?;
+            // Else it came to be between the two.
+            if found || self.create(path, data, CreateMode::Persistent)? {
+                return Ok(());
+            }
+        }
+    }
+
     fn delete(&mut self, path: &str) -> Result<(), StoreError> {
         self.call(path, |client, path| match client.delete(path, None) {
             Ok(()) | Err(ZkError::NoNode) => Ok(()),
@@ -203,9 +221,15 @@ impl Store for ZooKeeperStore {
     }
 
     fn children(&mut self, path: &str) -> Result<Vec<String>, StoreError> {
-        self.call(path, |client, path| match client.get_children(path, false) {
-            Err(ZkError::NoNode) => Ok(Vec::new()),
-            answer => answer,
+        self.call(path, |client, path| {
+            loop {
+                match client.get_children(path, true) {
+                    Err(ZkError::NoNode) if client.exists(path, true)?.is_none() => return Ok(Vec::new()),
+                    // It came to be between the two.
+                    Err(ZkError::NoNode) => {}
+                    answer => return answer,
+                }
+            }
         })
     }
 

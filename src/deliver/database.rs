@@ -7,38 +7,92 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hyper::Request;
 
-use crate::backend::{Backend, Backends};
-use crate::http::params;
+use crate::backend::{Backend, Backends, Target};
+use crate::batch::ReplicaAnswer;
+use crate::gate::Way;
+use crate::http::{error_of, params};
 use crate::influxql::quote_ident;
 use crate::net::Payload;
+use crate::spool::Record;
+
+use super::Delivery;
+use super::keep::{self, SYNC_MIN};
 
 /// An answer to it is short.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Asks every replica at once; what went wrong, by replica. A database that is there already is left as it is.
-pub async fn create_database(backends: &Backends, db: &str, until: Instant) -> Vec<String> {
-    let body = Bytes::from(params::encode(&[("q", &format!("CREATE DATABASE {}", quote_ident(db)))]));
+impl Delivery {
+    /// Asks every replica at once; those that cannot now find it in their logs, before the points. What went wrong, by
+    /// replica. A database that is there already is left as it is.
+    pub async fn create_database(&self, backends: &Backends, db: &str, until: Instant) -> Vec<String> {
+        let text = creation(db);
+        let asked = backends.all().map(|replica| self.create(replica, &text, until));
+        let failures: Vec<String> = join_all(asked).await.into_iter().filter_map(Result::err).collect();
+        if failures.is_empty() {
+            self.last_seen.seen(db, "");
+        }
+        failures
+    }
+
+    async fn create(&self, replica: &Rc<Backend>, text: &str, until: Instant) -> Result<(), String> {
+        let target = &replica.target;
+        if let Way::Direct(_pass) = target.stats.gate.enter() {
+            match create_now(replica, text, until).await {
+                Ok(()) => return Ok(()),
+                Err(Some(refusal)) => return Err(refusal),
+                Err(None) => {}
+            }
+        }
+        self.create_later(target, text, until).await
+    }
+
+    /// Puts it into a replica's log, before points that come after this. A failure is told.
+    pub(super) async fn keep_creation(&self, target: &Target, db: &str, until: Instant) {
+        if let Err(reason) = self.create_later(target, &creation(db), until).await {
+            tracing::warn!(db, reason, "the database could not be made on the replica");
+        }
+    }
+
+    async fn create_later(&self, target: &Target, text: &str, until: Instant) -> Result<(), String> {
+        let log = self.logs.get(&target.name).ok_or_else(|| format!("replica {} has no spool", target.name))?;
+        let record = Record::Statement { db: String::new(), rp: String::new(), text: text.to_owned() };
+        let keeping = keep::begin(&log, target.stats.gate.enter_log(), record, None);
+        match keeping.end(self, until.max(Instant::now() + SYNC_MIN)).await {
+            ReplicaAnswer::Failed(reason) => Err(reason),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn creation(db: &str) -> String {
+    format!("CREATE DATABASE {}", quote_ident(db))
+}
+
+/// `Err(None)`: it cannot be asked now.
+async fn create_now(replica: &Rc<Backend>, text: &str, until: Instant) -> Result<(), Option<String>> {
+    let body = Bytes::from(params::encode(&[("q", text)]));
     let request = || {
         let request = Request::post("/query").header("content-type", "application/x-www-form-urlencoded");
         request.body(Payload::from(body.clone()))
     };
-    let asked = backends.all().map(|replica| create(replica, &request, until));
-    join_all(asked).await.into_iter().filter_map(Result::err).collect()
-}
-
-async fn create(
-    replica: &Rc<Backend>,
-    request: &impl Fn() -> Result<Request<Payload>, http::Error>,
-    until: Instant,
-) -> Result<(), String> {
-    let name = &replica.target.name;
-    let failed = |reason: &dyn std::fmt::Display| format!("replica {name} {reason}");
-    let answer = replica.pool.exchange(request, until).await.map_err(|error| failed(&error))?;
+    let target = &replica.target;
+    let unheard = |reason: &dyn std::fmt::Display| {
+        target.close_gate(&reason.to_string());
+        None
+    };
+    // Made twice or late it does no harm.
+    let answer = replica.pool.exchange(request, until).await.map_err(|error| unheard(&error))?;
     let status = answer.status();
-    let body = answer.into_body().whole_by(ANSWER_BYTES_MAX, until).await.map_err(|error| failed(&error))?;
-    let text = String::from_utf8_lossy(&body);
-    if status.is_success() && !text.contains("\"error\"") {
-        return Ok(());
+    let body = answer.into_body().whole_by(ANSWER_BYTES_MAX, until).await.map_err(|error| unheard(&error))?;
+    match error_of(&body) {
+        None if status.is_success() => Ok(()),
+        error if status.is_server_error() || matches!(status.as_u16(), 401 | 403) => {
+            let said = format!("answered {} {}", status.as_u16(), error.unwrap_or_default());
+            Err(unheard(&said))
+        }
+        error => {
+            let error = error.unwrap_or_default();
+            Err(Some(format!("replica {} answered {} {error}", target.name, status.as_u16())))
+        }
     }
-    Err(failed(&format_args!("answered {} {}", status.as_u16(), text.trim())))
 }

@@ -1,90 +1,110 @@
-//! Batches and statements to replicas, and their answers back: what a client is told of storing.
+//! Batches and statements to replicas: what a client is told of storing, and what waits for replicas that do not answer.
 //!
-//! A write is acknowledged when every replica of every group that its points belong to has stored them. Called by
-//! `ingest` (`write`; `send` and `create_database` for what comes without a request) and `query` (`execute`); works
-//! through `backend`.
+//! `write` is the story of a request's batches, `statement` that of a writing statement. Both are acknowledged when every
+//! replica of every group concerned has taken them: InfluxDB said so, or they lie, synced, in the replica's log (`spool`).
+//! Whether a batch goes to a replica or into its log is the replica's `gate`'s to say, one for all cores. `replay` takes
+//! what lies in the logs to the replicas, in order, and `refused` finds the lines that InfluxDB will never take.
+//!
+//! Called by `ingest` (writes; `send` and `create_database` for what comes without a request) and `query` (`execute`);
+//! works through `backend` and `spool`, which do not know each other.
 
 mod database;
+mod keep;
+mod logs;
+mod pace;
+mod refused;
+mod replay;
 mod statement;
+mod write;
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_channel::oneshot;
+use glommio::TaskQueueHandle;
 
-use crate::backend::{Backends, Item, WriteKey};
-use crate::batch::{Batch, Batches, ClientAnswer, ReplicaAnswer, merge, merge_replicas, refused_points};
-use crate::net::deadline;
+use crate::config::Config;
+use crate::databases::LastSeen;
+use crate::net::spawn;
 use crate::stats::ShardStats;
 
-pub use database::create_database;
-pub use statement::{Executed, Execution, execute};
+pub use logs::{Logs, ReplicaLog};
+pub use replay::{Replays, Rest};
+pub use statement::{Executed, Execution};
+pub use write::{Consistency, GroupAnswer, Write, count};
 
-/// The story of a request's batches: `send`, then what the client is told.
-pub async fn write(
-    backends: &Backends,
-    stats: &ShardStats,
-    key: WriteKey,
-    batches: Rc<Batches>,
-    source: u64,
-    timeout: Duration,
-) -> ClientAnswer {
-    let answers = send(backends, stats, key, &batches, source, timeout).await;
-    for (batch, answer) in batches.list.iter().zip(&answers) {
-        count(stats, batch, answer);
-    }
-    merge(&batches, &answers)
+/// What delivery needs of its shard.
+pub struct Delivery {
+    pub config: Arc<Config>,
+    pub stats: Arc<ShardStats>,
+    pub logs: Arc<Logs>,
+    /// Told what answers say of databases, and asked when nobody answers.
+    pub last_seen: Arc<LastSeen>,
+    /// Of writes.
+    pub queue: TaskQueueHandle,
+    /// Requests on their way, whether their clients wait or not.
+    pub on_their_way: Rc<Cell<usize>>,
 }
 
-/// Sends batches to all replicas of their groups at once, and waits until each has answered or `timeout` is over: the
-/// answer of each batch's group. `source` is the connection that they came from.
-pub async fn send(
-    backends: &Backends,
-    stats: &ShardStats,
-    key: WriteKey,
-    batches: &Rc<Batches>,
-    source: u64,
-    timeout: Duration,
-) -> Vec<ReplicaAnswer> {
-    let mut awaited: Vec<Vec<(String, oneshot::Receiver<ReplicaAnswer>)>> = Vec::with_capacity(batches.list.len());
-    for (index, batch) in batches.list.iter().enumerate() {
-        let replicas = backends.group(batch.group).iter().map(|backend| {
-            let (reply, answer) = oneshot::channel();
-            backend.submit(Item { key: key.clone(), batches: batches.clone(), index, source, reply });
-            (backend.target.name.clone(), answer)
-        });
-        awaited.push(replicas.collect());
+impl Delivery {
+    /// Something that comes to its end though nobody should wait for it any more.
+    fn to_its_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> ToItsEnd<T> {
+        let counted = OnItsWay::new(&self.on_their_way);
+        let future = async move {
+            let _counted = counted;
+            future.await
+        };
+        ToItsEnd { future: Some(Box::pin(future)), queue: self.queue }
     }
-    let until = Instant::now() + timeout;
-    let mut answers = Vec::with_capacity(awaited.len());
-    for replicas in awaited {
-        let mut named = Vec::with_capacity(replicas.len());
-        for (name, answer) in replicas {
-            let answer = match deadline(until, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => ReplicaAnswer::Failed(format!("replica {name}: its lane broke off")),
-                Err(_) => {
-                    let reason = format!("replica {name} did not answer within {timeout:?} (write.timeout)");
-                    ReplicaAnswer::Failed(reason)
-                }
-            };
-            named.push((name, answer));
-        }
-        let (answer, divergent) = merge_replicas(&named);
-        if divergent {
-            stats.divergences.add(1);
-            tracing::warn!(db = %key.db, answers = ?named, "replicas of a group disagree about a write");
-        }
-        answers.push(answer);
-    }
-    answers
 }
 
-/// Counts the points of a batch that were not stored.
-pub fn count(stats: &ShardStats, batch: &Batch, answer: &ReplicaAnswer) {
-    match answer {
-        ReplicaAnswer::Stored => {}
-        ReplicaAnswer::Refused { status, error } => stats.points_refused.add(refused_points(batch, *status, error)),
-        ReplicaAnswer::Failed(_) => stats.points_unavailable.add(u64::from(batch.points)),
+/// Runs where it is awaited; dropped before its end, it goes on in a task of its own.
+struct ToItsEnd<T: 'static> {
+    future: Option<Pin<Box<dyn Future<Output = T>>>>,
+    queue: TaskQueueHandle,
+}
+
+impl<T> Future for ToItsEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let done = ready!(future.as_mut().poll(context));
+        self.future = None;
+        Poll::Ready(done)
     }
+}
+
+impl<T> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            spawn("request of a client that has left", self.queue, async move { drop(future.await) });
+        }
+    }
+}
+
+/// Counts a request until it is dropped.
+struct OnItsWay(Rc<Cell<usize>>);
+
+impl OnItsWay {
+    fn new(count: &Rc<Cell<usize>>) -> OnItsWay {
+        count.set(count.get() + 1);
+        OnItsWay(count.clone())
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

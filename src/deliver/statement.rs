@@ -1,8 +1,11 @@
-//! Writing statements (DDL, DELETE, DROP, users) to every replica of the groups that they concern.
+//! Writing statements (DDL, DELETE, DROP, users) to every replica of the groups that they concern, in the order of its
+//! writes.
 //!
-//! Until statements can wait for a replica that is away, one that is down refuses them for all: nothing is carried out
-//! by some and forgotten by others without the client hearing of it.
+//! Replicas whose gates are open carry it out at once, the others find it in their logs, behind what they have still to
+//! take and before what comes after it. It is done when each group has one that did, and the logs have synced. A group without such a replica is an error, and then
+//! nothing is sent to any group.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,21 +13,35 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use hyper::Request;
 
-use crate::backend::{Backend, Backends, RequestError, health};
+use crate::backend::{Backend, Backends, Courier, RequestError, health};
+use crate::batch::ReplicaAnswer;
+use crate::gate::{DirectPass, Way};
+use crate::http::{error_of, params};
+use crate::influxql::{Params, Statement, parse_query};
 use crate::net::Payload;
+use crate::spool::Record;
 use crate::topology::GroupIndex;
 
+use super::Delivery;
+use super::keep::{self, Keeping, SYNC_MIN};
+use super::refused::{Dead, Trouble, away};
+
 /// A statement as replicas get it.
-pub struct Execution<'a> {
-    pub groups: &'a [GroupIndex],
-    pub request: &'a dyn Fn() -> Result<Request<Payload>, http::Error>,
+pub struct Execution {
+    pub groups: Vec<GroupIndex>,
+    /// For those that carry it out at once.
+    pub request: Box<dyn Fn() -> Result<Request<Payload>, http::Error>>,
+    /// For those that carry it out later: its text, with every time a literal.
+    pub db: String,
+    pub rp: String,
+    pub text: String,
     pub until: Instant,
     pub answer_bytes_max: usize,
 }
 
 /// What came of it.
 pub enum Executed {
-    /// All replicas said the same.
+    /// All replicas said the same, or will be told.
     Everywhere(http::Response<Bytes>),
     /// Some did not; what each did. Nothing was sent to any if `untouched`.
     Not { untouched: bool, reason: String },
@@ -32,54 +49,195 @@ pub enum Executed {
 
 type Answer = Result<http::Response<Bytes>, RequestError>;
 
-/// Carries a statement out on all replicas of its groups at once.
-pub async fn execute(backends: &Backends, execution: Execution<'_>) -> Executed {
-    let replicas: Vec<&Rc<Backend>> = execution.groups.iter().flat_map(|group| backends.group(*group)).collect();
-    join_all(replicas.iter().map(|replica| health::check_new(replica))).await;
-    let down: Vec<&str> = (replicas.iter().filter(|replica| !replica.target.stats.is_up()))
-        .map(|replica| replica.target.name.as_str())
-        .collect();
-    if !down.is_empty() {
-        let reason = format!("replica {} is down; nothing was carried out", down.join(", "));
-        return Executed::Not { untouched: true, reason };
+impl Delivery {
+    /// Carries a statement out on all replicas of its groups, whether its client waits or not.
+    pub async fn execute(self: &Rc<Delivery>, backends: Rc<Backends>, execution: Execution) -> Executed {
+        let delivery = self.clone();
+        self.to_its_end(async move { delivery.carry_out(&backends, &execution).await }).await
     }
-    let asked = replicas.iter().map(|replica| ask(replica, &execution));
-    let answers: Vec<(&str, Answer)> = join_all(asked).await;
-    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
-    for (name, answer) in &answers {
-        let text = describe(answer);
-        match said.iter_mut().find(|(other, _)| *other == text) {
-            Some((_, names)) => names.push(name),
-            None => said.push((text, vec![name])),
+
+    async fn carry_out(&self, backends: &Backends, execution: &Execution) -> Executed {
+        let replicas: Vec<&Rc<Backend>> = execution.groups.iter().flat_map(|group| backends.group(*group)).collect();
+        // What was known of them may be seconds old, and nothing shall be queued for a group that is away.
+        let patience = self.config.limits.connect_timeout;
+        join_all(replicas.iter().map(|replica| health::check(&replica.pool, patience))).await;
+        let live = |replica: &Rc<Backend>| replica.target.stats.is_up() && replica.target.stats.gate.is_open();
+        if let Some(dead) = execution.groups.iter().find(|group| !backends.group(**group).iter().any(live)) {
+            return Executed::Not { untouched: true, reason: no_replica(backends, *dead) };
+        }
+        let (mut asked, mut keeping) = (Vec::new(), Vec::new());
+        for replica in replicas {
+            match replica.target.stats.gate.enter() {
+                Way::Direct(pass) if replica.target.stats.is_up() => asked.push(self.ask(replica, execution, pass)),
+                // Its place in the log is where it came, not where others have carried it out.
+                _ => keeping.push(self.keep_statement(replica, execution)),
+            }
+        }
+        let mut said: Vec<(&Rc<Backend>, http::Response<Bytes>)> = Vec::new();
+        for (replica, outcome) in join_all(asked).await {
+            match outcome {
+                Outcome::Said(answer) => said.push((replica, answer)),
+                Outcome::Kept(kept) => keeping.push(kept),
+            }
+        }
+        let until = execution.until.max(Instant::now() + SYNC_MIN);
+        let mut not_kept = None;
+        for kept in keeping {
+            let failed = match kept {
+                Ok(kept) => match kept.end(self, until).await {
+                    ReplicaAnswer::Failed(reason) => Some(reason),
+                    _ => None,
+                },
+                Err(reason) => Some(reason),
+            };
+            not_kept = not_kept.or(failed);
+        }
+        if let Some(reason) = disagreement(&said) {
+            return Executed::Not { untouched: false, reason };
+        }
+        let carried_out =
+            |group: GroupIndex| backends.group(group).iter().any(|r| said.iter().any(|(s, _)| Rc::ptr_eq(s, r)));
+        let without = execution.groups.iter().find(|group| !carried_out(**group));
+        if let Some(reason) = not_kept {
+            let reason = format!("some replicas carried it out, but it could not be kept for another: {reason}");
+            return Executed::Not { untouched: false, reason };
+        }
+        match (without, said.into_iter().next()) {
+            (None, Some((_, answer))) => Executed::Everywhere(answer),
+            (without, _) => {
+                let reason = without.map_or_else(String::new, |group| no_replica(backends, *group));
+                Executed::Not { untouched: false, reason: format!("not every group carried it out: {reason}") }
+            }
         }
     }
-    match answers.into_iter().next() {
-        Some((_, Ok(answer))) if said.len() == 1 && answer.status().is_success() => Executed::Everywhere(answer),
-        _ => {
-            let cut = |text: &str| text.chars().take(300).collect::<String>();
-            let said = said.iter().map(|(text, names)| format!("replica {} {}", names.join(", "), cut(text)));
-            let reason = said.collect::<Vec<_>>().join("; ");
-            Executed::Not { untouched: false, reason: format!("not every replica carried it out: {reason}") }
+
+    /// Into the log of a replica that carries it out later.
+    fn keep_statement(&self, replica: &Backend, execution: &Execution) -> Result<Keeping, String> {
+        let target = &replica.target;
+        let log = self.logs.get(&target.name).ok_or_else(|| format!("replica {} has no spool", target.name))?;
+        let Execution { db, rp, text, .. } = execution;
+        let record = Record::Statement { db: db.clone(), rp: rp.clone(), text: text.clone() };
+        Ok(keep::begin(&log, target.stats.gate.enter_log(), record, None))
+    }
+
+    /// What does not come to a good end lies in the log before anything newer can pass.
+    async fn ask<'a>(
+        &self,
+        replica: &'a Rc<Backend>,
+        execution: &Execution,
+        pass: DirectPass,
+    ) -> (&'a Rc<Backend>, Outcome) {
+        let answer = exchange(replica, execution).await;
+        if let Err(error) = &answer {
+            replica.target.note_unknown(error, self.config.write.hard_timeout);
         }
+        let outcome = match answer {
+            Ok(answer) if !may_succeed_later(answer.status().as_u16()) => Outcome::Said(answer),
+            answer => {
+                replica.target.close_gate(&describe(&answer));
+                Outcome::Kept(self.keep_statement(replica, execution))
+            }
+        };
+        drop(pass);
+        (replica, outcome)
     }
 }
 
-async fn ask<'a>(replica: &'a Backend, execution: &Execution<'_>) -> (&'a str, Answer) {
-    let name = replica.target.name.as_str();
-    let answer = match replica.pool.exchange(execution.request, execution.until).await {
-        Ok(answer) => answer,
-        Err(error) => return (name, Err(error)),
+/// What became of a statement at a replica that was asked.
+enum Outcome {
+    Said(http::Response<Bytes>),
+    /// It will carry it out later.
+    Kept(Result<Keeping, String>),
+}
+
+fn no_replica(backends: &Backends, group: GroupIndex) -> String {
+    let state = |replica: &Rc<Backend>| {
+        let target = &replica.target;
+        let state = if target.stats.is_up() { "has writes waiting" } else { "is down" };
+        format!("replica {} {state}", target.name)
     };
-    let (head, body) = answer.into_parts();
-    let body = body.whole(execution.answer_bytes_max).await;
-    (name, body.map(|body| http::Response::from_parts(head, body)))
+    let states: Vec<String> = backends.group(group).iter().map(state).collect();
+    let id = backends.topology.group(group).id;
+    format!("group {id} has no replica that can carry it out now ({}); try again", states.join(", "))
+}
+
+async fn exchange(replica: &Backend, execution: &Execution) -> Answer {
+    let (head, body) = replica.pool.exchange(&execution.request, execution.until).await?.into_parts();
+    let body = body.whole_by(execution.answer_bytes_max, execution.until).await?;
+    Ok(http::Response::from_parts(head, body))
+}
+
+/// As with writes: who must act, or what heals by itself.
+fn may_succeed_later(status: u16) -> bool {
+    matches!(status, 401 | 403 | 500..)
+}
+
+/// What replicas said, if they did not all say the same.
+fn disagreement(answers: &[(&Rc<Backend>, http::Response<Bytes>)]) -> Option<String> {
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+    for (replica, answer) in answers {
+        let text = text_of(answer);
+        match said.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, names)) => names.push(&replica.target.name),
+            None => said.push((text, vec![&replica.target.name])),
+        }
+    }
+    if said.len() < 2 {
+        return None;
+    }
+    let cut = |text: &str| text.chars().take(300).collect::<String>();
+    let said = said.iter().map(|(text, names)| format!("replica {} {}", names.join(", "), cut(text)));
+    Some(format!("not every replica carried it out: {}", said.collect::<Vec<_>>().join("; ")))
+}
+
+fn text_of(answer: &http::Response<Bytes>) -> String {
+    format!("answered {} {}", answer.status().as_u16(), String::from_utf8_lossy(answer.body()).trim())
 }
 
 fn describe(answer: &Answer) -> String {
     match answer {
         Err(error) => error.to_string(),
-        Ok(answer) => {
-            format!("answered {} {}", answer.status().as_u16(), String::from_utf8_lossy(answer.body()).trim())
-        }
+        Ok(answer) => text_of(answer),
     }
+}
+
+/// The database that a statement out of a log removes something from; `None` if it removes nothing.
+pub fn takes_from(db: &str, text: &str) -> Option<String> {
+    let query = parse_query(text, &Params::new()).ok()?;
+    query.statements.iter().find_map(|statement| match statement {
+        Statement::DropDatabase { name } => Some(name.clone()),
+        Statement::DropRetentionPolicy { database, .. } => Some(database.clone()),
+        Statement::Delete(_) | Statement::DropSeries(_) | Statement::DropMeasurement { .. } => Some(db.to_owned()),
+        _ => None,
+    })
+}
+
+/// Whether a statement out of a log makes something in one of these databases, or them.
+pub fn makes_in(text: &str, databases: &BTreeSet<String>) -> bool {
+    let Ok(query) = parse_query(text, &Params::new()) else { return false };
+    query.statements.iter().any(|statement| match statement {
+        Statement::CreateDatabase(create) => databases.contains(&create.name),
+        Statement::CreateRetentionPolicy(create) => databases.contains(&create.database),
+        _ => false,
+    })
+}
+
+/// Out of a log: carries a statement out, or finds that InfluxDB never will.
+pub async fn replay(courier: &Courier, db: &str, rp: &str, text: &str) -> Result<Vec<Dead>, Trouble> {
+    let form = Bytes::from(params::encode(&[("q", text), ("db", db), ("rp", rp)]));
+    let request = || {
+        let request = Request::post("/query").header("content-type", "application/x-www-form-urlencoded");
+        request.body(Payload::from(form.clone()))
+    };
+    let (status, body) = courier.send(request).await.map_err(|error| Trouble::Away(error.to_string()))?;
+    let reason = match (status, error_of(&body)) {
+        (200..300, None) => return Ok(Vec::new()),
+        (200..300, Some(error)) | (400, Some(error)) => error,
+        (status, _) if may_succeed_later(status) => {
+            let text = String::from_utf8_lossy(&body);
+            return Err(away(status, format!("a statement was answered {status} {}", text.trim())));
+        }
+        (status, _) => format!("answered {status} {}", String::from_utf8_lossy(&body).trim()),
+    };
+    Ok(vec![Dead { lines: text.as_bytes().to_vec(), points: 0, reason }])
 }

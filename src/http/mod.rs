@@ -11,6 +11,18 @@ pub fn error_body(error: &str) -> String {
     format!("{{\"error\":{}}}\n", json::string(error))
 }
 
+/// The first error that InfluxDB's answer names, of the request or of one of its statements.
+pub fn error_of(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        error: Option<String>,
+        #[serde(default)]
+        results: Vec<Answer>,
+    }
+    let answer: Answer = simd_json::serde::from_slice(&mut body.to_vec()).ok()?;
+    answer.error.or_else(|| answer.results.into_iter().find_map(|result| result.error))
+}
+
 /// The value of `X-Influxdb-Error`: the error cut at 1024 bytes, as one line.
 pub fn error_header(error: &str) -> String {
     let end = (0..=error.len().min(1024)).rev().find(|&at| error.is_char_boundary(at)).unwrap_or(0);
@@ -26,6 +38,15 @@ pub fn basic_authorization(username: &str, password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_requests_and_of_statements() {
+        assert_eq!(error_of(b"{\"error\":\"x\"}\n").as_deref(), Some("x"));
+        let body = b"{\"results\":[{\"statement_id\":0},{\"statement_id\":1,\"error\":\"y\"}]}";
+        assert_eq!(error_of(body).as_deref(), Some("y"));
+        assert_eq!(error_of(b"{\"results\":[{\"statement_id\":0,\"series\":[]}]}"), None);
+        assert_eq!(error_of(b"no JSON"), None);
+    }
 
     #[test]
     fn errors_as_influxdb_writes_them() {

@@ -1,11 +1,11 @@
 //! Points that come without a request, over TCP or UDP: gathered, then delivered batch by batch.
 //!
 //! One batch is on its way while the next gathers, so that a slow replica makes larger batches, not more of them, and a
-//! source's points keep their order. Nobody hears an answer: what a replica does not take is sent again for
-//! `write.resend_for`, while the source is not read once the next batch is full; then it is dropped and counted.
+//! source's points keep their order. Nobody hears an answer: what neither a replica nor its log takes (the disk is full, or
+//! nobody knows the database) is sent again and again, while the source is not read once the next batch is full.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
@@ -15,9 +15,9 @@ use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
 use crate::batch::{Batch, Batches, Builder, ReplicaAnswer, Router, Stamps, is_refused_whole};
-use crate::deliver;
+use crate::deliver::{self, Consistency, GroupAnswer, Write};
 use crate::lineprotocol::Precision;
-use crate::net::{Held, deadline, spawn};
+use crate::net::{Held, deadline};
 use crate::stats::{Counter, ShardStats};
 use crate::topology::{GroupIndex, LineTarget};
 
@@ -27,7 +27,7 @@ use super::{Ingest, batch_limits, now_ns};
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LAST: Duration = Duration::from_secs(3);
 /// A replica that hangs does not hold the first points of the others up for longer.
-const CREATE_FIRST: Duration = Duration::from_secs(1);
+const CREATE_MAX: Duration = Duration::from_secs(1);
 /// So often one delivery is halved to find guilty lines: enough for some of them among thousands. The parts that are
 /// still refused whole then are lost whole.
 const SPLITS_MAX: usize = 100;
@@ -262,27 +262,29 @@ impl Flow {
     }
 
     async fn deliver(&self, taken: Taken) {
-        let Taken { key, mut batches, mut backends, held: _held } = taken;
+        let Taken { key, mut batches, mut backends, held } = taken;
+        let held = Rc::new(held);
         let (ingest, write) = (&self.ingest, &self.ingest.config.write);
-        let is_new = ingest.databases.borrow_mut().is_new(&backends, &key.db);
-        if is_new && !create_database(ingest, &backends, &key.db, CREATE_FIRST).await {
-            // Those of groups without points would never say that they lack it.
-            let later = create_database_later(ingest.clone(), Rc::downgrade(&backends), key.db.clone());
-            spawn("database", glommio::executor().current_task_queue(), later);
+        if ingest.databases.borrow_mut().is_new(&backends, &key.db) {
+            create_database(ingest, &backends, &key.db).await;
         }
-        let until = Instant::now() + write.resend_for;
         let (mut pause, mut splits) = (PAUSE_FIRST, SPLITS_MAX);
         loop {
-            let answers =
-                deliver::send(&backends, &ingest.stats, key.clone(), &batches, self.source, write.timeout).await;
-            let last = Instant::now() >= until;
+            let sending = Write {
+                key: key.clone(),
+                batches: batches.clone(),
+                source: self.source,
+                consistency: Consistency::Any,
+                makes_database: true,
+                held: Some(held.clone()),
+            };
+            let answers = ingest.delivery.send(&backends, &sending).await;
             let mut again = Again::default();
-            for (batch, answer) in batches.list.iter().zip(&answers) {
-                if !last && again.takes(batch, answer, &mut splits) {
-                    continue;
+            for (batch, GroupAnswer { answer, .. }) in batches.list.iter().zip(&answers) {
+                if !again.takes(batch, answer, &mut splits) {
+                    deliver::count(&ingest.stats, batch, answer);
+                    ingest.lost.tell_of(&key.db, answer);
                 }
-                deliver::count(&ingest.stats, batch, answer);
-                ingest.lost.tell_of(&key.db, answer);
             }
             if again.list.is_empty() {
                 return;
@@ -291,7 +293,7 @@ impl Flow {
                 ingest.stats.stream_resends.add(1);
                 ingest.waiting.tell(&key.db, reason);
                 if again.lacks_database {
-                    create_database(ingest, &backends, &key.db, write.timeout).await;
+                    create_database(ingest, &backends, &key.db).await;
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_LAST);
@@ -313,14 +315,14 @@ struct Again {
     list: Vec<Batch>,
     /// Groups of which something is: what came behind it follows again, else it would be overwritten by what is older.
     groups: AHashSet<GroupIndex>,
-    /// Why, if a replica did not take something.
+    /// Why, if neither a replica nor its log took something.
     failure: Option<String>,
     lacks_database: bool,
 }
 
 impl Again {
-    /// Whether the batch is sent again: a replica did not take it, or refused it whole, so that it is halved to find the
-    /// guilty lines.
+    /// Whether the batch is sent again: nobody took it, or it was refused whole, so that it is halved to find the guilty
+    /// lines.
     fn takes(&mut self, batch: &Batch, answer: &ReplicaAnswer, splits: &mut usize) -> bool {
         let failure = match answer {
             ReplicaAnswer::Failed(reason) => Some(reason.clone()),
@@ -338,37 +340,21 @@ impl Again {
         } else {
             self.list.push(batch.clone());
         }
-        self.lacks_database |= failure.as_ref().is_some_and(|reason| reason.contains("database not found"));
+        // A replica's words, or `Delivery`'s when no replica answers.
+        self.lacks_database |= failure.as_ref().is_some_and(|reason| reason.contains("database"));
         self.failure = self.failure.take().or(failure);
         true
     }
 }
 
-/// Whether every replica has it now; if not, that was told.
-async fn create_database(ingest: &Ingest, backends: &Backends, db: &str, timeout: Duration) -> bool {
-    let until = Instant::now() + timeout.min(ingest.config.write.timeout);
-    let failures = deliver::create_database(backends, db, until).await;
+/// On every replica; one that cannot make it now finds it in its log before the points.
+async fn create_database(ingest: &Ingest, backends: &Backends, db: &str) {
+    let until = Instant::now() + CREATE_MAX.min(ingest.config.write.timeout);
+    let failures = ingest.delivery.create_database(backends, db, until).await;
     if failures.is_empty() {
         tracing::info!(db, "the database is on every replica");
     } else {
         tracing::warn!(db, reason = failures.join("; "), "the database could not be made on every replica");
-    }
-    failures.is_empty()
-}
-
-/// Tries until every replica has it, or until the topology is another, under which it is made anew.
-async fn create_database_later(ingest: Rc<Ingest>, backends: Weak<Backends>, db: Rc<str>) {
-    loop {
-        sleep(PAUSE_LAST).await;
-        let Some(backends) = ingest.backends.take().filter(|now| std::ptr::eq(Rc::as_ptr(now), backends.as_ptr()))
-        else {
-            return;
-        };
-        let until = Instant::now() + ingest.config.write.timeout;
-        if deliver::create_database(&backends, &db, until).await.is_empty() {
-            tracing::info!(db = &*db, "the database is on every replica");
-            return;
-        }
     }
 }
 

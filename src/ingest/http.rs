@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use crate::backend::{NO_TOPOLOGY, WriteKey};
 use crate::batch::{Builder, ClientAnswer, Router, Stamps};
-use crate::deliver;
+use crate::deliver::{Consistency, Write};
 use crate::http::params::Params;
 use crate::lineprotocol::Precision;
 use crate::net::discard;
@@ -45,9 +45,10 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
         precision,
         consistency: unknown_consistency(params.get("consistency")).into(),
     };
-    let timeout = ingest.config.write.timeout;
-    let answer = deliver::write(&backends, &ingest.stats, key, Rc::new(batches), source, timeout).await;
-    drop(held);
+    let consistency = Consistency::parse(params.get("consistency")).unwrap_or(Consistency::Any);
+    let write =
+        Write { key, batches: Rc::new(batches), source, consistency, makes_database: false, held: Some(Rc::new(held)) };
+    let answer = ingest.delivery.write(backends, write).await;
     ingest.latency.record(began.elapsed());
     answer
 }
@@ -63,11 +64,10 @@ fn existence_group(db: &str, topology: &Topology) -> crate::topology::GroupIndex
     topology.owner(Topology::measurement_slot(db, b""))
 }
 
-/// A consistency that InfluxDB knows asks for no more than every write gets: all replicas have it. One that it does not
-/// know is passed on for InfluxDB to refuse, in its place among the other errors.
+/// A consistency that InfluxDB knows is ours to see to; any other is passed on for InfluxDB to refuse, in its place among
+/// the other errors.
 fn unknown_consistency(text: &str) -> &str {
-    let known = ["any", "one", "quorum", "all"].iter().any(|level| text.eq_ignore_ascii_case(level));
-    if known { "" } else { text }
+    if Consistency::parse(text).is_some() { "" } else { text }
 }
 
 fn refuse(status: u16, error: &str) -> ClientAnswer {

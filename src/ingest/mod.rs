@@ -4,8 +4,9 @@
 //!    backends, once.
 //! 2. `body::read` receives the frames, unpacks gzip, and hands them to `batch::Builder`, which splits them into lines
 //!    and gathers these by group. Only a body that ended properly counts.
-//! 3. `deliver::write` puts every batch into a lane of each replica of its group; lanes share requests over clients.
-//! 4. Every replica has answered: `batch::merge` says what a single InfluxDB would have said.
+//! 3. `Delivery::write` puts every batch into a lane of each replica of its group whose gate is open (lanes share requests
+//!    over clients), and into the logs of the others.
+//! 4. Every replica has answered, or its log has synced: `batch::merge` says what a single InfluxDB would have said.
 //!
 //! What comes over TCP and UDP has no request and no answer: `tcp` and `udp` receive it, `flow` gathers and delivers it by
 //! the same steps.
@@ -28,6 +29,7 @@ use ahash::AHashSet;
 use crate::backend::{Backends, Current};
 use crate::batch::{BatchLimits, ReplicaAnswer};
 use crate::config::{self, Config};
+use crate::deliver::Delivery;
 use crate::net::{Budget, Datagrams};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Topology;
@@ -42,6 +44,7 @@ pub struct Ingest {
     pub latency: Recorder,
     /// Bodies held in memory.
     pub budget: Rc<Budget>,
+    pub delivery: Rc<Delivery>,
     pub databases: RefCell<Databases>,
     /// Points were not stored.
     pub lost: Teller,
@@ -92,7 +95,7 @@ impl Teller {
 
     fn tell_of(&self, db: &str, answer: &ReplicaAnswer) {
         match answer {
-            ReplicaAnswer::Stored => {}
+            ReplicaAnswer::Stored | ReplicaAnswer::Spooled => {}
             ReplicaAnswer::Refused { status, error } => self.tell(db, &format!("InfluxDB answered {status}: {error}")),
             ReplicaAnswer::Failed(reason) => self.tell(db, reason),
         }

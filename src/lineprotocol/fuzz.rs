@@ -1,5 +1,8 @@
 //! Fuzz bodies of the splitter and of the full parser; see `src/fuzz.rs`.
 //!
+//! `refusals` expects the full parser's words to be those of its slow twin, which InfluxDB itself judges in
+//! `tests/full_parse.rs`.
+//!
 //! # Where `points` expects agreement
 //! The other parser is the crate `influxdb-line-protocol`, written for InfluxDB 3 after the Go code of 1.x. Each reads
 //! one line at a time (its own splitting is that of `lines`), and none with a NUL, which is white space before fields and
@@ -15,15 +18,16 @@
 //!    - `,` in keys and `=` in tag values without a backslash: 1.x ends the word there. Lines with a backslash are left
 //!      out, since names do not show any more whether it stood before that byte;
 //!    - a comma behind the only field: the crate overlooks it;
-//!    - measurement and tags over 65535 bytes: the crate has no limit.
+//!    - measurement and tags over 65535 bytes: the crate has no limit;
+//!    - the nanoseconds at the very ends of what 64 bits hold.
 //!
 //! A line that we take and the crate refuses says nothing: it has no tabs and NULs as white space, no `5.`, `.5` and
 //! `+`, no space behind the timestamp, nothing between a string and the next comma, and it wants text.
 
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 
-use super::point::{self, FieldType};
-use super::{End, Line, Rest, Splitter, naive, split};
+use super::point::{self, Fault, FieldType};
+use super::{End, Line, Precision, Rest, Splitter, line, naive, split};
 
 /// Between two frames.
 const CUT: u8 = 0xff;
@@ -81,6 +85,33 @@ pub fn points(input: &[u8]) {
             Some(fields) if are_comparable(&line, &fields) => agree(&line, &fields, &other),
             Some(_) => {}
             None => assert!(text.contains(&b'\\') || is_refused_by_1x(&line, &other), "no point, yet {other:?}"),
+        }
+    }
+}
+
+/// What is said of a line against the slow twin, in every unit of time, and against `point::fields`.
+pub fn refusals(input: &[u8]) {
+    const ALL: [Precision; 6] = [
+        Precision::Nanoseconds,
+        Precision::Microseconds,
+        Precision::Milliseconds,
+        Precision::Seconds,
+        Precision::Minutes,
+        Precision::Hours,
+    ];
+    for text in split(input) {
+        let Some(line) = Line::read(text) else { continue };
+        let fields = point::fields(&line);
+        for precision in ALL {
+            let read = point::read(&line, precision);
+            let slow = naive::refusal(line.bytes(), precision);
+            assert_eq!(read.err().map(|fault| fault.to_string()), slow, "{precision:?}");
+            // The finer the unit, the more times are in range.
+            let by_time = matches!(read, Err(Fault::TimeOutOfRange));
+            assert!(read.is_ok() == fields.is_some() || by_time && precision != Precision::Nanoseconds);
+            let Ok(point) = read else { continue };
+            let named: Vec<_> = point.raw_fields().map(|field| (line::field_name(field.name), field.kind())).collect();
+            assert_eq!(fields.as_deref(), Some(&named[..]));
         }
     }
 }
@@ -151,5 +182,6 @@ fn is_refused_by_1x(line: &Line<'_>, other: &ParsedLine<'_>) -> bool {
         FieldValue::F64(value) => !value.is_finite(),
         _ => false,
     });
-    twice || cut_tag || cut_field || last_comma || number || line.raw_series().len() > point::KEY_BYTES_MAX
+    let late = other.timestamp.is_some_and(|time| !(point::TIME_MIN..=point::TIME_MAX).contains(&time));
+    twice || cut_tag || cut_field || last_comma || number || late || line.raw_series().len() > point::KEY_BYTES_MAX
 }

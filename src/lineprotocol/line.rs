@@ -244,7 +244,7 @@ pub fn field_name(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The first `byte` that no backslash stands before.
-fn separator(bytes: &[u8], byte: u8) -> Option<usize> {
+pub(super) fn separator(bytes: &[u8], byte: u8) -> Option<usize> {
     memchr::memchr_iter(byte, bytes).find(|&at| at == 0 || bytes[at - 1] != b'\\')
 }
 

@@ -1,10 +1,10 @@
 //! Line protocol as InfluxDB 1.x reads it, as little of it as routing needs.
 //!
 //! `splitter` finds the lines in a stream of buffers, `line` says what one line holds: its name, its tags, whether it has
-//! a timestamp. `blocks` helps `splitter` see many bytes at once. `point` tells whether InfluxDB takes a line for a point.
-//! `naive` holds the slow twins that property tests and fuzzing hold `splitter` and `line` against.
+//! a timestamp. `blocks` helps `splitter` see many bytes at once. `point` tells whether InfluxDB takes a line for a point,
+//! or why not. `naive` holds the slow twins that property tests and fuzzing hold `splitter`, `line` and `point` against.
 //!
-//! InfluxDB decides what a good point is: nothing here refuses a line. Used by `batch`.
+//! InfluxDB decides what a good point is: nothing here refuses a line that a replica can be asked about. Used by `batch`.
 
 mod blocks;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -1,15 +1,30 @@
-//! Whether InfluxDB takes a line for a point, and which types its fields have: its own scan, step by step.
+//! The full parse: whether InfluxDB takes a line for a point, in its own words where it does not, and which types its
+//! fields have. Its own scan (`models/points.go`), step by step: the steps' order decides which of several faults is told.
 //!
-//! Off the fast path: `batch` asks when it must tell which of several lines InfluxDB complained about first.
+//! Off the fast path of writes: `batch` asks when no replica can say it, and when it must tell which of several lines
+//! InfluxDB complained about first. `naive` holds its slow twin; the real influxd judges both (`tests/full_parse.rs`).
 
 use std::borrow::Cow;
+use std::fmt;
 
-use super::Line;
+use memchr::memchr2;
 
-/// Measurement and tags may be so long.
+use super::line::separator;
+use super::{Line, Precision};
+
+/// Measurement and tags may be so long, and so may they with a separator and a field's name.
 pub(super) const KEY_BYTES_MAX: usize = 65535;
-/// Numbers up to so many bytes cannot leave their range.
-const SAFE_INTEGER_BYTES: usize = 18;
+/// What stands between a series and a field's name where InfluxDB keeps both.
+pub(super) const KEY_SEPARATOR_BYTES: usize = 4;
+/// Integers of fewer bytes, their sign with them, cannot leave their range.
+const INTEGER_BYTES_MIN: usize = 19;
+/// Floats of fewer bytes without an exponent cannot leave theirs.
+const FLOAT_BYTES_MIN: usize = 25;
+/// The first and the last nanosecond that a point may have.
+pub(super) const TIME_MIN: i64 = i64::MIN + 2;
+pub(super) const TIME_MAX: i64 = i64::MAX - 1;
+
+const BOOLEANS: [&[u8]; 10] = [b"t", b"T", b"true", b"True", b"TRUE", b"f", b"F", b"false", b"False", b"FALSE"];
 
 /// A field's type, by InfluxDB's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,92 +46,287 @@ impl FieldType {
     }
 }
 
-/// The fields of a line in its order; `None` when it is no point.
-pub fn fields<'a>(line: &Line<'a>) -> Option<Vec<(Cow<'a, [u8]>, FieldType)>> {
-    let bytes = line.bytes();
-    let series = line.raw_series();
-    if line.raw_name().is_empty() || series.len() > KEY_BYTES_MAX || !tags_are_good(series, line.raw_name().len()) {
-        return None;
-    }
-    let start = skip_white_space(bytes, series.len());
-    let (end, fields) = scan_fields(bytes, start)?;
-    timestamp_is_good(bytes, end).then_some(fields)
+/// Why InfluxDB refuses a line. Displayed in its words: what stands behind `unable to parse 'LINE': `.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<'a> {
+    MissingMeasurement,
+    MissingFields,
+    MissingTagKey,
+    MissingTagValue,
+    InvalidTagFormat,
+    DuplicateTags,
+    /// So long is a series, or a series with a field's name.
+    KeyTooLong(usize),
+    MissingFieldKey,
+    MissingFieldValue,
+    InvalidNumber,
+    InvalidFloat,
+    IntegerOutOfRange(&'a [u8]),
+    InvalidBoolean,
+    UnbalancedQuotes,
+    InvalidFieldFormat,
+    /// A field's name without a value, seen only at the second look.
+    NoValue(&'a [u8]),
+    BadTimestamp,
+    /// The timestamp is only a sign.
+    TimestampIsNoNumber(&'a [u8]),
+    TimestampOutOfRange(&'a [u8]),
+    TimeOutOfRange,
+    /// Something stands behind the timestamp.
+    PointIsInvalid,
 }
 
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::MissingMeasurement => f.write_str("missing measurement"),
+            Fault::MissingFields => f.write_str("missing fields"),
+            Fault::MissingTagKey => f.write_str("missing tag key"),
+            Fault::MissingTagValue => f.write_str("missing tag value"),
+            Fault::InvalidTagFormat => f.write_str("invalid tag format"),
+            Fault::DuplicateTags => f.write_str("duplicate tags"),
+            Fault::KeyTooLong(bytes) => write!(f, "max key length exceeded: {bytes} > {KEY_BYTES_MAX}"),
+            Fault::MissingFieldKey => f.write_str("missing field key"),
+            Fault::MissingFieldValue => f.write_str("missing field value"),
+            Fault::InvalidNumber => f.write_str("invalid number"),
+            Fault::InvalidFloat => f.write_str("invalid float"),
+            Fault::IntegerOutOfRange(digits) => {
+                let digits = text(digits);
+                write!(
+                    f,
+                    "unable to parse integer {digits}: strconv.ParseInt: parsing \"{digits}\": value out of range"
+                )
+            }
+            Fault::InvalidBoolean => f.write_str("invalid boolean"),
+            Fault::UnbalancedQuotes => f.write_str("unbalanced quotes"),
+            Fault::InvalidFieldFormat => f.write_str("invalid field format"),
+            Fault::NoValue(key) => write!(f, "invalid value: field-key={}", text(key)),
+            Fault::BadTimestamp => f.write_str("bad timestamp"),
+            Fault::TimestampIsNoNumber(time) => {
+                write!(f, "strconv.ParseInt: parsing \"{}\": invalid syntax", text(time))
+            }
+            Fault::TimestampOutOfRange(time) => {
+                write!(f, "strconv.ParseInt: parsing \"{}\": value out of range", text(time))
+            }
+            Fault::TimeOutOfRange => write!(f, "time outside range {TIME_MIN} - {TIME_MAX}"),
+            Fault::PointIsInvalid => f.write_str("point is invalid"),
+        }
+    }
+}
+
+/// Bytes as InfluxDB tells them in JSON: U+FFFD for each that is not UTF-8.
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '\u{fffd}'));
+    }
+    text
+}
+
+/// A line that InfluxDB takes for a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    fields: &'a [u8],
+    /// As `Scanned::odd`.
+    odd: bool,
+}
+
+/// A field as the line has it: `name=value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawField<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+}
+
+impl<'a> Point<'a> {
+    /// Its fields, as InfluxDB reads them to store them.
+    pub fn raw_fields(&self) -> impl Iterator<Item = RawField<'a>> {
+        // What has been read has no faults.
+        RawFields { rest: self.fields }.map_while(Result::ok)
+    }
+
+    /// The field whose value InfluxDB took and cannot store: it fails then, today and at every other time.
+    #[inline]
+    pub fn unreadable(&self) -> Option<RawField<'a>> {
+        if self.odd { self.raw_fields().find(|field| !field.is_readable()) } else { None }
+    }
+}
+
+impl RawField<'_> {
+    fn is_readable(&self) -> bool {
+        match self.kind() {
+            FieldType::Float => parsed::<f64>(self.value).is_some_and(f64::is_finite),
+            FieldType::Integer => parsed::<i64>(&self.value[..self.value.len() - 1]).is_some(),
+            FieldType::Boolean => self.value.is_empty() || BOOLEANS.contains(&self.value),
+            FieldType::String => true,
+        }
+    }
+
+    pub fn kind(&self) -> FieldType {
+        match self.value {
+            [b'"', ..] => FieldType::String,
+            [b'0'..=b'9' | b'-' | b'.' | b'n' | b'N' | b'i' | b'I' | b'u', .., b'i'] => FieldType::Integer,
+            [b'0'..=b'9' | b'-' | b'.' | b'n' | b'N' | b'i' | b'I' | b'u', ..] => FieldType::Float,
+            _ => FieldType::Boolean,
+        }
+    }
+}
+
+/// The fields of a line in its order; `None` when it is no point, whatever the unit of its time.
+pub fn fields<'a>(line: &Line<'a>) -> Option<Vec<(Cow<'a, [u8]>, FieldType)>> {
+    let point = read(line, Precision::Nanoseconds).ok()?;
+    Some(point.raw_fields().map(|field| (super::line::field_name(field.name), field.kind())).collect())
+}
+
+/// Reads a line whose time is in the given unit.
+#[inline]
+pub fn read<'a>(line: &Line<'a>, precision: Precision) -> Result<Point<'a>, Fault<'a>> {
+    let bytes = line.bytes();
+    let name_end = line.raw_name().len();
+    if name_end == 0 {
+        return Err(Fault::MissingMeasurement);
+    }
+    let series_end = match bytes.get(name_end) {
+        None => return Err(Fault::MissingFields),
+        Some(b',') => scan_tags(bytes, name_end + 1)?,
+        Some(_) => name_end,
+    };
+    if series_end > KEY_BYTES_MAX {
+        return Err(Fault::KeyTooLong(series_end));
+    }
+    let start = skip_white_space(bytes, series_end);
+    let scanned = scan_fields(bytes, start)?;
+    let fields = &bytes[start..scanned.end];
+    if scanned.odd || series_end + KEY_SEPARATOR_BYTES + fields.len() > KEY_BYTES_MAX {
+        look_again(series_end, fields)?;
+    }
+    scan_time(bytes, scanned.end, precision)?;
+    Ok(Point { fields, odd: scanned.odd })
+}
+
+#[inline]
 fn skip_white_space(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or_default();
     from + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | 0)).count()
 }
 
-/// Every tag has a key and a value, no key comes twice.
-fn tags_are_good(series: &[u8], name_end: usize) -> bool {
-    let escaped = |at: usize| series[at - 1] == b'\\';
-    let mut keys: Vec<&[u8]> = Vec::new();
-    let mut at = name_end;
-    while at < series.len() {
-        // `at` stands on the comma.
-        let key = at + 1;
-        if key >= series.len() || matches!(series[key], b',' | b'=') {
-            return false;
+/// Scans the tags, of which the first begins at `from`; where they end. Every tag has a key and a value, no key comes
+/// twice.
+#[inline]
+fn scan_tags(bytes: &[u8], from: usize) -> Result<usize, Fault<'_>> {
+    let (mut at, mut last, mut rising) = (from, &[][..], true);
+    loop {
+        let key = at;
+        if matches!(bytes.get(key), None | Some(b' ' | b',' | b'=')) {
+            return Err(Fault::MissingTagKey);
         }
-        let Some(equals) = (key + 1..series.len()).find(|&i| matches!(series[i], b'=' | b',') && !escaped(i)) else {
-            return false;
-        };
-        let value = equals + 1;
-        if series[equals] == b',' || value >= series.len() || series[value] == b',' {
-            return false;
+        at = word_end(bytes, key);
+        if bytes.get(at) != Some(&b'=') {
+            return Err(Fault::MissingTagValue);
         }
-        at = (value + 1..series.len())
-            .find(|&i| matches!(series[i], b'=' | b',') && !escaped(i))
-            .unwrap_or(series.len());
-        if series.get(at) == Some(&b'=') || keys.contains(&&series[key..equals]) {
-            return false;
+        let (before, value) = (last, at + 1);
+        last = &bytes[key..at];
+        rising &= before < last;
+        if matches!(bytes.get(value), None | Some(b',' | b' ')) {
+            return Err(Fault::MissingTagValue);
         }
-        keys.push(&series[key..equals]);
+        at = word_end(bytes, value);
+        match bytes.get(at) {
+            None => return Err(Fault::MissingFields),
+            Some(b'=') => return Err(Fault::InvalidTagFormat),
+            Some(b',') => at += 1,
+            Some(_) => break,
+        }
     }
-    true
+    if !rising && has_key_twice(&bytes[from..at]) { Err(Fault::DuplicateTags) } else { Ok(at) }
 }
 
-type Fields<'a> = Vec<(Cow<'a, [u8]>, FieldType)>;
+/// The first `=`, `,` or space behind the byte at `start` that no backslash stands before.
+#[inline]
+fn word_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'=' | b',' | b' ') && bytes[at - 1] != b'\\' {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
 
-/// Scans the fields from `start`; where they end.
-fn scan_fields(bytes: &[u8], start: usize) -> Option<(usize, Fields<'_>)> {
-    let (mut quoted, mut equals, mut commas) = (false, 0, 0);
-    let mut fields = Vec::new();
-    let (mut at, mut key) = (start, start);
+/// Of tags that are well made: `key=value`, with commas between.
+fn has_key_twice(tags: &[u8]) -> bool {
+    let (mut keys, mut at) = (Vec::new(), 0);
+    while at < tags.len() {
+        let equals = word_end(tags, at);
+        keys.push(&tags[at..equals]);
+        at = word_end(tags, equals + 1) + 1;
+    }
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Where the fields end, and whether they are odd: only then can a second look read them otherwise.
+struct Scanned {
+    end: usize,
+    /// There is a backslash outside of strings, or more or fewer than one `=` between two commas.
+    odd: bool,
+}
+
+/// Scans the fields from `start`, where white space stands before.
+#[inline]
+fn scan_fields(bytes: &[u8], start: usize) -> Result<Scanned, Fault<'_>> {
+    let (mut quoted, mut odd) = (false, false);
+    let (mut equals, mut commas) = (0, 0);
+    let mut at = start;
     while at < bytes.len() {
+        if quoted {
+            // Only these two mean something in a string.
+            let Some(stop) = memchr2(b'"', b'\\', &bytes[at..]) else { return Err(Fault::UnbalancedQuotes) };
+            at += stop;
+        }
         match bytes[at] {
             b'\\' if at + 1 < bytes.len() => {
-                at += 2;
-                continue;
+                odd |= !quoted;
+                at += 1;
             }
             b'"' if equals > commas => quoted = !quoted,
             b'=' if !quoted => {
                 equals += 1;
-                if at == key {
-                    return None;
-                }
-                let value = at + 1;
-                let kind = match *bytes.get(value)? {
-                    b',' | b' ' => return None,
-                    b'0'..=b'9' | b'.' | b'-' | b'N' | b'n' => number(word(bytes, value))?,
-                    b'"' => FieldType::String,
-                    _ => boolean(word(bytes, value))?,
-                };
-                fields.push((super::line::field_name(&bytes[key..at]), kind));
-                at = if kind == FieldType::String { value } else { value + word(bytes, value).len() };
+                odd |= equals != commas + 1;
+                at = scan_value(bytes, at)?;
                 continue;
             }
-            b',' if !quoted => {
-                commas += 1;
-                key = at + 1;
-            }
+            b',' if !quoted => commas += 1,
             b' ' if !quoted => break,
             _ => {}
         }
         at += 1;
     }
-    (!quoted && equals > 0 && commas == equals - 1).then_some((at, fields))
+    match () {
+        () if quoted => Err(Fault::UnbalancedQuotes),
+        () if equals == 0 || commas != equals - 1 => Err(Fault::InvalidFieldFormat),
+        () => Ok(Scanned { end: at, odd }),
+    }
+}
+
+/// Scans the value behind the `=` at `equals`: where it ends, or where its string begins.
+#[inline]
+fn scan_value(bytes: &[u8], equals: usize) -> Result<usize, Fault<'_>> {
+    if matches!(bytes[..equals], [.., before, b' ' | b','] if before != b'\\') {
+        return Err(Fault::MissingFieldKey);
+    }
+    let value = equals + 1;
+    match bytes.get(value) {
+        None | Some(b',' | b' ') => Err(Fault::MissingFieldValue),
+        Some(b'"') => Ok(value),
+        Some(b'0'..=b'9' | b'.' | b'-' | b'N' | b'n') => scan_number(bytes, value),
+        Some(_) => {
+            let word = word(bytes, value);
+            BOOLEANS.contains(&word).then_some(value + word.len()).ok_or(Fault::InvalidBoolean)
+        }
+    }
 }
 
 /// What stands from `at` to the next comma or space.
@@ -125,33 +335,120 @@ fn word(bytes: &[u8], at: usize) -> &[u8] {
     &rest[..rest.iter().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(rest.len())]
 }
 
-fn boolean(word: &[u8]) -> Option<FieldType> {
-    let known: [&[u8]; 10] = [b"t", b"T", b"true", b"True", b"TRUE", b"f", b"F", b"false", b"False", b"FALSE"];
-    known.contains(&word).then_some(FieldType::Boolean)
+/// Where the number ends.
+#[inline]
+fn scan_number(bytes: &[u8], start: usize) -> Result<usize, Fault<'_>> {
+    let negative = bytes[start] == b'-';
+    let (mut integer, mut point, mut exponent) = (false, false, false);
+    let mut at = start + usize::from(negative);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'0'..=b'9' => {}
+            b',' | b' ' => break,
+            b'.' if !point => point = true,
+            b'i' if !integer && at > start => integer = true,
+            b'e' | b'E' if at > start => exponent = true,
+            b'+' | b'-' if at > start && matches!(bytes[at - 1], b'e' | b'E') => {}
+            _ => return Err(Fault::InvalidNumber),
+        }
+        at += 1;
+    }
+    let number = &bytes[start..at];
+    let digits = number.len() - usize::from(negative) - usize::from(point) - usize::from(integer);
+    if digits == 0 || (integer && (point || exponent || !number.ends_with(b"i"))) {
+        return Err(Fault::InvalidNumber);
+    }
+    if integer {
+        let number = &number[..number.len() - 1];
+        let fits = number.len() < INTEGER_BYTES_MIN || parsed::<i64>(number).is_some();
+        return if fits { Ok(at) } else { Err(Fault::IntegerOutOfRange(number)) };
+    }
+    let fits = !exponent && number.len() < FLOAT_BYTES_MIN || parsed::<f64>(number).is_some_and(f64::is_finite);
+    if fits { Ok(at) } else { Err(Fault::InvalidFloat) }
 }
 
-fn number(word: &[u8]) -> Option<FieldType> {
-    let text = std::str::from_utf8(word).ok()?;
-    if let Some(integer) = text.strip_suffix('i') {
-        let digits = integer.strip_prefix('-').unwrap_or(integer);
-        let good = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let fits = digits.len() <= SAFE_INTEGER_BYTES || integer.parse::<i64>().is_ok();
-        return (good && fits).then_some(FieldType::Integer);
+fn parsed<T: std::str::FromStr>(number: &[u8]) -> Option<T> {
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+/// Reads the fields as they are read to be stored.
+fn look_again(series_bytes: usize, fields: &[u8]) -> Result<(), Fault<'_>> {
+    for field in (RawFields { rest: fields }) {
+        let bytes = series_bytes + KEY_SEPARATOR_BYTES + field?.name.len();
+        if bytes > KEY_BYTES_MAX {
+            return Err(Fault::KeyTooLong(bytes));
+        }
     }
-    let known = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'));
-    let finite = text.parse::<f64>().is_ok_and(f64::is_finite);
-    (known && finite).then_some(FieldType::Float)
+    Ok(())
+}
+
+/// The fields as InfluxDB reads them once it has taken the line. It finds the same ones, but where `Scanned::odd`.
+struct RawFields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for RawFields<'a> {
+    type Item = Result<RawField<'a>, Fault<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let equals = separator(self.rest, b'=').unwrap_or(self.rest.len());
+        let name = &self.rest[..equals];
+        if equals + 2 > self.rest.len() {
+            self.rest = &[];
+            return Some(Err(Fault::NoValue(name)));
+        }
+        let behind = &self.rest[equals + 1..];
+        let (value, behind) = behind.split_at(value_end(behind));
+        self.rest = behind.get(1..).unwrap_or_default();
+        Some(Ok(RawField { name, value }))
+    }
+}
+
+/// The first comma outside of strings.
+fn value_end(bytes: &[u8]) -> usize {
+    let (mut at, mut quoted) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if matches!(bytes.get(at + 1), Some(b'"' | b'\\')) => at += 1,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
 }
 
 /// Nothing but white space and one number in range.
-fn timestamp_is_good(bytes: &[u8], end: usize) -> bool {
+#[inline]
+fn scan_time(bytes: &[u8], end: usize, precision: Precision) -> Result<(), Fault<'_>> {
     let start = skip_white_space(bytes, end);
-    let rest = &bytes[start..];
-    let digits = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
-    let (time, behind) = rest.split_at(digits);
-    let time = std::str::from_utf8(time).unwrap_or("x");
-    let plain = !time.starts_with('+') && (time.is_empty() || time.parse::<i64>().is_ok());
-    plain && behind.iter().all(|byte| *byte == b' ')
+    let mut at = start;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'0'..=b'9' => {}
+            b'-' if at == start => {}
+            b' ' | b'\n' => break,
+            _ => return Err(Fault::BadTimestamp),
+        }
+        at += 1;
+    }
+    let (time, behind) = (&bytes[start..at], &bytes[at..]);
+    if time.is_empty() {
+        return Ok(());
+    }
+    if time == b"-" {
+        return Err(Fault::TimestampIsNoNumber(time));
+    }
+    let number = parsed::<i64>(time).ok_or(Fault::TimestampOutOfRange(time))?;
+    let nanoseconds = number.checked_mul(precision.nanoseconds());
+    if !nanoseconds.is_some_and(|time| (TIME_MIN..=TIME_MAX).contains(&time)) {
+        return Err(Fault::TimeOutOfRange);
+    }
+    if behind.iter().all(|byte| *byte == b' ') { Ok(()) } else { Err(Fault::PointIsInvalid) }
 }
 
 #[cfg(test)]

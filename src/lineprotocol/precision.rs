@@ -45,7 +45,7 @@ impl Precision {
         }
     }
 
-    fn nanoseconds(self) -> i64 {
+    pub fn nanoseconds(self) -> i64 {
         match self {
             Precision::Nanoseconds => 1,
             Precision::Microseconds => 1_000,

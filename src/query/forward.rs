@@ -1,22 +1,29 @@
-//! A request that one group answers alone: one replica is asked, its answer passes through untouched.
+//! A request that one group answers alone: one replica is asked, its answer passes through untouched, but for a warning if
+//! the replica has still to take points.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::response::Parts;
 use http_body::Frame;
 use hyper::Response;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 
 use crate::backend::{Backend, Backends, Lent};
+use crate::config::Stale;
 use crate::influxql::Query;
 use crate::influxql::inspect::Mention;
-use crate::net::{Body, BodyError, Held};
+use crate::net::{Body, BodyError, Held, Payload};
 use crate::topology::GroupIndex;
 
+use super::choose::{self, Behind};
 use super::request::Asked;
-use super::{Queries, Refusal, choose, refuse};
+use super::warning::Warning;
+use super::{Queries, Refusal, refuse};
 
 /// Headers of a replica's answer that are about its connection, or that we set ourselves.
 const OWN_HEADERS: [HeaderName; 6] = [
@@ -38,36 +45,101 @@ pub async fn forward(
     until: Instant,
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
-    let key = key(query);
-    let replicas = groups.iter().flat_map(|group| choose::in_order(backends.group(*group), &key));
-    let answer = first_answer(queries, &replicas.collect::<Vec<_>>(), until, || asked.as_written()).await?;
-    let (head, body) = answer.into_parts();
-    Ok(passed_on(head, Body::Stream(Box::pin(Placed { body, place }))))
+    let candidates = candidates(queries, backends, groups, &key(query))?;
+    // A warning cannot be set into what is packed.
+    let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
+    let (head, body) = first.answer.into_parts();
+    let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
+    let mut response = passed_on(head, Body::Stream(Box::pin(Placed { body, warning, ready: VecDeque::new(), place })));
+    mark_stale(&mut response, first.behind.as_slice());
+    Ok(response)
 }
 
-/// The first answer that is not the replica's own failure.
+/// Replicas that may answer, best first, and what to call them all.
+pub struct Candidates {
+    replicas: Vec<Rc<Backend>>,
+    of: String,
+}
+
+/// The replicas of one or several groups, any of which may answer. None of them is complete: an error, if that is not to
+/// be answered.
+pub fn candidates(
+    queries: &Queries,
+    backends: &Backends,
+    groups: &[GroupIndex],
+    key: &str,
+) -> Result<Candidates, Refusal> {
+    let replicas = choose::in_order(backends, groups, key, &queries.backlogs.load());
+    let ids: Vec<String> = groups.iter().map(|group| backends.topology.group(*group).id.to_string()).collect();
+    let of = format!("{} {}", if ids.len() == 1 { "group" } else { "groups" }, ids.join(", "));
+    let candidates = Candidates { replicas, of };
+    let behind: Option<Vec<Behind>> = candidates.replicas.iter().map(|replica| queries.behind(replica)).collect();
+    match behind {
+        Some(behind) if queries.config.query.stale == Stale::Refuse && !behind.is_empty() => {
+            Err(refuse_stale(queries, &candidates, behind.iter().map(Behind::to_string).collect()))
+        }
+        _ => Ok(candidates),
+    }
+}
+
+fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>) -> Refusal {
+    queries.stats.queries_stale_refused.add(1);
+    let error = format!("no complete replica of {} can answer: {} (query.stale)", candidates.of, reasons.join("; "));
+    refuse(503, error)
+}
+
+/// An answer, and what the replica that gave it has still to take.
+pub struct First {
+    pub answer: Response<Lent>,
+    pub behind: Option<Behind>,
+}
+
+/// The first answer that is not the replica's own failure. `request` makes the request; it hears whether the replica is
+/// complete.
 pub async fn first_answer(
     queries: &Queries,
-    replicas: &[Rc<Backend>],
+    candidates: &Candidates,
     until: Instant,
-    request: impl Fn() -> Result<hyper::Request<crate::net::Payload>, http::Error>,
-) -> Result<Response<Lent>, Refusal> {
+    request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
+) -> Result<First, Refusal> {
     let mut failures = Vec::new();
-    for replica in replicas {
+    let mut skipped = false;
+    for replica in &candidates.replicas {
         let name = &replica.target.name;
-        match replica.pool.exchange(&request, until).await {
+        // As of now: the replica before may have taken long to fail.
+        let behind = queries.behind(replica);
+        if let Some(behind) = behind.as_ref().filter(|_| queries.config.query.stale == Stale::Refuse) {
+            failures.push(behind.to_string());
+            skipped = true;
+            continue;
+        }
+        match replica.pool.exchange(|| request(behind.is_none()), until).await {
             Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
                 let status = answer.status().as_u16();
                 let text = answer.into_body().whole(4096).await.unwrap_or_default();
                 failures.push(format!("replica {name} answered {status}: {}", String::from_utf8_lossy(&text).trim()));
             }
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                queries.stats.queries_stale.add(u64::from(behind.is_some()));
+                return Ok(First { answer, behind });
+            }
             Err(error) => failures.push(format!("replica {name} {error}")),
         }
         queries.stats.queries_failed_over.add(1);
     }
+    if skipped {
+        return Err(refuse_stale(queries, candidates, failures));
+    }
     let reason = if failures.is_empty() { "there is no serving replica".to_owned() } else { failures.join("; ") };
     Err(refuse(503, format!("no answer: {reason}")))
+}
+
+/// Names the replicas that have still to take points.
+pub fn mark_stale(response: &mut Response<Body>, behind: &[Behind]) {
+    let names: Vec<&str> = behind.iter().map(|behind| behind.replica.as_str()).collect();
+    if let (false, Ok(names)) = (names.is_empty(), HeaderValue::from_str(&names.join(","))) {
+        response.headers_mut().insert("x-slotline-stale", names);
+    }
 }
 
 /// What decides which replica is asked: the first measurement.
@@ -95,6 +167,10 @@ pub fn passed_on(mut head: Parts, body: Body) -> Response<Body> {
 /// An answer that keeps its place among the queries at once until it has ended.
 struct Placed {
     body: Lent,
+    /// That the replica has still to take points.
+    warning: Option<Warning>,
+    /// Pieces that have been through `warning`.
+    ready: VecDeque<Bytes>,
     #[expect(dead_code, reason = "held, not read")]
     place: Held,
 }
@@ -104,17 +180,30 @@ impl http_body::Body for Placed {
     type Error = BodyError;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(context)
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Some(warning) = &mut this.warning else { return Pin::new(&mut this.body).poll_frame(context) };
+        while this.ready.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                // Trailers, which InfluxDB does not send, would be left out.
+                Some(Ok(frame)) => warning.push(frame.into_data().unwrap_or_default(), &mut this.ready),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    warning.finish(&mut this.ready);
+                    break;
+                }
+            }
+        }
+        Poll::Ready(this.ready.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ready.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+        if self.warning.is_some() { http_body::SizeHint::default() } else { self.body.size_hint() }
     }
 }

@@ -4,7 +4,9 @@
 //! 2. The topology is taken with its backends, once; the text is parsed whole.
 //! 3. `plan::plan` says where it runs, or why it is refused.
 //! 4. One group: `forward` asks one healthy replica, and the next if that one fails before its answer began; the answer
-//!    streams through untouched. All groups: `show` merges their answers. Writing statements: `deliver::execute`.
+//!    streams through untouched. All groups: `show` merges their answers. Writing statements: `Delivery::execute`.
+//! 5. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
+//!    or it is not asked at all (`query.stale`).
 //!
 //! Used by `shard`; never by `ingest`.
 
@@ -12,34 +14,47 @@ mod choose;
 mod forward;
 mod request;
 mod show;
+mod warning;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::backend::{Backends, Current, NO_TOPOLOGY};
+use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
-use crate::deliver::{self, Executed, Execution};
+use crate::databases::LastSeen;
+use crate::deliver::{Delivery, Executed, Execution};
 use crate::http::error_body;
-use crate::influxql::{Query, parse_query};
+use crate::influxql::{Query, Statement, parse_query};
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
-use crate::topology::GroupIndex;
+use crate::topology::{Backlogs, GroupIndex};
 
+use choose::Behind;
 use request::Asked;
 
 /// What the read story needs of its shard.
 pub struct Queries {
     pub config: Arc<Config>,
     pub backends: Rc<Current>,
+    /// Other proxies that hold points for replicas.
+    pub backlogs: Arc<ArcSwap<Backlogs>>,
     pub stats: Arc<ShardStats>,
+    pub delivery: Rc<Delivery>,
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+}
+
+impl Queries {
+    fn behind(&self, replica: &Backend) -> Option<Behind> {
+        choose::behind(replica, &self.backlogs.load())
+    }
 }
 
 /// Why there is no answer: a status and the client's error.
@@ -72,7 +87,7 @@ pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Respon
 }
 
 async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
-    let asked = request::read(&queries.config.limits, request).await?;
+    let asked = Rc::new(request::read(&queries.config.limits, request).await?);
     let backends = queries.backends.take().ok_or_else(|| refuse(503, NO_TOPOLOGY))?;
     let topology = &backends.topology;
     let q = asked.params.get("q");
@@ -103,7 +118,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
             forward::forward(queries, &backends, &query, &asked, &groups, until, place).await
         }
         Plan::Merge => show::show(queries, &backends, &query, &asked, until).await,
-        Plan::Everywhere(groups) => execute(queries, &backends, query, &asked, &groups, until).await,
+        Plan::Everywhere(groups) => execute(queries, backends, query, asked, groups, until).await,
         Plan::Refuse(reason) => Err(refuse(400, reason)),
     }
 }
@@ -111,21 +126,34 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
 /// Writing statements, on every replica of their groups, with one `now()` for all.
 async fn execute(
     queries: &Queries,
-    backends: &Backends,
+    backends: Rc<Backends>,
     mut query: Query,
-    asked: &Asked,
-    groups: &[GroupIndex],
+    asked: Rc<Asked>,
+    groups: Vec<GroupIndex>,
     until: Instant,
 ) -> Result<Response<Body>, Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
     let texts: Vec<String> = query.statements.iter().map(|statement| statement.to_forwardable()).collect();
-    let request = || asked.rewritten(&texts.join("; "));
+    let text = texts.join("; ");
+    let (db, rp) = (asked.params.get("db").to_owned(), asked.params.get("rp").to_owned());
     let limits = &queries.config.limits;
-    let execution = Execution { groups, request: &request, until, answer_bytes_max: limits.replica_answer_bytes_max.0 };
-    match deliver::execute(backends, execution).await {
+    let written = text.clone();
+    let execution = Execution {
+        groups,
+        request: Box::new(move || asked.rewritten(&written)),
+        db,
+        rp,
+        text,
+        until,
+        answer_bytes_max: limits.replica_answer_bytes_max.0,
+    };
+    match queries.delivery.execute(backends, execution).await {
         Executed::Everywhere(answer) => {
+            if memchr::memmem::find(answer.body(), b"\"error\"").is_none() {
+                query.statements.iter().for_each(|statement| learn(&queries.delivery.last_seen, statement));
+            }
             let (head, body) = answer.into_parts();
             Ok(forward::passed_on(head, Body::Whole(body)))
         }
@@ -135,5 +163,18 @@ async fn execute(
             }
             Err(refuse(503, reason))
         }
+    }
+}
+
+/// What a statement that was carried out changes of what InfluxDB has.
+fn learn(last_seen: &LastSeen, statement: &Statement) {
+    match statement {
+        Statement::CreateDatabase(create) => {
+            last_seen.seen(&create.name, create.policy_name.as_deref().unwrap_or_default());
+        }
+        Statement::DropDatabase { name } => last_seen.gone(name),
+        Statement::CreateRetentionPolicy(create) => last_seen.seen(&create.database, &create.name),
+        Statement::DropRetentionPolicy { name, database } => last_seen.gone_policy(database, name),
+        _ => {}
     }
 }

@@ -71,10 +71,11 @@ async fn read_form(limits: &Limits, mut body: Incoming) -> Result<Vec<u8>, Refus
 }
 
 impl Asked {
-    /// As the client wrote it, credentials left out.
-    pub fn as_written(&self) -> Result<Request<Payload>, http::Error> {
+    /// As the client wrote it, credentials left out; the answer is packed only if the client takes that and
+    /// `may_be_packed`.
+    pub fn as_written(&self, may_be_packed: bool) -> Result<Request<Payload>, http::Error> {
         let url = self.url.encode_without(&CREDENTIALS);
-        let request = self.begin(self.accept_encoding.as_ref());
+        let request = self.begin(self.accept_encoding.as_ref().filter(|_| may_be_packed));
         if self.method == Method::POST {
             let form = self.form.encode_without(&CREDENTIALS);
             return with_form(request.method(Method::POST), &url, form);

@@ -10,14 +10,15 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use crate::backend::Backends;
 use crate::http::{gzip, json};
 use crate::influxql::Query;
-use crate::merge::results::{Answer, parse};
+use crate::merge::results::{Answer, Message, parse};
 use crate::merge::show::merge;
 use crate::net::Body;
 use crate::topology::GroupIndex;
 
-use super::forward::first_answer;
+use super::choose::Behind;
+use super::forward::{Candidates, candidates, first_answer, mark_stale};
 use super::request::Asked;
-use super::{Queries, Refusal, choose, refuse};
+use super::{Queries, Refusal, refuse};
 
 /// Asks one replica of each group at once and merges what they say.
 pub async fn show(
@@ -32,9 +33,21 @@ pub async fn show(
         return Err(refuse(406, error));
     }
     let text = query.to_string();
-    let groups = backends.topology.group_indexes().map(|group| partial(queries, backends, group, asked, &text, until));
-    let partials: Result<Vec<Answer>, Refusal> = join_all(groups).await.into_iter().collect();
-    let body = json::to_string(&merge(partials?), asked.is_pretty()) + "\n";
+    // All first, so that nobody is asked when one of them refuses.
+    let groups: Result<Vec<(GroupIndex, Candidates)>, Refusal> = (backends.topology.group_indexes())
+        .map(|group| Ok((group, candidates(queries, backends, &[group], &text)?)))
+        .collect();
+    let groups = groups?;
+    let asking = groups.iter().map(|(group, of)| partial(queries, backends, *group, of, asked, &text, until));
+    let partials: Result<Vec<(Answer, Option<Behind>)>, Refusal> = join_all(asking).await.into_iter().collect();
+    let (partials, behind): (Vec<Answer>, Vec<Option<Behind>>) = partials?.into_iter().unzip();
+    let behind: Vec<Behind> = behind.into_iter().flatten().collect();
+    let mut merged = merge(partials);
+    if let Some(result) = merged.results.first_mut() {
+        let warnings = behind.iter().map(|behind| Message { level: "warning".to_owned(), text: behind.warning() });
+        result.messages.splice(0..0, warnings);
+    }
+    let body = json::to_string(&merged, asked.is_pretty()) + "\n";
     let mut response = if asked.takes_gzip() {
         let mut response = Response::new(Body::Whole(gzip::pack(body.as_bytes()).into()));
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -43,6 +56,7 @@ pub async fn show(
         Response::new(Body::from(body))
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    mark_stale(&mut response, &behind);
     Ok(response)
 }
 
@@ -50,21 +64,21 @@ async fn partial(
     queries: &Queries,
     backends: &Backends,
     group: GroupIndex,
+    candidates: &Candidates,
     asked: &Asked,
     text: &str,
     until: Instant,
-) -> Result<Answer, Refusal> {
+) -> Result<(Answer, Option<Behind>), Refusal> {
     let topology = &backends.topology;
     let id = topology.group(group).id;
-    let replicas = choose::in_order(backends.group(group), text);
-    let answer = first_answer(queries, &replicas, until, || asked.for_merging(text)).await?;
+    let first = first_answer(queries, candidates, until, |_| asked.for_merging(text)).await?;
     // All groups' parts are held at once.
     let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();
-    let body = answer.into_body().whole(bytes_max).await;
+    let body = first.answer.into_body().whole(bytes_max).await;
     let body = body.map_err(|error| refuse(503, format!("group {id} {error} (query.merge_bytes_max)")))?;
     let answer = parse(&body).map_err(|error| refuse(503, format!("group {id}: {error}")))?;
     match answer.results.iter().any(|result| result.is_partial()) {
-        false => Ok(answer),
+        false => Ok((answer, first.behind)),
         true => Err(refuse(503, format!("group {id} told only a part (max-row-limit of its replicas)"))),
     }
 }

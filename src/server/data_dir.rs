@@ -1,13 +1,33 @@
-//! `data_dir`: the proxy's id, its lock, the last topology and UDP listeners. Passwords lie in it: nobody else may read it.
+//! `data_dir`: the proxy's id, its lock, the last topology, UDP listeners, backlogs, and the databases seen last. Passwords
+//! lie in it: nobody else may read it.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::topology::{self, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
+use crate::topology::{self, Backlogs, Topology, UdpListener, changes_that_hide_data, parse_udp, print_udp};
 
 use super::StartError;
+
+/// A file that only its owner may read, replaced as a whole.
+pub struct PrivateFile(PathBuf);
+
+impl PrivateFile {
+    /// `None` if it is not there.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, StartError> {
+        read(&self.0)
+    }
+
+    pub fn replace(&self, text: &str) -> Result<(), StartError> {
+        replace(&self.0, text)
+    }
+
+    /// What is wrong with it.
+    pub fn fault(&self, error: impl std::fmt::Display) -> StartError {
+        failed(&self.0, error)
+    }
+}
 
 pub struct DataDir {
     path: PathBuf,
@@ -77,6 +97,28 @@ impl DataDir {
     /// Keeps a copy of the shared UDP listeners.
     pub fn keep_udp(&self, listeners: &[UdpListener]) -> Result<(), StartError> {
         replace(&self.udp_path(), &print_udp(listeners))
+    }
+
+    /// Who else held points for replicas when that was last heard.
+    pub fn last_backlogs(&self) -> Result<Backlogs, StartError> {
+        let path = self.backlogs_path();
+        let json = read(&path)?;
+        json.map_or(Ok(Backlogs::new()), |json| serde_json::from_slice(&json)).map_err(|error| failed(&path, error))
+    }
+
+    /// Keeps a copy of it.
+    pub fn keep_backlogs(&self, backlogs: &Backlogs) -> Result<(), StartError> {
+        let path = self.backlogs_path();
+        replace(&path, &serde_json::to_string(backlogs).map_err(|error| failed(&path, error))?)
+    }
+
+    fn backlogs_path(&self) -> PathBuf {
+        self.path.join("backlogs.json")
+    }
+
+    /// Where the databases seen last are kept.
+    pub fn databases(&self) -> PrivateFile {
+        PrivateFile(self.path.join("databases.json"))
     }
 
     fn topology_path(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A whole process: checks the machine, locks `data_dir`, opens the ports, starts a shard per core, waits for signals.
 
 mod data_dir;
+mod databases;
 mod heartbeat;
 mod machine;
 mod publish;
@@ -21,10 +22,13 @@ use signal_hook::iterator::Signals;
 use crate::admin::{ControlStats, Process};
 use crate::config::{Cluster, Config, Protocol};
 use crate::control::{self, Control};
+use crate::databases::LastSeen;
+use crate::deliver::Logs;
 use crate::net::{Doorbell, Wire, listening_sockets};
 use crate::shard::{self, Setup};
 
 use data_dir::DataDir;
+use databases::Keeper;
 use heartbeat::Heartbeat;
 use publish::{Publisher, Registration};
 use udp::UdpListeners;
@@ -63,17 +67,30 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         version = env!("CARGO_PKG_VERSION"), id = %data_dir.id, ?cores, cluster = config.cluster.name,
         zookeeper = config.cluster.zookeeper, "starting"
     );
+    let logs = Logs::open(&config.server.data_dir.join("spool"), config.spool.clone());
+    let logs = logs.map_err(|error| StartError(format!("server.data_dir: spool: {error}")))?;
+    let (last_seen, reported) = LastSeen::new();
+    let keeper = Keeper::start(last_seen.clone(), reported, data_dir.databases())?;
     let process = Arc::new(Process {
+        logs: Arc::new(logs),
+        last_seen,
         snapshot: ArcSwapOption::empty(),
         udp: ArcSwap::default(),
         shards: cores.iter().map(|_| Arc::default()).collect(),
+        backlogs: Arc::default(),
         control: follows.then(ControlStats::default),
         draining: AtomicBool::new(false),
     });
     let (doorbells, wires) = doorbells(cores.len())?;
     let registration = Registration::new(&data_dir.id, addresses);
-    let mut publisher =
-        Publisher { process: process.clone(), doorbells: doorbells.clone(), data_dir, udp, registration };
+    let mut publisher = Publisher {
+        process: process.clone(),
+        doorbells: doorbells.clone(),
+        data_dir,
+        udp,
+        unapplied: None,
+        registration,
+    };
     let control = match &config.topology {
         Some(topology) if !follows => {
             publisher.start_alone(topology, accept_topology)?;
@@ -106,6 +123,7 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
     if let Some(control) = control {
         control.stop();
     }
+    keeper.stop();
     tracing::info!("stopped");
     Ok(())
 }

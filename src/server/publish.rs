@@ -1,9 +1,10 @@
 //! What all shards shall apply: made here, told by their doorbells.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
@@ -12,11 +13,16 @@ use crate::backend::Snapshot;
 use crate::control::Audience;
 use crate::influxql::civil::rfc3339_nano;
 use crate::net::Doorbell;
-use crate::topology::{self, Topology, changes_that_hide_data, parse_udp};
+use crate::spool::{self, Stranger};
+use crate::stats::SpoolStats;
+use crate::topology::{self, Backlog, Backlogs, Topology, changes_that_hide_data, parse_udp};
 
 use super::data_dir::DataDir;
 use super::udp::UdpListeners;
 use super::{Addresses, StartError};
+
+/// How soon a topology is tried again that the disk had no place for.
+const APPLY_AGAIN: Duration = Duration::from_secs(3);
 
 /// Publishes what ZooKeeper holds.
 pub struct Publisher {
@@ -24,6 +30,8 @@ pub struct Publisher {
     pub doorbells: Arc<[Doorbell]>,
     pub data_dir: DataDir,
     pub udp: UdpListeners,
+    /// A topology that is sound, but that the disk had no place for, and when it was tried.
+    pub unapplied: Option<(Instant, Vec<u8>)>,
     /// `proxies/<id>` but for what changes.
     pub registration: Registration,
 }
@@ -68,7 +76,7 @@ impl Publisher {
     pub fn start_alone(&mut self, topology: &Topology, accept: bool) -> Result<(), StartError> {
         self.data_dir.check(topology, accept)?;
         self.data_dir.keep(topology)?;
-        publish(&self.process, topology.clone());
+        publish(&self.process, topology.clone()).map_err(StartError)?;
         self.udp.apply(&self.process);
         Ok(())
     }
@@ -76,13 +84,21 @@ impl Publisher {
     /// What ZooKeeper held when it was last heard. A copy that cannot be read is as none.
     pub fn restore(&mut self) {
         match self.data_dir.last() {
-            Ok(Some(topology)) => publish(&self.process, topology),
+            Ok(Some(topology)) => {
+                if let Err(error) = publish(&self.process, topology) {
+                    tracing::error!(%error, "the last topology cannot be served");
+                }
+            }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the last topology cannot be read; waiting for ZooKeeper's"),
         }
         match self.data_dir.last_udp() {
             Ok(listeners) => self.udp.want(listeners),
             Err(error) => tracing::error!(%error, "the last UDP listeners cannot be read; waiting for ZooKeeper's"),
+        }
+        match self.data_dir.last_backlogs() {
+            Ok(others) => self.process.backlogs.store(Arc::new(others)),
+            Err(error) => tracing::error!(%error, "the last backlogs cannot be read; waiting for ZooKeeper's"),
         }
         self.udp.apply(&self.process);
     }
@@ -101,10 +117,33 @@ impl Publisher {
     }
 }
 
-/// Makes a topology the one in force.
-fn publish(process: &Process, topology: Topology) {
+/// What the spool holds for a replica, as others are told; `None` when nothing waits.
+fn waiting(spool: &SpoolStats) -> Option<Backlog> {
+    let points = spool.points.get();
+    // Counted a moment before its time is set: then it is of now.
+    let since_ms = Some(spool.since_ms.get()).filter(|since| *since > 0).unwrap_or_else(now_ms);
+    (points > 0 || spool.records.get() > 0).then(|| backlog(since_ms, points, spool.bytes.get()))
+}
+
+fn backlog(since_ms: u64, points: u64, bytes: u64) -> Backlog {
+    Backlog { since: spool::rfc3339(since_ms), points, bytes }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
+}
+
+/// Makes a topology the one in force; every replica of it has a log from then on.
+fn publish(process: &Process, topology: Topology) -> Result<(), String> {
+    for replica in topology.replicas() {
+        process.logs.of(&replica.name).map_err(|error| format!("the spool of replica {}: {error}", replica.name))?;
+    }
+    process.logs.look_for_strangers(&topology.replicas().map(|replica| replica.name.clone()).collect());
     let before = process.snapshot.load_full();
-    process.snapshot.store(Some(Arc::new(Snapshot::following(before.as_deref(), topology))));
+    let snapshot = Snapshot::following(before.as_deref(), topology, |name| process.logs.lasting(name));
+    process.snapshot.store(Some(Arc::new(snapshot)));
+    Ok(())
 }
 
 impl Audience for Publisher {
@@ -135,12 +174,19 @@ impl Audience for Publisher {
                 tracing::warn!(%change, "stored data may no longer be found where it lies");
             }
         }
+        let (epoch, groups) = (topology.epoch, topology.groups().len());
+        let kept = topology.clone();
+        self.unapplied = None;
+        if let Err(reason) = publish(&self.process, topology) {
+            self.unapplied = Some((Instant::now(), document.to_vec()));
+            control.inspect(|control| control.refused_topologies.add(1));
+            return self.refused(|control| &control.topology_refusal, &reason);
+        }
         // Served even if it cannot be kept: the disk is not what clients wait for.
-        if let Err(error) = self.data_dir.keep(&topology) {
+        if let Err(error) = self.data_dir.keep(&kept) {
             tracing::error!(%error, "the topology could not be kept for a start without ZooKeeper");
         }
-        tracing::info!(epoch = topology.epoch, groups = topology.groups().len(), "a new topology is in force");
-        publish(&self.process, topology);
+        tracing::info!(epoch, groups, "a new topology is in force");
         self.ring();
         Ok(())
     }
@@ -173,6 +219,12 @@ impl Audience for Publisher {
     }
 
     fn tick(&mut self) {
+        if self.unapplied.as_ref().is_some_and(|(at, _)| at.elapsed() >= APPLY_AGAIN)
+            && let Some((_, document)) = self.unapplied.take()
+        {
+            // A failure is told by the topology's refusal.
+            let _ = self.topology(&document);
+        }
         // A port that was taken may be free by now.
         if self.udp.retry(&self.process) {
             self.ring();
@@ -185,9 +237,51 @@ impl Audience for Publisher {
         serde_json::to_vec(&self.registration).unwrap_or_default()
     }
 
+    fn backlog(&mut self) -> Option<BTreeMap<String, Vec<u8>>> {
+        // Before there are replicas it is not known what waits for them.
+        self.process.snapshot.load_full()?;
+        let (logs, strangers) = (self.process.logs.all(), self.process.logs.strangers());
+        let own = logs.iter().filter_map(|log| Some((log.spool.name().to_owned(), waiting(log.spool.stats())?)));
+        let closed = |stranger: &&Stranger| !logs.iter().any(|log| log.spool.name() == stranger.name);
+        let gone = strangers.iter().filter(closed).map(|stranger| {
+            let Stranger { name, points, bytes, since_ms, .. } = stranger;
+            (name.clone(), backlog(*since_ms, *points, *bytes))
+        });
+        // A string and numbers: nothing that JSON could not hold.
+        let json = |backlog: Backlog| serde_json::to_vec(&backlog).unwrap_or_default();
+        Some(own.chain(gone).map(|(name, backlog)| (name, json(backlog))).collect())
+    }
+
+    fn backlogs(&mut self, others: &Backlogs) {
+        tracing::debug!(?others, "what other proxies hold for replicas");
+        self.process.backlogs.store(Arc::new(others.clone()));
+        if let Err(error) = self.data_dir.keep_backlogs(others) {
+            tracing::error!(%error, "the backlogs could not be kept for a start without ZooKeeper");
+        }
+    }
+
     fn connected(&mut self, connected: bool, _reason: &str) {
         if let Some(control) = &self.process.control {
             control.connected.store(connected, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_as_others_are_told() {
+        let spool = SpoolStats::default();
+        spool.bytes.set(70);
+        assert_eq!(waiting(&spool), None);
+        spool.points.set(3);
+        spool.since_ms.set(1_600_000_000_250);
+        let backlog = waiting(&spool).expect("points wait");
+        let json = serde_json::to_string(&backlog).expect("it is JSON");
+        assert_eq!(json, r#"{"since":"2020-09-13T12:26:40.250000000Z","points":3,"bytes":70}"#);
+        spool.since_ms.set(0);
+        assert!(waiting(&spool).is_some_and(|backlog| *backlog.since > *"2021"));
     }
 }

@@ -7,6 +7,7 @@
 mod accept;
 mod apply;
 mod connection;
+mod databases;
 mod front;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ use glommio::{Latency, Shares, TaskQueueHandle};
 use crate::admin::Process;
 use crate::backend::{Current, Settings};
 use crate::config::Config;
+use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
 use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, spawn, spawn_loop};
 use crate::query::Queries;
@@ -65,6 +67,7 @@ pub struct Shard {
     backends: Rc<Current>,
     ingest: Rc<Ingest>,
     queries: Rc<Queries>,
+    delivery: Rc<Delivery>,
     queues: Queues,
     udp: RefCell<HashMap<SocketAddr, RunningUdp>>,
     /// What each of `config.listen` is for; nothing for UDP.
@@ -85,6 +88,7 @@ pub struct Shard {
 struct Queues {
     ingest: TaskQueueHandle,
     query: TaskQueueHandle,
+    replay: TaskQueueHandle,
 }
 
 /// Runs a shard until the process drains.
@@ -96,6 +100,7 @@ pub async fn run(setup: Setup) {
             "ingest",
         ),
         query: glommio::executor().create_task_queue(Shares::Static(250), Latency::NotImportant, "query"),
+        replay: glommio::executor().create_task_queue(Shares::Static(250), Latency::NotImportant, "replay"),
     };
     let shard = Shard::new(&setup, queues);
     let Setup { listeners, admin, wire, ready, .. } = setup;
@@ -116,6 +121,8 @@ pub async fn run(setup: Setup) {
             });
         }
     });
+    shard.replays().start();
+    databases::watch(&shard);
     let ticking = shard.clone();
     spawn_loop("tick", queues.ingest, move || ticking.clone().tick());
     let listening = |socket, service: Service, number| {
@@ -148,21 +155,32 @@ impl Shard {
         let settings = Rc::new(Settings { write, limits, silence_max: config.query.timeout });
         let backends = Rc::<Current>::default();
         let now = Instant::now();
+        let delivery = Rc::new(Delivery {
+            config: config.clone(),
+            stats: stats.clone(),
+            logs: process.logs.clone(),
+            last_seen: process.last_seen.clone(),
+            queue: queues.ingest,
+            on_their_way: Rc::default(),
+        });
         let ingest = Rc::new(Ingest {
             config: config.clone(),
             backends: backends.clone(),
             stats: stats.clone(),
             latency: Recorder::new(&stats, |stats| &stats.write_seconds, now),
             budget: Budget::new(config.limits.inflight_bytes_max.0),
+            delivery: delivery.clone(),
             databases: RefCell::<Databases>::default(),
             lost: Teller::new("points over TCP or UDP were not stored; see slotline_points_rejected_total"),
-            waiting: Teller::new("points over TCP or UDP wait for a replica; see write.resend_for"),
+            waiting: Teller::new("points over TCP or UDP wait in memory: neither replicas nor spools take them"),
             datagrams: RefCell::default(),
         });
         let queries = Rc::new(Queries {
             config: config.clone(),
             backends: backends.clone(),
+            backlogs: process.backlogs.clone(),
             stats: stats.clone(),
+            delivery: delivery.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
         });
@@ -177,6 +195,7 @@ impl Shard {
             backends,
             ingest,
             queries,
+            delivery,
             queues,
             udp: RefCell::default(),
             drain_asked: Event::new(),
@@ -185,6 +204,18 @@ impl Shard {
             open: Cell::new(0),
             closed: Event::new(),
             next_source: Cell::new(0),
+        })
+    }
+
+    /// What brings the logs of this shard's share of the replicas to them.
+    fn replays(&self) -> Rc<Replays> {
+        Rc::new(Replays {
+            delivery: self.delivery.clone(),
+            current: self.backends.clone(),
+            settings: self.settings.clone(),
+            queue: self.queues.replay,
+            shard: (self.index, self.process.shards.len()),
+            paces: RefCell::default(),
         })
     }
 
@@ -217,7 +248,8 @@ impl Shard {
         self.udp.borrow().values().for_each(RunningUdp::close);
         let until = Instant::now() + self.config.server.drain_timeout;
         // What others have handed over counts as ours before we have taken it.
-        while self.open.get() > 0 || self.stats.connections_open.get() > 0 {
+        let on_their_way = || self.delivery.on_their_way.get();
+        while self.open.get() > 0 || self.stats.connections_open.get() > 0 || on_their_way() > 0 {
             let closed = async {
                 match self.open.get() {
                     0 => sleep(HAND_OVER_MAX).await,

@@ -1,11 +1,12 @@
 //! The topology: which group owns which slot, which replicas a group has, which tags make the slot key.
 //!
 //! An immutable snapshot. Requests take one at their start and use it to their end. It is built and checked in
-//! `build`, read and written as JSON in `document`, compared in `diff`; `source` says where in ZooKeeper it lies. `udp` is
-//! what else proxies share: UDP listeners.
+//! `build`, read and written as JSON in `document`, compared in `diff`; `source` says where in ZooKeeper it lies. What else
+//! proxies share: `udp`, listeners; `backlog`, what replicas have still to take.
 //!
 //! Used by every layer above.
 
+mod backlog;
 mod build;
 mod diff;
 mod document;
@@ -16,6 +17,7 @@ mod slot;
 mod source;
 mod udp;
 
+pub use backlog::{Backlog, Backlogs};
 pub use build::{GroupSpec, Place, ReplicaSpec, RuleSpec, SlotsSpec, Spec, SpecFault, evenly};
 pub use diff::{Change, changes_that_hide_data, harmless_changes};
 pub use document::{DocumentError, parse, print};

@@ -98,6 +98,11 @@ impl Znodes {
     pub fn proxies(&self) -> String {
         format!("{}/proxies", self.base)
     }
+
+    /// The folder of what replicas have still to take: `<replica>/<proxy id>` below it.
+    pub fn backlog(&self) -> String {
+        format!("{}/backlog", self.base)
+    }
 }
 
 /// Whether ZooKeeper takes it as the name of one znode.

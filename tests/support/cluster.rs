@@ -1,11 +1,14 @@
 //! Groups of real replicas with a slotline before them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::client::Http;
+use super::clock::Clock;
 use super::config::{Config, replica_name};
 use super::facts::{Facts, Series, facts};
 use super::influxd::Influxd;
+use super::meddler::Meddler;
 use super::slotline::Slotline;
 use super::slots::{group_of, slot};
 
@@ -13,15 +16,28 @@ pub const ADMIN: (&str, &str) = ("admin", "s3cret-of-the-admin");
 
 /// How a cluster is to be built.
 pub struct Setup {
-    groups: usize,
-    replicas: usize,
+    /// Replicas of each group.
+    replicas: Vec<usize>,
     auth: bool,
+    meddled: bool,
+    environment: Vec<(String, PathBuf)>,
     config: Config,
 }
 
 impl Setup {
     pub fn new(groups: usize, replicas: usize) -> Setup {
-        Setup { groups, replicas, auth: false, config: Config::new() }
+        Setup::of(&vec![replicas; groups])
+    }
+
+    /// Groups of so many replicas each.
+    pub fn of(replicas: &[usize]) -> Setup {
+        Setup {
+            replicas: replicas.to_vec(),
+            auth: false,
+            meddled: false,
+            environment: Vec::new(),
+            config: Config::new(),
+        }
     }
 
     pub fn set(mut self, section: &str, line: &str) -> Setup {
@@ -46,23 +62,44 @@ impl Setup {
         self
     }
 
+    /// Slotline reaches each replica through a meddler.
+    pub fn meddled(mut self) -> Setup {
+        self.meddled = true;
+        self
+    }
+
+    /// Slotline's wall clock.
+    pub fn clock(mut self, clock: &Clock) -> Setup {
+        self.environment = clock.environment();
+        self
+    }
+
     #[track_caller]
     pub fn start(self) -> Cluster {
         let start = || {
             if self.auth { start_with_admin() } else { Influxd::start() }
         };
         let groups: Vec<Vec<Influxd>> =
-            (0..self.groups).map(|_| (0..self.replicas).map(|_| start()).collect()).collect();
+            self.replicas.iter().map(|&replicas| (0..replicas).map(|_| start()).collect()).collect();
         let credentials = match self.auth {
             true => format!("  username = {:?}\n  password = {:?}\n", ADMIN.0, ADMIN.1),
             false => String::new(),
         };
         let mut config = self.config;
+        let mut meddlers = Vec::new();
         for (number, group) in groups.iter().enumerate() {
-            config = config.group_with(&named(number, group), &credentials);
+            let mut urls: Vec<String> = group.iter().map(Influxd::url).collect();
+            if self.meddled {
+                let between: Vec<Meddler> = group.iter().map(|influxd| Meddler::start(influxd.http())).collect();
+                urls = between.iter().map(Meddler::url).collect();
+                meddlers.push(between);
+            }
+            let names = (0..).map(|replica| replica_name(number, replica));
+            let named: Vec<(String, String)> = names.zip(urls).collect();
+            config = config.group_with(&named, &credentials);
         }
-        let slotline = Slotline::start(&config);
-        Cluster { slotline, groups, config }
+        let slotline = Slotline::start_in(&config, self.environment);
+        Cluster { slotline, groups, meddlers, config }
     }
 }
 
@@ -73,16 +110,13 @@ fn start_with_admin() -> Influxd {
     influxd
 }
 
-fn named(group: usize, replicas: &[Influxd]) -> Vec<(String, String)> {
-    let numbered = replicas.iter().enumerate();
-    numbered.map(|(replica, influxd)| (replica_name(group, replica), influxd.url())).collect()
-}
-
 pub struct Cluster {
     // Dropped first, so that its log shows nothing of the replicas' end.
     pub slotline: Slotline,
     /// Replicas by group; the replica 1 of group 0 is called `g1b`.
     pub groups: Vec<Vec<Influxd>>,
+    /// Between slotline and the replicas, if the setup asks for it.
+    pub meddlers: Vec<Vec<Meddler>>,
     pub config: Config,
 }
 

@@ -67,6 +67,14 @@ impl Config {
         self
     }
 
+    /// The same replica under another name.
+    pub fn replica_renamed(mut self, from: &str, to: &str) -> Config {
+        for group in &mut self.groups {
+            *group = group.replace(&format!("name = \"{from}\""), &format!("name = \"{to}\""));
+        }
+        self
+    }
+
     /// A rule; `measurement` is a name or a `/regex/`.
     pub fn rule(mut self, db: &str, measurement: &str, tags: &[&str]) -> Config {
         self.rules.push(format!("[[rule]]\ndb = {db:?}\nmeasurement = {measurement:?}\ntags = {tags:?}\n"));

@@ -127,8 +127,13 @@ impl Fake {
         lines
     }
 
+    /// Queries that are clients': slotline itself asks for databases and retention policies now and then.
     pub fn queries(&self) -> usize {
-        self.requests().iter().filter(|request| request.path.starts_with("/query")).count()
+        let own = |request: &Recorded| {
+            let form = String::from_utf8_lossy(&request.body).replace("%20", "+");
+            form.contains("SHOW+DATABASES") || form.contains("SHOW+RETENTION+POLICIES")
+        };
+        self.requests().iter().filter(|request| request.path.starts_with("/query") && !own(request)).count()
     }
 
     pub fn writes(&self) -> Vec<Recorded> {
@@ -209,7 +214,7 @@ fn serve_one(mut stream: &TcpStream, state: &State) -> Option<()> {
     }
 }
 
-fn read_head(reader: &mut impl BufRead, peer: SocketAddr) -> Option<Recorded> {
+pub(super) fn read_head(reader: &mut impl BufRead, peer: SocketAddr) -> Option<Recorded> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -225,7 +230,7 @@ fn read_head(reader: &mut impl BufRead, peer: SocketAddr) -> Option<Recorded> {
     }
 }
 
-fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> Option<Vec<u8>> {
+pub(super) fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> Option<Vec<u8>> {
     let find = |name: &str| headers.iter().find(|(own, _)| own == name).map(|(_, value)| value);
     let mut body = Vec::new();
     if find("transfer-encoding").is_some() {
@@ -265,7 +270,7 @@ fn wait_stopped(state: &State, time: Option<Duration>) {
 }
 
 /// Closes with a reset instead of an orderly end.
-fn reset(stream: &TcpStream) {
+pub(super) fn reset(stream: &TcpStream) {
     use std::os::fd::AsRawFd;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let length = libc::socklen_t::try_from(size_of::<libc::linger>()).expect("a small struct");

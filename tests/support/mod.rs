@@ -8,30 +8,38 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses its own part of the harness")]
 
 pub mod client;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod facts;
 pub mod fake;
 pub mod influxd;
 pub mod load;
+pub mod meddler;
 pub mod process;
 pub mod relay;
+pub mod scene;
 pub mod slotline;
 pub mod slots;
 pub mod streams;
+pub mod witness;
 pub mod znodes;
 pub mod zookeeper;
 
 pub use client::{Conn, Http, Request, Response, chunk, encode, gzip, last_chunk};
+pub use clock::Clock;
 pub use cluster::{Cluster, Setup};
 pub use config::Config;
 pub use facts::{Facts, Series, facts, read_all};
 pub use fake::{Fake, Play};
 pub use influxd::Influxd;
 pub use load::{Load, Sent};
+pub use meddler::{Meddle, Meddler};
 pub use relay::Relay;
+pub use scene::{Fault, Scene};
 pub use slotline::{Ended, Slotline, run};
 pub use slots::{group_of, slot};
+pub use witness::{Record, Witness, Work};
 pub use znodes::{Document, Member, Znodes};
 pub use zookeeper::Zookeeper;
 
@@ -54,9 +62,14 @@ pub fn wait_for<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Opti
 
 /// The random source of a test. The seed is printed, and `SLOTLINE_TEST_SEED` sets it.
 pub fn random() -> fastrand::Rng {
+    random_from(fastrand::u64(..))
+}
+
+/// The same, with this seed unless another is set.
+pub fn random_from(seed: u64) -> fastrand::Rng {
     let seed = match std::env::var("SLOTLINE_TEST_SEED") {
         Ok(text) => text.parse().expect("SLOTLINE_TEST_SEED is a number"),
-        Err(_) => fastrand::u64(..),
+        Err(_) => seed,
     };
     println!("SLOTLINE_TEST_SEED={seed}");
     fastrand::Rng::with_seed(seed)

@@ -18,23 +18,40 @@ pub struct Slotline {
     http: Http,
     admin: Http,
     process: Process,
+    environment: Environment,
 }
+
+/// Variables that it finds besides the test's own.
+type Environment = Vec<(String, PathBuf)>;
 
 impl Slotline {
     #[track_caller]
     pub fn start(config: &Config) -> Slotline {
+        Slotline::start_in(config, Vec::new())
+    }
+
+    /// With these variables in its environment, at every start.
+    #[track_caller]
+    pub fn start_in(config: &Config, environment: Environment) -> Slotline {
         let dir = temp_dir();
         let data_dir = dir.path().join("data");
         std::fs::write(config_path(&dir), config.to_toml(&data_dir)).expect("a folder takes a file");
-        let (process, http, admin) = serve(&dir, &[]);
-        Slotline { dir, http, admin, process }
+        let (process, http, admin) = serve(&dir, &[], &environment);
+        Slotline { dir, http, admin, process, environment }
     }
 
     /// Starts it anew on the same data with another configuration; it must have ended.
     #[track_caller]
     pub fn start_again(&mut self, config: &Config, args: &[&str]) {
         self.write_config(config);
-        let (process, http, admin) = serve(&self.dir, args);
+        let (process, http, admin) = serve(&self.dir, args, &self.environment);
+        (self.process, self.http, self.admin) = (process, http, admin);
+    }
+
+    /// Starts it anew as it was; it must have ended.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let (process, http, admin) = serve(&self.dir, &[], &self.environment);
         (self.process, self.http, self.admin) = (process, http, admin);
     }
 
@@ -111,6 +128,17 @@ impl Slotline {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// Waits until every replica has all that was kept for it, and is written to directly.
+    #[track_caller]
+    pub fn wait_direct(&self) {
+        wait_for("all replicas to be written to directly", 2 * SOON, || {
+            let text = self.admin.get("/metrics").text();
+            let states: Vec<&str> = text.lines().filter(|line| line.starts_with("slotline_backend_state{")).collect();
+            let direct = |line: &&str| line.contains("state=\"direct\"");
+            (!states.is_empty() && states.iter().all(direct)).then_some(())
+        });
+    }
+
     #[track_caller]
     pub fn wait_metric(&self, name: &str, wanted: f64) {
         wait_for(&format!("{name} {wanted}"), SOON, || (self.figure(name) == Some(wanted)).then_some(()));
@@ -171,11 +199,13 @@ fn config_path(dir: &tempfile::TempDir) -> PathBuf {
 
 /// Starts the server and waits until it serves.
 #[track_caller]
-fn serve(dir: &tempfile::TempDir, args: &[&str]) -> (Process, Http, Http) {
+fn serve(dir: &tempfile::TempDir, args: &[&str], environment: &Environment) -> (Process, Http, Http) {
     let path = config_path(dir);
     let config = path.to_str().expect("temporary paths are UTF-8");
     let all = [&["serve", "--config", config], args].concat();
-    let process = Process::start(command(BINARY, &all)).expect("slotline can be started");
+    let mut command = command(BINARY, &all);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let process = Process::start(command).expect("slotline can be started");
     let found = listening(&process, "http").and_then(|http| {
         let admin = listening(&process, "admin")?;
         process.wait_log("serving", 0, SOON, |line| plain(line).ends_with(" serving").then_some(()))?;

@@ -20,7 +20,7 @@ mod sinks;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use counters::Counters;
 use fault::Fault;
@@ -68,10 +68,19 @@ fn counters_of(all: &Listeners) -> String {
     servers.iter().map(|server| format!("{} {}\n", server.name, server.counters_json())).collect()
 }
 
+/// Nothing is counted any more, and so nothing answered that the sums shown last do not hold.
+fn stop_counting(servers: &[Arc<Server>]) -> Vec<MutexGuard<'_, Counters>> {
+    servers.iter().map(|server| server.counters.lock().expect("no holder panics")).collect()
+}
+
 impl Server {
     fn counters_json(&self) -> String {
-        serde_json::to_string(&*self.counters.lock().expect("no holder panics")).expect("keys are strings")
+        to_json(&self.counters.lock().expect("no holder panics"))
     }
+}
+
+fn to_json(counters: &Counters) -> String {
+    serde_json::to_string(counters).expect("keys are strings")
 }
 
 /// Prints its addresses, serves until SIGTERM or SIGINT, then prints the sums.
@@ -105,9 +114,14 @@ pub fn run(args: Args) -> Result<ExitCode, String> {
         std::thread::spawn(move || sinks::udp(&socket, &server));
     }
     signals.forever().next();
-    print!("{}", counters_of(&all));
+    let servers = all.lock().expect("no holder panics").clone();
+    let sums = stop_counting(&servers);
+    for (server, sums) in servers.iter().zip(&sums) {
+        println!("{} {}", server.name, to_json(sums));
+    }
     println!("cpu_s {:.2}", crate::sys::cpu_seconds());
-    Ok(ExitCode::SUCCESS)
+    // With the counters still locked: whoever waits for them would count, and answer, what nobody is shown.
+    std::process::exit(0)
 }
 
 fn accept(listener: &TcpListener, server: &Arc<Server>, serve: fn(std::net::TcpStream, &Server)) {

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::{Args, Plan, Tally};
+use super::{Args, Plan, Tallies};
 use crate::http1::{Framing, Reader, Response};
 
 const ANSWER_BUFFER_BYTES: usize = 16 << 10;
@@ -40,8 +40,8 @@ fn pack(body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("a Vec takes any bytes")
 }
 
-pub fn work(plan: &Plan, requests: &Requests) -> Tally {
-    let mut tally = Tally::new();
+pub fn work(plan: &Plan, requests: &Requests) -> Tallies {
+    let mut tallies = Tallies::default();
     let mut connection = None;
     while let Some(claim) = plan.schedule.claim(1) {
         let plain = plan.body(claim.unit, claim.points);
@@ -55,17 +55,24 @@ pub fn work(plan: &Plan, requests: &Requests) -> Tally {
             &short
         };
         let begun = claim.due.unwrap_or_else(Instant::now);
-        tally.sent(claim.points, body.len());
+        let phase = plan.phases.at(begun);
+        tallies.of(phase).sent(claim.points, body.len());
         match exchange(plan, &mut connection, &requests.head(body), body) {
-            Ok(status) => tally.answered(claim.points, status, begun.elapsed()),
+            Ok(status) => {
+                let answered = Instant::now();
+                tallies.of(phase).answered(claim.points, status, answered - begun);
+                if (200..300).contains(&status) {
+                    tallies.of(plan.phases.at(answered)).points_acknowledged_meanwhile += claim.points;
+                }
+            }
             Err(error) => {
                 connection = None;
-                tally.broke(claim.points, error);
+                tallies.of(phase).broke(claim.points, error);
                 std::thread::sleep(RECONNECT_PAUSE);
             }
         }
     }
-    tally
+    tallies
 }
 
 type Connection = Option<Reader<TcpStream>>;

@@ -5,17 +5,20 @@
 //! the moment of sending.
 
 mod http;
+mod phases;
 mod schedule;
 mod streams;
 mod tally;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::lines::Shape;
+use phases::Phases;
 use schedule::{Limits, Schedule};
-use tally::{Report, Tally};
+use tally::{PhaseReport, Report, Tallies, Tally};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Protocol {
@@ -25,6 +28,8 @@ enum Protocol {
 }
 
 #[derive(clap::Args)]
+// The last one of an option counts: scripts set some that their callers may set again.
+#[command(args_override_self = true)]
 pub struct Args {
     #[arg(long, value_enum, default_value = "http")]
     protocol: Protocol,
@@ -83,6 +88,9 @@ pub struct Args {
     /// Seconds to connect, to send and to wait for an answer
     #[arg(long, default_value_t = 30.0)]
     timeout: f64,
+    /// HTTP: each line on stdin begins a phase of that name, reported apart; an empty line or the end stops the run
+    #[arg(long)]
+    phases: bool,
     /// One line of JSON on stdout, the human line on stderr
     #[arg(long)]
     json: bool,
@@ -103,6 +111,7 @@ struct Plan<'a> {
     bodies: &'a [Vec<u8>],
     line_bytes: usize,
     schedule: &'a Schedule,
+    phases: &'a Phases,
 }
 
 impl Plan<'_> {
@@ -128,6 +137,9 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         run: args.run,
     };
     shape.check()?;
+    if args.phases && args.protocol != Protocol::Http {
+        return Err("phases: with --protocol http only".to_owned());
+    }
     let limits = limits(args)?;
     let batch = if args.protocol == Protocol::Udp { datagrams_a_call(args)? } else { 1 };
     let lines = usize::try_from(limits.lines_per_unit * batch).expect("small");
@@ -135,26 +147,45 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
     let target = resolve(&args.target)?;
     let timeout = duration(args.timeout, "timeout")?;
     let requests = http::Requests::new(args, &bodies);
-    let schedule = Schedule::start(limits);
-    let plan = Plan { target, timeout, bodies: &bodies, line_bytes: shape.line_bytes, schedule: &schedule };
+    let schedule = Arc::new(Schedule::start(limits));
+    let phases = Arc::new(Phases::start(schedule.start_moment()));
+    if args.phases {
+        let (phases, schedule) = (Arc::clone(&phases), Arc::clone(&schedule));
+        // Not waited for: it may sit on a stdin that never ends.
+        std::thread::spawn(move || phases::read(std::io::stdin().lock(), &phases, &schedule));
+    }
+    let plan =
+        Plan { target, timeout, bodies: &bodies, line_bytes: shape.line_bytes, schedule: &schedule, phases: &phases };
 
     let cpu_before = crate::sys::cpu_seconds();
     let workers = if args.protocol == Protocol::Udp { args.senders } else { args.connections };
-    let tally = std::thread::scope(|scope| {
+    let mut tallies = std::thread::scope(|scope| {
         let work = || match args.protocol {
             Protocol::Http => http::work(&plan, &requests),
-            Protocol::Tcp => streams::tcp(&plan),
-            Protocol::Udp => streams::udp(&plan, batch, args.gso.then_some(args.lines_per_datagram)),
+            Protocol::Tcp => streams::tcp(&plan).into(),
+            Protocol::Udp => streams::udp(&plan, batch, args.gso.then_some(args.lines_per_datagram)).into(),
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut sum = Tally::new();
+        let mut sum = Tallies::default();
         for thread in threads {
             sum.add(&thread.join().expect("a worker does not panic"));
         }
         sum
     });
-    let seconds = schedule.elapsed().as_secs_f64();
-    let report = Report::of(&tally, seconds, crate::sys::cpu_seconds() - cpu_before, schedule.points_unsent());
+    let length = schedule.length();
+    if args.phases {
+        let lengths = phases.lengths(schedule.start_moment() + length);
+        for (phase, (name, length)) in lengths.into_iter().enumerate() {
+            let report = PhaseReport::of(name, tallies.of(phase), length);
+            println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+        }
+    }
+    let report = Report::of(
+        &tallies.sum(),
+        length.as_secs_f64(),
+        crate::sys::cpu_seconds() - cpu_before,
+        schedule.points_unsent(),
+    );
     print(args, &report)?;
     Ok(if report.points_through() == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

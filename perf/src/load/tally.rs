@@ -22,6 +22,8 @@ pub struct Tally {
     pub points_unanswered: u64,
     /// Requests, by what broke them.
     pub errors: BTreeMap<String, u64>,
+    /// Acknowledged while this phase lasted, whenever they were due.
+    pub points_acknowledged_meanwhile: u64,
     latency_us: Histogram<u64>,
 }
 
@@ -35,6 +37,7 @@ impl Tally {
             points_refused: BTreeMap::new(),
             points_unanswered: 0,
             errors: BTreeMap::new(),
+            points_acknowledged_meanwhile: 0,
             latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("bounds in order, three digits"),
         }
     }
@@ -70,6 +73,7 @@ impl Tally {
         self.points_sent += other.points_sent;
         self.points_acknowledged += other.points_acknowledged;
         self.points_unanswered += other.points_unanswered;
+        self.points_acknowledged_meanwhile += other.points_acknowledged_meanwhile;
         for (&status, points) in &other.points_refused {
             *self.points_refused.entry(status).or_default() += points;
         }
@@ -80,17 +84,45 @@ impl Tally {
     }
 }
 
+/// A tally for each phase, as they come.
+#[derive(Default)]
+pub struct Tallies(Vec<Tally>);
+
+impl Tallies {
+    pub fn of(&mut self, phase: usize) -> &mut Tally {
+        while self.0.len() <= phase {
+            self.0.push(Tally::new());
+        }
+        &mut self.0[phase]
+    }
+
+    pub fn add(&mut self, other: &Tallies) {
+        for (phase, tally) in other.0.iter().enumerate() {
+            self.of(phase).add(tally);
+        }
+    }
+
+    pub fn sum(&self) -> Tally {
+        self.0.iter().fold(Tally::new(), |mut sum, tally| {
+            sum.add(tally);
+            sum
+        })
+    }
+}
+
+impl From<Tally> for Tallies {
+    fn from(tally: Tally) -> Tallies {
+        Tallies(vec![tally])
+    }
+}
+
 /// `points_sent` = `points_acknowledged` + all of `points_refused` + `points_unanswered` over HTTP; over TCP and UDP
 /// nobody acknowledges.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Outcome {
     pub points_sent: u64,
     pub points_acknowledged: u64,
     pub points_unanswered: u64,
-    pub points_unsent: u64,
-    pub points_per_s: f64,
-    pub seconds: f64,
-    pub cpu_s: f64,
     pub requests: u64,
     pub bytes: u64,
     pub latency_p50_us: u64,
@@ -102,18 +134,13 @@ pub struct Report {
     pub errors: BTreeMap<String, u64>,
 }
 
-impl Report {
-    #[allow(clippy::cast_precision_loss, reason = "points of a run are far below 2^52")]
-    pub fn of(tally: &Tally, seconds: f64, cpu_s: f64, points_unsent: u64) -> Report {
+impl From<&Tally> for Outcome {
+    fn from(tally: &Tally) -> Outcome {
         let quantile = |quantile| tally.latency_us.value_at_quantile(quantile);
-        Report {
+        Outcome {
             points_sent: tally.points_sent,
             points_acknowledged: tally.points_acknowledged,
             points_unanswered: tally.points_unanswered,
-            points_unsent,
-            points_per_s: ((tally.points_sent - tally.points_unanswered) as f64 / seconds).round(),
-            seconds,
-            cpu_s,
             requests: tally.requests,
             bytes: tally.bytes,
             latency_p50_us: quantile(0.5),
@@ -125,25 +152,65 @@ impl Report {
             errors: tally.errors.clone(),
         }
     }
+}
+
+/// Of one phase: the requests that were due in it.
+#[derive(Debug, Serialize)]
+pub struct PhaseReport {
+    pub phase: String,
+    pub seconds: f64,
+    /// Points acknowledged while it lasted, those due before it too.
+    pub acknowledged_per_s: f64,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+impl PhaseReport {
+    #[allow(clippy::cast_precision_loss, reason = "points of a run are far below 2^52")]
+    pub fn of(phase: String, tally: &Tally, length: Duration) -> PhaseReport {
+        let seconds = length.as_secs_f64();
+        let acknowledged_per_s = (tally.points_acknowledged_meanwhile as f64 / seconds.max(1e-9)).round();
+        PhaseReport { phase, seconds, acknowledged_per_s, outcome: tally.into() }
+    }
+}
+
+/// Of a whole run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub points_unsent: u64,
+    pub points_per_s: f64,
+    pub seconds: f64,
+    pub cpu_s: f64,
+}
+
+impl Report {
+    #[allow(clippy::cast_precision_loss, reason = "points of a run are far below 2^52")]
+    pub fn of(tally: &Tally, seconds: f64, cpu_s: f64, points_unsent: u64) -> Report {
+        let points_per_s = ((tally.points_sent - tally.points_unanswered) as f64 / seconds).round();
+        Report { outcome: tally.into(), points_unsent, points_per_s, seconds, cpu_s }
+    }
 
     /// Points that were answered or, where nobody answers, sent.
     pub fn points_through(&self) -> u64 {
-        self.points_sent - self.points_unanswered
+        self.outcome.points_sent - self.outcome.points_unanswered
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = &self.outcome;
         write!(
             f,
             "{} points sent, {} acknowledged, {:.2} s, {:.0} points/s",
-            self.points_sent, self.points_acknowledged, self.seconds, self.points_per_s
+            outcome.points_sent, outcome.points_acknowledged, self.seconds, self.points_per_s
         )?;
-        for (status, points) in &self.points_refused {
+        for (status, points) in &outcome.points_refused {
             write!(f, ", {points} refused with {status}")?;
         }
-        if self.points_unanswered > 0 {
-            write!(f, ", {} unanswered", self.points_unanswered)?;
+        if outcome.points_unanswered > 0 {
+            write!(f, ", {} unanswered", outcome.points_unanswered)?;
         }
         if self.points_unsent > 0 {
             write!(f, ", {} unsent", self.points_unsent)?;
@@ -151,14 +218,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "; latency p50 {} p90 {} p99 {} p99.9 {} max {} us; own CPU {:.2} s",
-            self.latency_p50_us,
-            self.latency_p90_us,
-            self.latency_p99_us,
-            self.latency_p999_us,
-            self.latency_max_us,
+            outcome.latency_p50_us,
+            outcome.latency_p90_us,
+            outcome.latency_p99_us,
+            outcome.latency_p999_us,
+            outcome.latency_max_us,
             self.cpu_s
         )?;
-        for (why, count) in &self.errors {
+        for (why, count) in &outcome.errors {
             write!(f, "\n  {count} requests: {why}")?;
         }
         Ok(())
@@ -180,10 +247,42 @@ mod tests {
         second.broke(3, "read: timed out".to_owned());
         first.add(&second);
         let report = Report::of(&first, 0.5, 0.1, 0);
-        assert_eq!((report.points_sent, report.points_acknowledged, report.points_unanswered), (18, 10, 3));
-        assert_eq!(report.points_refused, BTreeMap::from([(503, 5)]));
-        assert_eq!((report.points_through(), report.bytes, report.requests), (15, 180, 3));
+        let outcome = &report.outcome;
+        assert_eq!((outcome.points_sent, outcome.points_acknowledged, outcome.points_unanswered), (18, 10, 3));
+        assert_eq!(outcome.points_refused, BTreeMap::from([(503, 5)]));
+        assert_eq!((report.points_through(), outcome.bytes, outcome.requests), (15, 180, 3));
         assert!((report.points_per_s - 30.0).abs() < f64::EPSILON);
-        assert!((4000..4010).contains(&report.latency_max_us), "{}", report.latency_max_us);
+        assert!((4000..4010).contains(&outcome.latency_max_us), "{}", outcome.latency_max_us);
+    }
+    #[test]
+    fn phases_are_told_apart_and_add_up() {
+        let (mut first, mut second) = (Tallies::default(), Tallies::default());
+        first.of(0).sent(10, 100);
+        first.of(0).answered(10, 204, Duration::from_millis(2));
+        first.of(2).points_acknowledged_meanwhile += 10;
+        second.of(1).sent(5, 50);
+        second.of(1).answered(5, 503, Duration::from_millis(8));
+        first.add(&second);
+        let report = |phases: &mut Tallies, phase| {
+            let report = PhaseReport::of("p".to_owned(), phases.of(phase), Duration::from_secs(2));
+            (report.outcome.points_sent, report.outcome.points_acknowledged, report.acknowledged_per_s)
+        };
+        assert_eq!([0, 1, 2].map(|phase| report(&mut first, phase)), [(10, 10, 0.0), (5, 0, 0.0), (0, 0, 5.0)]);
+        let sum = first.sum();
+        assert_eq!((sum.points_sent, sum.points_acknowledged, &sum.points_refused), (15, 10, &[(503, 5)].into()));
+    }
+
+    #[test]
+    fn the_json_is_flat() {
+        let mut tally = Tally::new();
+        tally.sent(5, 50);
+        tally.answered(5, 503, Duration::from_millis(8));
+        let report = PhaseReport::of("down".to_owned(), &tally, Duration::from_secs(2));
+        let json = serde_json::to_string(&report).expect("keys are strings and numbers");
+        assert!(
+            json.starts_with(r#"{"phase":"down","seconds":2.0,"acknowledged_per_s":0.0,"points_sent":5,"#),
+            "{json}"
+        );
+        assert!(json.contains(r#""points_refused":{"503":5}"#), "{json}");
     }
 }

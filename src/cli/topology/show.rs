@@ -2,6 +2,7 @@
 
 use crate::topology::{self, ReplicaState, Topology};
 
+use super::super::columns::columns;
 use super::{Failure, Place, PlaceArgs};
 
 #[derive(clap::Args)]
@@ -78,15 +79,4 @@ fn table(place: &Place, topology: &Topology) -> String {
         text.push_str(&columns(&[&head[..], &rules].concat()));
     }
     text
-}
-
-/// Each column as wide as its widest cell.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }

@@ -1,0 +1,378 @@
+//! One durable queue of records: a row of segments in a folder. Synchronous; owned by one thread, the spool's.
+//!
+//! What it promises, whatever the disk does:
+//!
+//! - a record for which `commit` said `Ok` is read, in its place, until it is consumed, also after a crash;
+//! - one for which `append` or `commit` failed is never read by this process. After a crash it may be there, in its place,
+//!   unless everything before it was consumed: then it is gone for good;
+//! - what was consumed may come back after a crash, but only together with all that follows it, so that reading it again
+//!   ends at the newest values;
+//! - once a read says that nothing is left, or a `consume` that leaves nothing has returned `Ok`, nothing of it ever comes
+//!   back: newer values may pass the log.
+//!
+//! Segments therefore go front to back, each for good before the next. An append goes to the newest segment of this
+//! process alone, so that nothing is ever written behind a torn end.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::disk::Disk;
+use super::record::{Depth, Marker, Piece, Record, SEGMENT_HEADER_BYTES, SegmentName, Walk};
+use super::recover::{CHUNK_BYTES, CURSOR_FILE, Cursor, Found, Position, Recovered, Totals, recover};
+
+/// A record that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub record: Record,
+    /// `consume` up to here takes this one and all before it.
+    pub end: Position,
+    /// On disk.
+    pub bytes: u64,
+    /// Wall clock, in milliseconds since 1970.
+    pub accepted_ms: u64,
+}
+
+pub struct Log<D: Disk> {
+    disk: D,
+    segment_bytes_max: u64,
+    /// Of rising ids, oldest first; only the last is appended to, unless it is `sealed`.
+    segments: VecDeque<Segment<D::File>>,
+    /// Everything before it is consumed.
+    at: Position,
+    /// Committed and not consumed.
+    totals: Totals,
+    /// Appended to the last segment and not committed.
+    pending: Totals,
+    /// When the first record was accepted, if `totals` are not 0; when the first pending one was.
+    oldest_ms: u64,
+    pending_oldest_ms: u64,
+    /// What the last `read` found, without what was consumed since.
+    handed: VecDeque<Handed>,
+    next_id: u64,
+    /// Records that were counted and cannot be read any more.
+    lost: u64,
+    /// A consumed segment could not be removed; it is tried again.
+    trouble: Option<io::Error>,
+}
+
+struct Segment<F> {
+    name: SegmentName,
+    file: Option<F>,
+    /// Nothing is read from here on; `committed <= written`.
+    committed: u64,
+    written: u64,
+    /// Its name is on the disk.
+    named: bool,
+    /// Nothing more is appended.
+    sealed: bool,
+}
+
+struct Handed {
+    end: Position,
+    totals: Totals,
+    accepted_ms: u64,
+}
+
+fn failed<D: Disk>(disk: &D, name: SegmentName, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", disk.path(&name.to_string()).display()))
+}
+
+impl<D: Disk> Log<D> {
+    /// Reads all that is there. What was consumed is removed; damage and what else was found is told.
+    pub fn open(disk: D, segment_bytes_max: u64) -> io::Result<(Log<D>, Recovered)> {
+        let found = recover(&disk, Depth::Whole, &mut |_, _| true)?;
+        // A process that was killed has left things that nobody was promised; from now on they are there for good too.
+        for Found { name, .. } in &found.segments {
+            let synced = disk.open(&name.to_string()).and_then(|file| disk.sync(&file));
+            synced.map_err(|error| failed(&disk, *name, error))?;
+        }
+        let segment = |Found { name, bytes }: &Found| Segment {
+            name: *name,
+            file: None,
+            committed: *bytes,
+            written: *bytes,
+            named: true,
+            sealed: true,
+        };
+        let mut log = Log {
+            disk,
+            segment_bytes_max,
+            segments: found.segments.iter().map(segment).collect(),
+            at: found.at,
+            totals: found.totals,
+            pending: Totals::default(),
+            oldest_ms: found.oldest_ms,
+            pending_oldest_ms: 0,
+            handed: VecDeque::new(),
+            next_id: found.next_id,
+            lost: 0,
+            trouble: None,
+        };
+        // A failure is seen by the first read.
+        let _ = log.settle();
+        // A cursor of an earlier process that is ahead of this one must not be found after the next crash: what this one
+        // has read again would be left half overwritten.
+        if log.next_id > 1 {
+            log.keep_cursor()?;
+            let cursor = log.disk.open(CURSOR_FILE)?;
+            log.disk.sync(&cursor)?;
+        }
+        log.disk.sync_names()?;
+        Ok((log, found))
+    }
+
+    /// What is committed and not consumed.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// When the oldest of it was accepted; 0: nothing is left.
+    pub fn oldest_ms(&self) -> u64 {
+        if self.totals.records == 0 { 0 } else { self.oldest_ms }
+    }
+
+    /// How many records were counted once and turned out to be unreadable later.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Why a consumed segment could not be removed the last time.
+    pub fn take_trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
+    }
+
+    /// Not to be read before `commit`. An error concerns this record alone.
+    pub fn append(&mut self, record: &Record, accepted_ms: u64) -> io::Result<()> {
+        self.make_room(record.bytes())?;
+        let Log { disk, segments, .. } = self;
+        // `make_room` has left one that is open for writing.
+        let Some(segment) = segments.back_mut() else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(file) = &mut segment.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let header = record.header(segment.name.marker, accepted_ms).map_err(io::Error::other)?;
+        let mut pieces: Vec<&[u8]> = vec![&header];
+        pieces.extend(record.body());
+        if let Err(error) = disk.append(file, &pieces) {
+            segment.sealed = disk.truncate(file, segment.written).is_err();
+            return Err(failed(disk, segment.name, error));
+        }
+        segment.written += record.bytes();
+        if self.pending.records == 0 {
+            self.pending_oldest_ms = accepted_ms;
+        }
+        self.pending += Totals { records: 1, points: u64::from(record.points()), bytes: record.bytes() };
+        Ok(())
+    }
+
+    /// Makes all that was appended since the last time durable; on an error none of it was ever there.
+    pub fn commit(&mut self) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let Log { disk, segments, .. } = self;
+        let Some(segment) = segments.back_mut().filter(|_| pending.records > 0) else { return Ok(()) };
+        let Some(file) = &mut segment.file else { return Err(io::ErrorKind::NotFound.into()) };
+        let synced = disk.sync(file).and_then(|()| if segment.named { Ok(()) } else { disk.sync_names() });
+        match synced {
+            Ok(()) => {
+                segment.named = true;
+                segment.committed = segment.written;
+                if self.totals.records == 0 {
+                    self.oldest_ms = self.pending_oldest_ms;
+                }
+                self.totals += pending;
+                Ok(())
+            }
+            Err(error) => {
+                // What a failed sync has left on the disk nobody knows.
+                let _ = disk.truncate(file, segment.committed).and_then(|()| disk.sync(file));
+                segment.written = segment.committed;
+                segment.sealed = true;
+                let error = failed(disk, segment.name, error);
+                let _ = self.settle();
+                Err(error)
+            }
+        }
+    }
+
+    /// Records from the first one that is not consumed on: as many as fit into `bytes_max`, at least one; none if nothing
+    /// is left, and then nothing ever comes back.
+    pub fn read(&mut self, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        self.handed.clear();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut left = bytes_max as u64;
+        for index in 0..self.segments.len() {
+            if !self.read_segment(index, &mut entries, &mut left)? {
+                return Ok(entries);
+            }
+        }
+        // All of it was seen: what was counted and is not here cannot be read.
+        let mut seen = Totals::default();
+        self.handed.iter().for_each(|handed| seen += handed.totals);
+        self.lost += self.totals.records.saturating_sub(seen.records);
+        self.totals = seen;
+        self.settle()?;
+        Ok(entries)
+    }
+
+    /// Reads on in one segment; whether there is room for more.
+    fn read_segment(&mut self, index: usize, entries: &mut Vec<Entry>, left: &mut u64) -> io::Result<bool> {
+        let Log { disk, segments, handed, at, .. } = self;
+        let segment = &mut segments[index];
+        let name = segment.name;
+        let start = match name.id.cmp(&at.segment) {
+            std::cmp::Ordering::Less => return Ok(true),
+            std::cmp::Ordering::Equal => at.offset,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let start = start.max(SEGMENT_HEADER_BYTES as u64);
+        if start >= segment.committed {
+            return Ok(true);
+        }
+        let file = match segment.file.take() {
+            Some(file) => file,
+            None => disk.open(&name.to_string()).map_err(|error| failed(disk, name, error))?,
+        };
+        let file = segment.file.insert(file);
+        let mut walk = Walk::new(name.marker, Depth::Whole, start, segment.committed, CHUNK_BYTES);
+        let mut read = |at, bytes| disk.read_at(file, at, bytes);
+        while let Some(piece) = walk.next(&mut read).map_err(|error| failed(disk, name, error))? {
+            let Piece::Record { header, record: Some(record), end } = piece else { continue };
+            let bytes = header.bytes();
+            if bytes > *left && !entries.is_empty() {
+                return Ok(false);
+            }
+            *left = left.saturating_sub(bytes);
+            let end = Position { segment: name.id, offset: end };
+            handed.push_back(Handed { end, totals: Totals::of(&header), accepted_ms: header.accepted_ms });
+            entries.push(Entry { record, end, bytes, accepted_ms: header.accepted_ms });
+        }
+        Ok(true)
+    }
+
+    /// Takes what the last `read` found, up to a place; the same place again does no harm. When nothing is left then,
+    /// nothing ever comes back; on an error, which only that can make, it is to be called again.
+    pub fn consume(&mut self, to: Position) -> io::Result<()> {
+        let last = self.handed.back().map_or(self.at, |handed| handed.end.max(self.at));
+        if to > last {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "what was not read cannot be consumed"));
+        }
+        while let Some(handed) = self.handed.front().filter(|handed| handed.end <= to) {
+            self.totals -= handed.totals;
+            self.handed.pop_front();
+        }
+        self.at = self.at.max(to);
+        if self.totals.records > 0 {
+            let next = self.handed.front().map(|handed| handed.accepted_ms);
+            self.oldest_ms = next.unwrap_or_else(|| self.peek());
+        }
+        self.settle()
+    }
+
+    /// When the first record was accepted.
+    fn peek(&mut self) -> u64 {
+        let Log { disk, segments, at, oldest_ms, .. } = self;
+        for segment in segments.iter_mut().filter(|segment| segment.name.id >= at.segment) {
+            let start = if segment.name.id == at.segment { at.offset } else { 0 };
+            let start = start.max(SEGMENT_HEADER_BYTES as u64);
+            let mut walk = Walk::new(segment.name.marker, Depth::Whole, start, segment.committed, 0);
+            let Ok(file) = segment.file.take().map_or_else(|| disk.open(&segment.name.to_string()), Ok) else {
+                continue;
+            };
+            let file = segment.file.insert(file);
+            let mut read = |at, bytes| disk.read_at(file, at, bytes);
+            while let Ok(Some(piece)) = walk.next(&mut read) {
+                if let Piece::Record { header, .. } = piece {
+                    return header.accepted_ms;
+                }
+            }
+        }
+        *oldest_ms
+    }
+
+    /// Removes the segments that nothing is left of; an error only if nothing at all is left and they are still there.
+    fn settle(&mut self) -> io::Result<()> {
+        let empty = self.totals.records == 0 && self.pending.records == 0;
+        let mut removed = Ok(());
+        while removed.is_ok() && self.segments.front().is_some_and(|first| empty || self.is_consumed(first)) {
+            removed = self.remove_first();
+        }
+        // It only spares reading things twice after a restart.
+        let _ = self.keep_cursor();
+        match removed {
+            Err(error) if empty => Err(error),
+            removed => {
+                self.trouble = removed.err();
+                Ok(())
+            }
+        }
+    }
+
+    fn is_consumed(&self, segment: &Segment<D::File>) -> bool {
+        let Position { segment: id, offset } = self.at;
+        let all = segment.name.id < id || (segment.name.id == id && offset >= segment.written);
+        all && segment.sealed
+    }
+
+    fn remove_first(&mut self) -> io::Result<()> {
+        let Some(first) = self.segments.front_mut() else { return Ok(()) };
+        // Should this fail, nobody knows whether the file is there: it is neither written nor read any more.
+        first.sealed = true;
+        self.at = self.at.max(Position { segment: first.name.id.saturating_add(1), offset: 0 });
+        let removed = match self.disk.remove(&first.name.to_string()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        removed.and_then(|()| self.disk.sync_names()).map_err(|error| failed(&self.disk, first.name, error))?;
+        self.segments.pop_front();
+        Ok(())
+    }
+
+    fn keep_cursor(&mut self) -> io::Result<()> {
+        if self.next_id == 1 {
+            return Ok(());
+        }
+        let marker = |id| self.segments.iter().find(|segment| segment.name.id == id).map(|segment| segment.name.marker);
+        let id = self.at.segment;
+        let name = SegmentName { id, marker: marker(id).unwrap_or(Marker([0; 8])) };
+        let cursor = Cursor { name, offset: self.at.offset, next_id: self.next_id };
+        self.disk.overwrite(CURSOR_FILE, &cursor.print())
+    }
+
+    /// Sees to it that the last segment can take `bytes` more, a new one if need be. With something pending it is not
+    /// left, so that one sync makes all of it durable.
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        match self.segments.back_mut() {
+            Some(last) if self.pending.records > 0 && last.sealed => {
+                return Err(io::Error::other("a write before this one failed"));
+            }
+            Some(last) if !last.sealed => {
+                let full = last.written > SEGMENT_HEADER_BYTES as u64 && last.written + bytes > self.segment_bytes_max;
+                if !full || self.pending.records > 0 {
+                    return Ok(());
+                }
+                last.sealed = true;
+                last.file = None;
+            }
+            _ => {}
+        }
+        let name = SegmentName { id: self.next_id, marker: Marker(fastrand::u64(..).to_ne_bytes()) };
+        self.next_id += 1;
+        let failed = |error| failed(&self.disk, name, error);
+        let mut file = self.disk.create(&name.to_string()).map_err(failed)?;
+        if let Err(error) = self.disk.append(&mut file, &[&name.header()]) {
+            let _ = self.disk.remove(&name.to_string());
+            return Err(failed(error));
+        }
+        let written = SEGMENT_HEADER_BYTES as u64;
+        self.segments.push_back(Segment {
+            name,
+            file: Some(file),
+            committed: written,
+            written,
+            named: false,
+            sealed: false,
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The thread of one spool, which does all its disk work: takes what waits, appends all of it, syncs once, answers all.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_channel::oneshot;
+
+use crate::config;
+
+use super::disk::Folder;
+use super::handle::Shared;
+use super::log::{Entry, Log};
+use super::look::oldest;
+use super::record::Record;
+use super::recover::{Position, Totals};
+use super::{AppendError, ConsumeError, DeadLetter, Queue, dead};
+
+/// Appended before a sync, at most about so much.
+const GROUP_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const GROUP_RECORDS_MAX: usize = 4096;
+/// How often the oldest record's age is looked at.
+const AGE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub enum Command {
+    Append {
+        queue: Queue,
+        record: Record,
+        accepted_ms: u64,
+        reply: oneshot::Sender<Result<(), AppendError>>,
+    },
+    Read {
+        queue: Queue,
+        bytes_max: usize,
+        reply: oneshot::Sender<Result<Vec<Entry>, String>>,
+    },
+    Consume {
+        queue: Queue,
+        to: Position,
+        dead: Vec<DeadLetter>,
+        reply: oneshot::Sender<Result<(), ConsumeError>>,
+    },
+    End,
+    #[cfg(test)]
+    Panic,
+}
+
+impl Command {
+    /// Nobody takes commands any more.
+    pub fn refuse(self, replica: &str) {
+        let text = format!("spool of replica {replica}: it was closed, or its thread has panicked; restart slotline");
+        // Callers that have left don't mind.
+        match self {
+            Command::Append { reply, .. } => drop(reply.send(Err(AppendError::Disk(text)))),
+            Command::Read { reply, .. } => drop(reply.send(Err(text))),
+            Command::Consume { reply, .. } => drop(reply.send(Err(ConsumeError::Disk(text)))),
+            Command::End => {}
+            #[cfg(test)]
+            Command::Panic => {}
+        }
+    }
+}
+
+/// An append that waits for the sync.
+struct Waiting {
+    queue: Queue,
+    bytes: u64,
+    points: u32,
+    reply: oneshot::Sender<Result<(), AppendError>>,
+}
+
+pub struct Worker {
+    shared: Arc<Shared>,
+    /// Main, parked.
+    logs: [Log<Folder>; 2],
+    folder: PathBuf,
+    dead_bytes_max: u64,
+    age_alert: Duration,
+    group: Vec<Waiting>,
+    group_bytes: u64,
+    /// What was told last of each kind of trouble.
+    ailing: bool,
+    dead_full: bool,
+    old: bool,
+    age_seen: Instant,
+    #[expect(dead_code, reason = "held, not read: the lock lasts as long as the file is open")]
+    lock: File,
+}
+
+impl Worker {
+    pub fn new(
+        shared: Arc<Shared>,
+        logs: [Log<Folder>; 2],
+        folder: PathBuf,
+        settings: &config::Spool,
+        lock: File,
+    ) -> Worker {
+        let worker = Worker {
+            shared,
+            logs,
+            folder,
+            dead_bytes_max: settings.dead_bytes_max.0 as u64,
+            age_alert: settings.age_alert,
+            group: Vec::new(),
+            group_bytes: 0,
+            ailing: false,
+            dead_full: false,
+            old: false,
+            age_seen: Instant::now(),
+            lock,
+        };
+        worker.publish();
+        worker
+    }
+
+    /// Until it is told to end, or nobody holds the spool any more.
+    pub fn run(&mut self, commands: &Receiver<Command>) {
+        self.watch_age();
+        loop {
+            let ended = match commands.recv_timeout(AGE_INTERVAL) {
+                Ok(command) => self.work(command, commands),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if ended {
+                return;
+            }
+            self.shared.watch_level();
+            if self.age_seen.elapsed() >= AGE_INTERVAL {
+                self.watch_age();
+            }
+        }
+    }
+
+    /// One command, and all that wait behind it; whether that was the end.
+    fn work(&mut self, first: Command, commands: &Receiver<Command>) -> bool {
+        let mut next = Some(first);
+        let mut ended = false;
+        while let Some(command) = next {
+            match command {
+                Command::Append { queue, record, accepted_ms, reply } => {
+                    self.append(queue, &record, accepted_ms, reply);
+                }
+                Command::Read { queue, bytes_max, reply } => {
+                    self.commit();
+                    let _ = reply.send(self.read(queue, bytes_max));
+                }
+                Command::Consume { queue, to, dead, reply } => {
+                    self.commit();
+                    let _ = reply.send(self.consume(queue, to, &dead));
+                }
+                Command::End => ended = true,
+                #[cfg(test)]
+                Command::Panic => panic!("a test wants it"),
+            }
+            if ended {
+                break;
+            }
+            if self.group_bytes >= GROUP_BYTES_MAX || self.group.len() >= GROUP_RECORDS_MAX {
+                self.commit();
+            }
+            next = commands.try_recv().ok();
+        }
+        self.commit();
+        ended
+    }
+
+    fn append(
+        &mut self,
+        queue: Queue,
+        record: &Record,
+        accepted_ms: u64,
+        reply: oneshot::Sender<Result<(), AppendError>>,
+    ) {
+        let bytes = record.bytes();
+        match self.logs[queue.index()].append(record, accepted_ms) {
+            Ok(()) => {
+                self.group_bytes += bytes;
+                self.group.push(Waiting { queue, bytes, points: record.points(), reply });
+            }
+            Err(error) => {
+                self.shared.free(bytes);
+                let error = self.failed("a record could not be written; nobody was told that it is stored", &error);
+                let _ = reply.send(Err(AppendError::Disk(error)));
+            }
+        }
+    }
+
+    /// One sync for all that was appended since the last, and an answer to everybody who waits for it.
+    fn commit(&mut self) {
+        if self.group.is_empty() {
+            return;
+        }
+        let mut done = Vec::with_capacity(Queue::BOTH.len());
+        for queue in Queue::BOTH {
+            if self.group.iter().any(|waiting| waiting.queue == queue) {
+                self.shared.stats.syncs.add(1);
+                let committed = self.logs[queue.index()].commit();
+                let said = committed.map_err(|error| {
+                    self.failed("records could not be synced; nobody was told that they are stored", &error)
+                });
+                done.push((queue, said));
+            }
+        }
+        if done.iter().all(|(_, said)| said.is_ok()) {
+            self.sound();
+        }
+        // Whoever is answered finds it in the numbers.
+        self.publish();
+        for Waiting { queue, bytes, points, reply } in std::mem::take(&mut self.group) {
+            let error = done.iter().find(|(of, _)| *of == queue).and_then(|(_, said)| said.clone().err());
+            match &error {
+                None => self.shared.stats.points_appended.add(u64::from(points)),
+                Some(_) => self.shared.free(bytes),
+            }
+            let _ = reply.send(error.map_or(Ok(()), |error| Err(AppendError::Disk(error))));
+        }
+        self.group_bytes = 0;
+    }
+
+    fn read(&mut self, queue: Queue, bytes_max: usize) -> Result<Vec<Entry>, String> {
+        let read = self.change(queue, |log| log.read(bytes_max));
+        read.map_err(|error| self.failed("what waits could not be read", &error))
+    }
+
+    fn consume(&mut self, queue: Queue, to: Position, letters: &[DeadLetter]) -> Result<(), ConsumeError> {
+        self.bury(letters)?;
+        let consumed = self.change(queue, |log| log.consume(to));
+        if let Some(error) = self.logs[queue.index()].take_trouble() {
+            self.failed("a file that is not needed any more could not be removed; it is tried again", &error);
+        }
+        consumed.map_err(|error| {
+            ConsumeError::Disk(self.failed("what was replayed could not be removed; it is tried again", &error))
+        })
+    }
+
+    /// Dead letters onto the disk.
+    fn bury(&mut self, letters: &[DeadLetter]) -> Result<(), ConsumeError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let stats = self.shared.stats.clone();
+        match dead::append(&self.folder, letters, self.dead_bytes_max) {
+            Ok(bytes) => {
+                stats.dead_bytes.set(bytes);
+                stats.points_dead.add(letters.iter().map(|letter| u64::from(letter.record.points())).sum());
+                if std::mem::take(&mut self.dead_full) {
+                    tracing::info!(replica = self.shared.replica, "the file of dead letters has room again");
+                }
+                Ok(())
+            }
+            Err(dead::DeadError::Full) => {
+                stats.dead_bytes.set(dead::bytes(&self.folder));
+                let replica = self.shared.replica.clone();
+                let path = self.folder.join(dead::DEAD_FILE);
+                let full = ConsumeError::DeadFull { replica, path, bytes_max: self.dead_bytes_max };
+                if !std::mem::replace(&mut self.dead_full, true) {
+                    tracing::error!(replica = self.shared.replica, "{full}");
+                }
+                Err(full)
+            }
+            Err(dead::DeadError::Disk(error)) => {
+                let what = format!("{} could not be written", self.folder.join(dead::DEAD_FILE).display());
+                Err(ConsumeError::Disk(self.failed(&what, &error)))
+            }
+        }
+    }
+
+    /// Does something that may shrink a log; the numbers follow.
+    fn change<T>(&mut self, queue: Queue, act: impl FnOnce(&mut Log<Folder>) -> T) -> T {
+        let log = &mut self.logs[queue.index()];
+        let (before, lost) = (log.totals(), log.lost());
+        let done = act(log);
+        let (after, lost) = (log.totals(), log.lost() - lost);
+        self.shared.free(before.bytes.saturating_sub(after.bytes));
+        if lost > 0 {
+            self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            self.shared.stats.records_damaged.add(lost);
+            tracing::error!(
+                replica = self.shared.replica,
+                "{lost} records in {} were damaged on the disk and are lost; check it",
+                self.folder.join(queue.folder()).display()
+            );
+        }
+        self.publish();
+        done
+    }
+
+    /// What everybody may see.
+    fn publish(&self) {
+        let mut all = Totals::default();
+        self.logs.iter().for_each(|log| all += log.totals());
+        let stats = &self.shared.stats;
+        stats.bytes.set(all.bytes);
+        stats.records.set(all.records);
+        stats.points.set(all.points);
+        stats.parked_points.set(self.logs[Queue::Parked.index()].totals().points);
+        stats.since_ms.set(self.since_ms());
+    }
+
+    fn since_ms(&self) -> u64 {
+        let [main, parked] = &self.logs;
+        oldest(main.oldest_ms(), parked.oldest_ms())
+    }
+
+    /// Tells, once, that something has waited for too long, or that nothing has any more.
+    fn watch_age(&mut self) {
+        self.age_seen = Instant::now();
+        let since_ms = self.since_ms();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let age = now.saturating_sub(Duration::from_millis(since_ms));
+        let old = since_ms > 0 && age >= self.age_alert;
+        if old == std::mem::replace(&mut self.old, old) {
+            return;
+        }
+        let (replica, points) = (&self.shared.replica, self.shared.stats.points.get());
+        let since = dead::rfc3339(since_ms);
+        match old {
+            true => tracing::warn!(
+                replica,
+                points,
+                since,
+                "points have waited for the replica for longer than spool.age_alert; bring it back, or see `slotline \
+                 spool ls`"
+            ),
+            false => tracing::info!(replica, "nothing waits for the replica for longer than spool.age_alert any more"),
+        }
+    }
+
+    /// Counts a failure of the disk, and tells of it unless the last thing was one too; in words.
+    fn failed(&mut self, what: &str, error: &io::Error) -> String {
+        self.shared.stats.failures.add(1);
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+            _ => "check the disk",
+        };
+        let replica = &self.shared.replica;
+        if !std::mem::replace(&mut self.ailing, true) {
+            tracing::error!(replica, %error, "the replica's spool: {what}; {remedy}");
+        }
+        format!("spool of replica {replica}: {what}: {error}; {remedy}")
+    }
+
+    /// Something was written as it should be.
+    fn sound(&mut self) {
+        if std::mem::take(&mut self.ailing) {
+            tracing::info!(replica = self.shared.replica, "the replica's spool can be written again");
+        }
+    }
+}
