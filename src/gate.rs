@@ -12,7 +12,7 @@
 //!
 //! Whoever was acknowledged through the log is therefore replayed before anything newer is sent directly, and whoever was
 //! acknowledged directly was stored before anything newer went into the log. Used by `backend` (lanes close it) and
-//! `deliver` (enters, replays).
+//! `deliver` (enters, replays); `/metrics` calls it direct (open), spooling or draining (closed or held).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,8 +2,9 @@
 //! writes.
 //!
 //! Replicas whose gates are open carry it out at once, the others find it in their logs, behind what they have still to
-//! take and before what comes after it. It is done when each group has one that did, and the logs have synced. A group without such a replica is an error, and then
-//! nothing is sent to any group.
+//! take and before what comes after it. It is done when each group has one that did, and the logs have synced. A group
+//! without such a replica is an error, and then nothing is sent to any group. One that fails midway stays in the logs: it
+//! may be carried out later.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
