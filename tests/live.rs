@@ -470,8 +470,10 @@ fn broken_documents_change_nothing() {
         znodes.put("topology", with_password(&document).to_string());
         slotline.wait_metric(NOT_RISEN, number as f64);
         slotline.wait_epoch(epoch);
-        loads[0].more(20);
-        assert!(fakes[number % 2].writes().len() > before, "epoch {epoch} is not in force");
+        wait_for(&format!("epoch {epoch} to be in force"), SOON, || {
+            loads[0].more(1);
+            (fakes[number % 2].writes().len() > before).then_some(())
+        });
         assert_eq!(slotline.says("its epoch did not rise"), number);
     }
     for load in loads {
