@@ -13,9 +13,15 @@
 //! Whoever was acknowledged through the log is therefore replayed before anything newer is sent directly, and whoever was
 //! acknowledged directly was stored before anything newer went into the log. Used by `backend` (lanes close it) and
 //! `deliver` (enters, replays); `/metrics` calls it direct (open), spooling or draining (closed or held).
+//!
+//! A database that a replica lacks is *parked*: it has a log and a gate of its own (`Parked`), behind the replica's. Replay
+//! alone parks one, while the replica's gate is closed and nothing is on its way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
 
 /// Mode (2 bits), batches on their way directly (22 bits), batches in the log (40 bits).
 #[derive(Debug, Default)]
@@ -131,6 +137,75 @@ impl LogPass {
 impl Drop for LogPass {
     fn drop(&mut self) {
         self.0.iter().for_each(|gate| gate.taken(1));
+    }
+}
+
+/// Which parked log a database has. Two databases may share one, which harms nobody.
+pub fn parked_key(db: &str) -> u32 {
+    crc32fast::hash(db.as_bytes())
+}
+
+/// A replica's parked databases, by `parked_key`.
+#[derive(Debug, Default)]
+pub struct Parked(ArcSwap<BTreeMap<u32, ParkedDatabase>>);
+
+#[derive(Clone, Debug)]
+pub struct ParkedDatabase {
+    /// Closed as long as something waits.
+    pub gate: Arc<Gate>,
+    /// Statements that make what a statement that waits will drop: what waits before that one can be taken then.
+    pub makes: Vec<String>,
+}
+
+impl Parked {
+    pub fn is_empty(&self) -> bool {
+        self.0.load().is_empty()
+    }
+
+    pub fn keys(&self) -> Vec<u32> {
+        self.0.load().keys().copied().collect()
+    }
+
+    pub fn get(&self, key: u32) -> Option<ParkedDatabase> {
+        self.0.load().get(&key).cloned()
+    }
+
+    /// Parks it, unless it is; its gate.
+    pub fn park(&self, key: u32) -> Arc<Gate> {
+        self.insert(key, Gate::holding(0), Vec::new());
+        // It was just made, and replay alone takes one out.
+        self.get(key).map_or_else(|| Gate::holding(0), |parked| parked.gate)
+    }
+
+    /// One that an earlier process has parked.
+    pub fn insert(&self, key: u32, gate: Arc<Gate>, makes: Vec<String>) {
+        gate.close();
+        self.change(|all| {
+            all.entry(key).or_insert_with(|| ParkedDatabase { gate: gate.clone(), makes: makes.clone() });
+        });
+    }
+
+    /// A statement waits that will drop what these make.
+    pub fn note_makes(&self, key: u32, makes: &[String]) {
+        self.change(|all| {
+            if let Some(parked) = all.get_mut(&key) {
+                let news = makes.iter().filter(|text| !parked.makes.contains(text)).cloned().collect::<Vec<_>>();
+                parked.makes.extend(news);
+            }
+        });
+    }
+
+    /// Its gate is open again.
+    pub fn remove(&self, key: u32) {
+        self.change(|all| drop(all.remove(&key)));
+    }
+
+    fn change(&self, change: impl Fn(&mut BTreeMap<u32, ParkedDatabase>)) {
+        self.0.rcu(|before| {
+            let mut after = BTreeMap::clone(before);
+            change(&mut after);
+            after
+        });
     }
 }
 

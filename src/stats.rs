@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hdrhistogram::Histogram;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Parked};
 
 /// A number; most only grow.
 #[derive(Debug, Default)]
@@ -89,6 +89,8 @@ pub struct SpoolStats {
     pub points: Counter,
     /// Of `bytes`, `records` and `points`: what an operator must act on before it can be taken.
     pub parked_points: Counter,
+    /// Of `bytes`: what is not parked.
+    pub main_bytes: Counter,
     /// When the oldest of it was accepted, in milliseconds since 1970; 0: nothing waits.
     pub since_ms: Counter,
     /// Since the process began.
@@ -121,6 +123,7 @@ pub struct ReplicaStats {
     up: AtomicU8,
     pub spool: Arc<SpoolStats>,
     pub gate: Arc<Gate>,
+    pub parked: Arc<Parked>,
     /// How long its gate may be held, by how long its writes take.
     pub hold_ms: Counter,
     /// Until when, by `backend`'s clock, a request may still be carried out whose connection broke.
@@ -136,11 +139,12 @@ pub struct ReplicaStats {
 pub struct Lasting {
     pub spool: Arc<SpoolStats>,
     pub gate: Arc<Gate>,
+    pub parked: Arc<Parked>,
 }
 
 impl ReplicaStats {
     pub fn new(name: &str, lasting: Lasting) -> Arc<ReplicaStats> {
-        let Lasting { spool, gate } = lasting;
+        let Lasting { spool, gate, parked } = lasting;
         Arc::new(ReplicaStats {
             name: name.to_owned(),
             points_acked: Counter::default(),
@@ -150,6 +154,7 @@ impl ReplicaStats {
             up: AtomicU8::new(UNKNOWN),
             spool,
             gate,
+            parked,
             hold_ms: Counter::default(),
             unknown_until_ms: Counter::default(),
             // What an earlier process has left on its way is not known.

@@ -81,6 +81,7 @@ fn points(lines: &str) -> Record {
         precision: Precision::Seconds,
         points: lines.lines().count() as u32,
         open: false,
+        makes_database: false,
         lines: vec![Bytes::copy_from_slice(lines.as_bytes())],
     }
 }
@@ -100,7 +101,7 @@ fn filled() -> Place {
     Place::new().holding(&[
         ("g1a", Queue::Main, points("cpu v=1 1\ncpu v=2 2\n")),
         ("g1a", Queue::Main, statement("DROP MEASUREMENT mem")),
-        ("gone", Queue::Parked, points("disk v=1 1\n")),
+        ("gone", Queue::Parked(7), points("disk v=1 1\n")),
         ("gone", Queue::Main, points("disk v=2 1\n")),
     ])
 }

@@ -103,6 +103,9 @@ fn the_database_is_made_on_every_replica_also_after_it_was_dropped_under_traffic
         over.store(true, Ordering::Relaxed);
     });
     sender.send(format!("{inhabited} v=2i 1000000000"));
+    // A DROP may still wait for a replica, in its place among the points.
+    cluster.slotline.wait_direct();
+    wait_database(&cluster, "udp");
     for replica in &cluster.groups[0] {
         wait_for("the last point", SOON, || {
             let facts = facts(replica.http(), "udp");

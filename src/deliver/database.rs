@@ -9,14 +9,13 @@ use hyper::Request;
 
 use crate::backend::{Backend, Backends, Target};
 use crate::batch::ReplicaAnswer;
-use crate::gate::Way;
 use crate::http::{error_of, params};
-use crate::influxql::quote_ident;
 use crate::net::Payload;
 use crate::spool::Record;
 
 use super::Delivery;
 use super::keep::{self, SYNC_MIN};
+use super::way::{self, Concern, Place, Way, creation};
 
 /// An answer to it is short.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -36,36 +35,38 @@ impl Delivery {
 
     async fn create(&self, replica: &Rc<Backend>, text: &str, until: Instant) -> Result<(), String> {
         let target = &replica.target;
-        if let Way::Direct(_pass) = target.stats.gate.enter() {
-            match create_now(replica, text, until).await {
+        let place = match way::of_statement(&target.stats, &Concern::of("", text)) {
+            Way::Direct(pass) => match create_now(replica, text, until).await {
                 Ok(()) => return Ok(()),
                 Err(Some(refusal)) => return Err(refusal),
-                Err(None) => {}
-            }
-        }
-        self.create_later(target, text, until).await
+                Err(None) => {
+                    let place = Place::main(&target.stats);
+                    drop(pass);
+                    place
+                }
+            },
+            Way::Log(place) => place,
+            Way::Wait(_) => Place::main(&target.stats),
+        };
+        self.create_later(target, text, place, until).await
     }
 
     /// Puts it into a replica's log, before points that come after this. A failure is told.
     pub(super) async fn keep_creation(&self, target: &Target, db: &str, until: Instant) {
-        if let Err(reason) = self.create_later(target, &creation(db), until).await {
+        if let Err(reason) = self.create_later(target, &creation(db), Place::main(&target.stats), until).await {
             tracing::warn!(db, reason, "the database could not be made on the replica");
         }
     }
 
-    async fn create_later(&self, target: &Target, text: &str, until: Instant) -> Result<(), String> {
+    async fn create_later(&self, target: &Target, text: &str, place: Place, until: Instant) -> Result<(), String> {
         let log = self.logs.get(&target.name).ok_or_else(|| format!("replica {} has no spool", target.name))?;
         let record = Record::Statement { db: String::new(), rp: String::new(), text: text.to_owned() };
-        let keeping = keep::begin(&log, target.stats.gate.enter_log(), record, None);
+        let keeping = keep::begin(&log, place, record, None);
         match keeping.end(self, until.max(Instant::now() + SYNC_MIN)).await {
             ReplicaAnswer::Failed(reason) => Err(reason),
             _ => Ok(()),
         }
     }
-}
-
-fn creation(db: &str) -> String {
-    format!("CREATE DATABASE {}", quote_ident(db))
 }
 
 /// `Err(None)`: it cannot be asked now.

@@ -8,45 +8,46 @@ use futures_channel::oneshot;
 
 use crate::backend::WriteKey;
 use crate::batch::{Batch, ReplicaAnswer};
-use crate::gate::LogPass;
 use crate::net::{Held, deadline, spawn};
-use crate::spool::{AppendError, Queue, Record};
+use crate::spool::{AppendError, Record};
 
+use super::way::Place;
 use super::{Delivery, ReplicaLog, wall_ms};
 
 /// On its way to the disk.
 pub struct Keeping {
     replica: String,
     synced: oneshot::Receiver<Result<(), AppendError>>,
-    pass: LogPass,
+    place: Place,
     held: Option<Rc<Held>>,
 }
 
-pub fn points(key: &WriteKey, batch: &Batch) -> Record {
+pub fn points(key: &WriteKey, batch: &Batch, makes_database: bool) -> Record {
     Record::Points {
         db: key.db.to_string(),
         rp: key.rp.to_string(),
         precision: key.precision,
         points: batch.points,
         open: batch.open,
+        makes_database,
         lines: batch.pieces.clone(),
     }
 }
 
 /// Appends at once; the order of calls is the order in the log.
-pub fn begin(log: &Arc<ReplicaLog>, pass: LogPass, record: Record, held: Option<Rc<Held>>) -> Keeping {
-    let synced = log.spool.append(Queue::Main, record, wall_ms());
-    Keeping { replica: log.spool.name().to_owned(), synced, pass, held }
+pub fn begin(log: &Arc<ReplicaLog>, place: Place, record: Record, held: Option<Rc<Held>>) -> Keeping {
+    let synced = log.spool.append(place.queue, record, wall_ms());
+    Keeping { replica: log.spool.name().to_owned(), synced, place, held }
 }
 
 impl Keeping {
     /// `Spooled`, or why not.
     pub async fn end(self, delivery: &Delivery, until: Instant) -> ReplicaAnswer {
-        let Keeping { replica, mut synced, pass, held } = self;
+        let Keeping { replica, mut synced, place, held } = self;
         let failed = |reason: &dyn std::fmt::Display| ReplicaAnswer::Failed(format!("replica {replica}: {reason}"));
         match deadline(until, &mut synced).await {
             Ok(Ok(Ok(()))) => {
-                pass.stay();
+                place.stay();
                 ReplicaAnswer::Spooled
             }
             Ok(Ok(Err(error))) => failed(&error),
@@ -55,7 +56,7 @@ impl Keeping {
                 // It may still come to lie there: then it counts.
                 spawn("late append", delivery.queue, async move {
                     if let Ok(Ok(())) = synced.await {
-                        pass.stay();
+                        place.stay();
                     }
                     drop(held);
                 });

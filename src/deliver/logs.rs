@@ -1,48 +1,24 @@
-//! Every replica's log and gate, by its name: they last as long as the process, whatever topologies come.
+//! Every replica's logs and gates, by its name: they last as long as the process, whatever topologies come.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
 use crate::config;
-use crate::gate::Gate;
-use crate::spool::{Spool, Spools, Stranger};
+use crate::gate::{Gate, Parked};
+use crate::spool::{ParkedFound, Spool, Spools, Stranger};
 use crate::stats::Lasting;
+
+use super::way::Concern;
 
 /// One replica's.
 pub struct ReplicaLog {
     pub spool: Arc<Spool>,
     pub gate: Arc<Gate>,
-    /// Databases of which something is parked: what follows of them is parked too.
-    pub parked: ArcSwap<BTreeSet<String>>,
-    /// Records that the disk has lost and that the gate counts no more.
-    lost: AtomicU64,
-}
-
-impl ReplicaLog {
-    /// Whether something of the database is parked.
-    pub fn has_parked(&self, db: &str) -> bool {
-        self.parked.load().contains(db)
-    }
-
-    /// Something of the database is parked.
-    pub fn note_parked(&self, db: &str) {
-        if !self.has_parked(db) {
-            let mut parked = BTreeSet::clone(&self.parked.load());
-            parked.insert(db.to_owned());
-            self.parked.store(Arc::new(parked));
-        }
-    }
-
-    /// Lets the gate count no more what the disk has lost.
-    pub fn forget_lost(&self) {
-        let lost = self.spool.lost();
-        self.gate.taken(lost.saturating_sub(self.lost.swap(lost, Ordering::Relaxed)));
-    }
+    pub parked: Arc<Parked>,
 }
 
 /// All of them. Made by one thread (`of`), looked up by all (`get`).
@@ -101,9 +77,16 @@ impl Logs {
             return Ok(known);
         }
         let spool = self.spools.of(replica)?;
-        let parked = spool.parked_targets().into_iter().collect();
-        let (gate, lost) = (Gate::holding(spool.recovered()), AtomicU64::new(0));
-        let log = Arc::new(ReplicaLog { spool, gate, parked: ArcSwap::from_pointee(parked), lost });
+        let parked = Arc::new(Parked::default());
+        for ParkedFound { key, records, databases, statements } in spool.parked() {
+            tracing::warn!(replica, ?databases, "what an earlier process has parked waits for these databases");
+            let concerns = statements.iter().map(|(db, text)| Concern::of(db, text));
+            let makes = concerns.flat_map(|concern| concern.makes().to_vec()).collect();
+            parked.insert(*key, Gate::holding(*records), makes);
+            spool.stats().blocked.set(1);
+        }
+        let gate = Gate::holding(spool.recovered());
+        let log = Arc::new(ReplicaLog { spool, gate, parked });
         let mut table = HashMap::clone(&self.table.load());
         table.insert(replica.to_owned(), log.clone());
         self.table.store(Arc::new(table));
@@ -125,7 +108,10 @@ impl Logs {
     /// What a snapshot holds of them.
     pub fn lasting(&self, replica: &str) -> Lasting {
         match self.get(replica) {
-            Some(log) => Lasting { spool: log.spool.stats().clone(), gate: log.gate.clone() },
+            Some(log) => {
+                let ReplicaLog { spool, gate, parked } = &*log;
+                Lasting { spool: spool.stats().clone(), gate: gate.clone(), parked: parked.clone() }
+            }
             None => Lasting::default(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! `write` is the story of a request's batches, `statement` that of a writing statement. Both are acknowledged when every
 //! replica of every group concerned has taken them: InfluxDB said so, or they lie, synced, in the replica's log (`spool`).
-//! Whether a batch goes to a replica or into its log is the replica's `gate`'s to say, one for all cores. `replay` takes
+//! Whether a batch goes to a replica or into its log is the replica's `gate`'s to say, one for all cores (`way`). `replay` takes
 //! what lies in the logs to the replicas, in order, and `refused` finds the lines that InfluxDB will never take.
 //!
 //! Called by `ingest` (writes; `send` and `create_database` for what comes without a request) and `query` (`execute`);
@@ -15,6 +15,7 @@ mod pace;
 mod refused;
 mod replay;
 mod statement;
+mod way;
 mod write;
 
 use std::cell::Cell;

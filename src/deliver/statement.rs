@@ -6,7 +6,6 @@
 //! without such a replica is an error, and then nothing is sent to any group. One that fails midway stays in the logs: it
 //! may be carried out later.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -16,9 +15,8 @@ use hyper::Request;
 
 use crate::backend::{Backend, Backends, Courier, RequestError, health};
 use crate::batch::ReplicaAnswer;
-use crate::gate::{DirectPass, Way};
+use crate::gate::DirectPass;
 use crate::http::{error_of, params};
-use crate::influxql::{Params, Statement, parse_query};
 use crate::net::Payload;
 use crate::spool::Record;
 use crate::topology::GroupIndex;
@@ -26,6 +24,7 @@ use crate::topology::GroupIndex;
 use super::Delivery;
 use super::keep::{self, Keeping, SYNC_MIN};
 use super::refused::{Dead, Trouble, away};
+use super::way::{self, Concern, Place, Way};
 
 /// A statement as replicas get it.
 pub struct Execution {
@@ -67,12 +66,18 @@ impl Delivery {
             return Executed::Not { untouched: true, reason: no_replica(backends, *dead) };
         }
         let (mut asked, mut keeping) = (Vec::new(), Vec::new());
+        let concern = Concern::of(&execution.db, &execution.text);
         for replica in replicas {
-            match replica.target.stats.gate.enter() {
-                Way::Direct(pass) if replica.target.stats.is_up() => asked.push(self.ask(replica, execution, pass)),
-                // Its place in the log is where it came, not where others have carried it out.
-                _ => keeping.push(self.keep_statement(replica, execution)),
-            }
+            // Its place in the log is where it came, not where others have carried it out.
+            let place = match way::of_statement(&replica.target.stats, &concern) {
+                Way::Direct(pass) if replica.target.stats.is_up() => {
+                    asked.push(self.ask(replica, execution, pass));
+                    continue;
+                }
+                Way::Log(place) => place,
+                Way::Direct(_) | Way::Wait(_) => Place::main(&replica.target.stats),
+            };
+            keeping.push(self.keep_statement(replica, execution, place));
         }
         let mut said: Vec<(&Rc<Backend>, http::Response<Bytes>)> = Vec::new();
         for (replica, outcome) in join_all(asked).await {
@@ -113,12 +118,12 @@ impl Delivery {
     }
 
     /// Into the log of a replica that carries it out later.
-    fn keep_statement(&self, replica: &Backend, execution: &Execution) -> Result<Keeping, String> {
+    fn keep_statement(&self, replica: &Backend, execution: &Execution, place: Place) -> Result<Keeping, String> {
         let target = &replica.target;
         let log = self.logs.get(&target.name).ok_or_else(|| format!("replica {} has no spool", target.name))?;
         let Execution { db, rp, text, .. } = execution;
         let record = Record::Statement { db: db.clone(), rp: rp.clone(), text: text.clone() };
-        Ok(keep::begin(&log, target.stats.gate.enter_log(), record, None))
+        Ok(keep::begin(&log, place, record, None))
     }
 
     /// What does not come to a good end lies in the log before anything newer can pass.
@@ -136,7 +141,8 @@ impl Delivery {
             Ok(answer) if !may_succeed_later(answer.status().as_u16()) => Outcome::Said(answer),
             answer => {
                 replica.target.close_gate(&describe(&answer));
-                Outcome::Kept(self.keep_statement(replica, execution))
+                let place = Place::main(&replica.target.stats);
+                Outcome::Kept(self.keep_statement(replica, execution, place))
             }
         };
         drop(pass);
@@ -200,27 +206,6 @@ fn describe(answer: &Answer) -> String {
         Err(error) => error.to_string(),
         Ok(answer) => text_of(answer),
     }
-}
-
-/// The database that a statement out of a log removes something from; `None` if it removes nothing.
-pub fn takes_from(db: &str, text: &str) -> Option<String> {
-    let query = parse_query(text, &Params::new()).ok()?;
-    query.statements.iter().find_map(|statement| match statement {
-        Statement::DropDatabase { name } => Some(name.clone()),
-        Statement::DropRetentionPolicy { database, .. } => Some(database.clone()),
-        Statement::Delete(_) | Statement::DropSeries(_) | Statement::DropMeasurement { .. } => Some(db.to_owned()),
-        _ => None,
-    })
-}
-
-/// Whether a statement out of a log makes something in one of these databases, or them.
-pub fn makes_in(text: &str, databases: &BTreeSet<String>) -> bool {
-    let Ok(query) = parse_query(text, &Params::new()) else { return false };
-    query.statements.iter().any(|statement| match statement {
-        Statement::CreateDatabase(create) => databases.contains(&create.name),
-        Statement::CreateRetentionPolicy(create) => databases.contains(&create.database),
-        _ => false,
-    })
 }
 
 /// Out of a log: carries a statement out, or finds that InfluxDB never will.

@@ -18,12 +18,12 @@ use crate::backend::{Backend, Backends, Item, WriteKey};
 use crate::batch::{
     Batch, Batches, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas, refused_points,
 };
-use crate::gate::Way;
 use crate::net::{Held, deadline};
 use crate::stats::ShardStats;
 
 use super::Delivery;
 use super::keep::{self, Keeping, SYNC_MIN};
+use super::way::{self, Place, Way};
 
 /// How often a held gate is looked at.
 const HELD_POLL: Duration = Duration::from_millis(1);
@@ -234,11 +234,11 @@ impl Delivery {
         let Some(log) = self.logs.get(&target.name) else {
             return State::Answered(ReplicaAnswer::Failed(format!("replica {} has no spool", target.name)));
         };
-        let record = || keep::points(&write.key, batch);
+        let record = || keep::points(&write.key, batch, write.makes_database);
         let waited = Instant::now();
         loop {
-            match target.stats.gate.enter() {
-                Way::Log(pass) => return State::Keeping(keep::begin(&log, pass, record(), write.held.clone())),
+            match way::of_points(&target.stats, &write.key.db) {
+                Way::Log(place) => return State::Keeping(keep::begin(&log, place, record(), write.held.clone())),
                 Way::Direct(pass) => {
                     // Once more, and then into the log whatever comes.
                     let mut again =
@@ -246,19 +246,17 @@ impl Delivery {
                     again.hear(until.min(Instant::now() + self.config.write.spool_after)).await;
                     return match again.state {
                         State::Answered(answer) if !lacks_target(&answer) => State::Answered(answer),
-                        _ => State::Keeping(keep::begin(
-                            &log,
-                            target.stats.gate.enter_log(),
-                            record(),
-                            write.held.clone(),
-                        )),
+                        _ => {
+                            let place = Place::main(&target.stats);
+                            State::Keeping(keep::begin(&log, place, record(), write.held.clone()))
+                        }
                     };
                 }
                 // Whatever replay waits for: nobody waits for it.
-                Way::Wait if waited.elapsed() >= Duration::from_millis(target.stats.hold_ms.get()) => {
-                    target.stats.gate.close();
+                Way::Wait(gate) if waited.elapsed() >= Duration::from_millis(target.stats.hold_ms.get()) => {
+                    gate.close();
                 }
-                Way::Wait => sleep(HELD_POLL).await,
+                Way::Wait(_) => sleep(HELD_POLL).await,
             }
         }
     }
@@ -335,9 +333,9 @@ impl Delivery {
 fn submit(backends: &Backends, write: &Write, index: usize) -> Sent {
     let group = write.batches.list[index].group;
     let part = |backend: &Rc<Backend>| {
-        let state = match backend.target.stats.gate.enter() {
+        let state = match way::of_points(&backend.target.stats, &write.key.db) {
             Way::Direct(pass) => ask(backend, write, index, pass),
-            Way::Log(_) | Way::Wait => State::Waits(format!("replica {} has writes waiting", backend.target.name)),
+            Way::Log(_) | Way::Wait(_) => State::Waits(format!("replica {} has writes waiting", backend.target.name)),
         };
         Part { backend: backend.clone(), state, late: None }
     };

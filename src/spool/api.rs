@@ -1,33 +1,45 @@
 //! What a spool's users name: its queues, and why something cannot be done.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The two logs of a spool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One of a spool's logs. What is parked comes first: it is older than what the main log has of its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Queue {
+    /// What an operator must act on before the replica can take it: a log for each database, by `gate::parked_key`.
+    Parked(u32),
     Main,
-    /// What an operator must act on before the replica can take it.
-    Parked,
 }
 
+/// Where the parked logs lie, in the replica's folder.
+pub(super) const PARKED_FOLDER: &str = "parked";
+
 impl Queue {
-    pub const BOTH: [Queue; 2] = [Queue::Main, Queue::Parked];
-
     /// In the replica's folder.
-    pub fn folder(self) -> &'static str {
+    pub fn folder(self) -> PathBuf {
         match self {
-            Queue::Main => "main",
-            Queue::Parked => "parked",
+            Queue::Main => "main".into(),
+            Queue::Parked(key) => Path::new(PARKED_FOLDER).join(format!("{key:08x}")),
         }
     }
 
-    pub(super) fn index(self) -> usize {
-        match self {
-            Queue::Main => 0,
-            Queue::Parked => 1,
-        }
+    /// The parked log whose folder has this name.
+    pub(super) fn of_parked_folder(name: &str) -> Option<Queue> {
+        let queue = Queue::Parked(u32::from_str_radix(name, 16).ok()?);
+        (queue.folder().file_name()? == name).then_some(queue)
     }
+
+    pub fn is_parked(self) -> bool {
+        self != Queue::Main
+    }
+}
+
+/// Whether a log is finished: nothing of it is left, and nothing ever comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub empty: bool,
+    /// Records that were counted since the last time and that the disk has damaged: they will never be read.
+    pub lost: u64,
 }
 
 /// Why a record is not in the log; later it may go well.

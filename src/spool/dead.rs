@@ -186,6 +186,7 @@ mod tests {
             precision: crate::lineprotocol::Precision::Nanoseconds,
             points: 1,
             open: false,
+            makes_database: false,
             lines: vec![Bytes::from_static(b"m v=\"\xff\"\n")],
         };
         let letters = [letter(points("m v=1i 1\n")), letter(statement("DROP SERIES")), letter(not_text)];

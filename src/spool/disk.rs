@@ -390,7 +390,12 @@ pub mod faulty {
 
         fn overwrite(&self, name: &str, content: &[u8]) -> io::Result<()> {
             let file = self.open(name).or_else(|_| self.create(name))?;
-            self.0.borrow_mut().files[file].now = content.to_vec();
+            let state = &mut *self.0.borrow_mut();
+            let before = state.files[file].now.len();
+            if content.len() > before && state.room.is_some_and(|room| content.len() > room) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            state.files[file].now = content.to_vec();
             Ok(())
         }
     }

@@ -24,7 +24,7 @@ use super::look::{self, folder};
 use super::record::{Depth, Record};
 use super::recover::{Position, Recovered, recover};
 use super::worker::{Command, Worker};
-use super::{AppendError, ConsumeError, DeadLetter, Queue, dead};
+use super::{AppendError, ConsumeError, DeadLetter, Finished, Queue, dead};
 
 const LOCK_FILE: &str = "lock";
 
@@ -122,8 +122,6 @@ pub struct Shared {
     pub bytes_max: u64,
     /// On disk, and on the way there.
     reserved: AtomicU64,
-    /// Records that were counted once and cannot be read any more.
-    pub lost: AtomicU64,
     level: AtomicU8,
 }
 
@@ -172,12 +170,26 @@ impl Shared {
     }
 }
 
+/// What was parked when a spool was opened, of the databases of one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedFound {
+    /// Of its queue.
+    pub key: u32,
+    pub records: u64,
+    pub databases: BTreeSet<String>,
+    /// With their databases.
+    pub statements: Vec<(String, String)>,
+}
+
+/// What becomes of an append.
+pub type Appended = oneshot::Receiver<Result<(), AppendError>>;
+
 /// One replica's spool. Every method returns at once; what it returns becomes ready when the spool's thread has done it,
 /// or is cancelled if that thread panics.
 pub struct Spool {
     shared: Arc<Shared>,
     recovered: u64,
-    parked_targets: Vec<String>,
+    parked: Vec<ParkedFound>,
     commands: Sender<Command>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -193,21 +205,23 @@ impl Spool {
             let disk = Folder::make(&path).map_err(|error| in_words(&path, &error))?;
             let (log, found) = Log::open(disk, settings.segment_bytes_max.0 as u64)?;
             tell(replica, &path, &found, &stats);
-            io::Result::Ok(log)
+            io::Result::Ok((queue, log))
         };
-        let logs = [open(Queue::Main)?, open(Queue::Parked)?];
-        let parked_targets = targets(&folder.join(Queue::Parked.folder()))?;
-        let (mut recovered, mut bytes) = (0, 0);
-        logs.iter().map(Log::totals).for_each(|totals| {
-            recovered += totals.records;
-            bytes += totals.bytes;
-        });
+        let queues = look::queues(&folder)?;
+        let logs: BTreeMap<Queue, Log<Folder>> = queues.into_iter().map(open).collect::<io::Result<_>>()?;
+        let mut parked = Vec::new();
+        for (queue, log) in &logs {
+            if let (Queue::Parked(key), 1..) = (*queue, log.totals().records) {
+                parked.push(found_parked(key, &folder.join(queue.folder()))?);
+            }
+        }
+        let recovered = logs[&Queue::Main].totals().records;
+        let bytes = logs.values().map(|log| log.totals().bytes).sum();
         let shared = Arc::new(Shared {
             replica: replica.to_owned(),
             stats,
             bytes_max: settings.bytes_max.0 as u64,
             reserved: AtomicU64::new(bytes),
-            lost: AtomicU64::new(0),
             level: AtomicU8::new(LEVEL_FINE),
         });
         shared.stats.dead_bytes.set(dead::bytes(&folder));
@@ -223,7 +237,7 @@ impl Spool {
                 );
             }
         })?;
-        Ok(Spool { shared, recovered, parked_targets, commands, thread: Mutex::new(Some(thread)) })
+        Ok(Spool { shared, recovered, parked, commands, thread: Mutex::new(Some(thread)) })
     }
 
     /// The replica's.
@@ -235,40 +249,49 @@ impl Spool {
         &self.shared.stats
     }
 
-    /// Records that were found when it was opened, in both queues.
+    /// Records that the main log held when it was opened.
     pub fn recovered(&self) -> u64 {
         self.recovered
     }
 
-    /// Databases of what was parked when it was opened, and `PARKED_STATEMENTS` if statements were.
-    pub fn parked_targets(&self) -> Vec<String> {
-        self.parked_targets.clone()
+    /// What was parked when it was opened.
+    pub fn parked(&self) -> &[ParkedFound] {
+        &self.parked
     }
 
-    /// Records that `recovered`, or an append's `Ok`, has counted, and that the disk has damaged since: they will never be
-    /// read. Only grows.
-    pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+    /// All logs that it had when it was opened, in the order in which they are to be emptied.
+    pub fn queues(&self) -> Vec<Queue> {
+        let parked = self.parked.iter().map(|found| Queue::Parked(found.key));
+        parked.chain([Queue::Main]).collect()
     }
 
-    /// `Ok` once the record is synced; many callers share a sync. `Main` is refused at once if `spool.bytes_max` would be
-    /// exceeded, `Parked` never is.
-    pub fn append(&self, queue: Queue, record: Record, accepted_ms: u64) -> oneshot::Receiver<Result<(), AppendError>> {
-        let (reply, answer) = oneshot::channel();
-        let bytes = record.bytes();
-        if !self.shared.reserve(bytes, queue == Queue::Parked) {
+    /// `Ok` once the record is synced; many callers share a sync. Refused at once if `spool.bytes_max` would be exceeded.
+    pub fn append(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
+        if !self.shared.reserve(record.bytes(), false) {
+            let (reply, answer) = oneshot::channel();
             self.shared.refused();
             let (replica, bytes_max) = (self.shared.replica.clone(), self.shared.bytes_max);
             // The receiver is in our hands.
             let _ = reply.send(Err(AppendError::Full { replica, bytes_max }));
             return answer;
         }
+        self.append_reserved(queue, record, accepted_ms)
+    }
+
+    /// The same for what comes out of another log of this spool: never refused for want of room.
+    pub fn append_moved(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
+        self.shared.reserve(record.bytes(), true);
+        self.append_reserved(queue, record, accepted_ms)
+    }
+
+    fn append_reserved(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
+        let (reply, answer) = oneshot::channel();
         self.order(Command::Append { queue, record, accepted_ms, reply });
         answer
     }
 
     /// From the first record on that is not consumed: as many as fit into `bytes_max`, at least one; none if nothing is
-    /// left, and then nothing older than what is appended from now on ever comes back, also after a crash.
+    /// left.
     pub fn read(&self, queue: Queue, bytes_max: usize) -> oneshot::Receiver<Result<Vec<Entry>, String>> {
         let (reply, answer) = oneshot::channel();
         self.order(Command::Read { queue, bytes_max, reply });
@@ -276,8 +299,8 @@ impl Spool {
     }
 
     /// Takes what the last `read` of this queue found, up to the `end` of one of its entries. The dead letters among it are
-    /// on the disk before. If nothing is left then, all of it is gone for good when this is `Ok`. After an error it may be
-    /// called again with the same.
+    /// on the disk before. After a crash some of it may be there again, with all that follows it, until `finish`. After an
+    /// error it may be called again with the same.
     pub fn consume(
         &self,
         queue: Queue,
@@ -286,6 +309,14 @@ impl Spool {
     ) -> oneshot::Receiver<Result<(), ConsumeError>> {
         let (reply, answer) = oneshot::channel();
         self.order(Command::Consume { queue, to, dead, reply });
+        answer
+    }
+
+    /// Whether nothing is left of a log; if so nothing older than what is appended from now on ever comes back, also after
+    /// a crash.
+    pub fn finish(&self, queue: Queue) -> oneshot::Receiver<Result<Finished, String>> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Command::Finish { queue, reply });
         answer
     }
 
@@ -313,20 +344,19 @@ fn in_words(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Stands among databases for any statement; no database has a name with this byte.
-pub const PARKED_STATEMENTS: &str = "\0";
-
-/// Which databases a log's records are for.
-fn targets(path: &Path) -> io::Result<Vec<String>> {
-    let mut targets = BTreeSet::new();
+/// What a parked log holds.
+fn found_parked(key: u32, path: &Path) -> io::Result<ParkedFound> {
+    let mut found = ParkedFound { key, records: 0, databases: BTreeSet::new(), statements: Vec::new() };
     recover(&Folder::at(path), Depth::Whole, &mut |_, record| {
-        targets.extend(record.map(|record| match record {
-            Record::Points { db, .. } => db,
-            Record::Statement { .. } => PARKED_STATEMENTS.to_owned(),
-        }));
+        found.records += 1;
+        match record {
+            Some(Record::Points { db, .. }) => drop(found.databases.insert(db)),
+            Some(Record::Statement { db, text, .. }) => found.statements.push((db, text)),
+            None => {}
+        }
         true
     })?;
-    Ok(targets.into_iter().collect())
+    Ok(found)
 }
 
 /// Held as long as the file is open.

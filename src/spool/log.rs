@@ -7,18 +7,19 @@
 //!   unless everything before it was consumed: then it is gone for good;
 //! - what was consumed may come back after a crash, but only together with all that follows it, so that reading it again
 //!   ends at the newest values;
-//! - once a read says that nothing is left, or a `consume` that leaves nothing has returned `Ok`, nothing of it ever comes
-//!   back: newer values may pass the log.
+//! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log.
 //!
-//! Segments therefore go front to back, each for good before the next. An append goes to the newest segment of this
-//! process alone, so that nothing is ever written behind a torn end.
+//! Two places are kept: the cursor, which is never synced and spares reading things twice after a restart, and the floor,
+//! which is synced and is raised before a segment is removed and when the log is finished. An append goes to the newest
+//! segment of this process alone, so that nothing is ever written behind a torn end. Segments are removed by `sweep`, when
+//! nobody waits for the disk.
 
 use std::collections::VecDeque;
 use std::io;
 
 use super::disk::Disk;
 use super::record::{Depth, Marker, Piece, Record, SEGMENT_HEADER_BYTES, SegmentName, Walk};
-use super::recover::{CHUNK_BYTES, CURSOR_FILE, Cursor, Found, Position, Recovered, Totals, recover};
+use super::recover::{CHUNK_BYTES, CURSOR_FILE, Cursor, FLOOR_FILE, Found, Position, Recovered, Totals, recover};
 
 /// A record that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,10 @@ pub struct Log<D: Disk> {
     /// What the last `read` found, without what was consumed since.
     handed: VecDeque<Handed>,
     next_id: u64,
-    /// Records that were counted and cannot be read any more.
+    /// Records that were counted and cannot be read any more, since that was asked for.
     lost: u64,
-    /// A consumed segment could not be removed; it is tried again.
-    trouble: Option<io::Error>,
+    /// Nothing before it ever comes back, also after a crash; `floor <= at`.
+    floor: Position,
 }
 
 struct Segment<F> {
@@ -77,6 +78,10 @@ fn failed<D: Disk>(disk: &D, name: SegmentName, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", disk.path(&name.to_string()).display()))
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl<D: Disk> Log<D> {
     /// Reads all that is there. What was consumed is removed; damage and what else was found is told.
     pub fn open(disk: D, segment_bytes_max: u64) -> io::Result<(Log<D>, Recovered)> {
@@ -94,6 +99,13 @@ impl<D: Disk> Log<D> {
             named: true,
             sealed: true,
         };
+        // So has it left its floor.
+        if found.floor > Position::default() {
+            let synced = disk.open(FLOOR_FILE).and_then(|file| disk.sync(&file)).and_then(|()| disk.sync_names());
+            synced.map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", disk.path(FLOOR_FILE).display()))
+            })?;
+        }
         let mut log = Log {
             disk,
             segment_bytes_max,
@@ -106,10 +118,10 @@ impl<D: Disk> Log<D> {
             handed: VecDeque::new(),
             next_id: found.next_id,
             lost: 0,
-            trouble: None,
+            floor: found.floor,
         };
-        // A failure is seen by the first read.
-        let _ = log.settle();
+        // What cannot be removed now is tried again.
+        let _ = log.sweep();
         // A cursor of an earlier process that is ahead of this one must not be found after the next crash: what this one
         // has read again would be left half overwritten.
         if log.next_id > 1 {
@@ -131,14 +143,9 @@ impl<D: Disk> Log<D> {
         if self.totals.records == 0 { 0 } else { self.oldest_ms }
     }
 
-    /// How many records were counted once and turned out to be unreadable later.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// Why a consumed segment could not be removed the last time.
-    pub fn take_trouble(&mut self) -> Option<io::Error> {
-        self.trouble.take()
+    /// How many records were counted once and turned out to be unreadable, since the last time.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 
     /// Not to be read before `commit`. An error concerns this record alone.
@@ -185,15 +192,13 @@ impl<D: Disk> Log<D> {
                 let _ = disk.truncate(file, segment.committed).and_then(|()| disk.sync(file));
                 segment.written = segment.committed;
                 segment.sealed = true;
-                let error = failed(disk, segment.name, error);
-                let _ = self.settle();
-                Err(error)
+                Err(failed(disk, segment.name, error))
             }
         }
     }
 
     /// Records from the first one that is not consumed on: as many as fit into `bytes_max`, at least one; none if nothing
-    /// is left, and then nothing ever comes back.
+    /// is left.
     pub fn read(&mut self, bytes_max: usize) -> io::Result<Vec<Entry>> {
         self.handed.clear();
         let mut entries: Vec<Entry> = Vec::new();
@@ -208,7 +213,6 @@ impl<D: Disk> Log<D> {
         self.handed.iter().for_each(|handed| seen += handed.totals);
         self.lost += self.totals.records.saturating_sub(seen.records);
         self.totals = seen;
-        self.settle()?;
         Ok(entries)
     }
 
@@ -247,8 +251,8 @@ impl<D: Disk> Log<D> {
         Ok(true)
     }
 
-    /// Takes what the last `read` found, up to a place; the same place again does no harm. When nothing is left then,
-    /// nothing ever comes back; on an error, which only that can make, it is to be called again.
+    /// Takes what the last `read` found, up to a place; the same place again does no harm. After a crash some of it may be
+    /// there again, with all that followed it, until `finish`. An error is the caller's.
     pub fn consume(&mut self, to: Position) -> io::Result<()> {
         let last = self.handed.back().map_or(self.at, |handed| handed.end.max(self.at));
         if to > last {
@@ -263,7 +267,31 @@ impl<D: Disk> Log<D> {
             let next = self.handed.front().map(|handed| handed.accepted_ms);
             self.oldest_ms = next.unwrap_or_else(|| self.peek());
         }
-        self.settle()
+        // It only spares reading things twice after a restart.
+        let _ = self.keep_cursor();
+        Ok(())
+    }
+
+    /// Makes sure that what was consumed never comes back, if nothing is left; whether that is so.
+    pub fn finish(&mut self) -> io::Result<bool> {
+        if self.totals.records > 0 || self.pending.records > 0 {
+            return Ok(false);
+        }
+        if let Some(last) = self.segments.back() {
+            // Damage may lie before the end, and behind it what a failed write has left.
+            let Segment { name, committed, sealed, .. } = last;
+            let (segment, offset) = if *sealed { (name.id.saturating_add(1), 0) } else { (name.id, *committed) };
+            self.at = self.at.max(Position { segment, offset });
+        }
+        match self.raise_floor() {
+            Err(error) if is_full(&error) => {
+                // A disk without room takes no floor; what is removed does not come back either.
+                self.segments.iter_mut().for_each(|segment| segment.sealed = true);
+                self.sweep()?;
+            }
+            raised => raised?,
+        }
+        Ok(true)
     }
 
     /// When the first record was accepted.
@@ -287,22 +315,33 @@ impl<D: Disk> Log<D> {
         *oldest_ms
     }
 
-    /// Removes the segments that nothing is left of; an error only if nothing at all is left and they are still there.
-    fn settle(&mut self) -> io::Result<()> {
-        let empty = self.totals.records == 0 && self.pending.records == 0;
-        let mut removed = Ok(());
-        while removed.is_ok() && self.segments.front().is_some_and(|first| empty || self.is_consumed(first)) {
-            removed = self.remove_first();
+    /// Removes the segments that nothing is left of. An error harms nobody: it is tried again the next time.
+    pub fn sweep(&mut self) -> io::Result<()> {
+        while self.segments.front().is_some_and(|first| self.is_consumed(first)) {
+            // What is gone must not leave a gap between older records that come back and newer ones: either none of these
+            // is ever read again, or each is gone for good before the next.
+            let one_by_one = match self.raise_floor() {
+                Err(error) if is_full(&error) => true,
+                raised => raised.map(|()| false)?,
+            };
+            let Some(Segment { name, .. }) = self.segments.front() else { return Ok(()) };
+            let removed = match self.disk.remove(&name.to_string()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
+            let removed = removed.and_then(|()| if one_by_one { self.disk.sync_names() } else { Ok(()) });
+            removed.map_err(|error| failed(&self.disk, *name, error))?;
+            self.segments.pop_front();
         }
-        // It only spares reading things twice after a restart.
-        let _ = self.keep_cursor();
-        match removed {
-            Err(error) if empty => Err(error),
-            removed => {
-                self.trouble = removed.err();
-                Ok(())
-            }
+        Ok(())
+    }
+
+    /// The same with the last segment too, if nothing is left in it: for a log that nothing is appended to for long.
+    pub fn sweep_all(&mut self) -> io::Result<()> {
+        if self.finish()? {
+            self.segments.iter_mut().for_each(|segment| segment.sealed = true);
         }
+        self.sweep()
     }
 
     fn is_consumed(&self, segment: &Segment<D::File>) -> bool {
@@ -311,17 +350,20 @@ impl<D: Disk> Log<D> {
         all && segment.sealed
     }
 
-    fn remove_first(&mut self) -> io::Result<()> {
-        let Some(first) = self.segments.front_mut() else { return Ok(()) };
-        // Should this fail, nobody knows whether the file is there: it is neither written nor read any more.
-        first.sealed = true;
-        self.at = self.at.max(Position { segment: first.name.id.saturating_add(1), offset: 0 });
-        let removed = match self.disk.remove(&first.name.to_string()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+    /// Up to where everything was consumed.
+    fn raise_floor(&mut self) -> io::Result<()> {
+        if self.floor >= self.at {
+            return Ok(());
+        }
+        let failed = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.disk.path(FLOOR_FILE).display()))
         };
-        removed.and_then(|()| self.disk.sync_names()).map_err(|error| failed(&self.disk, first.name, error))?;
-        self.segments.pop_front();
+        let had_one = self.floor > Position::default();
+        self.disk.overwrite(FLOOR_FILE, &self.cursor().print()).map_err(failed)?;
+        let synced = self.disk.open(FLOOR_FILE).and_then(|file| self.disk.sync(&file));
+        let named = synced.and_then(|()| if had_one { Ok(()) } else { self.disk.sync_names() });
+        named.map_err(failed)?;
+        self.floor = self.at;
         Ok(())
     }
 
@@ -329,11 +371,14 @@ impl<D: Disk> Log<D> {
         if self.next_id == 1 {
             return Ok(());
         }
-        let marker = |id| self.segments.iter().find(|segment| segment.name.id == id).map(|segment| segment.name.marker);
+        self.disk.overwrite(CURSOR_FILE, &self.cursor().print())
+    }
+
+    fn cursor(&self) -> Cursor {
         let id = self.at.segment;
-        let name = SegmentName { id, marker: marker(id).unwrap_or(Marker([0; 8])) };
-        let cursor = Cursor { name, offset: self.at.offset, next_id: self.next_id };
-        self.disk.overwrite(CURSOR_FILE, &cursor.print())
+        let marker = self.segments.iter().find(|segment| segment.name.id == id).map(|segment| segment.name.marker);
+        let name = SegmentName { id, marker: marker.unwrap_or(Marker([0; 8])) };
+        Cursor { name, offset: self.at.offset, next_id: self.next_id }
     }
 
     /// Sees to it that the last segment can take `bytes` more, a new one if need be. With something pending it is not

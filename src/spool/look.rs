@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::api::PARKED_FOLDER;
 use super::dead;
 use super::disk::Folder;
 use super::record::{Depth, Record};
@@ -78,11 +79,26 @@ pub fn names(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// The logs of a spool, in the order in which they are to be read. `folder` is the replica's.
+pub fn queues(folder: &Path) -> io::Result<Vec<Queue>> {
+    let mut queues = vec![Queue::Main];
+    match fs::read_dir(folder.join(PARKED_FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        entries => {
+            for entry in entries? {
+                queues.extend(entry?.file_name().to_str().and_then(Queue::of_parked_folder));
+            }
+        }
+    }
+    queues.sort();
+    Ok(queues)
+}
+
 /// How much waits for a replica, by the records' headers.
 pub fn summary(dir: &Path, replica: &str) -> io::Result<Summary> {
     let folder = folder(dir, replica)?;
     let mut summary = Summary { name: replica.to_owned(), dead_bytes: dead::bytes(&folder), ..Summary::default() };
-    for queue in Queue::BOTH {
+    for queue in queues(&folder)? {
         let path = folder.join(queue.folder());
         if !path.is_dir() {
             continue;
@@ -92,7 +108,7 @@ pub fn summary(dir: &Path, replica: &str) -> io::Result<Summary> {
         summary.since_ms = oldest(summary.since_ms, found.oldest_ms);
         match queue {
             Queue::Main => summary.main = found.totals,
-            Queue::Parked => summary.parked = found.totals,
+            Queue::Parked(_) => summary.parked += found.totals,
         }
     }
     Ok(summary)
@@ -108,7 +124,7 @@ pub fn oldest(one: u64, other: u64) -> u64 {
 pub fn records(dir: &Path, replica: &str, limit: usize) -> io::Result<(Vec<Waiting>, Vec<Damage>)> {
     let folder = folder(dir, replica)?;
     let (mut records, mut damage) = (Vec::new(), Vec::new());
-    for queue in [Queue::Parked, Queue::Main] {
+    for queue in queues(&folder)? {
         let path = folder.join(queue.folder());
         if !path.is_dir() || records.len() >= limit {
             continue;

@@ -1,8 +1,9 @@
-//! The spool: what a replica has still to take waits here, durably and in order, two logs a replica.
+//! The spool: what a replica has still to take waits here, durably and in order: a log for each replica, and one for each
+//! database that is parked.
 //!
 //! `deliver` appends batches and statements and replays them; `slotline spool` lets operators see and move them. All disk
 //! work of one spool is done by a thread of its own (`worker`), so that shards only ever send it a message (`Spool`).
-//! Limits: `spool.bytes_max` for both logs of a replica together, `spool.dead_bytes_max` for its dead letters; no record
+//! Limits: `spool.bytes_max` for all logs of a replica together, `spool.dead_bytes_max` for its dead letters; no record
 //! is longer than 4 GiB. Nothing that was acknowledged is ever dropped: what does not fit is refused.
 //!
 //! | file | is |
@@ -22,7 +23,9 @@
 //! data_dir/spool/<replica>/lock                   flock: held by the process that has the spool open
 //!                         /main/<id>-<marker>.seg the log of what the replica takes when it is back
 //!                         /main/cursor
-//!                         /parked/…               the log of what an operator must act on before it can be taken
+//!                         /main/floor
+//!                         /parked/<key>/…         the logs of what an operator must act on before it can be taken; key: CRC-32
+//!                                                 of the database's name, 8 hex digits
 //!                         /dead.jsonl             what InfluxDB refused for good
 //! ```
 //! Folders are 0700, files 0600. A leading `.` of a replica's name is `%2E` in its folder's name. Numbers are
@@ -52,7 +55,7 @@
 //! | 24 | 8 | when it was accepted, in milliseconds since 1970 |
 //! | 32 | 1 | 1: points, 2: a statement |
 //! | 33 | 1 | precision: 0 ns, 1 u, 2 ms, 3 s, 4 m, 5 h; 0 for a statement |
-//! | 34 | 1 | 1: nothing may follow the last line in one request; else 0 |
+//! | 34 | 1 | bits: 1: nothing may follow the last line in one request; 2: the replica shall make the database if it lacks it |
 //! | 35 | 1 | 0 |
 //! | 36 | 4 | checksum of the body |
 //! | 40 | 4 | checksum of the 40 bytes before |
@@ -62,10 +65,10 @@
 //! what clients send from ever looking like a record.
 //!
 //! `cursor`, 44 bytes, says where the log has got to: `slotcur\n`, the segment's id (8 bytes) and marker (8), the offset in
-//! it (8), the next segment's id (8), the checksum of all that (4). It is synced when
-//! the log is opened and never again: one that is missing, old or torn only makes some records be replayed twice, with all
-//! that follows them. Segments that were consumed are removed front to back, each durably before
-//! the next, and all of them when nothing is left.
+//! it (8), the next segment's id (8), the checksum of all that (4). It is synced when the log is opened and never again: one
+//! that is missing, old or torn only makes some records be replayed twice, with all that follows them. `floor` is alike, and
+//! synced: nothing before it is ever read again, whatever files are there. It is raised before a segment is removed, and
+//! when nothing is left. (In place: a disk that tears 44 bytes of one sector would lose it.)
 //!
 //! `dead.jsonl` has one JSON object a line: `at` (RFC 3339), `db`, `rp`, `reason`, `points`, and `precision` with `lines`
 //! (or `lines_base64` where they are not UTF-8), or `statement`.
@@ -97,9 +100,9 @@ mod worker;
 pub use record::Record;
 #[cfg(feature = "server")]
 pub use {
-    api::{AppendError, ConsumeError, Queue},
+    api::{AppendError, ConsumeError, Finished, Queue},
     dead::{DeadLetter, DeadLine, rfc3339},
-    handle::{PARKED_STATEMENTS, Spool, Spools, Stranger},
+    handle::{ParkedFound, Spool, Spools, Stranger},
     log::Entry,
     recover::{Damage, Position, Totals},
 };

@@ -23,6 +23,7 @@ const MAGIC: &[u8; 8] = b"slotspl\n";
 const KIND_POINTS: u8 = 1;
 const KIND_STATEMENT: u8 = 2;
 const FLAG_OPEN: u8 = 1;
+const FLAG_MAKES_DATABASE: u8 = 2;
 const PRECISIONS: [Precision; 6] = [
     Precision::Nanoseconds,
     Precision::Microseconds,
@@ -44,6 +45,8 @@ pub enum Record {
         /// The last line ends inside quotes or behind a backslash, or without a newline: nothing may follow it in one
         /// request.
         open: bool,
+        /// A replica that lacks the database shall make it first, as for what comes over TCP and UDP.
+        makes_database: bool,
         /// Pieces, which follow each other; read back as one.
         lines: Vec<Bytes>,
     },
@@ -104,7 +107,10 @@ impl Record {
     pub fn header(&self, marker: Marker, accepted_ms: u64) -> Result<[u8; RECORD_HEADER_BYTES], TooLarge> {
         let length = |bytes: u64| u32::try_from(bytes).map_err(|_| TooLarge);
         let (kind, precision, flags) = match self {
-            Record::Points { precision, open, .. } => (KIND_POINTS, *precision, u8::from(*open) * FLAG_OPEN),
+            Record::Points { precision, open, makes_database, .. } => {
+                let flags = (u8::from(*open) * FLAG_OPEN) | (u8::from(*makes_database) * FLAG_MAKES_DATABASE);
+                (KIND_POINTS, *precision, flags)
+            }
             Record::Statement { .. } => (KIND_STATEMENT, Precision::Nanoseconds, 0),
         };
         let precision = PRECISIONS.iter().position(|one| *one == precision).unwrap_or_default() as u8;
@@ -201,7 +207,7 @@ pub struct Header {
     rp_bytes: u32,
     kind: u8,
     precision: Precision,
-    open: bool,
+    flags: u8,
     body_crc: u32,
 }
 
@@ -219,7 +225,7 @@ impl Header {
         let (kind, precision, flags, rest) = (from.get_u8(), from.get_u8(), from.get_u8(), from.get_u8());
         let precision = *PRECISIONS.get(usize::from(precision))?;
         let known = match kind {
-            KIND_POINTS => flags & !FLAG_OPEN == 0,
+            KIND_POINTS => flags & !(FLAG_OPEN | FLAG_MAKES_DATABASE) == 0,
             KIND_STATEMENT => flags == 0 && precision == Precision::Nanoseconds && points == 0,
             _ => false,
         };
@@ -227,8 +233,8 @@ impl Header {
         if !known || rest != 0 || names > u64::from(body_bytes) {
             return None;
         }
-        let (open, body_crc) = (flags & FLAG_OPEN != 0, from.get_u32_le());
-        Some(Header { body_bytes, points, accepted_ms, db_bytes, rp_bytes, kind, precision, open, body_crc })
+        let body_crc = from.get_u32_le();
+        Some(Header { body_bytes, points, accepted_ms, db_bytes, rp_bytes, kind, precision, flags, body_crc })
     }
 
     /// The whole record, on disk.
@@ -251,7 +257,8 @@ impl Header {
                 rp,
                 precision: self.precision,
                 points: self.points,
-                open: self.open,
+                open: self.flags & FLAG_OPEN != 0,
+                makes_database: self.flags & FLAG_MAKES_DATABASE != 0,
                 lines: vec![body],
             },
         })
@@ -387,7 +394,8 @@ pub mod tests {
         let points = text.lines().count() as u32;
         let lines = vec![Bytes::copy_from_slice(text.as_bytes())];
         let open = !text.ends_with('\n');
-        Record::Points { db: "db".into(), rp: String::new(), precision: Precision::Seconds, points, open, lines }
+        let (db, rp, precision) = ("db".into(), String::new(), Precision::Seconds);
+        Record::Points { db, rp, precision, points, open, makes_database: false, lines }
     }
 
     pub fn statement(text: &str) -> Record {
@@ -433,7 +441,8 @@ pub mod tests {
         let pieces = vec![Bytes::from_static(b"a v=1\n"), Bytes::new(), Bytes::from_static(b"b v=1\n")];
         for precision in PRECISIONS {
             let (db, rp, lines) = ("d".to_owned(), "r".to_owned(), pieces.clone());
-            let record = Record::Points { db, rp, precision, points: 2, open: false, lines };
+            let makes_database = precision == Precision::Hours;
+            let record = Record::Points { db, rp, precision, points: 2, open: false, makes_database, lines };
             let [Piece::Record { header, record: Some(read), end }] =
                 &walk(&segment(std::slice::from_ref(&record)), Depth::Whole, 1)[..]
             else {
@@ -441,8 +450,11 @@ pub mod tests {
             };
             assert_eq!((header.accepted_ms, header.points, header.bytes()), (1000, 2, record.bytes()));
             assert_eq!(*end, SEGMENT_HEADER_BYTES as u64 + record.bytes());
-            let Record::Points { precision: read_precision, lines, .. } = read else { panic!("points") };
-            assert_eq!((*read_precision, lines.as_slice()), (precision, &[Bytes::from_static(b"a v=1\nb v=1\n")][..]));
+            let Record::Points { precision: read_precision, makes_database: makes, lines, .. } = read else {
+                panic!("points")
+            };
+            let joined = &[Bytes::from_static(b"a v=1\nb v=1\n")][..];
+            assert_eq!((*read_precision, *makes, lines.as_slice()), (precision, makes_database, joined));
         }
         for chunk_bytes in [1, 100, 1000] {
             assert_eq!(sorted(walk(&segment(&three()), Depth::Whole, chunk_bytes)), (three(), vec![]));
@@ -518,7 +530,10 @@ pub mod tests {
         let mut text = record.header(other.marker, 5).expect("it is small").to_vec();
         record.body().for_each(|piece| text.extend_from_slice(piece));
         let (db, rp, precision) = ("db".to_owned(), String::new(), Precision::Nanoseconds);
-        let nested = Record::Points { db, rp, precision, points: 1, open: false, lines: vec![text.into()] };
+        let nested = {
+            let lines = vec![text.into()];
+            Record::Points { db, rp, precision, points: 1, open: false, makes_database: false, lines }
+        };
         let mut bytes = segment(&[nested]);
         bytes[SEGMENT_HEADER_BYTES] ^= 1;
         assert_eq!(sorted(walk(&bytes, Depth::Whole, 1)).0, []);

@@ -17,6 +17,8 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 const HEADERS_CHUNK_BYTES: usize = 4096;
 
 pub const CURSOR_FILE: &str = "cursor";
+/// The same, but synced: nothing before it is ever read again.
+pub const FLOOR_FILE: &str = "floor";
 const CURSOR_MAGIC: &[u8; 8] = b"slotcur\n";
 const CURSOR_BYTES: usize = 44;
 
@@ -83,8 +85,9 @@ pub struct Found {
 pub struct Recovered {
     /// Of rising ids; those before `at` were consumed.
     pub segments: Vec<Found>,
-    /// Everything before it was consumed.
+    /// Everything before it was consumed; `floor <= at`.
     pub at: Position,
+    pub floor: Position,
     pub totals: Totals,
     /// When the first of them was accepted; 0: there is none.
     pub oldest_ms: u64,
@@ -94,7 +97,7 @@ pub struct Recovered {
     pub next_id: u64,
 }
 
-/// Where a log had got to; what the `cursor` file says.
+/// Where a log had got to; what the `cursor` and `floor` files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The segment that the next record lies in, and its marker.
@@ -115,6 +118,10 @@ impl Cursor {
         let crc = crc32fast::hash(&content[..CURSOR_BYTES - 4]);
         content[CURSOR_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         content
+    }
+
+    fn position(&self) -> Position {
+        Position { segment: self.name.id, offset: self.offset }
     }
 
     /// A torn one is none.
@@ -140,16 +147,13 @@ pub fn recover<D: Disk>(
 ) -> io::Result<Recovered> {
     let mut names: Vec<SegmentName> = disk.list()?.iter().filter_map(|name| SegmentName::parse(name)).collect();
     names.sort_by_key(|name| name.id);
-    let cursor = read_cursor(disk);
+    let (cursor, floor) = (read_cursor(disk, CURSOR_FILE), read_cursor(disk, FLOOR_FILE));
     let known = cursor.filter(|cursor| names.contains(&cursor.name));
     let last_id = names.iter().map(|name| name.id).chain(known.map(|cursor| cursor.name.id)).max().unwrap_or(0);
-    let mut found = Recovered {
-        next_id: cursor.map_or(1, |cursor| cursor.next_id).max(last_id.saturating_add(1)),
-        ..Recovered::default()
-    };
-    if let Some(cursor) = known {
-        found.at = Position { segment: cursor.name.id, offset: cursor.offset };
-    }
+    let next_id = [cursor, floor].iter().flatten().map(|cursor| cursor.next_id).max().unwrap_or(1);
+    let floor = floor.map_or(Position::default(), |floor| floor.position());
+    let at = known.map_or(floor, |cursor| cursor.position().max(floor));
+    let mut found = Recovered { at, floor, next_id: next_id.max(last_id.saturating_add(1)), ..Recovered::default() };
     let mut go_on = true;
     for name in names {
         let file = match disk.open(&name.to_string()) {
@@ -221,7 +225,7 @@ fn damage(found: &mut Recovered, name: SegmentName, offset: u64, bytes: u64) {
     found.damage.push(Damage { segment: name.to_string(), offset, bytes, tail: false });
 }
 
-fn read_cursor<D: Disk>(disk: &D) -> Option<Cursor> {
-    let file = disk.open(CURSOR_FILE).ok()?;
+fn read_cursor<D: Disk>(disk: &D, name: &str) -> Option<Cursor> {
+    let file = disk.open(name).ok()?;
     Cursor::parse(&disk.read_at(&file, 0, CURSOR_BYTES).ok()?)
 }

@@ -37,6 +37,9 @@ fn read(spool: &Spool, queue: Queue) -> Vec<Entry> {
     wait(spool.read(queue, usize::MAX)).expect("it can be read")
 }
 
+const KEY: u32 = 0x1f;
+const PARKED: Queue = Queue::Parked(KEY);
+
 fn record(number: u64) -> Record {
     points(&format!("m v={number}\n"))
 }
@@ -49,7 +52,7 @@ fn what_was_appended_waits_until_it_is_consumed() {
     assert!(Arc::ptr_eq(&spool, &spools.of("g1a").expect("it is there")));
     let answers: Vec<_> = (1..4).map(|number| spool.append(Queue::Main, record(number), 100 + number)).collect();
     answers.into_iter().for_each(|answer| wait(answer).expect("there is room"));
-    wait(spool.append(Queue::Parked, statement("DROP SERIES"), 50)).expect("there is room");
+    wait(spool.append(PARKED, statement("DROP SERIES"), 50)).expect("there is room");
     let stats = spool.stats();
     assert_eq!((stats.records.get(), stats.points.get(), stats.parked_points.get()), (4, 3, 0));
     assert_eq!((stats.since_ms.get(), stats.points_appended.get()), (50, 3));
@@ -58,19 +61,28 @@ fn what_was_appended_waits_until_it_is_consumed() {
     assert!(wait(spool.append(Queue::Main, record(9), 1)).is_err_and(|error| error.to_string().contains("g1a")));
 
     let spool = spools.of("g1a").expect("its lock is free");
-    assert_eq!((spool.recovered(), spool.stats().records.get()), (4, 4));
+    assert_eq!((spool.recovered(), spool.stats().records.get(), spool.queues()), (3, 4, vec![PARKED, Queue::Main]));
+    let [found] = spool.parked() else { panic!("one is parked") };
+    let statements = vec![("db".to_owned(), "DROP SERIES".to_owned())];
+    assert_eq!((found.key, found.records, found.databases.len(), &found.statements), (KEY, 1, 0, &statements));
     let entries = read(&spool, Queue::Main);
     let records: Vec<Record> = entries.iter().map(|entry| entry.record.clone()).collect();
     assert_eq!(records, [record(1), record(2), record(3)]);
-    assert_eq!(read(&spool, Queue::Parked)[0].record, statement("DROP SERIES"));
+    assert_eq!(read(&spool, PARKED)[0].record, statement("DROP SERIES"));
     wait(spool.consume(Queue::Main, entries[1].end, vec![])).expect("the disk is sound");
-    assert_eq!((read(&spool, Queue::Main).len(), spool.stats().points.get(), spool.lost()), (1, 1, 0));
+    assert_eq!((read(&spool, Queue::Main).len(), spool.stats().points.get()), (1, 1));
+    let finished = |empty| Ok(Finished { empty, lost: 0 });
+    assert_eq!(wait(spool.finish(Queue::Main)), finished(false));
     wait(spool.consume(Queue::Main, entries[2].end, vec![])).expect("the disk is sound");
+    assert_eq!((wait(spool.finish(Queue::Main)), wait(spool.finish(PARKED))), (finished(true), finished(false)));
+    assert_eq!((spool.stats().since_ms.get(), spool.stats().main_bytes.get()), (50, 0));
+    spools.release("g1a");
     let left = std::fs::read_dir(dir.path().join("g1a/main")).expect("it is there");
-    assert_eq!(left.map(|entry| entry.expect("it is there").file_name()).collect::<Vec<_>>(), ["cursor"]);
-    assert_eq!(spool.stats().since_ms.get(), 50);
+    let mut left: Vec<_> = left.map(|entry| entry.expect("it is there").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["cursor", "floor"]);
     let mode = |name: &str| dir.path().join(name).metadata().expect("it is there").permissions().mode() & 0o777;
-    assert_eq!(["g1a", "g1a/main", "g1a/lock", "g1a/main/cursor"].map(mode), [0o700, 0o700, 0o600, 0o600]);
+    assert_eq!(["g1a", "g1a/parked", "g1a/lock", "g1a/main/floor"].map(mode), [0o700, 0o700, 0o600, 0o600]);
 }
 
 #[test]
@@ -85,11 +97,12 @@ fn a_full_spool_refuses_at_once_and_parks_all_the_same() {
     assert!(full.to_string().contains("g1a") && full.to_string().contains("spool.bytes_max"), "{full}");
     assert_eq!((spool.stats().refused_full.get(), spool.stats().records.get()), (1, 2));
     let first = read(&spool, Queue::Main).swap_remove(0);
-    wait(spool.append(Queue::Parked, first.record, first.accepted_ms)).expect("it is not limited");
+    wait(spool.append(PARKED, first.record.clone(), 1)).expect_err("there is no room");
+    wait(spool.append_moved(PARKED, first.record, first.accepted_ms)).expect("it is not limited");
     wait(spool.consume(Queue::Main, first.end, vec![])).expect("the disk is sound");
     wait(spool.append(Queue::Main, long(), 4)).expect_err("what is parked counts");
-    let parked = read(&spool, Queue::Parked).swap_remove(0);
-    wait(spool.consume(Queue::Parked, parked.end, vec![])).expect("the disk is sound");
+    let parked = read(&spool, PARKED).swap_remove(0);
+    wait(spool.consume(PARKED, parked.end, vec![])).expect("the disk is sound");
     wait(spool.append(Queue::Main, long(), 5)).expect("there is room again");
 }
 

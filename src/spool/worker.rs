@@ -1,10 +1,11 @@
 //! The thread of one spool, which does all its disk work: takes what waits, appends all of it, syncs once, answers all.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,11 +15,11 @@ use crate::config;
 
 use super::disk::Folder;
 use super::handle::Shared;
-use super::log::{Entry, Log};
+use super::log::{self, Log};
 use super::look::oldest;
 use super::record::Record;
 use super::recover::{Position, Totals};
-use super::{AppendError, ConsumeError, DeadLetter, Queue, dead};
+use super::{AppendError, ConsumeError, DeadLetter, Finished, Queue, dead};
 
 /// Appended before a sync, at most about so much.
 const GROUP_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -36,13 +37,17 @@ pub enum Command {
     Read {
         queue: Queue,
         bytes_max: usize,
-        reply: oneshot::Sender<Result<Vec<Entry>, String>>,
+        reply: oneshot::Sender<Result<Vec<log::Entry>, String>>,
     },
     Consume {
         queue: Queue,
         to: Position,
         dead: Vec<DeadLetter>,
         reply: oneshot::Sender<Result<(), ConsumeError>>,
+    },
+    Finish {
+        queue: Queue,
+        reply: oneshot::Sender<Result<Finished, String>>,
     },
     End,
     #[cfg(test)]
@@ -58,6 +63,7 @@ impl Command {
             Command::Append { reply, .. } => drop(reply.send(Err(AppendError::Disk(text)))),
             Command::Read { reply, .. } => drop(reply.send(Err(text))),
             Command::Consume { reply, .. } => drop(reply.send(Err(ConsumeError::Disk(text)))),
+            Command::Finish { reply, .. } => drop(reply.send(Err(text))),
             Command::End => {}
             #[cfg(test)]
             Command::Panic => {}
@@ -75,9 +81,10 @@ struct Waiting {
 
 pub struct Worker {
     shared: Arc<Shared>,
-    /// Main, parked.
-    logs: [Log<Folder>; 2],
+    /// `Main` is always there, a parked one since something was appended to it.
+    logs: BTreeMap<Queue, Kept>,
     folder: PathBuf,
+    segment_bytes_max: u64,
     dead_bytes_max: u64,
     age_alert: Duration,
     group: Vec<Waiting>,
@@ -87,22 +94,33 @@ pub struct Worker {
     dead_full: bool,
     old: bool,
     age_seen: Instant,
+    /// When consumed segments may be removed, after that has failed.
+    sweep_at: Instant,
     #[expect(dead_code, reason = "held, not read: the lock lasts as long as the file is open")]
     lock: File,
+}
+
+/// A log, and what was told of it.
+struct Kept {
+    log: Log<Folder>,
+    /// Damaged records since the last `Finish`.
+    lost: u64,
 }
 
 impl Worker {
     pub fn new(
         shared: Arc<Shared>,
-        logs: [Log<Folder>; 2],
+        logs: BTreeMap<Queue, Log<Folder>>,
         folder: PathBuf,
         settings: &config::Spool,
         lock: File,
     ) -> Worker {
+        let kept = |(queue, log)| (queue, Kept { log, lost: 0 });
         let worker = Worker {
             shared,
-            logs,
+            logs: logs.into_iter().map(kept).collect(),
             folder,
+            segment_bytes_max: settings.segment_bytes_max.0 as u64,
             dead_bytes_max: settings.dead_bytes_max.0 as u64,
             age_alert: settings.age_alert,
             group: Vec::new(),
@@ -111,6 +129,7 @@ impl Worker {
             dead_full: false,
             old: false,
             age_seen: Instant::now(),
+            sweep_at: Instant::now(),
             lock,
         };
         worker.publish();
@@ -123,12 +142,17 @@ impl Worker {
         loop {
             let ended = match commands.recv_timeout(AGE_INTERVAL) {
                 Ok(command) => self.work(command, commands),
-                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sweep(true);
+                    false
+                }
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             if ended {
+                self.sweep(true);
                 return;
             }
+            self.sweep(false);
             self.shared.watch_level();
             if self.age_seen.elapsed() >= AGE_INTERVAL {
                 self.watch_age();
@@ -152,6 +176,10 @@ impl Worker {
                 Command::Consume { queue, to, dead, reply } => {
                     self.commit();
                     let _ = reply.send(self.consume(queue, to, &dead));
+                }
+                Command::Finish { queue, reply } => {
+                    self.commit();
+                    let _ = reply.send(self.finish(queue));
                 }
                 Command::End => ended = true,
                 #[cfg(test)]
@@ -177,7 +205,7 @@ impl Worker {
         reply: oneshot::Sender<Result<(), AppendError>>,
     ) {
         let bytes = record.bytes();
-        match self.logs[queue.index()].append(record, accepted_ms) {
+        match self.log(queue).and_then(|kept| kept.log.append(record, accepted_ms)) {
             Ok(()) => {
                 self.group_bytes += bytes;
                 self.group.push(Waiting { queue, bytes, points: record.points(), reply });
@@ -195,16 +223,15 @@ impl Worker {
         if self.group.is_empty() {
             return;
         }
-        let mut done = Vec::with_capacity(Queue::BOTH.len());
-        for queue in Queue::BOTH {
-            if self.group.iter().any(|waiting| waiting.queue == queue) {
-                self.shared.stats.syncs.add(1);
-                let committed = self.logs[queue.index()].commit();
-                let said = committed.map_err(|error| {
-                    self.failed("records could not be synced; nobody was told that they are stored", &error)
-                });
-                done.push((queue, said));
-            }
+        let queues: BTreeSet<Queue> = self.group.iter().map(|waiting| waiting.queue).collect();
+        let mut done = Vec::with_capacity(queues.len());
+        for queue in queues {
+            self.shared.stats.syncs.add(1);
+            let committed = self.log(queue).and_then(|kept| kept.log.commit());
+            let said = committed.map_err(|error| {
+                self.failed("records could not be synced; nobody was told that they are stored", &error)
+            });
+            done.push((queue, said));
         }
         if done.iter().all(|(_, said)| said.is_ok()) {
             self.sound();
@@ -222,20 +249,52 @@ impl Worker {
         self.group_bytes = 0;
     }
 
-    fn read(&mut self, queue: Queue, bytes_max: usize) -> Result<Vec<Entry>, String> {
-        let read = self.change(queue, |log| log.read(bytes_max));
+    fn read(&mut self, queue: Queue, bytes_max: usize) -> Result<Vec<log::Entry>, String> {
+        let read = self.change(queue, |kept| kept.log.read(bytes_max));
         read.map_err(|error| self.failed("what waits could not be read", &error))
     }
 
     fn consume(&mut self, queue: Queue, to: Position, letters: &[DeadLetter]) -> Result<(), ConsumeError> {
         self.bury(letters)?;
-        let consumed = self.change(queue, |log| log.consume(to));
-        if let Some(error) = self.logs[queue.index()].take_trouble() {
+        let consumed = self.change(queue, |kept| kept.log.consume(to));
+        consumed.map_err(|error| {
+            ConsumeError::Disk(self.failed("what was replayed could not be taken out; it is tried again", &error))
+        })
+    }
+
+    fn finish(&mut self, queue: Queue) -> Result<Finished, String> {
+        let finished = self.log(queue).and_then(|kept| {
+            let empty = kept.log.finish()?;
+            Ok(Finished { empty, lost: std::mem::take(&mut kept.lost) })
+        });
+        finished.map_err(|error| self.failed("that nothing is left could not be synced; it is tried again", &error))
+    }
+
+    /// Removes segments that nothing is left of; with `all`, those too that something might still be appended to.
+    fn sweep(&mut self, all: bool) {
+        if Instant::now() < self.sweep_at {
+            return;
+        }
+        let mut failure = None;
+        for kept in self.logs.values_mut() {
+            let swept = if all { kept.log.sweep_all() } else { kept.log.sweep() };
+            failure = failure.or(swept.err());
+        }
+        if let Some(error) = failure {
+            self.sweep_at = Instant::now() + AGE_INTERVAL;
             self.failed("a file that is not needed any more could not be removed; it is tried again", &error);
         }
-        consumed.map_err(|error| {
-            ConsumeError::Disk(self.failed("what was replayed could not be removed; it is tried again", &error))
-        })
+    }
+
+    /// A parked one is made if need be.
+    fn log(&mut self, queue: Queue) -> io::Result<&mut Kept> {
+        match self.logs.entry(queue) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => {
+                let (log, _) = Log::open(Folder::make(&self.folder.join(queue.folder()))?, self.segment_bytes_max)?;
+                Ok(new.insert(Kept { log, lost: 0 }))
+            }
+        }
     }
 
     /// Dead letters onto the disk.
@@ -271,14 +330,14 @@ impl Worker {
     }
 
     /// Does something that may shrink a log; the numbers follow.
-    fn change<T>(&mut self, queue: Queue, act: impl FnOnce(&mut Log<Folder>) -> T) -> T {
-        let log = &mut self.logs[queue.index()];
-        let (before, lost) = (log.totals(), log.lost());
-        let done = act(log);
-        let (after, lost) = (log.totals(), log.lost() - lost);
+    fn change<T>(&mut self, queue: Queue, act: impl FnOnce(&mut Kept) -> io::Result<T>) -> io::Result<T> {
+        let kept = self.log(queue)?;
+        let before = kept.log.totals();
+        let done = act(kept);
+        let (after, lost) = (kept.log.totals(), kept.log.take_lost());
+        kept.lost += lost;
         self.shared.free(before.bytes.saturating_sub(after.bytes));
         if lost > 0 {
-            self.shared.lost.fetch_add(lost, Ordering::Relaxed);
             self.shared.stats.records_damaged.add(lost);
             tracing::error!(
                 replica = self.shared.replica,
@@ -292,19 +351,24 @@ impl Worker {
 
     /// What everybody may see.
     fn publish(&self) {
-        let mut all = Totals::default();
-        self.logs.iter().for_each(|log| all += log.totals());
+        let (mut all, mut parked) = (Totals::default(), Totals::default());
+        for (queue, kept) in &self.logs {
+            all += kept.log.totals();
+            if queue.is_parked() {
+                parked += kept.log.totals();
+            }
+        }
         let stats = &self.shared.stats;
         stats.bytes.set(all.bytes);
         stats.records.set(all.records);
         stats.points.set(all.points);
-        stats.parked_points.set(self.logs[Queue::Parked.index()].totals().points);
+        stats.parked_points.set(parked.points);
+        stats.main_bytes.set(all.bytes.saturating_sub(parked.bytes));
         stats.since_ms.set(self.since_ms());
     }
 
     fn since_ms(&self) -> u64 {
-        let [main, parked] = &self.logs;
-        oldest(main.oldest_ms(), parked.oldest_ms())
+        self.logs.values().map(|kept| kept.log.oldest_ms()).fold(0, oldest)
     }
 
     /// Tells, once, that something has waited for too long, or that nothing has any more.

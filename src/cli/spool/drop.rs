@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::spool::{DeadLetter, Entry, Queue, Spool, look};
 
-use super::{ConfigFile, Failure, Place, READ_BYTES, print, wait};
+use super::{ConfigFile, Failure, Place, READ_BYTES, finish, print, wait};
 
 const REASON: &str = "dropped by an operator";
 
@@ -31,7 +31,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let spool = place.spools()?.of(&replica).map_err(Failure::spool)?;
     let mut dropped = (0, 0);
-    let done = [Queue::Parked, Queue::Main].into_iter().try_for_each(|queue| empty(&spool, queue, &mut dropped));
+    let done = spool.queues().into_iter().try_for_each(|queue| empty(&spool, queue, &mut dropped));
     print(format!("{} records, {} points of {replica} are dead letters now\n", dropped.0, dropped.1));
     done
 }
@@ -50,7 +50,7 @@ fn confirmed(what: &str) -> Result<bool, Failure> {
 fn empty(spool: &Spool, queue: Queue, dropped: &mut (u64, u64)) -> Result<(), Failure> {
     loop {
         let entries = wait(spool, spool.read(queue, READ_BYTES))?;
-        let Some(end) = entries.last().map(|entry| entry.end) else { return Ok(()) };
+        let Some(end) = entries.last().map(|entry| entry.end) else { return finish(spool, queue) };
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let letter = |entry: Entry| DeadLetter { record: entry.record, reason: REASON.to_owned(), at_ms };
         let letters: Vec<DeadLetter> = entries.into_iter().map(letter).collect();

@@ -17,7 +17,7 @@ use futures_lite::future::block_on;
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::spool::{DeadLine, Spool, Spools, look};
+use crate::spool::{DeadLine, Queue, Spool, Spools, look};
 use crate::topology;
 
 use super::{ConfigFile, EXIT_BAD_START, read_config};
@@ -129,6 +129,11 @@ fn wait<T, E: ToString>(spool: &Spool, answer: oneshot::Receiver<Result<T, E>>) 
         Ok(done) => done.map_err(Failure::spool),
         Err(_) => Err(Failure::Spool(format!("spool of replica {}: its thread has panicked", spool.name()))),
     }
+}
+
+/// Nothing of what was taken out of a log comes back, also after a crash.
+fn finish(spool: &Spool, queue: Queue) -> Result<(), Failure> {
+    wait(spool, spool.finish(queue)).map(|_| ())
 }
 
 /// Prints bytes; whoever does not read them to the end has seen enough.

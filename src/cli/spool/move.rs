@@ -2,7 +2,7 @@
 
 use crate::spool::{Entry, Queue, Spool};
 
-use super::{ConfigFile, Failure, Place, READ_BYTES, print, wait};
+use super::{ConfigFile, Failure, Place, READ_BYTES, finish, print, wait};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -29,9 +29,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let spools = place.spools()?;
     let (source, target) = (spools.of(&from).map_err(Failure::spool)?, spools.of(&to).map_err(Failure::spool)?);
     let mut moved = (0, 0);
-    // What is parked is older than what is not.
-    let done =
-        [Queue::Parked, Queue::Main].into_iter().try_for_each(|queue| drain(&source, queue, &target, &mut moved));
+    let done = source.queues().into_iter().try_for_each(|queue| drain(&source, queue, &target, &mut moved));
     print(format!("{} records, {} points moved from {from} to {to}\n", moved.0, moved.1));
     done
 }
@@ -40,7 +38,7 @@ fn drain(source: &Spool, queue: Queue, target: &Spool, moved: &mut (u64, u64)) -
     loop {
         let entries = wait(source, source.read(queue, READ_BYTES))?;
         if entries.is_empty() {
-            return Ok(());
+            return finish(source, queue);
         }
         let append = |entry: &Entry| {
             (entry.end, entry.record.points(), target.append(Queue::Main, entry.record.clone(), entry.accepted_ms))

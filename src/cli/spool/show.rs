@@ -1,7 +1,7 @@
 //! `slotline spool show`.
 
 use crate::spool::look::{self, Waiting};
-use crate::spool::{DeadLetter, DeadLine, Queue};
+use crate::spool::{DeadLetter, DeadLine};
 
 use super::{ConfigFile, Failure, Place, json, print, print_json, text};
 
@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     for damage in damage.iter().filter(|damage| !damage.tail) {
         eprintln!("slotline: {}:{}: {} bytes cannot be read", damage.segment, damage.offset, damage.bytes);
     }
-    let parked = |waiting: &Waiting| waiting.queue == Queue::Parked;
+    let parked = |waiting: &Waiting| waiting.queue.is_parked();
     match as_json {
         true => print_json(&records.iter().map(|one| json(&line(one), &[("parked", parked(one).into())])).collect()),
         false => records.iter().for_each(|one| print(text(&line(one), if parked(one) { "parked " } else { "" }))),

@@ -150,16 +150,31 @@ impl Story {
         assert_eq!(entries.is_empty(), waiting.is_empty());
         assert_eq!(self.log.oldest_ms(), waiting.first().copied().unwrap_or(0));
         if entries.is_empty() {
-            self.model.emptied();
+            self.finish();
             return;
         }
         let taken = self.random.usize(..=entries.len());
         let Some(last) = entries[..taken].last() else { return };
         numbers[..taken].iter().for_each(|number| self.model.fates[*number as usize] = Fate::Consumed);
-        let consumed = self.log.consume(last.end);
-        self.look_at_crashes_at_syncs();
+        self.log.consume(last.end).expect("it was read");
         assert_eq!(self.log.oldest_ms(), self.model.waiting().first().copied().unwrap_or(0));
-        if consumed.is_ok() && self.model.waiting().is_empty() {
+        self.look_at_a_crash();
+        match self.random.u8(..4) {
+            0 => self.finish(),
+            1 => drop(self.log.sweep()),
+            2 => drop(self.log.sweep_all()),
+            _ => {}
+        }
+        self.look_at_crashes_at_syncs();
+        self.look_at_a_crash();
+    }
+
+    fn finish(&mut self) {
+        let finished = self.log.finish();
+        self.look_at_crashes_at_syncs();
+        let Ok(finished) = finished else { return };
+        assert_eq!(finished, self.model.waiting().is_empty());
+        if finished {
             self.model.emptied();
         }
         self.look_at_a_crash();
@@ -213,9 +228,6 @@ impl Story {
         self.look_at_crashes_at_syncs();
         let found = all(&mut self.log);
         self.model.survives(&found, about);
-        if found.is_empty() {
-            self.model.emptied();
-        }
     }
 }
 
@@ -239,7 +251,7 @@ fn append_all(log: &mut Log<Faulty>, numbers: std::ops::Range<u64>) {
 
 fn segments(disk: &Faulty) -> Vec<String> {
     let mut names = disk.list().expect("it is there");
-    names.retain(|name| name != CURSOR_FILE);
+    names.retain(|name| name != CURSOR_FILE && name != FLOOR_FILE);
     names
 }
 
@@ -252,11 +264,14 @@ fn segments_end_and_ids_only_rise() {
     assert!(names.len() > 2, "{names:?}");
     let entries = log.read(usize::MAX).expect("it can be read");
     assert_eq!(entries.iter().map(|entry| entry.bytes).sum::<u64>(), log.totals().bytes);
-    log.consume(entries[10].end).expect("the disk is sound");
+    log.consume(entries[10].end).expect("it was read");
+    log.sweep().expect("the disk is sound");
     assert_eq!((segments(&disk).len(), log.totals().records, log.oldest_ms()), (1, 1, 112));
-    log.consume(entries[11].end).expect("the disk is sound");
+    log.consume(entries[11].end).expect("it was read");
     log.consume(entries[11].end).expect("twice does no harm");
-    assert_eq!((segments(&disk), log.totals(), log.oldest_ms()), (vec![], Totals::default(), 0));
+    assert_eq!((segments(&disk).len(), log.totals(), log.oldest_ms()), (1, Totals::default(), 0));
+    log.sweep_all().expect("the disk is sound");
+    assert_eq!(segments(&disk), [""; 0]);
     let mut log = open(&disk);
     append_all(&mut log, 0..1);
     assert!(segments(&disk)[0] > names[names.len() - 1]);
@@ -287,7 +302,7 @@ fn a_flipped_byte_anywhere_costs_at_most_its_record() {
         let (mut log, found) = Log::open(disk, SEGMENT_BYTES_MAX).expect("it can be read");
         assert_eq!(found.damage.len(), 1, "{at}: {found:?}");
         let left = if at < SEGMENT_HEADER_BYTES { 3 } else { 2 };
-        assert_eq!((all(&mut log).len(), log.totals().records, log.lost()), (left, left as u64, 0), "{at}");
+        assert_eq!((all(&mut log).len(), log.totals().records, log.take_lost()), (left, left as u64, 0), "{at}");
     }
 }
 
@@ -298,7 +313,7 @@ fn what_is_damaged_later_is_lost_and_told() {
     append_all(&mut log, 1..4);
     let second = SEGMENT_HEADER_BYTES + numbered(1).bytes() as usize;
     disk.flip(&segments(&disk)[0], second + 50);
-    assert_eq!((all(&mut log), log.totals().records, log.lost()), (vec![1, 3], 2, 1));
+    assert_eq!((all(&mut log), log.totals().records, log.take_lost()), (vec![1, 3], 2, 1));
 }
 
 #[test]
@@ -315,7 +330,8 @@ fn another_version_is_left_alone() {
     assert_eq!((found.foreign, found.damage), (vec![(name.to_string(), 2)], vec![]));
     append_all(&mut log, 1..2);
     let entries = log.read(1).expect("it can be read");
-    log.consume(entries[0].end).expect("the disk is sound");
+    log.consume(entries[0].end).expect("it was read");
+    log.sweep_all().expect("the disk is sound");
     assert_eq!(segments(&disk), [name.to_string()]);
 }
 
@@ -348,6 +364,20 @@ fn nothing_is_appended_behind_a_failed_sync() {
     assert_eq!((all(&mut log), segments(&disk).len()), (vec![1, 3], 2));
 }
 
+#[test]
+fn a_full_disk_can_be_emptied() {
+    let disk = Faulty::new(fastrand::Rng::with_seed(1));
+    let mut log = open(&disk);
+    (1..12).for_each(|number| append_all(&mut log, number..number + 1));
+    disk.room(Some(10));
+    let end = log.read(usize::MAX).expect("it can be read")[10].end;
+    log.consume(end).expect("it was read");
+    assert!(segments(&disk).len() > 1);
+    assert!(log.finish().expect("removing needs no room"));
+    assert_eq!(segments(&disk), [""; 0]);
+    assert_eq!(all(&mut open(&disk.crashed())), [0; 0]);
+}
+
 /// Newer values may pass it only when older ones cannot come back.
 #[test]
 fn a_log_that_cannot_be_emptied_says_so() {
@@ -355,10 +385,13 @@ fn a_log_that_cannot_be_emptied_says_so() {
     let mut log = open(&disk);
     append_all(&mut log, 1..3);
     let end = log.read(usize::MAX).expect("it can be read")[1].end;
-    disk.fail(Failing { sync_names: true, ..Failing::default() });
-    log.consume(end).expect_err("it cannot be emptied");
-    log.read(1).expect_err("it is not empty for good");
+    assert!(!log.finish().expect("nothing is asked of the disk"), "it is not empty");
+    log.consume(end).expect("it was read");
+    for failing in [Failing { sync_names: true, ..Failing::default() }, Failing { sync: true, ..Failing::default() }] {
+        disk.fail(failing);
+        log.finish().expect_err("it is not empty for good");
+    }
     disk.fail(Failing::default());
-    log.consume(end).expect("the disk is sound again");
-    assert_eq!(all(&mut open(&disk)), [0; 0]);
+    assert!(log.finish().expect("the disk is sound again"));
+    assert_eq!(all(&mut open(&disk.crashed())), [0; 0]);
 }

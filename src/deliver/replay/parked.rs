@@ -1,0 +1,138 @@
+//! What the replica lacks the database or retention policy for: it waits in the database's own log, for an operator, or for
+//! a statement that makes it.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use glommio::timer::sleep;
+
+use crate::backend::{Backend, Courier};
+use crate::gate::{ParkedDatabase, parked_key};
+use crate::spool::Queue;
+
+use super::super::keep::hold_for;
+use super::super::refused::Trouble;
+use super::super::way::Concern;
+use super::drain::Hold;
+use super::run::{Run, runs};
+use super::{DIRECT_POLL, Replay, Taken};
+
+/// Between two attempts at what is parked.
+const PARKED_RETRY: Duration = Duration::from_secs(3);
+
+impl Replay {
+    /// The parked database that a run must not overtake.
+    pub fn waits_behind(&self, run: &Run) -> Option<u32> {
+        let parked = &self.log.parked;
+        match run {
+            _ if parked.is_empty() => None,
+            Run::Points { key, .. } => Some(parked_key(&key.db)).filter(|key| parked.get(*key).is_some()),
+            Run::Statement { db, text, .. } => Concern::of(db, text).waits_for(parked),
+        }
+    }
+
+    /// Moves it out of the main log, behind what waits for its database.
+    pub async fn park(&mut self, key: u32, run: Run) -> Result<(), Trouble> {
+        let gate = self.log.parked.park(key);
+        if let Run::Statement { db, text, .. } = &run {
+            self.log.parked.note_makes(key, Concern::of(db, text).makes());
+        }
+        self.log.spool.stats().blocked.set(1);
+        let (end, records, mut synced) = (run.end(), run.records(), Vec::new());
+        for (record, accepted_ms) in run.into_records() {
+            let appended = self.log.spool.append_moved(Queue::Parked(key), record, accepted_ms);
+            // Nobody but this task takes it out of the table, so that it stays closed.
+            synced.push((gate.enter_log(), appended));
+        }
+        for (pass, synced) in synced {
+            synced.await.map_err(|_| self.broken())?.map_err(|error| Trouble::Operator(error.to_string()))?;
+            pass.stay();
+        }
+        self.taken = Some(Taken { queue: Queue::Main, end, dead: Vec::new(), records });
+        self.consume().await
+    }
+
+    /// Tries what is parked, each database for itself, when it is time.
+    pub async fn retry_parked(&mut self, backend: &Rc<Backend>, courier: &Courier) -> Result<(), Trouble> {
+        let held = matches!(self.hold, Hold::Since(_));
+        if held || self.log.parked.is_empty() || Instant::now() < self.parked_due {
+            return Ok(());
+        }
+        self.parked_due = Instant::now() + PARKED_RETRY;
+        for key in self.log.parked.keys() {
+            let Some(parked) = self.log.parked.get(key) else { continue };
+            let taken = self.drain_parked(key, &parked, backend, courier).await;
+            if let Err(trouble) = taken {
+                parked.gate.close();
+                return Err(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what waits for one database, from its first on, for as long as it is taken; after the last of it its writes go
+    /// directly.
+    async fn drain_parked(
+        &mut self,
+        key: u32,
+        parked: &ParkedDatabase,
+        backend: &Rc<Backend>,
+        courier: &Courier,
+    ) -> Result<(), Trouble> {
+        let queue = Queue::Parked(key);
+        let (mut points, mut held) = (0, None::<Instant>);
+        loop {
+            let chunk = self.pace.chunk(self.delivery().config.write.request_bytes_max.0);
+            let entries = self.read(queue, chunk).await?;
+            if entries.is_empty() {
+                if self.finish(queue).await? && parked.gate.reopen() {
+                    self.log.parked.remove(key);
+                    tracing::info!(replica = %self.name, points, "the replica has taken what was parked");
+                    self.recovered();
+                    return Ok(());
+                }
+                let hold = hold_for(self.proven.map_or(Duration::ZERO, |(took, _)| took));
+                match held {
+                    Some(since) if since.elapsed() >= hold => {
+                        parked.gate.close();
+                        return Ok(());
+                    }
+                    Some(_) => sleep(DIRECT_POLL).await,
+                    None => {
+                        backend.target.stats.hold_ms.set(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
+                        parked.gate.hold();
+                        held = Some(Instant::now());
+                    }
+                }
+                continue;
+            }
+            let (began, bytes) = (Instant::now(), entries.iter().map(|entry| entry.bytes).sum::<u64>());
+            for run in runs(entries, self.delivery().config.write.request_points_max.0) {
+                match self.send(courier, &run, &parked.makes).await {
+                    Ok(dead) => self.let_go(courier, queue, &run, dead).await?,
+                    // It was told when it was parked.
+                    Err(Trouble::Lacks(_)) => {
+                        parked.gate.close();
+                        return Ok(());
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+                points += u64::from(run.points());
+            }
+            let pause = self.pace.took(bytes, began.elapsed());
+            if held.is_none() {
+                sleep(pause).await;
+            }
+            glommio::yield_if_needed().await;
+        }
+    }
+
+    /// Tells the log that a database is parked.
+    pub fn tell_parked(&self, db: &str, reason: &str) {
+        tracing::error!(
+            replica = %self.name, db, reason,
+            "points are parked: make the database or retention policy on the replica, or drop them with `slotline spool \
+             drop`; other databases go on"
+        );
+    }
+}
