@@ -35,6 +35,8 @@ pub struct Spools {
     /// By name; changed under `opening`, which is held while the disk is read.
     open: ArcSwap<BTreeMap<String, Arc<Spool>>>,
     opening: Mutex<()>,
+    /// Files that are needed no more.
+    unneeded: Sender<PathBuf>,
 }
 
 /// What waits for a replica that is not in use here.
@@ -52,8 +54,8 @@ impl Spools {
     /// Those that lie, or will lie, in `dir`, which is made if need be; none of them is opened or locked.
     pub fn open(dir: &Path, settings: config::Spool) -> io::Result<Arc<Spools>> {
         make_folder(dir).map_err(|error| in_words(dir, &error))?;
-        let (open, opening) = (ArcSwap::default(), Mutex::default());
-        Ok(Arc::new(Spools { dir: dir.to_owned(), settings, open, opening }))
+        let (open, opening, unneeded) = (ArcSwap::default(), Mutex::default(), start_remover()?);
+        Ok(Arc::new(Spools { dir: dir.to_owned(), settings, open, opening, unneeded }))
     }
 
     /// The replica's spool, opened and locked at the first call: all that waits is read once, and damage is told to the
@@ -64,7 +66,7 @@ impl Spools {
         if let Some(spool) = open.get(replica) {
             return Ok(spool.clone());
         }
-        let spool = Arc::new(Spool::open(&self.dir, replica, &self.settings)?);
+        let spool = Arc::new(Spool::open(&self.dir, replica, &self.settings, self.unneeded.clone())?);
         let mut changed = BTreeMap::clone(&open);
         changed.insert(replica.to_owned(), spool.clone());
         self.open.store(Arc::new(changed));
@@ -112,6 +114,26 @@ impl Spools {
     fn opening(&self) -> MutexGuard<'_, ()> {
         // It guards no data that a panic could have left half changed.
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts the thread that removes files for all spools, so that nobody who waits for a sync waits for that. It ends with
+/// the last of them; what it has not removed then is found at the next start.
+fn start_remover() -> io::Result<Sender<PathBuf>> {
+    let (files, unneeded) = channel::<PathBuf>();
+    let remove = move || unneeded.into_iter().for_each(|path| remove(&path));
+    std::thread::Builder::new().name("spool files".to_owned()).spawn(remove)?;
+    Ok(files)
+}
+
+/// A file that is needed no more.
+pub fn remove(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "the file is not needed any more and could not be removed");
+        }
+        _ => {}
     }
 }
 
@@ -195,7 +217,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    fn open(dir: &Path, replica: &str, settings: &config::Spool) -> io::Result<Spool> {
+    fn open(dir: &Path, replica: &str, settings: &config::Spool, unneeded: Sender<PathBuf>) -> io::Result<Spool> {
         let folder = folder(dir, replica)?;
         make_folder(&folder).map_err(|error| in_words(&folder, &error))?;
         let lock = lock(&folder, replica)?;
@@ -226,7 +248,7 @@ impl Spool {
         });
         shared.stats.dead_bytes.set(dead::bytes(&folder));
         let (commands, waiting) = channel();
-        let mut worker = Worker::new(shared.clone(), logs, folder, settings, lock);
+        let mut worker = Worker::new(shared.clone(), logs, folder, settings, lock, unneeded);
         let name = replica.to_owned();
         let thread = std::thread::Builder::new().name(format!("spool {replica}")).spawn(move || {
             // Dropping the receiver tells all who wait.

@@ -10,12 +10,12 @@
 //! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log.
 //!
 //! Two places are kept: the cursor, which is never synced and spares reading things twice after a restart, and the floor,
-//! which is synced and is raised before a segment is removed and when the log is finished. An append goes to the newest
-//! segment of this process alone, so that nothing is ever written behind a torn end. Segments are removed by `sweep`, when
-//! nobody waits for the disk.
+//! which is synced and is raised before a segment is given up and when the log is finished. An append goes to the newest
+//! segment of this process alone, so that nothing is ever written behind a torn end.
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 
 use super::disk::Disk;
 use super::record::{Depth, Marker, Piece, Record, SEGMENT_HEADER_BYTES, SegmentName, Walk};
@@ -121,7 +121,10 @@ impl<D: Disk> Log<D> {
             floor: found.floor,
         };
         // What cannot be removed now is tried again.
-        let _ = log.sweep();
+        for path in log.sweep().unwrap_or_default() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let _ = name.map(|name| log.disk.remove(name));
+        }
         // A cursor of an earlier process that is ahead of this one must not be found after the next crash: what this one
         // has read again would be left half overwritten.
         if log.next_id > 1 {
@@ -315,8 +318,10 @@ impl<D: Disk> Log<D> {
         *oldest_ms
     }
 
-    /// Removes the segments that nothing is left of. An error harms nobody: it is tried again the next time.
-    pub fn sweep(&mut self) -> io::Result<()> {
+    /// Gives up the segments that nothing is left of: they are the caller's, to be removed at any time (those that are
+    /// forgotten are found at the next start). An error harms nobody: it is tried again the next time.
+    pub fn sweep(&mut self) -> io::Result<Vec<PathBuf>> {
+        let mut unneeded = Vec::new();
         while self.segments.front().is_some_and(|first| self.is_consumed(first)) {
             // What is gone must not leave a gap between older records that come back and newer ones: either none of these
             // is ever read again, or each is gone for good before the next.
@@ -324,20 +329,24 @@ impl<D: Disk> Log<D> {
                 Err(error) if is_full(&error) => true,
                 raised => raised.map(|()| false)?,
             };
-            let Some(Segment { name, .. }) = self.segments.front() else { return Ok(()) };
-            let removed = match self.disk.remove(&name.to_string()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
-            let removed = removed.and_then(|()| if one_by_one { self.disk.sync_names() } else { Ok(()) });
-            removed.map_err(|error| failed(&self.disk, *name, error))?;
+            let Some(Segment { name, .. }) = self.segments.front() else { break };
+            if one_by_one {
+                let removed = match self.disk.remove(&name.to_string()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    removed => removed,
+                };
+                let removed = removed.and_then(|()| self.disk.sync_names());
+                removed.map_err(|error| failed(&self.disk, *name, error))?;
+            } else {
+                unneeded.push(self.disk.path(&name.to_string()));
+            }
             self.segments.pop_front();
         }
-        Ok(())
+        Ok(unneeded)
     }
 
     /// The same with the last segment too, if nothing is left in it: for a log that nothing is appended to for long.
-    pub fn sweep_all(&mut self) -> io::Result<()> {
+    pub fn sweep_all(&mut self) -> io::Result<Vec<PathBuf>> {
         if self.finish()? {
             self.segments.iter_mut().for_each(|segment| segment.sealed = true);
         }

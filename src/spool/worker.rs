@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_channel::oneshot;
@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use crate::config;
 
 use super::disk::Folder;
-use super::handle::Shared;
+use super::handle::{Shared, remove};
 use super::log::{self, Log};
 use super::look::oldest;
 use super::record::Record;
@@ -94,8 +94,10 @@ pub struct Worker {
     dead_full: bool,
     old: bool,
     age_seen: Instant,
-    /// When consumed segments may be removed, after that has failed.
+    /// When consumed segments may be given up, after that has failed.
     sweep_at: Instant,
+    /// To the thread that removes files.
+    unneeded: Sender<PathBuf>,
     #[expect(dead_code, reason = "held, not read: the lock lasts as long as the file is open")]
     lock: File,
 }
@@ -114,6 +116,7 @@ impl Worker {
         folder: PathBuf,
         settings: &config::Spool,
         lock: File,
+        unneeded: Sender<PathBuf>,
     ) -> Worker {
         let kept = |(queue, log)| (queue, Kept { log, lost: 0 });
         let worker = Worker {
@@ -130,6 +133,7 @@ impl Worker {
             old: false,
             age_seen: Instant::now(),
             sweep_at: Instant::now(),
+            unneeded,
             lock,
         };
         worker.publish();
@@ -143,16 +147,18 @@ impl Worker {
             let ended = match commands.recv_timeout(AGE_INTERVAL) {
                 Ok(command) => self.work(command, commands),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.sweep(true);
+                    let unneeded = self.sweep(true);
+                    self.give_up(unneeded);
                     false
                 }
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             if ended {
-                self.sweep(true);
-                return;
+                // Nobody waits any more.
+                return self.sweep(true).iter().for_each(|path| remove(path));
             }
-            self.sweep(false);
+            let unneeded = self.sweep(false);
+            self.give_up(unneeded);
             self.shared.watch_level();
             if self.age_seen.elapsed() >= AGE_INTERVAL {
                 self.watch_age();
@@ -270,20 +276,29 @@ impl Worker {
         finished.map_err(|error| self.failed("that nothing is left could not be synced; it is tried again", &error))
     }
 
-    /// Removes segments that nothing is left of; with `all`, those too that something might still be appended to.
-    fn sweep(&mut self, all: bool) {
+    /// Gives up segments that nothing is left of; with `all`, those too that something might still be appended to.
+    fn sweep(&mut self, all: bool) -> Vec<PathBuf> {
+        let (mut unneeded, mut failure) = (Vec::new(), None);
         if Instant::now() < self.sweep_at {
-            return;
+            return unneeded;
         }
-        let mut failure = None;
         for kept in self.logs.values_mut() {
-            let swept = if all { kept.log.sweep_all() } else { kept.log.sweep() };
-            failure = failure.or(swept.err());
+            match if all { kept.log.sweep_all() } else { kept.log.sweep() } {
+                Ok(files) => unneeded.extend(files),
+                Err(error) => failure = Some(error),
+            }
         }
         if let Some(error) = failure {
             self.sweep_at = Instant::now() + AGE_INTERVAL;
-            self.failed("a file that is not needed any more could not be removed; it is tried again", &error);
+            self.failed("files that are not needed any more could not be given up; it is tried again", &error);
         }
+        unneeded
+    }
+
+    /// To remove one takes milliseconds, for which nobody here shall wait.
+    fn give_up(&self, unneeded: Vec<PathBuf>) {
+        // Without the thread that removes them they stay until the next start.
+        unneeded.into_iter().for_each(|path| drop(self.unneeded.send(path)));
     }
 
     /// A parked one is made if need be.

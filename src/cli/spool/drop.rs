@@ -29,9 +29,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if !yes && !confirmed(&what)? {
         return Err(Failure::Usage("nothing was dropped".to_owned()));
     }
-    let spool = place.spools()?.of(&replica).map_err(Failure::spool)?;
+    let spools = place.spools()?;
+    let spool = spools.of(&replica).map_err(Failure::spool)?;
     let mut dropped = (0, 0);
     let done = spool.queues().into_iter().try_for_each(|queue| empty(&spool, queue, &mut dropped));
+    spools.release(&replica);
     print(format!("{} records, {} points of {replica} are dead letters now\n", dropped.0, dropped.1));
     done
 }

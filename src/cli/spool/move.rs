@@ -30,6 +30,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (source, target) = (spools.of(&from).map_err(Failure::spool)?, spools.of(&to).map_err(Failure::spool)?);
     let mut moved = (0, 0);
     let done = source.queues().into_iter().try_for_each(|queue| drain(&source, queue, &target, &mut moved));
+    spools.release(&from);
     print(format!("{} records, {} points moved from {from} to {to}\n", moved.0, moved.1));
     done
 }

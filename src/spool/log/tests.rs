@@ -161,12 +161,20 @@ impl Story {
         self.look_at_a_crash();
         match self.random.u8(..4) {
             0 => self.finish(),
-            1 => drop(self.log.sweep()),
-            2 => drop(self.log.sweep_all()),
+            1 => self.remove(Log::sweep),
+            2 => self.remove(Log::sweep_all),
             _ => {}
         }
         self.look_at_crashes_at_syncs();
         self.look_at_a_crash();
+    }
+
+    /// Some of what is given up is removed, in any order.
+    fn remove(&mut self, sweep: fn(&mut Log<Faulty>) -> io::Result<Vec<PathBuf>>) {
+        let mut unneeded = sweep(&mut self.log).unwrap_or_default();
+        self.random.shuffle(&mut unneeded);
+        unneeded.truncate(self.random.usize(..=unneeded.len()));
+        unneeded.iter().for_each(|path| drop(self.disk.remove(path.to_str().expect("it is a name"))));
     }
 
     fn finish(&mut self) {
@@ -249,6 +257,12 @@ fn append_all(log: &mut Log<Faulty>, numbers: std::ops::Range<u64>) {
     log.commit().expect("the disk is sound");
 }
 
+fn remove(disk: &Faulty, unneeded: io::Result<Vec<PathBuf>>) {
+    for path in unneeded.expect("the disk is sound") {
+        disk.remove(path.to_str().expect("it is a name")).expect("it is there");
+    }
+}
+
 fn segments(disk: &Faulty) -> Vec<String> {
     let mut names = disk.list().expect("it is there");
     names.retain(|name| name != CURSOR_FILE && name != FLOOR_FILE);
@@ -265,12 +279,12 @@ fn segments_end_and_ids_only_rise() {
     let entries = log.read(usize::MAX).expect("it can be read");
     assert_eq!(entries.iter().map(|entry| entry.bytes).sum::<u64>(), log.totals().bytes);
     log.consume(entries[10].end).expect("it was read");
-    log.sweep().expect("the disk is sound");
+    remove(&disk, log.sweep());
     assert_eq!((segments(&disk).len(), log.totals().records, log.oldest_ms()), (1, 1, 112));
     log.consume(entries[11].end).expect("it was read");
     log.consume(entries[11].end).expect("twice does no harm");
     assert_eq!((segments(&disk).len(), log.totals(), log.oldest_ms()), (1, Totals::default(), 0));
-    log.sweep_all().expect("the disk is sound");
+    remove(&disk, log.sweep_all());
     assert_eq!(segments(&disk), [""; 0]);
     let mut log = open(&disk);
     append_all(&mut log, 0..1);
@@ -331,7 +345,7 @@ fn another_version_is_left_alone() {
     append_all(&mut log, 1..2);
     let entries = log.read(1).expect("it can be read");
     log.consume(entries[0].end).expect("it was read");
-    log.sweep_all().expect("the disk is sound");
+    remove(&disk, log.sweep_all());
     assert_eq!(segments(&disk), [name.to_string()]);
 }
 
