@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_channel::oneshot;
@@ -121,9 +122,31 @@ impl Spools {
 /// the last of them; what it has not removed then is found at the next start.
 fn start_remover() -> io::Result<Sender<PathBuf>> {
     let (files, unneeded) = channel::<PathBuf>();
-    let remove = move || unneeded.into_iter().for_each(|path| remove(&path));
+    let remove = move || {
+        for path in unneeded {
+            shrink(&path);
+            remove(&path);
+        }
+    };
     std::thread::Builder::new().name("spool files".to_owned()).spawn(remove)?;
     Ok(files)
+}
+
+/// How much of a file goes at once, and the pause behind that.
+const SHRINK_BYTES: u64 = 1 << 20;
+const SHRINK_PAUSE: Duration = Duration::from_millis(2);
+
+/// Step by step: a long file that goes all at once keeps whoever syncs another one waiting for milliseconds.
+fn shrink(path: &Path) {
+    let Ok(file) = OpenOptions::new().write(true).open(path) else { return };
+    let mut left = file.metadata().map_or(0, |metadata| metadata.len());
+    while left > 0 {
+        left = left.saturating_sub(SHRINK_BYTES);
+        if file.set_len(left).is_err() {
+            return;
+        }
+        std::thread::sleep(SHRINK_PAUSE);
+    }
 }
 
 /// A file that is needed no more.
