@@ -174,6 +174,79 @@ fn what_is_parked_outlives_a_topology_without_the_replica() {
     assert_same("g1b", &facts(replicas[1].http(), "db"), &facts(replicas[0].http(), "db"));
 }
 
+/// g1a has these databases, g1b has not; both have `db`.
+fn lacking(databases: &[&str]) -> Cluster {
+    let cluster = Cluster::new(1, 2);
+    cluster.create_db("db");
+    let http = cluster.groups[0][0].http();
+    databases.iter().for_each(|db| drop(http.run("", &format!("CREATE DATABASE {db}"))));
+    cluster
+}
+
+fn parked(cluster: &Cluster) -> f64 {
+    cluster.slotline.figure("slotline_spool_parked_points{backend=\"g1b\"}").unwrap_or_default()
+}
+
+/// One database that never comes back holds up nobody: not another one, nor writes, statements and queries.
+#[test]
+fn what_is_parked_holds_up_its_own_database_only() {
+    let cluster = lacking(&["never", "later"]);
+    let http = cluster.http();
+    http.store("never", "m v=1 1\n");
+    http.store("later", "m v=1 1\nm v=1 2\n");
+    wait_for("both to be parked", SOON, || (parked(&cluster) == 3.0).then_some(()));
+    cluster.slotline.wait_direct();
+    let spooled = || cluster.slotline.figure("slotline_spool_points{backend=\"g1b\"}");
+    http.store("later", "m v=2 1\n");
+    http.store("db", "m v=1 1\n");
+    assert_eq!((spooled(), facts(cluster.groups[0][1].http(), "db").len()), (Some(4.0), 1), "db is written directly");
+    // Through slotline: it is not held up behind what it heals.
+    http.run("", "CREATE DATABASE later");
+    wait_for("what was parked for it", SOON, || (parked(&cluster) == 1.0).then_some(()));
+    http.store("later", "m v=3 2\n");
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "later"));
+    assert_same("g1b", &two, &one);
+    assert!(one.values().all(|points| points.contains("1 v=2") && points.contains("2 v=3")), "{one:?}");
+    assert_eq!(spooled(), Some(1.0));
+}
+
+/// A DROP waits behind what it drops, and makes what is lacking: nobody has to.
+#[test]
+fn a_parked_database_that_is_dropped_needs_no_operator() {
+    let cluster = lacking(&["gone"]);
+    let http = cluster.http();
+    http.store("gone", "m v=1 1\n");
+    wait_for("it to be parked", SOON, || (parked(&cluster) == 1.0).then_some(()));
+    cluster.slotline.wait_direct();
+    http.run("", "DROP DATABASE gone");
+    http.run("", "CREATE DATABASE gone");
+    http.store("gone", "m v=2 2\n");
+    wait_for("what was parked", SOON, || (parked(&cluster) == 0.0).then_some(()));
+    cluster.slotline.wait_metric("slotline_spool_points{backend=\"g1b\"}", 0.0);
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "gone"));
+    assert_same("g1b", &two, &one);
+    assert!(one.values().all(|points| points.len() == 1), "the first was dropped: {one:?}");
+}
+
+/// What is parked is found again by the next process, and waits for its own database only.
+#[test]
+fn what_is_parked_outlives_a_crash() {
+    let mut cluster = lacking(&["later"]);
+    cluster.http().store("later", "m v=1 1\n");
+    wait_for("it to be parked", SOON, || (parked(&cluster) == 1.0).then_some(()));
+    cluster.slotline.wait_direct();
+    cluster.http().store("later", "m v=2 1\n");
+    cluster.slotline.kill9();
+    cluster.slotline.restart();
+    cluster.slotline.wait_direct();
+    assert_eq!(parked(&cluster), 2.0);
+    cluster.http().store("later", "m v=3 1\n");
+    cluster.groups[0][1].http().run("", "CREATE DATABASE later");
+    wait_for("what was parked", SOON, || (parked(&cluster) == 0.0).then_some(()));
+    let two = facts(cluster.groups[0][1].http(), "later");
+    assert!(two.values().all(|points| points.len() == 1 && points.contains("1 v=3")), "{two:?}");
+}
+
 /// A spool's folder that cannot be made once: the topology is never tried again.
 #[test]
 fn a_topology_that_the_disk_refused_is_tried_again() {
