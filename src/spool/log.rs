@@ -9,7 +9,7 @@
 //!   ends at the newest values;
 //! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log.
 //!
-//! Two places are kept: the cursor, which is never synced and spares reading things twice after a restart, and the floor,
+//! Two places are kept: the cursor, which is never synced and spares reading things twice after a restart (`keep_cursor`), and the floor,
 //! which is synced and is raised before a segment is given up and when the log is finished. An append goes to the newest
 //! segment of this process alone, so that nothing is ever written behind a torn end.
 
@@ -54,6 +54,8 @@ pub struct Log<D: Disk> {
     lost: u64,
     /// Nothing before it ever comes back, also after a crash; `floor <= at`.
     floor: Position,
+    /// What the cursor says; `cursor <= at`.
+    cursor: Position,
 }
 
 struct Segment<F> {
@@ -119,6 +121,7 @@ impl<D: Disk> Log<D> {
             next_id: found.next_id,
             lost: 0,
             floor: found.floor,
+            cursor: Position::default(),
         };
         // What cannot be removed now is tried again.
         for path in log.sweep().unwrap_or_default() {
@@ -270,9 +273,12 @@ impl<D: Disk> Log<D> {
             let next = self.handed.front().map(|handed| handed.accepted_ms);
             self.oldest_ms = next.unwrap_or_else(|| self.peek());
         }
-        // It only spares reading things twice after a restart.
-        let _ = self.keep_cursor();
         Ok(())
+    }
+
+    /// Whether the cursor is not where everything was consumed.
+    pub fn is_ahead(&self) -> bool {
+        self.cursor < self.at
     }
 
     /// Makes sure that what was consumed never comes back, if nothing is left; whether that is so.
@@ -368,7 +374,7 @@ impl<D: Disk> Log<D> {
             io::Error::new(error.kind(), format!("{}: {error}", self.disk.path(FLOOR_FILE).display()))
         };
         let had_one = self.floor > Position::default();
-        self.disk.overwrite(FLOOR_FILE, &self.cursor().print()).map_err(failed)?;
+        self.disk.overwrite(FLOOR_FILE, &self.place().print()).map_err(failed)?;
         let synced = self.disk.open(FLOOR_FILE).and_then(|file| self.disk.sync(&file));
         let named = synced.and_then(|()| if had_one { Ok(()) } else { self.disk.sync_names() });
         named.map_err(failed)?;
@@ -376,14 +382,18 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    fn keep_cursor(&mut self) -> io::Result<()> {
+    /// Brings the cursor up to where everything was consumed.
+    pub fn keep_cursor(&mut self) -> io::Result<()> {
         if self.next_id == 1 {
             return Ok(());
         }
-        self.disk.overwrite(CURSOR_FILE, &self.cursor().print())
+        self.disk.overwrite(CURSOR_FILE, &self.place().print())?;
+        self.cursor = self.at;
+        Ok(())
     }
 
-    fn cursor(&self) -> Cursor {
+    /// Where everything was consumed.
+    fn place(&self) -> Cursor {
         let id = self.at.segment;
         let marker = self.segments.iter().find(|segment| segment.name.id == id).map(|segment| segment.name.marker);
         let name = SegmentName { id, marker: marker.unwrap_or(Marker([0; 8])) };

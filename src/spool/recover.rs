@@ -161,7 +161,11 @@ pub fn recover<D: Disk>(
             file => file?,
         };
         let bytes = disk.bytes(&file)?;
-        let head = disk.read_at(&file, 0, bytes.min(SEGMENT_HEADER_BYTES as u64) as usize)?;
+        let head = match disk.read_at(&file, 0, bytes.min(SEGMENT_HEADER_BYTES as u64) as usize) {
+            // It is just being removed.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+            head => head?,
+        };
         match name.check(&head) {
             Opening::Sound => {}
             Opening::Damaged => damage(&mut found, name, 0, head.len() as u64),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
@@ -77,10 +77,17 @@ fn what_was_appended_waits_until_it_is_consumed() {
     assert_eq!((wait(spool.finish(Queue::Main)), wait(spool.finish(PARKED))), (finished(true), finished(false)));
     assert_eq!((spool.stats().since_ms.get(), spool.stats().main_bytes.get()), (50, 0));
     spools.release("g1a");
-    let left = std::fs::read_dir(dir.path().join("g1a/main")).expect("it is there");
-    let mut left: Vec<_> = left.map(|entry| entry.expect("it is there").file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["cursor", "floor"]);
+    let left = || {
+        let entries = std::fs::read_dir(dir.path().join("g1a/main")).expect("it is there");
+        let mut left: Vec<_> = entries.map(|entry| entry.expect("it is there").file_name()).collect();
+        left.sort();
+        left
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while left() != ["cursor", "floor"] {
+        assert!(Instant::now() < until, "{:?}", left());
+        std::thread::yield_now();
+    }
     let mode = |name: &str| dir.path().join(name).metadata().expect("it is there").permissions().mode() & 0o777;
     assert_eq!(["g1a", "g1a/parked", "g1a/lock", "g1a/main/floor"].map(mode), [0o700, 0o700, 0o600, 0o600]);
 }

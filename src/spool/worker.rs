@@ -26,6 +26,8 @@ const GROUP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const GROUP_RECORDS_MAX: usize = 4096;
 /// How often the oldest record's age is looked at.
 const AGE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a cursor may lag: writing it makes syncs slower.
+const CURSOR_INTERVAL: Duration = Duration::from_millis(100);
 
 pub enum Command {
     Append {
@@ -94,6 +96,7 @@ pub struct Worker {
     dead_full: bool,
     old: bool,
     age_seen: Instant,
+    cursors_at: Instant,
     /// When consumed segments may be given up, after that has failed.
     sweep_at: Instant,
     /// To the thread that removes files.
@@ -132,6 +135,7 @@ impl Worker {
             dead_full: false,
             old: false,
             age_seen: Instant::now(),
+            cursors_at: Instant::now(),
             sweep_at: Instant::now(),
             unneeded,
             lock,
@@ -144,8 +148,10 @@ impl Worker {
     pub fn run(&mut self, commands: &Receiver<Command>) {
         self.watch_age();
         loop {
-            let ended = match commands.recv_timeout(AGE_INTERVAL) {
+            let lags = self.logs.values().any(|kept| kept.log.is_ahead());
+            let ended = match commands.recv_timeout(if lags { CURSOR_INTERVAL } else { AGE_INTERVAL }) {
                 Ok(command) => self.work(command, commands),
+                Err(RecvTimeoutError::Timeout) if lags => false,
                 Err(RecvTimeoutError::Timeout) => {
                     let unneeded = self.sweep(true);
                     self.give_up(unneeded);
@@ -154,8 +160,12 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             if ended {
+                self.keep_cursors();
                 // Nobody waits any more.
                 return self.sweep(true).iter().for_each(|path| remove(path));
+            }
+            if self.cursors_at.elapsed() >= CURSOR_INTERVAL {
+                self.keep_cursors();
             }
             let unneeded = self.sweep(false);
             self.give_up(unneeded);
@@ -274,6 +284,14 @@ impl Worker {
             Ok(Finished { empty, lost: std::mem::take(&mut kept.lost) })
         });
         finished.map_err(|error| self.failed("that nothing is left could not be synced; it is tried again", &error))
+    }
+
+    fn keep_cursors(&mut self) {
+        self.cursors_at = Instant::now();
+        for kept in self.logs.values_mut().filter(|kept| kept.log.is_ahead()) {
+            // It only spares reading things twice after a restart.
+            let _ = kept.log.keep_cursor();
+        }
     }
 
     /// Gives up segments that nothing is left of; with `all`, those too that something might still be appended to.

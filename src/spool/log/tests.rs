@@ -159,6 +159,9 @@ impl Story {
         self.log.consume(last.end).expect("it was read");
         assert_eq!(self.log.oldest_ms(), self.model.waiting().first().copied().unwrap_or(0));
         self.look_at_a_crash();
+        if self.random.bool() {
+            let _ = self.log.keep_cursor();
+        }
         match self.random.u8(..4) {
             0 => self.finish(),
             1 => self.remove(Log::sweep),
