@@ -88,6 +88,11 @@ impl Gate {
         self.update(|word| if word & MODE == CLOSED { (word & !MODE) | HELD } else { word });
     }
 
+    /// Lets nobody wait any more, if the gate is held. (An open one stays open: what has opened it may have forgotten it.)
+    pub fn release(&self) {
+        self.update(|word| if word & MODE == HELD { (word & !MODE) | CLOSED } else { word });
+    }
+
     /// Writes go directly again, if nothing older is left anywhere; whether that is so.
     pub fn reopen(&self) -> bool {
         let reopens = |mode| self.0.compare_exchange(mode, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
@@ -227,6 +232,22 @@ mod tests {
         gate.taken(1);
         assert!(gate.reopen() && !gate.reopen());
         assert!(matches!(gate.enter(), Way::Direct(_)));
+    }
+
+    /// Whoever has waited for long comes back to a gate that was opened meanwhile, and is in no table any more.
+    #[test]
+    fn who_has_waited_closes_a_held_gate_only() {
+        let parked = Parked::default();
+        let gate = parked.park(1);
+        gate.hold();
+        assert!(matches!(gate.enter(), Way::Wait));
+        assert!(gate.reopen());
+        gate.release();
+        assert!(matches!(gate.enter(), Way::Direct(_)), "what went into its log now would lie there for ever");
+        gate.close();
+        gate.hold();
+        gate.release();
+        assert!(matches!(gate.enter(), Way::Log(_)));
     }
 
     #[test]

@@ -483,3 +483,17 @@ fn what_was_answered_with_a_timeout_lands_on_nothing_newer() {
     let all = [0, 1].map(|replica| values(&cluster.groups[0][replica], "m"));
     assert_eq!(all, [["0 v=0", "1 v=2"], ["0 v=0", "1 v=2"]]);
 }
+
+/// A DELETE on a kept connection breaks, and comes late: it is not repeated at once, lest the first one take what is newer.
+#[test]
+fn a_statement_that_was_repeated_on_a_new_connection_does_nothing_to_newer_points() {
+    let cluster = pair();
+    let http = cluster.http();
+    http.store("db", "m v=1 1\n");
+    cluster.meddlers[0][1].set(Meddle::LateStoredOnce(TEXT.to_owned(), Duration::from_millis(1500)));
+    http.run("db", "DELETE FROM m");
+    http.store("db", "m v=5 5\n");
+    pause(3000);
+    cluster.slotline.wait_direct();
+    assert_eq!([0, 1].map(|replica| values(&cluster.groups[0][replica], "m")), [["5 v=5"], ["5 v=5"]]);
+}

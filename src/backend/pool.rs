@@ -51,15 +51,34 @@ impl Pool {
         self.settings.limits.connect_timeout
     }
 
-    /// Sends a request and waits for the answer's head. `request` makes it anew for a second try.
+    /// Sends a request and waits for the answer's head. `request` makes it anew for a second try: it may be carried out
+    /// twice.
     pub async fn exchange(
         self: &Rc<Pool>,
         request: impl Fn() -> Result<Request<Payload>, http::Error>,
         until: Instant,
     ) -> Result<http::Response<Lent>, RequestError> {
+        self.exchange_by(request, until, true).await
+    }
+
+    /// The same for what must not be carried out once more, later than its answer.
+    pub async fn exchange_once(
+        self: &Rc<Pool>,
+        request: impl Fn() -> Result<Request<Payload>, http::Error>,
+        until: Instant,
+    ) -> Result<http::Response<Lent>, RequestError> {
+        self.exchange_by(request, until, false).await
+    }
+
+    async fn exchange_by(
+        self: &Rc<Pool>,
+        request: impl Fn() -> Result<Request<Payload>, http::Error>,
+        until: Instant,
+        repeats: bool,
+    ) -> Result<http::Response<Lent>, RequestError> {
         let asked = Instant::now();
         // An answer that has begun may go on for as long as it is not silent.
-        match deadline(until, self.exchange_unbounded(request, self.settings.silence_max)).await {
+        match deadline(until, self.exchange_unbounded(request, self.settings.silence_max, repeats)).await {
             Ok(answer) => answer,
             Err(_) => Err(RequestError::TimedOut(asked.elapsed())),
         }
@@ -69,14 +88,22 @@ impl Pool {
         self: &Rc<Pool>,
         request: impl Fn() -> Result<Request<Payload>, http::Error>,
         silence_max: Duration,
+        repeats: bool,
     ) -> Result<http::Response<Lent>, RequestError> {
         let prepared = || self.prepared(request().map_err(|error| RequestError::Unreachable(error.to_string()))?);
         let mut connection = match self.take_idle() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut answer = connection.send(prepared()?).await;
-        if matches!(answer, Err(RequestError::Broken(_))) && connection.was_idle() {
+        let mut answer = match connection.send_if_open(prepared()?).await {
+            Some(answer) => answer,
+            // The replica closed an idle connection just then: nothing was sent.
+            None => {
+                connection = self.connect().await?;
+                connection.send(prepared()?).await
+            }
+        };
+        if repeats && matches!(answer, Err(RequestError::Broken(_))) && connection.was_idle() {
             connection = self.connect().await?;
             answer = connection.send(prepared()?).await;
         }

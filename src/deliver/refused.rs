@@ -20,6 +20,8 @@ pub enum Trouble {
     Away(String),
     /// Somebody must give us the right, or make room for dead letters; it concerns all that waits.
     Operator(String),
+    /// It does not let us write to the database, or run the statement; everything for others can go on.
+    Denied(String),
     /// It lacks the database or retention policy; everything for others can go on.
     Lacks(String),
 }
@@ -59,7 +61,8 @@ pub async fn send(courier: &Courier, key: &WriteKey, batch: Batch) -> Result<Vec
 /// What a failure is by its status; 0: there was none.
 pub fn away(status: u16, reason: String) -> Trouble {
     match status {
-        401 | 403 => Trouble::Operator(reason),
+        401 => Trouble::Operator(reason),
+        403 => Trouble::Denied(reason),
         _ => Trouble::Away(reason),
     }
 }

@@ -169,7 +169,7 @@ fn no_replica(backends: &Backends, group: GroupIndex) -> String {
 }
 
 async fn exchange(replica: &Backend, execution: &Execution) -> Answer {
-    let (head, body) = replica.pool.exchange(&execution.request, execution.until).await?.into_parts();
+    let (head, body) = replica.pool.exchange_once(&execution.request, execution.until).await?.into_parts();
     let body = body.whole_by(execution.answer_bytes_max, execution.until).await?;
     Ok(http::Response::from_parts(head, body))
 }

@@ -254,7 +254,7 @@ impl Delivery {
                 }
                 // Whatever replay waits for: nobody waits for it.
                 Way::Wait(gate) if waited.elapsed() >= Duration::from_millis(target.stats.hold_ms.get()) => {
-                    gate.close();
+                    gate.release();
                 }
                 Way::Wait(_) => sleep(HELD_POLL).await,
             }

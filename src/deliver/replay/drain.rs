@@ -11,7 +11,7 @@ use crate::spool::Queue;
 
 use super::super::keep::hold_for;
 use super::super::refused::Trouble;
-use super::run::runs;
+use super::run::{Run, runs};
 use super::{DIRECT_POLL, Replay, Turn, WATCH};
 
 /// How many times as long a gate is not held again after it was in vain.
@@ -38,7 +38,11 @@ impl Replay {
             }
             match self.send(courier, &run, &[]).await {
                 Ok(dead) => self.let_go(courier, Queue::Main, &run, dead).await?,
-                Err(Trouble::Lacks(reason)) => {
+                // Statements that are denied are about more than one database.
+                Err(Trouble::Denied(reason)) if matches!(run, Run::Statement { .. }) => {
+                    return Err(Trouble::Denied(reason));
+                }
+                Err(Trouble::Lacks(reason) | Trouble::Denied(reason)) => {
                     let (db, _) = run.target();
                     self.tell_parked(&db, &reason);
                     self.park(parked_key(&db), run).await?;

@@ -4,7 +4,7 @@
 //! 1. waits until nothing is on its way directly any more, and until a request that was cut can have no effect any more;
 //! 2. reads the log, joins neighbours of one database (`run`), sends them (`refused` finds guilty lines), and lets go of
 //!    what was taken or lies in the dead-letter file;
-//! 3. moves what the replica lacks the database or retention policy for to that database's own log (`parked`), and all that
+//! 3. moves what the replica lacks the database or retention policy for, or denies, to that database's own log (`parked`), and all that
 //!    follows of it, so that nothing else waits for it;
 //! 4. when the log is nearly empty, holds the gate for a moment, takes the last of it, and opens the gate.
 //!
@@ -131,6 +131,8 @@ struct Replay {
     pace: Pace,
     /// When what is parked is tried next.
     parked_due: Instant,
+    /// The parked database that was tried last.
+    parked_tried: u32,
     hold: Hold,
     /// The last request was answered, and how fast.
     proven: Option<(Duration, Instant)>,
@@ -165,6 +167,7 @@ impl Replay {
             log,
             pace,
             parked_due: now,
+            parked_tried: u32::MAX,
             hold: Hold::Not { again: now },
             proven: None,
             told: None,
@@ -216,6 +219,9 @@ impl Replay {
         self.settle(backend).await?;
         self.consume().await?;
         self.retry_parked(backend, courier).await?;
+        if !self.is_current(backend) {
+            return Ok(Turn::Again);
+        }
         if closed {
             return self.drain(backend, courier).await;
         }
@@ -224,6 +230,12 @@ impl Replay {
         }
         sleep(WATCH).await;
         Ok(Turn::Again)
+    }
+
+    /// Whether the topology in force still has the replica there.
+    fn is_current(&self, backend: &Backend) -> bool {
+        let current = self.replays.current.take();
+        current.is_some_and(|now| now.named(&self.name).is_some_and(|named| named.shares_with(backend)))
     }
 
     /// Waits until no request of which nothing was heard can have an effect any more: one whose connection broke, until
@@ -352,13 +364,13 @@ impl Replay {
             return;
         }
         let replica = &self.name;
-        let blocked = !self.log.parked.is_empty() || matches!(trouble, Trouble::Operator(_));
+        let blocked = !self.log.parked.is_empty() || matches!(trouble, Trouble::Operator(_) | Trouble::Denied(_));
         self.log.spool.stats().blocked.set(u64::from(blocked));
         match &trouble {
             Trouble::Away(reason) => {
                 tracing::warn!(%replica, reason, "the replica does not take what waits in its spool; trying again");
             }
-            Trouble::Operator(reason) | Trouble::Lacks(reason) => {
+            Trouble::Operator(reason) | Trouble::Denied(reason) | Trouble::Lacks(reason) => {
                 tracing::error!(%replica, reason, "what waits in the replica's spool needs an operator; trying again");
             }
         }

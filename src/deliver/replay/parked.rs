@@ -44,30 +44,43 @@ impl Replay {
             // Nobody but this task takes it out of the table, so that it stays closed.
             synced.push((gate.enter_log(), appended));
         }
+        let mut failure = None;
         for (pass, synced) in synced {
-            synced.await.map_err(|_| self.broken())?.map_err(|error| Trouble::Operator(error.to_string()))?;
-            pass.stay();
+            // Behind one that failed others may lie there: they count.
+            match synced.await {
+                Ok(Ok(())) => pass.stay(),
+                Ok(Err(error)) => failure = failure.or(Some(Trouble::Operator(error.to_string()))),
+                Err(_) => failure = failure.or(Some(self.broken())),
+            }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         self.taken = Some(Taken { queue: Queue::Main, end, dead: Vec::new(), records });
         self.consume().await
     }
 
-    /// Tries what is parked, each database for itself, when it is time.
+    /// Tries what is parked, each database for itself, when it is time. One that is in trouble is the last the next time.
     pub async fn retry_parked(&mut self, backend: &Rc<Backend>, courier: &Courier) -> Result<(), Trouble> {
         let held = matches!(self.hold, Hold::Since(_));
         if held || self.log.parked.is_empty() || Instant::now() < self.parked_due {
             return Ok(());
         }
-        self.parked_due = Instant::now() + PARKED_RETRY;
-        for key in self.log.parked.keys() {
+        let (before, behind): (Vec<u32>, Vec<u32>) =
+            self.log.parked.keys().into_iter().partition(|key| *key <= self.parked_tried);
+        let mut tried = Ok(());
+        for key in behind.into_iter().chain(before) {
             let Some(parked) = self.log.parked.get(key) else { continue };
-            let taken = self.drain_parked(key, &parked, backend, courier).await;
-            if let Err(trouble) = taken {
+            self.parked_tried = key;
+            tried = self.drain_parked(key, &parked, backend, courier).await;
+            if tried.is_err() {
                 parked.gate.close();
-                return Err(trouble);
+                break;
             }
         }
-        Ok(())
+        // However long that took: the main log has its time too.
+        self.parked_due = Instant::now() + PARKED_RETRY;
+        tried
     }
 
     /// Sends what waits for one database, from its first on, for as long as it is taken; after the last of it its writes go
@@ -82,6 +95,10 @@ impl Replay {
         let queue = Queue::Parked(key);
         let (mut points, mut held) = (0, None::<Instant>);
         loop {
+            if !self.is_current(backend) {
+                parked.gate.close();
+                return Ok(());
+            }
             let chunk = self.pace.chunk(self.delivery().config.write.request_bytes_max.0);
             let entries = self.read(queue, chunk).await?;
             if entries.is_empty() {
@@ -111,7 +128,7 @@ impl Replay {
                 match self.send(courier, &run, &parked.makes).await {
                     Ok(dead) => self.let_go(courier, queue, &run, dead).await?,
                     // It was told when it was parked.
-                    Err(Trouble::Lacks(_)) => {
+                    Err(Trouble::Lacks(_) | Trouble::Denied(_)) => {
                         parked.gate.close();
                         return Ok(());
                     }
@@ -131,8 +148,8 @@ impl Replay {
     pub fn tell_parked(&self, db: &str, reason: &str) {
         tracing::error!(
             replica = %self.name, db, reason,
-            "points are parked: make the database or retention policy on the replica, or drop them with `slotline spool \
-             drop`; other databases go on"
+            "points are parked: make the database or retention policy on the replica, or let its user write to it, or drop \
+             them with `slotline spool drop`; other databases go on"
         );
     }
 }
