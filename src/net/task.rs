@@ -1,4 +1,4 @@
-//! Detached tasks that cannot end a shard: a panic is caught, counted and logged.
+//! Tasks that cannot end a shard: a panic is caught, counted and logged.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -7,24 +7,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use glommio::TaskQueueHandle;
+use glommio::{Task, TaskQueueHandle};
 use glommio::timer::sleep;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs a future on this shard's queue to its end.
 pub fn spawn(name: &'static str, queue: TaskQueueHandle, future: impl Future<Output = ()> + 'static) {
+    if let Some(task) = spawn_kept(name, queue, future) {
+        drop(task.detach());
+    }
+}
+
+/// The same, as long as the task is kept: dropped, it stops where it is. `None`: it could not be started, which was told.
+pub fn spawn_kept(
+    name: &'static str,
+    queue: TaskQueueHandle,
+    future: impl Future<Output = ()> + 'static,
+) -> Option<Task<()>> {
     let guarded = async move {
         if AssertUnwindSafe(future).catch_unwind().await.is_err() {
             PANICS.fetch_add(1, Ordering::Relaxed);
             tracing::error!(task = name, "a task panicked; the shard goes on");
         }
     };
-    match glommio::spawn_local_into(guarded, queue) {
-        Ok(task) => drop(task.detach()),
-        // The queue was made by this very executor.
-        Err(error) => tracing::error!(task = name, %error, "a task could not be started"),
-    }
+    let started = glommio::spawn_local_into(guarded, queue);
+    // The queue was made by this very executor.
+    started.inspect_err(|error| tracing::error!(task = name, %error, "a task could not be started")).ok()
 }
 
 /// Runs a step over and over, until one breaks the loop; after a panic it goes on with the next.
