@@ -21,9 +21,9 @@ const TABLE: &[Row] = &[
     ("config", &["lineprotocol", "topology"]),
     ("batch", &["lineprotocol", "topology"]),
     ("plan", &["influxql", "topology"]),
-    ("merge", &[]),
+    ("merge", &["influxql", "http"]),
     ("spool", &["lineprotocol", "influxql", "stats", "config"]),
-    ("fuzz", &["lineprotocol", "topology", "influxql", "batch", "spool"]),
+    ("fuzz", &["lineprotocol", "topology", "influxql", "batch", "merge", "spool"]),
     // The shell, feature "server".
     ("net", &[]),
     ("backend", &["lineprotocol", "topology", "http", "stats", "gate", "config", "batch", "net"]),

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::results::{Answer, Series, StatementResult};
+use super::results::{Answer, Series, StatementResult, Value};
 
 /// Merges the groups' answers to one statement. The first error is the answer: what only one group says of a statement
 /// that went to all is still true of the whole.
@@ -38,7 +36,7 @@ fn sorted(mut series: Series) -> Series {
     let types = series.columns.iter().position(|column| column == "fieldType");
     let key = |row: &Vec<Value>| -> Vec<(usize, String)> {
         let cell = |(at, value): (usize, &Value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = value.as_str().map_or_else(|| format!("{value:?}"), str::to_owned);
             (if Some(at) == types { type_rank(&text) } else { 0 }, text)
         };
         row.iter().enumerate().map(cell).collect()
@@ -57,11 +55,13 @@ fn type_rank(name: &str) -> usize {
 mod tests {
     use super::super::results::parse;
     use super::*;
-    use crate::http::json;
+    use crate::merge::format::{Format, Printer, Times};
 
     fn merged(partials: &[&str]) -> String {
         let partials = partials.iter().map(|text| parse(text.as_bytes()).expect("the test writes JSON")).collect();
-        json::to_string(&merge(partials), false)
+        let mut out = Vec::new();
+        Printer::new(Format::Json { pretty: false }, Times::Rfc3339).print(&merge(partials), &mut out);
+        String::from_utf8(out).expect("JSON is text").trim_end().to_owned()
     }
 
     #[test]

@@ -8,8 +8,9 @@ use hyper::Response;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
 use crate::backend::Backends;
-use crate::http::{gzip, json};
+use crate::http::gzip;
 use crate::influxql::Query;
+use crate::merge::format::{Format, Printer, Times};
 use crate::merge::results::{Answer, Message, parse};
 use crate::merge::show::merge;
 use crate::net::Body;
@@ -44,16 +45,17 @@ pub async fn show(
     let behind: Vec<Behind> = behind.into_iter().flatten().collect();
     let mut merged = merge(partials);
     if let Some(result) = merged.results.first_mut() {
-        let warnings = behind.iter().map(|behind| Message { level: "warning".to_owned(), text: behind.warning() });
+        let warnings = behind.iter().map(|behind| Message::warning(behind.warning()));
         result.messages.splice(0..0, warnings);
     }
-    let body = json::to_string(&merged, asked.is_pretty()) + "\n";
+    let mut body = Vec::new();
+    Printer::new(Format::Json { pretty: asked.is_pretty() }, Times::Rfc3339).print(&merged, &mut body);
     let mut response = if asked.takes_gzip() {
-        let mut response = Response::new(Body::Whole(gzip::pack(body.as_bytes()).into()));
+        let mut response = Response::new(Body::Whole(gzip::pack(&body).into()));
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     } else {
-        Response::new(Body::from(body))
+        Response::new(Body::Whole(body.into()))
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     mark_stale(&mut response, &behind);
