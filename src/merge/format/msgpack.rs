@@ -105,10 +105,10 @@ fn integer(number: i64, out: &mut Vec<u8>) {
 
 fn unsigned(number: u64, out: &mut Vec<u8>) {
     match number {
-        ..=0x7f => out.push(number as u8),
-        ..=0xff => sized(0xcc, &[number as u8], out),
-        ..=0xffff => sized(0xcd, &(number as u16).to_be_bytes(), out),
-        ..=0xffff_ffff => sized(0xce, &(number as u32).to_be_bytes(), out),
+        _ if number <= 0x7f => out.push(number as u8),
+        _ if number <= 0xff => sized(0xcc, &[number as u8], out),
+        _ if number <= 0xffff => sized(0xcd, &(number as u16).to_be_bytes(), out),
+        _ if number <= 0xffff_ffff => sized(0xce, &(number as u32).to_be_bytes(), out),
         _ => sized(0xcf, &number.to_be_bytes(), out),
     }
 }
@@ -116,9 +116,9 @@ fn unsigned(number: u64, out: &mut Vec<u8>) {
 fn text(text: &str, out: &mut Vec<u8>) {
     let length = text.len();
     match length {
-        ..=31 => out.push(0xa0 | length as u8),
-        ..=0xff => sized(0xd9, &[length as u8], out),
-        ..=0xffff => sized(0xda, &(length as u16).to_be_bytes(), out),
+        _ if length <= 31 => out.push(0xa0 | length as u8),
+        _ if length <= 0xff => sized(0xd9, &[length as u8], out),
+        _ if length <= 0xffff => sized(0xda, &(length as u16).to_be_bytes(), out),
         _ => sized(0xdb, &(length as u32).to_be_bytes(), out),
     }
     out.extend_from_slice(text.as_bytes());
@@ -134,8 +134,8 @@ fn map(length: usize, out: &mut Vec<u8>) {
 
 fn many(few: u8, marker: u8, length: usize, out: &mut Vec<u8>) {
     match length {
-        ..=15 => out.push(few | length as u8),
-        ..=0xffff => sized(marker, &(length as u16).to_be_bytes(), out),
+        _ if length <= 15 => out.push(few | length as u8),
+        _ if length <= 0xffff => sized(marker, &(length as u16).to_be_bytes(), out),
         _ => sized(marker + 1, &(length as u32).to_be_bytes(), out),
     }
 }
