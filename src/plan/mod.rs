@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::influxql::ast::{Listing, MeasurementName, NameOrAll, ShowMeasurements};
+use crate::influxql::ast::MeasurementName;
 use crate::influxql::inspect::Mention;
 use crate::influxql::{Measurement, Query, Statement};
 use crate::topology::{GroupIndex, Topology};
 
 pub mod params;
+pub mod show;
 
 /// Where a request runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,6 @@ pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
 }
 
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let topology = circumstances.topology;
     if statement.writes() || (matches!(statement, Statement::KillQuery { .. }) && !circumstances.may_write) {
         return place_writing(statement, circumstances);
     }
@@ -86,24 +86,19 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
         | Statement::ShowRetentionPolicies { .. }
         | Statement::ShowUsers
         | Statement::ShowGrants { .. } => Ok(Place::Any),
-        Statement::ShowMeasurements(show) => place_show_measurements(show, circumstances),
-        Statement::ShowSeries(listing)
-        | Statement::ShowTagKeys(listing)
-        | Statement::ShowTagValues { listing, .. }
-        | Statement::ShowFieldKeys(listing) => place_listing(statement, listing, circumstances),
-        Statement::ShowCardinality(show) => match one_owner(&show.sources, circumstances) {
-            Some(group) => Ok(Place::Group(group)),
-            None => {
-                Err("CARDINALITY over several groups is not supported yet; name measurements of one group in FROM"
-                    .into())
-            }
-        },
+        _ => Ok(place_show(statement, circumstances)),
+    }
+}
+
+/// SHOW that several servers have to answer, or the proxy itself.
+fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place {
+    use show::Show;
+    match show::plan(statement, circumstances) {
+        Some(Show::Groups(groups, _)) if groups.len() == 1 => Place::Group(groups[0]),
         // Of one server, and there is only one.
-        _ if topology.replicas().count() == 1 => Ok(Place::Group(0)),
-        other => {
-            let keyword = keywords(other);
-            Err(format!("{keyword} is about a single server and not supported yet; ask a replica directly"))
-        }
+        Some(Show::Replicas(_)) if circumstances.topology.replicas().count() == 1 => Place::Group(0),
+        Some(_) => Place::Merge,
+        None => Place::Any,
     }
 }
 
@@ -166,43 +161,6 @@ fn owner(measurement: &Measurement, circumstances: Circumstances<'_>) -> Result<
     }
 }
 
-/// The one group that owns all of these measurements, if there is one.
-fn one_owner(sources: &[Measurement], circumstances: Circumstances<'_>) -> Option<GroupIndex> {
-    if circumstances.topology.groups().len() == 1 {
-        return Some(0);
-    }
-    let groups: Option<BTreeSet<GroupIndex>> =
-        sources.iter().map(|source| owner(source, circumstances).ok().flatten()).collect();
-    let groups = groups?;
-    groups.first().copied().filter(|_| groups.len() == 1)
-}
-
-fn place_show_measurements(show: &ShowMeasurements, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let every_database = show.database == Some(NameOrAll::All) || show.retention_policy == Some(NameOrAll::All);
-    let group = one_owner(show.with.as_slice(), circumstances);
-    if let Some(group) = group.filter(|_| !every_database || circumstances.topology.groups().len() == 1) {
-        return Ok(Place::Group(group));
-    }
-    if show.limit > 0 || show.offset > 0 {
-        return Err(limit_refusal("SHOW MEASUREMENTS"));
-    }
-    Ok(Place::Merge)
-}
-
-fn place_listing(statement: &Statement, listing: &Listing, at: Circumstances<'_>) -> Result<Place, String> {
-    if let Some(group) = one_owner(&listing.sources, at) {
-        return Ok(Place::Group(group));
-    }
-    if listing.limit > 0 || listing.offset > 0 || listing.slimit > 0 || listing.soffset > 0 {
-        return Err(limit_refusal(&keywords(statement)));
-    }
-    Ok(Place::Merge)
-}
-
-fn limit_refusal(statement: &str) -> String {
-    format!("{statement} with LIMIT or OFFSET over several groups is not supported yet; ask without them")
-}
-
 fn place_writing(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
     use Statement::*;
     let topology = circumstances.topology;
@@ -247,12 +205,12 @@ fn keywords(statement: &Statement) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::influxql::{Params, parse_query};
     use crate::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, evenly};
 
-    fn topology(groups: u32) -> Topology {
+    pub fn topology(groups: u32) -> Topology {
         let group = |id| {
             let (name, url) = (format!("g{id}"), "http://h:1".to_owned());
             let (username, password, state) = (String::new(), String::new(), "serving".to_owned());
@@ -297,7 +255,17 @@ mod tests {
     #[test]
     fn several_groups_merge_or_refuse() {
         let [(a, _), (b, _)] = apart();
-        for text in ["SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG VALUES WITH KEY = h", "SHOW FIELD KEYS FROM split"] {
+        for text in [
+            "SHOW MEASUREMENTS",
+            "SHOW SERIES",
+            "SHOW TAG VALUES WITH KEY = h",
+            "SHOW FIELD KEYS FROM split",
+            "SHOW SERIES LIMIT 1",
+            "SHOW SERIES CARDINALITY",
+            "SHOW SHARDS",
+            "SHOW QUERIES",
+            "KILL QUERY 1",
+        ] {
             assert_eq!(planned(2, text), Plan::Merge, "{text}");
         }
         for (text, reason) in [
@@ -305,12 +273,9 @@ mod tests {
             (format!("SELECT * FROM {a}; SELECT * FROM {b}"), "different places"),
             ("SELECT * FROM /x/".to_owned(), "regular expression"),
             ("SELECT * FROM split".to_owned(), "\"split\" is split over groups by [host]"),
-            ("SHOW SERIES LIMIT 1".to_owned(), "LIMIT"),
             ("SHOW MEASUREMENTS; SHOW MEASUREMENTS".to_owned(), "different places"),
             ("SHOW DATABASES; SHOW MEASUREMENTS".to_owned(), "different places"),
             ("SHOW DATABASES; CREATE DATABASE x".to_owned(), "different places"),
-            ("SHOW SERIES CARDINALITY".to_owned(), "CARDINALITY"),
-            ("SHOW SHARDS".to_owned(), "SHOW SHARDS is about a single server"),
             (format!("SELECT * INTO x FROM {a}"), "INTO"),
             ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),
             ("DROP SHARD 1".to_owned(), "shard id"),

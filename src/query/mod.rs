@@ -12,7 +12,9 @@
 
 mod choose;
 mod forward;
+mod output;
 mod request;
+mod running;
 mod show;
 mod warning;
 
@@ -28,15 +30,19 @@ use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::databases::LastSeen;
 use crate::deliver::{Delivery, Executed, Execution};
-use crate::http::error_body;
 use crate::influxql::{Query, Statement, parse_query};
+use crate::merge::emit::{gather, not_executed};
+use crate::merge::results::StatementResult;
 use crate::net::{Body, Budget, deadline};
+use crate::plan::show::plan as plan_show;
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::{Backlogs, GroupIndex};
 
 use choose::Behind;
+use output::Output;
 use request::Asked;
+pub use running::RunningQueries;
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -49,6 +55,8 @@ pub struct Queries {
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Of all shards.
+    pub running: Arc<RunningQueries>,
 }
 
 impl Queries {
@@ -70,15 +78,16 @@ fn refuse(status: u16, error: impl Into<String>) -> Refusal {
 /// The whole story of one query.
 pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
+    let format = request::format(&request);
     let answer = run(queries, request, began).await;
     queries.latency.record(began.elapsed());
     answer.unwrap_or_else(|refusal| {
         queries.stats.queries_refused.add(1);
-        let mut response = Response::new(Body::from(error_body(&refusal.error)));
+        let mut response = Response::new(Body::Whole(output::error(format, &refusal.error).into()));
         *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or_default();
         let error = crate::http::error_header(&refusal.error);
         let headers = response.headers_mut();
-        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        headers.insert("content-type", http::HeaderValue::from_static(format.content_type()));
         if let Ok(error) = http::HeaderValue::from_bytes(error.as_bytes()) {
             headers.insert("x-influxdb-error", error);
         }
@@ -99,7 +108,8 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
-    let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
+    let circumstances = Circumstances { topology, db: asked.params.get("db"), may_write };
+    let plan = plan(&query, circumstances);
 
     if let Plan::Refuse(reason) = plan {
         // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
@@ -111,16 +121,57 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let waited = deadline(until, place.available()).await;
     waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
     place.add(1);
-    match plan {
-        Plan::Group(group) => forward::forward(queries, &backends, &query, &asked, &[group], until, place).await,
-        Plan::Any => {
-            let groups: Vec<GroupIndex> = topology.group_indexes().collect();
-            forward::forward(queries, &backends, &query, &asked, &groups, until, place).await
-        }
-        Plan::Merge => show::show(queries, &backends, &query, &asked, until).await,
-        Plan::Everywhere(groups) => execute(queries, backends, query, asked, groups, until).await,
-        Plan::Refuse(reason) => Err(refuse(400, reason)),
+    let registered = queries.running.begin(shown_text(&query), asked.params.get("db").to_owned(), began);
+    if let Plan::Everywhere(groups) = plan {
+        return execute(queries, backends.clone(), query, asked, groups, until).await;
     }
+    let killed = registered.killed();
+    let answered = async {
+        match plan {
+            Plan::Group(group) => forward::forward(queries, &backends, &query, &asked, &[group], until, place).await,
+            Plan::Any => {
+                let groups: Vec<GroupIndex> = topology.group_indexes().collect();
+                forward::forward(queries, &backends, &query, &asked, &groups, until, place).await
+            }
+            Plan::Merge => show(queries, &backends, &query, &asked, circumstances, until).await,
+            Plan::Everywhere(_) => Err(refuse(500, "a writing statement is no query")),
+            Plan::Refuse(reason) => Err(refuse(400, reason)),
+        }
+    };
+    let interrupted = async {
+        killed.await;
+        let mut results = Vec::new();
+        let failed = StatementResult::failed(0, running::INTERRUPTED);
+        let all = std::iter::once(failed).chain(not_executed(0, query.statements.len()));
+        all.for_each(|result| gather(&mut results, result));
+        Ok(Output::new(&asked).respond(results))
+    };
+    let response = futures_lite::future::or(interrupted, answered).await?;
+    Ok(response.map(|body| registered.hold(body)))
+}
+
+/// A query as SHOW QUERIES tells of it.
+fn shown_text(query: &Query) -> String {
+    query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
+}
+
+async fn show(
+    queries: &Rc<Queries>,
+    backends: &Backends,
+    query: &Query,
+    asked: &Asked,
+    circumstances: Circumstances<'_>,
+    until: Instant,
+) -> Result<Response<Body>, Refusal> {
+    let output = Output::new(asked);
+    let statement = &query.statements[0];
+    let (statement_id, chunk_rows) = (0, output.chunk_rows());
+    let plan = plan_show(statement, circumstances).ok_or_else(|| refuse(400, "not a SHOW statement"))?;
+    let showing = show::Showing { queries, backends, asked, statement_id, statement, chunk_rows, until };
+    let shown = show::show(&showing, plan).await?;
+    let mut response = output.respond(shown.results);
+    forward::mark_stale(&mut response, &shown.behind);
+    Ok(response)
 }
 
 /// Writing statements, on every replica of their groups, with one `now()` for all.

@@ -10,6 +10,7 @@ use hyper::{Method, Request};
 
 use crate::config::Limits;
 use crate::http::params::{Params, encode};
+use crate::merge::format::Format;
 use crate::net::{Payload, deadline, discard};
 
 use super::{Refusal, refuse};
@@ -30,6 +31,18 @@ pub struct Asked {
     accept: Option<HeaderValue>,
     accept_encoding: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+}
+
+/// The format that a client wants its answer in.
+pub fn format(request: &Request<Incoming>) -> Format {
+    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    format_of(request.headers().get(ACCEPT), &url)
+}
+
+fn format_of(accept: Option<&HeaderValue>, url: &Params) -> Format {
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    // Only the URL can ask for indented JSON.
+    Format::of(accept.unwrap_or_default(), url.get("pretty") == "true")
 }
 
 pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, Refusal> {
@@ -95,19 +108,27 @@ impl Asked {
 
     /// The same, for an answer in JSON that is merged here.
     pub fn for_merging(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        let params = encode(&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))]);
-        self.resent(&params, Request::builder().header(ACCEPT, "application/json"))
+        self.for_us(q, &[], "application/json")
+    }
+
+    /// The same, for one in MessagePack that comes in chunks.
+    pub fn for_reading(&self, q: &str) -> Result<Request<Payload>, http::Error> {
+        self.for_us(q, &[("chunked", "true")], "application/x-msgpack")
+    }
+
+    fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
+        let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
+        self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))
+    }
+
+    /// The format that the client wants.
+    pub fn format(&self) -> Format {
+        format_of(self.accept.as_ref(), &self.url)
     }
 
     /// Whether the client wants its JSON indented; only the URL can say so.
     pub fn is_pretty(&self) -> bool {
         self.url.get("pretty") == "true"
-    }
-
-    /// The client's `Accept`, if it wants something but JSON.
-    pub fn other_format(&self) -> Option<&str> {
-        let accept = self.accept.as_ref()?.to_str().ok()?;
-        ["csv", "msgpack"].iter().any(|format| accept.contains(format)).then_some(accept)
     }
 
     /// Whether an answer may be packed.
