@@ -1,12 +1,13 @@
 //! Partials -> one result, as a single InfluxDB would have answered.
 //!
 //! `results` is the typed answer, which `msgpack` reads from a group; `show` merges the answers of groups to one SHOW
-//! statement; `emit` cuts and joins results as InfluxDB does, `format` prints them. Pure.
+//! statement; `emit` cuts and joins results as InfluxDB does, `format` prints them; `points` makes points of rows. Pure.
 
 pub mod emit;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 pub mod msgpack;
+pub mod points;
 pub mod results;
 pub mod show;
