@@ -1,12 +1,15 @@
 //! Partials -> one result, as a single InfluxDB would have answered.
 //!
 //! `results` is the typed answer, which `msgpack` reads from a group; `show` merges the answers of groups to one SHOW
-//! statement; `emit` cuts and joins results as InfluxDB does, `format` prints them. Pure.
+//! statement; `concatenate` puts the series of several groups in order (`naive` is its slow twin); `emit` cuts and joins results as InfluxDB does, `format` prints them. Pure.
 
+pub mod concatenate;
 pub mod emit;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 pub mod msgpack;
+#[cfg(test)]
+mod naive;
 pub mod results;
 pub mod show;

@@ -10,6 +10,7 @@ use hyper::{Method, Request};
 
 use crate::config::Limits;
 use crate::http::params::{Params, encode};
+use crate::merge::format::Format;
 use crate::net::{Payload, deadline, discard};
 
 use super::{Refusal, refuse};
@@ -30,6 +31,18 @@ pub struct Asked {
     accept: Option<HeaderValue>,
     accept_encoding: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+}
+
+/// The format that a client wants its answer in.
+pub fn format(request: &Request<Incoming>) -> Format {
+    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    format_of(request.headers().get(ACCEPT), &url)
+}
+
+fn format_of(accept: Option<&HeaderValue>, url: &Params) -> Format {
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    // Only the URL can ask for indented JSON.
+    Format::of(accept.unwrap_or_default(), url.get("pretty") == "true")
 }
 
 pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, Refusal> {
@@ -95,8 +108,28 @@ impl Asked {
 
     /// The same, for an answer in JSON that is merged here.
     pub fn for_merging(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        let params = encode(&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))]);
-        self.resent(&params, Request::builder().header(ACCEPT, "application/json"))
+        self.for_us(q, &[], "application/json")
+    }
+
+    /// The same, for one in MessagePack that comes in chunks.
+    pub fn for_reading(&self, q: &str) -> Result<Request<Payload>, http::Error> {
+        self.for_us(q, &[("chunked", "true")], "application/x-msgpack")
+    }
+
+    fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
+        let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
+        self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))
+    }
+
+    /// The same, for one statement's part of an answer, in chunks of so many rows: in MessagePack or, with `json`, in JSON.
+    pub fn for_part(&self, q: &str, chunk_rows: usize, json: bool) -> Result<Request<Payload>, http::Error> {
+        let accept = if json { "application/json" } else { "application/x-msgpack" };
+        self.for_us(q, &[("chunked", "true"), ("chunk_size", &chunk_rows.to_string())], accept)
+    }
+
+    /// The format that the client wants.
+    pub fn format(&self) -> Format {
+        format_of(self.accept.as_ref(), &self.url)
     }
 
     /// Whether the client wants its JSON indented; only the URL can say so.

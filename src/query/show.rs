@@ -73,7 +73,7 @@ async fn partial(
 ) -> Result<(Answer, Option<Behind>), Refusal> {
     let topology = &backends.topology;
     let id = topology.group(group).id;
-    let first = first_answer(queries, candidates, until, |_| asked.for_merging(text)).await?;
+    let (_, first) = first_answer(queries, candidates, until, |_| asked.for_merging(text)).await?;
     // All groups' parts are held at once.
     let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();
     let body = first.answer.into_body().whole(bytes_max).await;
