@@ -15,8 +15,8 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, T
 
 use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
-use crate::influxql::Query;
 use crate::influxql::inspect::Mention;
+use crate::influxql::{Query, Statement};
 use crate::net::{Body, BodyError, Held, Payload};
 use crate::topology::GroupIndex;
 
@@ -45,9 +45,9 @@ pub async fn forward(
     until: Instant,
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
-    let candidates = candidates(queries, backends, groups, &key(query))?;
+    let candidates = candidates(queries, backends, groups, &key(&query.statements))?;
     // A warning cannot be set into what is packed.
-    let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
+    let (_, first) = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
     let mut response = passed_on(head, Body::Stream(Box::pin(Placed { body, warning, ready: VecDeque::new(), place })));
@@ -57,7 +57,7 @@ pub async fn forward(
 
 /// Replicas that may answer, best first, and what to call them all.
 pub struct Candidates {
-    replicas: Vec<Rc<Backend>>,
+    pub replicas: Vec<Rc<Backend>>,
     of: String,
 }
 
@@ -94,17 +94,17 @@ pub struct First {
     pub behind: Option<Behind>,
 }
 
-/// The first answer that is not the replica's own failure. `request` makes the request; it hears whether the replica is
+/// The first answer that is not the replica's own failure, and which candidate gives it. `request` makes the request; it hears whether the replica is
 /// complete.
 pub async fn first_answer(
     queries: &Queries,
     candidates: &Candidates,
     until: Instant,
     request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
-) -> Result<First, Refusal> {
+) -> Result<(usize, First), Refusal> {
     let mut failures = Vec::new();
     let mut skipped = false;
-    for replica in &candidates.replicas {
+    for (at, replica) in candidates.replicas.iter().enumerate() {
         let name = &replica.target.name;
         // As of now: the replica before may have taken long to fail.
         let behind = queries.behind(replica);
@@ -121,7 +121,7 @@ pub async fn first_answer(
             }
             Ok(answer) => {
                 queries.stats.queries_stale.add(u64::from(behind.is_some()));
-                return Ok(First { answer, behind });
+                return Ok((at, First { answer, behind }));
             }
             Err(error) => failures.push(format!("replica {name} {error}")),
         }
@@ -130,8 +130,12 @@ pub async fn first_answer(
     if skipped {
         return Err(refuse_stale(queries, candidates, failures));
     }
+    Err(no_answer(failures))
+}
+
+pub fn no_answer(failures: Vec<String>) -> Refusal {
     let reason = if failures.is_empty() { "there is no serving replica".to_owned() } else { failures.join("; ") };
-    Err(refuse(503, format!("no answer: {reason}")))
+    refuse(503, format!("no answer: {reason}"))
 }
 
 /// Names the replicas that have still to take points.
@@ -143,9 +147,9 @@ pub fn mark_stale(response: &mut Response<Body>, behind: &[Behind]) {
 }
 
 /// What decides which replica is asked: the first measurement.
-fn key(query: &Query) -> String {
+pub fn key(statements: &[Statement]) -> String {
     let mut key = String::new();
-    for statement in &query.statements {
+    for statement in statements {
         statement.visit_measurements(&mut |mention| {
             if let (true, Mention::Source(measurement)) = (key.is_empty(), mention) {
                 key = measurement.to_string();

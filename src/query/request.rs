@@ -111,14 +111,15 @@ impl Asked {
         self.for_us(q, &[], "application/json")
     }
 
-    /// The same, for one in MessagePack that comes in chunks.
-    pub fn for_reading(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        self.for_us(q, &[("chunked", "true")], "application/x-msgpack")
-    }
-
     fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
         let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
         self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))
+    }
+
+    /// The same, for one statement's part of an answer, in chunks of so many rows: in MessagePack or, with `json`, in JSON.
+    pub fn for_part(&self, q: &str, chunk_rows: usize, json: bool) -> Result<Request<Payload>, http::Error> {
+        let accept = if json { "application/json" } else { "application/x-msgpack" };
+        self.for_us(q, &[("chunked", "true"), ("chunk_size", &chunk_rows.to_string())], accept)
     }
 
     /// The format that the client wants.
