@@ -101,7 +101,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::One(groups) if groups.len() == 1 => print("one-group", &groups, statement),
                     Place::One(groups) => print("any-group", &groups, statement),
                     Place::Everywhere(groups) => print("everywhere", &groups, statement),
-                    Place::Merge => print("merge", &topology.group_indexes().collect::<Vec<_>>(), statement),
+                    Place::Show => print("merge", &topology.group_indexes().collect::<Vec<_>>(), statement),
                     Place::Asks => match outline(statement, circumstances) {
                         Ok(Outline::Regexes) => {
                             print("ask-measurements", &topology.group_indexes().collect::<Vec<_>>(), statement);

@@ -5,20 +5,17 @@
 //! `sources`); SHOW is asked of every group and merged; writing statements go to every replica of the groups that they
 //! concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route --query`. Pure.
 
-use std::collections::BTreeSet;
-
-use crate::influxql::ast::{Listing, NameOrAll, ShowMeasurements};
-use crate::influxql::{Measurement, Query, Select, Statement};
+use crate::influxql::{Query, Select, Statement};
 use crate::topology::{GroupIndex, Topology};
 
 use columns::Schema;
 use select::Selected;
-use sources::share;
 
 pub mod columns;
 pub mod params;
 mod pinned;
 pub mod select;
+pub mod show;
 pub mod sources;
 mod writing;
 
@@ -42,8 +39,8 @@ pub enum Place {
     One(Vec<GroupIndex>),
     /// A SELECT, or its EXPLAIN: several groups have to say what they hold before it can be planned.
     Asks,
-    /// One replica of each group is asked; the series are merged.
-    Merge,
+    /// A SHOW that several servers have to answer, or the proxy itself (`show::plan` says how).
+    Show,
     /// Every replica of these groups carries it out.
     Everywhere(Vec<GroupIndex>),
 }
@@ -94,24 +91,19 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
         | Statement::ShowRetentionPolicies { .. }
         | Statement::ShowUsers
         | Statement::ShowGrants { .. } => Ok(Place::One(topology.group_indexes().collect())),
-        Statement::ShowMeasurements(show) => place_show_measurements(show, circumstances),
-        Statement::ShowSeries(listing)
-        | Statement::ShowTagKeys(listing)
-        | Statement::ShowTagValues { listing, .. }
-        | Statement::ShowFieldKeys(listing) => place_listing(statement, listing, circumstances),
-        Statement::ShowCardinality(show) => match one_owner(&show.sources, circumstances) {
-            Some(group) => Ok(Place::One(vec![group])),
-            None => {
-                Err("CARDINALITY over several groups is not supported yet; name measurements of one group in FROM"
-                    .into())
-            }
-        },
+        _ => Ok(place_show(statement, circumstances)),
+    }
+}
+
+/// SHOW that several servers have to answer, or the proxy itself.
+fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place {
+    use show::Show;
+    match show::plan(statement, circumstances) {
+        Some(Show::Groups(groups, _)) if groups.len() == 1 => Place::One(groups),
         // Of one server, and there is only one.
-        _ if topology.replicas().count() == 1 => Ok(Place::One(vec![0])),
-        other => {
-            let keyword = keywords(other);
-            Err(format!("{keyword} is about a single server and not supported yet; ask a replica directly"))
-        }
+        Some(Show::Replicas(_)) if circumstances.topology.replicas().count() == 1 => Place::One(vec![0]),
+        Some(_) => Place::Show,
+        None => Place::One(circumstances.topology.group_indexes().collect()),
     }
 }
 
@@ -128,43 +120,6 @@ fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Pla
         Selected::One(groups) => Ok(Place::One(groups)),
         Selected::Concatenate(_) => Ok(Place::Asks),
     }
-}
-
-/// The one group that owns all of these measurements, if there is one.
-fn one_owner(sources: &[Measurement], circumstances: Circumstances<'_>) -> Option<GroupIndex> {
-    if circumstances.topology.groups().len() == 1 {
-        return Some(0);
-    }
-    let groups = |source| share(source, None, circumstances, &|_| true).map(|share| share.groups);
-    let named: Result<Vec<BTreeSet<GroupIndex>>, String> = sources.iter().map(groups).collect();
-    let groups: BTreeSet<GroupIndex> = named.ok()?.into_iter().flatten().collect();
-    groups.first().copied().filter(|_| groups.len() == 1)
-}
-
-fn place_show_measurements(show: &ShowMeasurements, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let every_database = show.database == Some(NameOrAll::All) || show.retention_policy == Some(NameOrAll::All);
-    let group = one_owner(show.with.as_slice(), circumstances);
-    if let Some(group) = group.filter(|_| !every_database || circumstances.topology.groups().len() == 1) {
-        return Ok(Place::One(vec![group]));
-    }
-    if show.limit > 0 || show.offset > 0 {
-        return Err(limit_refusal("SHOW MEASUREMENTS"));
-    }
-    Ok(Place::Merge)
-}
-
-fn place_listing(statement: &Statement, listing: &Listing, at: Circumstances<'_>) -> Result<Place, String> {
-    if let Some(group) = one_owner(&listing.sources, at) {
-        return Ok(Place::One(vec![group]));
-    }
-    if listing.limit > 0 || listing.offset > 0 || listing.slimit > 0 || listing.soffset > 0 {
-        return Err(limit_refusal(&keywords(statement)));
-    }
-    Ok(Place::Merge)
-}
-
-fn limit_refusal(statement: &str) -> String {
-    format!("{statement} with LIMIT or OFFSET over several groups is not supported yet; ask without them")
 }
 
 /// The words that a statement begins with.
@@ -224,8 +179,18 @@ pub mod tests {
     #[test]
     fn several_groups_ask_merge_or_refuse() {
         let [(a, in_a), (b, in_b)] = apart();
-        for text in ["SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG VALUES WITH KEY = h", "SHOW FIELD KEYS FROM split"] {
-            assert_eq!(planned(2, text), Plan::Each(vec![Place::Merge]), "{text}");
+        for text in [
+            "SHOW MEASUREMENTS",
+            "SHOW SERIES",
+            "SHOW TAG VALUES WITH KEY = h",
+            "SHOW FIELD KEYS FROM split",
+            "SHOW SERIES LIMIT 1",
+            "SHOW SERIES CARDINALITY",
+            "SHOW SHARDS",
+            "SHOW QUERIES",
+            "KILL QUERY 1",
+        ] {
+            assert_eq!(planned(2, text), Plan::Each(vec![Place::Show]), "{text}");
         }
         for text in [
             format!("SELECT * FROM {a}, {b}"),
@@ -239,12 +204,9 @@ pub mod tests {
         }
         let two = Plan::Each(vec![Place::One(vec![in_a]), Place::One(vec![in_b])]);
         assert_eq!(planned(2, &format!("SELECT * FROM {a}; SELECT * FROM {b}")), two);
-        let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Merge]);
+        let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Show]);
         assert_eq!(planned(2, "SHOW DATABASES; CREATE DATABASE x; SHOW MEASUREMENTS"), mixed);
         for (text, reason) in [
-            ("SHOW SERIES LIMIT 1".to_owned(), "LIMIT"),
-            ("SHOW SERIES CARDINALITY".to_owned(), "CARDINALITY"),
-            ("SHOW SHARDS".to_owned(), "SHOW SHARDS is about a single server"),
             (format!("SELECT * INTO x FROM {a}"), "INTO"),
             ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),
             (format!("SELECT * FROM (SELECT v FROM {a}), (SELECT v FROM {b})"), "subqueries beside each other"),

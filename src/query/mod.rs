@@ -20,6 +20,7 @@ mod lookup;
 mod output;
 mod partials;
 mod request;
+mod running;
 mod select;
 mod show;
 mod statement;
@@ -36,14 +37,17 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::http::error_body;
-use crate::influxql::parse_query;
+use crate::influxql::{Query, Statement, parse_query};
+use crate::merge::emit::{gather, not_executed};
+use crate::merge::results::StatementResult;
 use crate::net::{Body, Budget, deadline};
-use crate::plan::{Circumstances, Place, Plan, params, plan};
+use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Backlogs;
 
 use choose::Behind;
+use output::Output;
+pub use running::RunningQueries;
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -56,6 +60,8 @@ pub struct Queries {
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Of all shards.
+    pub running: Arc<RunningQueries>,
 }
 
 impl Queries {
@@ -83,15 +89,16 @@ fn fails(error: impl Into<String>) -> Refusal {
 /// The whole story of one query.
 pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
+    let format = request::format(&request);
     let answer = run(queries, request, began).await;
     queries.latency.record(began.elapsed());
     answer.unwrap_or_else(|refusal| {
         queries.stats.queries_refused.add(1);
-        let mut response = Response::new(Body::from(error_body(&refusal.error)));
+        let mut response = Response::new(Body::Whole(output::error(format, &refusal.error).into()));
         *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or_default();
         let error = crate::http::error_header(&refusal.error);
         let headers = response.headers_mut();
-        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        headers.insert("content-type", http::HeaderValue::from_static(format.content_type()));
         if let Ok(error) = http::HeaderValue::from_bytes(error.as_bytes()) {
             headers.insert("x-influxdb-error", error);
         }
@@ -129,23 +136,46 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     place.add(1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    match plan {
-        Plan::Whole(groups) => forward::forward(queries, &backends, &query, &asked, &groups, until, place).await,
-        Plan::Everywhere(groups) => {
-            let asking = asked.clone();
-            let request = Box::new(move |text: &str| asking.rewritten(text));
-            query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
-            let answer = execute::execute(queries, backends, &query, &asked, groups, until, request).await?;
-            let (head, body) = answer.into_parts();
-            Ok(forward::passed_on(head, Body::Whole(body)))
-        }
-        Plan::Each(places) => match (places.as_slice(), query.statements.len()) {
-            ([Place::Merge], 1) => show::show(queries, &backends, &query, &asked, until).await,
-            _ => {
+    let registered = queries.running.begin(shown_text(&query), asked.params.get("db").to_owned(), began);
+    if let Plan::Everywhere(groups) = plan {
+        query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
+        let asking = asked.clone();
+        let request = Box::new(move |text: &str| asking.rewritten(text));
+        let answer = execute::execute(queries, backends, &query, &asked, groups, until, request).await?;
+        let (head, body) = answer.into_parts();
+        return Ok(forward::passed_on(head, Body::Whole(body)));
+    }
+    let interrupted = interrupted(registered.killed(), asked.clone(), query.statements.len());
+    let answered = async {
+        match plan {
+            Plan::Whole(groups) => forward::forward(queries, &backends, &query, &asked, &groups, until, place).await,
+            Plan::Each(places) => {
                 let context = statement::Context { queries: queries.clone(), backends, asked, until, now_ns };
                 statement::answer(context, query, places, place).await
             }
-        },
-        Plan::Refuse(reason) => Err(refuse(400, reason)),
-    }
+            Plan::Everywhere(_) => Err(refuse(500, "a writing statement is no query")),
+            Plan::Refuse(reason) => Err(refuse(400, reason)),
+        }
+    };
+    let response = futures_lite::future::or(interrupted, answered).await?;
+    Ok(response.map(|body| registered.hold(body)))
+}
+
+/// What a query answers that is killed before its answer has begun.
+async fn interrupted(
+    killed: impl Future<Output = ()>,
+    asked: Rc<request::Asked>,
+    statements: usize,
+) -> Result<Response<Body>, Refusal> {
+    killed.await;
+    let mut results = Vec::new();
+    let failed = StatementResult::failed(0, running::INTERRUPTED);
+    let all = std::iter::once(failed).chain(not_executed(0, statements));
+    all.for_each(|result| gather(&mut results, result));
+    Ok(Output::new(&asked).respond(results))
+}
+
+/// A query as SHOW QUERIES tells of it.
+fn shown_text(query: &Query) -> String {
+    query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
 }

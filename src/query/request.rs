@@ -137,12 +137,6 @@ impl Asked {
         self.url.get("pretty") == "true"
     }
 
-    /// The client's `Accept`, if it wants something but JSON.
-    pub fn other_format(&self) -> Option<&str> {
-        let accept = self.accept.as_ref()?.to_str().ok()?;
-        ["csv", "msgpack"].iter().any(|format| accept.contains(format)).then_some(accept)
-    }
-
     /// Whether an answer may be packed.
     pub fn takes_gzip(&self) -> bool {
         self.accept_encoding.as_ref().is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("gzip"))

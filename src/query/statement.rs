@@ -20,11 +20,12 @@ use hyper::Response;
 
 use crate::backend::Backends;
 use crate::influxql::{Query, Statement};
-use crate::merge::emit::Emitter;
+use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
 use crate::merge::results::{Message, StatementResult, parse};
 use crate::net::{Body, BodyError, Held, deadline};
-use crate::plan::Place;
+use crate::plan::show::plan as plan_show;
+use crate::plan::{Circumstances, Place};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -32,6 +33,7 @@ use super::forward::mark_stale;
 use super::output::Output;
 use super::partials::{Ask, Partial};
 use super::request::Asked;
+use super::show::{self, Showing};
 use super::{Queries, Refusal, execute, fails, refuse, select};
 
 /// What every statement of a request runs with.
@@ -42,6 +44,12 @@ pub struct Context {
     pub until: Instant,
     /// One moment for all parts of all statements, in nanoseconds since 1970.
     pub now_ns: i64,
+}
+
+impl Context {
+    fn may_write(&self) -> bool {
+        self.queries.config.auth.trust_clients || !self.backends.topology.has_credentials()
+    }
 }
 
 /// Runs the statements; `place` is kept until the answer has ended.
@@ -178,8 +186,8 @@ impl Running {
             };
             if ended == Ended::Failed {
                 // Of the failed one too, if others were to come.
-                for _ in id + 1..count {
-                    self.tell(StatementResult::failed(id, "not executed")).await?;
+                for result in not_executed(id, count) {
+                    self.tell(result).await?;
                 }
                 break;
             }
@@ -205,7 +213,7 @@ impl Running {
                 self.relay(id, &groups, &text, &key(statement), time_zone(statement)).await
             }
             Place::Asks => select::run(self, id, statement).await,
-            Place::Merge => self.show(id, statement).await,
+            Place::Show => self.show(id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
         }
     }
@@ -258,10 +266,24 @@ impl Running {
         Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
     }
 
-    /// A SHOW statement that every group answers for its own part.
+    /// A SHOW statement that several servers answer.
     async fn show(&mut self, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
-        let _ = (id, statement);
-        Err(refuse(400, "SHOW over several groups beside other statements is not supported yet; send it alone"))
+        let Context { queries, backends, asked, until, now_ns } = &self.context;
+        let mut statement = statement.clone();
+        statement.replace_now(*now_ns);
+        let circumstances = Circumstances {
+            topology: &backends.topology,
+            db: asked.params.get("db"),
+            may_write: self.context.may_write(),
+        };
+        let plan = plan_show(&statement, circumstances).ok_or_else(|| refuse(400, "not a SHOW statement"))?;
+        let (statement, chunk_rows) = (&statement, self.output.chunk_rows());
+        let showing = Showing { queries, backends, asked, statement_id: id, statement, chunk_rows, until: *until };
+        let shown = show::show(&showing, plan).await?;
+        self.stale(&shown.behind);
+        let failed = shown.results.iter().any(|result| result.error.is_some());
+        self.tell_all(&mut { shown.results }).await?;
+        Ok(if failed { Ended::Failed } else { Ended::Well })
     }
 
     /// A writing statement on every replica of its groups.
