@@ -163,6 +163,10 @@ impl Running {
         let count = query.statements.len();
         for (id, (statement, place)) in query.statements.iter().zip(places).enumerate() {
             (self.rows, self.series) = (0, 0);
+            if self.sender.is_some() && self.begun {
+                // What came before may have taken long.
+                self.context.until = Instant::now() + self.context.queries.config.query.timeout;
+            }
             let until = self.context.until;
             let ended = match self.sender {
                 // Its first byte is due by then; what comes behind it may take as long as it is not silent.
@@ -171,11 +175,16 @@ impl Running {
                     .await
                     .unwrap_or_else(|_| Err(self.timed_out())),
             };
+            if ended.is_err() && Instant::now() >= until {
+                self.context.queries.stats.queries_limited_time.add(1);
+            }
             let ended = match ended {
                 Ok(ended) => ended,
                 // Our own reason is the whole answer, as long as nothing else is.
                 Err(refusal) if !self.begun && refusal.status != 200 => return Err(refusal),
                 Err(refusal) => {
+                    // What it had said goes, as in InfluxDB; of an answer in chunks it is out.
+                    self.results.retain(|result| result.statement_id != id);
                     self.tell(StatementResult::failed(id, refusal.error)).await?;
                     // "not executed" would hide it.
                     if refusal.status != 200 {
@@ -201,7 +210,6 @@ impl Running {
     }
 
     fn timed_out(&self) -> Refusal {
-        self.context.queries.stats.queries_limited_time.add(1);
         let timeout = self.context.queries.config.query.timeout;
         fails(format!("query-timeout limit exceeded (query.timeout = {timeout:?})"))
     }
@@ -209,8 +217,9 @@ impl Running {
     async fn statement(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
         match place {
             Place::One(groups) => {
-                let text = statement.to_forwardable();
-                self.relay(id, &groups, &text, &key(statement), time_zone(statement)).await
+                let mut relayed = statement.clone();
+                relayed.replace_now(self.context.now_ns);
+                self.relay(id, &groups, &relayed.to_forwardable(), &key(statement), time_zone(statement)).await
             }
             Place::Asks => select::run(self, id, statement).await,
             Place::Show => self.show(id, statement).await,
@@ -350,7 +359,8 @@ impl Running {
             self.results_bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
             self.results.push(result);
             let bytes_max = self.context.queries.config.query.answer_bytes_max.0;
-            if self.results_bytes > bytes_max {
+            let failed = self.results.last().is_some_and(|result| result.error.is_some());
+            if self.results_bytes > bytes_max && !failed {
                 self.context.queries.stats.queries_limited_bytes.add(1);
                 let error = format!(
                     "the answer has more than {bytes_max} bytes (query.answer_bytes_max); ask for less, or with chunked=true"
