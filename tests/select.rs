@@ -304,6 +304,51 @@ fn what_must_combine_is_refused_by_name() {
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
         ("SELECT mean(v) FROM /./", "\\\"split1\\\""),
         ("SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)", "subqueries beside each other"),
-        ("EXPLAIN SELECT v FROM m1, m2, m3", "EXPLAIN over several groups"),
     ]);
+}
+
+#[test]
+fn explain_tells_each_groups_part() {
+    let loaded = loaded();
+    let (seen, _) = loaded.both(&[], "application/json", "EXPLAIN SELECT mean(*) FROM m1, m2");
+    let text = seen.text();
+    for part in [
+        "GROUP 1: SELECT mean(mixed::float) AS mean_mixed, mean(n::integer) AS mean_n,",
+        "FROM m1",
+        "GROUP 2: SELECT mean(mixed::float) AS mean_mixed,",
+        "EXPRESSION: mean(v::float)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(seen.json()["results"][0]["series"][0]["columns"][0], "QUERY PLAN", "{text}");
+}
+
+#[test]
+fn route_shows_the_plan_and_the_parts() {
+    let loaded = loaded();
+    let config = loaded.cluster.slotline.config_path();
+    let route = |q: &str| {
+        let config = config.to_str().expect("temporary paths are UTF-8");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_slotline"))
+            .args(["route", "--config", config, "--db", "db", "--query", q])
+            .output()
+            .expect("slotline runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(
+        route("SELECT * FROM m1, m2, m4; SHOW DATABASES; SELECT v FROM m2"),
+        "plan=concatenate group=1 replicas=g1a query=SELECT * FROM m1, m4\n\
+         plan=concatenate group=2 replicas=g2a query=SELECT * FROM m2\n\
+         plan=any-group group=1 replicas=g1a query=SHOW DATABASES\n\
+         plan=any-group group=2 replicas=g2a query=SHOW DATABASES\n\
+         plan=any-group group=3 replicas=g3a query=SHOW DATABASES\n\
+         plan=one-group group=2 replicas=g2a query=SELECT v FROM m2\n"
+    );
+    assert_eq!(
+        route("SELECT mean(v) FROM split1 WHERE host = 'h2'"),
+        "plan=one-group group=2 replicas=g2a query=SELECT mean(v) FROM split1 WHERE host = 'h2'\n"
+    );
+    assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
+    assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
+    assert!(route("SELECT mean(v) FROM split1").starts_with("plan=refused reason=mean() over several groups"));
 }

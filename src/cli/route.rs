@@ -112,7 +112,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::One(groups) if groups.len() == 1 => print("one-group", &groups, statement),
                     Place::One(groups) => print("any-group", &groups, statement),
                     Place::Everywhere(groups) => print("everywhere", &groups, statement),
-                    Place::Merge => print_show(topology, statement, circumstances),
+                    Place::Show => print_show(topology, statement, circumstances),
                     Place::Into(_) => return refused("only a SELECT writes into a measurement"),
                     Place::Asks => match outline(statement, circumstances) {
                         Ok(Outline::Regexes) => {

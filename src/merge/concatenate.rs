@@ -50,7 +50,7 @@ impl Concatenation {
 
     /// # Errors
     /// Two parts have the same series, or columns of their own.
-    pub fn next(&mut self) -> Result<Next, String> {
+    pub fn take_next(&mut self) -> Result<Next, String> {
         if let Some(wanted) = self.parts.iter().position(|part| part.pieces.is_empty() && !part.ended) {
             return Ok(Next::Wants(wanted));
         }
@@ -114,7 +114,7 @@ mod tests {
         }
         let mut out = Vec::new();
         loop {
-            match whole.next()? {
+            match whole.take_next()? {
                 Next::Piece(piece) => out.push(piece),
                 Next::Wants(at) => feed(&mut whole, at),
                 Next::End => return Ok(out),
@@ -131,12 +131,12 @@ mod tests {
         let names = |out: Vec<Series>| out.iter().map(|s| format!("{}{}", s.name, s.tags[0].1)).collect::<Vec<_>>();
         assert_eq!(
             joined(&parts, false, &[]).map(names),
-            Ok(vec!["a", "a", "aé", "bx", "c"].iter().map(|s| s.to_string()).collect())
+            Ok(["a", "a", "aé", "bx", "c"].iter().map(|s| s.to_string()).collect())
         );
         let turned = parts.map(|part| part.into_iter().rev().collect::<Vec<_>>());
         assert_eq!(
             joined(&turned, true, &[]).map(names),
-            Ok(vec!["c", "bx", "aé", "a", "a"].iter().map(|s| s.to_string()).collect())
+            Ok(["c", "bx", "aé", "a", "a"].iter().map(|s| s.to_string()).collect())
         );
     }
 

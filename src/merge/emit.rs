@@ -93,8 +93,8 @@ pub fn gather(results: &mut Vec<StatementResult>, next: StatementResult) {
     last.partial = next.partial;
 }
 
-/// What comes of the statements behind one that failed: each but the last is said not to have been executed, the failed
-/// one too, unless it was the last.
+/// What InfluxDB says of the statements behind one that failed: the failed one "not executed", once for each of them. So that
+/// its own error shows in chunks alone, or when it was the last.
 pub fn not_executed(failed: usize, statements: usize) -> impl Iterator<Item = StatementResult> {
-    (failed..statements.saturating_sub(1)).map(|id| StatementResult::failed(id, "not executed"))
+    (failed + 1..statements).map(move |_| StatementResult::failed(failed, "not executed"))
 }

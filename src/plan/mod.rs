@@ -39,8 +39,8 @@ pub enum Place {
     One(Vec<GroupIndex>),
     /// A SELECT, or its EXPLAIN: several groups have to say what they hold before it can be planned.
     Asks,
-    /// A SHOW that several servers answer together, or the proxy itself: see `show`.
-    Merge,
+    /// A SHOW that several servers have to answer, or the proxy itself (`show::plan` says how).
+    Show,
     /// Every replica of these groups carries it out.
     Everywhere(Vec<GroupIndex>),
     /// A SELECT INTO: what is read at this place is written through the proxy, wherever its points belong.
@@ -103,7 +103,7 @@ fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place 
         Some(Show::Groups(groups, _)) if groups.len() == 1 => Place::One(groups),
         // Of one server, and there is only one.
         Some(Show::Replicas(_)) if circumstances.topology.replicas().count() == 1 => Place::One(vec![0]),
-        Some(_) => Place::Merge,
+        Some(_) => Place::Show,
         None => Place::One(circumstances.topology.group_indexes().collect()),
     }
 }
@@ -191,7 +191,7 @@ pub mod tests {
             "SHOW QUERIES",
             "KILL QUERY 1",
         ] {
-            assert_eq!(planned(2, text), Plan::Each(vec![Place::Merge]), "{text}");
+            assert_eq!(planned(2, text), Plan::Each(vec![Place::Show]), "{text}");
         }
         for text in [
             format!("SELECT * FROM {a}, {b}"),
@@ -208,7 +208,7 @@ pub mod tests {
         let into = |place| Plan::Each(vec![Place::Into(Box::new(place))]);
         assert_eq!(planned(2, &format!("SELECT * INTO x FROM {a}")), into(Place::One(vec![in_a])));
         assert_eq!(planned(2, "SELECT * INTO x FROM split"), into(Place::Asks));
-        let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Merge]);
+        let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Show]);
         assert_eq!(planned(2, "SHOW DATABASES; CREATE DATABASE x; SHOW MEASUREMENTS"), mixed);
         for (text, reason) in [
             ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),

@@ -47,7 +47,7 @@ pub async fn forward(
 ) -> Result<Response<Body>, Refusal> {
     let candidates = candidates(queries, backends, groups, &key(&query.statements))?;
     // A warning cannot be set into what is packed.
-    let (_, first) = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
+    let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
     let mut response = passed_on(head, Body::Stream(Box::pin(Placed { body, warning, ready: VecDeque::new(), place })));
@@ -90,18 +90,20 @@ fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>
 
 /// An answer, and what the replica that gave it has still to take.
 pub struct First {
+    /// Which candidate gave it.
+    pub at: usize,
     pub answer: Response<Lent>,
     pub behind: Option<Behind>,
 }
 
-/// The first answer that is not the replica's own failure, and which candidate gives it. `request` makes the request; it hears whether the replica is
+/// The first answer that is not the replica's own failure. `request` makes the request; it hears whether the replica is
 /// complete.
 pub async fn first_answer(
     queries: &Queries,
     candidates: &Candidates,
     until: Instant,
     request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
-) -> Result<(usize, First), Refusal> {
+) -> Result<First, Refusal> {
     let mut failures = Vec::new();
     let mut skipped = false;
     for (at, replica) in candidates.replicas.iter().enumerate() {
@@ -121,7 +123,7 @@ pub async fn first_answer(
             }
             Ok(answer) => {
                 queries.stats.queries_stale.add(u64::from(behind.is_some()));
-                return Ok((at, First { answer, behind }));
+                return Ok(First { at, answer, behind });
             }
             Err(error) => failures.push(format!("replica {name} {error}")),
         }

@@ -65,7 +65,8 @@ pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> R
     Ok(whole(context, group, format!("EXPLAIN {select}")).await?.error)
 }
 
-async fn whole(context: &Context, group: GroupIndex, text: String) -> Result<StatementResult, Refusal> {
+/// All that a group has to say to one statement.
+pub async fn whole(context: &Context, group: GroupIndex, text: String) -> Result<StatementResult, Refusal> {
     let groups = [group];
     let ask = Ask {
         queries: &context.queries,

@@ -71,14 +71,15 @@ impl Ask<'_> {
         let mut failures = Vec::new();
         loop {
             let request = |_| self.asked.for_part(self.text, self.chunk_rows, self.json);
-            let (at, first) = match first_answer(self.queries, &candidates, self.until, request).await {
-                Ok(found) => found,
+            let first = match first_answer(self.queries, &candidates, self.until, request).await {
+                Ok(first) => first,
                 // Those before broke off.
                 Err(refusal) if !failures.is_empty() => {
                     return Err(no_answer([failures, vec![refusal.error]].concat()));
                 }
                 Err(refusal) => return Err(refusal),
             };
+            let at = first.at;
             let mut partial = Partial::new(first, candidates.name(at), self.bytes_max());
             match deadline(self.until, partial.fill()).await {
                 Ok(Ok(())) => return Ok(partial),
@@ -121,7 +122,7 @@ impl Ask<'_> {
 
 impl Partial {
     fn new(first: First, replica: &str, bytes_max: usize) -> Partial {
-        let First { answer, behind } = first;
+        let First { answer, behind, .. } = first;
         let (head, body): (_, Lent) = Response::into_parts(answer);
         let is_msgpack = head.headers.get("content-type").is_some_and(|of| of == "application/x-msgpack");
         let documents = match is_msgpack {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::influxql::{Select, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
-use crate::merge::results::{Message, StatementResult};
+use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan};
@@ -33,13 +33,8 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     let (key, time_zone) = (first_source(select), select.timezone.is_some());
     match (selected, &statement) {
         (Selected::One(groups), _) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
-        (Selected::Concatenate(whole), Statement::Explain { .. }) => {
-            let topology = &running.context.backends.topology;
-            let ids: Vec<String> = whole.parts.iter().map(|(group, _)| topology.group(*group).id.to_string()).collect();
-            let groups = ids.join(", ");
-            let error =
-                format!("EXPLAIN over several groups ({groups}) is not supported yet; explain a measurement of one");
-            Err(refuse(400, error))
+        (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
+            explain(running, id, whole, *analyze).await
         }
         (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
     }
@@ -97,7 +92,7 @@ async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zon
     let mut joining = Joining::new(parts.len(), whole.descending);
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     loop {
-        match joining.next().map_err(|error| refuse(503, error))? {
+        match joining.take_next().map_err(|error| refuse(503, error))? {
             Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
                 None => joining.end(at),
                 Some(StatementResult { error: Some(error), .. }) => return failed(running, id, error).await,
@@ -120,6 +115,27 @@ async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zon
     emitter.finish(&mut results);
     with_messages(&mut results, &mut messages);
     running.tell_all(&mut results).await?;
+    Ok(Ended::Well)
+}
+
+/// What each group says of its part, behind a line that says which part that is.
+async fn explain(running: &mut Running, id: usize, whole: Concatenation, analyze: bool) -> Result<Ended, Refusal> {
+    let (verb, column) = if analyze { ("EXPLAIN ANALYZE", "EXPLAIN ANALYZE") } else { ("EXPLAIN", "QUERY PLAN") };
+    let mut values = Vec::new();
+    for (group, part) in &whole.parts {
+        let result = lookup::whole(&running.context, *group, format!("{verb} {part}")).await?;
+        if let Some(error) = result.error {
+            return failed(running, id, error).await;
+        }
+        let number = running.context.backends.topology.group(*group).id;
+        if !values.is_empty() {
+            values.push(vec![Value::String(String::new())]);
+        }
+        values.push(vec![Value::String(format!("GROUP {number}: {part}"))]);
+        values.extend(result.series.into_iter().flat_map(|series| series.values));
+    }
+    let series = vec![Series { columns: vec![column.to_owned()], values, ..Series::default() }];
+    running.tell(StatementResult { statement_id: id, series, ..StatementResult::default() }).await?;
     Ok(Ended::Well)
 }
 

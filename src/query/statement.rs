@@ -20,7 +20,7 @@ use hyper::Response;
 
 use crate::backend::Backends;
 use crate::influxql::{Query, Statement};
-use crate::merge::emit::Emitter;
+use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
 use crate::merge::results::{Message, StatementResult, parse};
 use crate::net::{Body, BodyError, Held, deadline};
@@ -173,6 +173,11 @@ impl Running {
         let count = query.statements.len();
         for (id, (statement, place)) in query.statements.iter().zip(places).enumerate() {
             (self.rows, self.series) = (0, 0);
+            if self.sender.is_some() && self.begun {
+                // What came before may have taken long.
+                self.context.until = Instant::now() + self.context.queries.config.query.timeout;
+            }
+            let until = self.context.until;
             let killed = self.context.registered.killed();
             let interrupted = async {
                 killed.await;
@@ -181,11 +186,16 @@ impl Running {
             let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
             // Whatever befell it, the next one writes elsewhere.
             self.into = None;
+            if ended.is_err() && Instant::now() >= until {
+                self.context.queries.stats.queries_limited_time.add(1);
+            }
             let ended = match ended {
                 Ok(ended) => ended,
                 // Our own reason is the whole answer, as long as nothing else is.
                 Err(refusal) if !self.begun && refusal.status != 200 => return Err(refusal),
                 Err(refusal) => {
+                    // What it had said goes, as in InfluxDB; of an answer in chunks it is out.
+                    self.results.retain(|result| result.statement_id != id);
                     self.tell(StatementResult::failed(id, refusal.error)).await?;
                     // "not executed" would hide it.
                     if refusal.status != 200 {
@@ -196,8 +206,8 @@ impl Running {
             };
             if ended == Ended::Failed {
                 // Of the failed one too, if others were to come.
-                for _ in id + 1..count {
-                    self.tell(StatementResult::failed(id, "not executed")).await?;
+                for result in not_executed(id, count) {
+                    self.tell(result).await?;
                 }
                 break;
             }
@@ -222,7 +232,6 @@ impl Running {
     }
 
     fn timed_out(&self) -> Refusal {
-        self.context.queries.stats.queries_limited_time.add(1);
         let timeout = self.context.queries.config.query.timeout;
         fails(format!("query-timeout limit exceeded (query.timeout = {timeout:?})"))
     }
@@ -230,11 +239,12 @@ impl Running {
     pub async fn statement(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
         match place {
             Place::One(groups) => {
-                let text = statement.to_forwardable();
-                self.relay(id, &groups, &text, &key(statement), time_zone(statement)).await
+                let mut relayed = statement.clone();
+                relayed.replace_now(self.context.now_ns);
+                self.relay(id, &groups, &relayed.to_forwardable(), &key(statement), time_zone(statement)).await
             }
             Place::Asks => select::run(self, id, statement).await,
-            Place::Merge => show::run(self, id, statement).await,
+            Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
             Place::Into(place) => into::run(self, id, statement, *place).await,
         }
@@ -358,7 +368,8 @@ impl Running {
             self.results_bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
             self.results.push(result);
             let bytes_max = self.context.queries.config.query.answer_bytes_max.0;
-            if self.results_bytes > bytes_max {
+            let failed = self.results.last().is_some_and(|result| result.error.is_some());
+            if self.results_bytes > bytes_max && !failed {
                 self.context.queries.stats.queries_limited_bytes.add(1);
                 let error = format!(
                     "the answer has more than {bytes_max} bytes (query.answer_bytes_max); ask for less, or with chunked=true"
