@@ -33,6 +33,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     let (key, time_zone) = (first_source(select), select.timezone.is_some());
     match (selected, &statement) {
         (Selected::One(groups), _) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+        (Selected::Rewritten(group, part), Statement::Explain { analyze, .. }) => {
+            let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
+            running.relay(id, &[group], &text, &key, time_zone).await
+        }
+        (Selected::Rewritten(group, part), _) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
         (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
             explain(running, id, whole, *analyze).await
         }
