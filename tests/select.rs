@@ -44,6 +44,7 @@ fn sample() -> String {
             }
         }
     }
+    body.push_str(&format!("split1,host=h12,extra=e more=true {}\n", T0 * 1_000_000_000));
     body.push_str(&format!("split1,host=h3 last=\"only here\" {}\n", T0 * 1_000_000_000));
     body
 }
@@ -351,4 +352,109 @@ fn route_shows_the_plan_and_the_parts() {
     assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
     assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
     assert!(route("SELECT mean(v) FROM split1").starts_with("plan=refused reason=mean() over several groups"));
+}
+
+#[test]
+fn odd_corners() {
+    loaded().assert_same(&[
+        // Fields and tags of one name, types that differ, conditions on what only some have.
+        "SELECT * FROM m1, m3 WHERE mixed = 'tag' OR mixed::float > 1",
+        "SELECT mixed::tag, v FROM m2, m3",
+        "SELECT mixed::field, v FROM m2, m3",
+        "SELECT mixed FROM m1, m3 GROUP BY mixed",
+        "SELECT * FROM m1, m3 GROUP BY mixed LIMIT 1",
+        "SELECT count(v) FROM m1, m3 GROUP BY mixed, nothing",
+        "SELECT max(mixed), min(mixed) FROM m1, m2, m4",
+        "SELECT count(mixed) FROM m1, m2, m4",
+        "SELECT last(*) FROM m1, m2, m4",
+        "SELECT first(*), last(mixed) FROM m1, m4",
+        "SELECT sample(v, 100) FROM m1, m2 WHERE host = 'a'",
+        "SELECT mixed + v FROM m1, m2",
+        "SELECT mixed / 2, n % 3, n & 1, v - n FROM m1, m2 LIMIT 20",
+        "SELECT ok, early FROM m1, m2, m3 WHERE ok = true OR early = true",
+        "SELECT v FROM m1, m2 WHERE only0 = 0 OR only1 = 1",
+        "SELECT v FROM m1, m2 WHERE v > 3 AND (host = 'a' OR host = 'b') AND time >= 1600000010s ORDER BY time DESC LIMIT 3",
+        "SELECT v FROM m1, m2 WHERE host = 'a' OR time > 1600000050s",
+        "SELECT v FROM m1, m2 WHERE host != '' LIMIT 2",
+        "SELECT v FROM m1, m2 WHERE host !~ /a|b/ LIMIT 5",
+        "SELECT v FROM m1, m2 WHERE \"_name\" = 'm2' LIMIT 1",
+        // Times.
+        "SELECT v FROM m1, m2 WHERE time = 1600000010s",
+        "SELECT v FROM m1, m2 WHERE time > '2020-09-13 12:26:50' AND time <= '2020-09-13T12:27:10Z'",
+        "SELECT v FROM m1, m2 WHERE time > '2020-09-13 14:26:50' LIMIT 1 tz('Europe/Berlin')",
+        "SELECT mean(v) FROM m1, m2 WHERE time >= '2020-09-13' AND time < '2020-09-14' GROUP BY time(6h) fill(none) tz('Asia/Kolkata')",
+        "SELECT mean(v) FROM m1, m2 GROUP BY time(10w) fill(none)",
+        "SELECT count(v) FROM m1, m2 WHERE time < 10000s GROUP BY time(1h)",
+        "SELECT count(v) FROM m1, m2 WHERE time >= 1600000000s AND time < 1600000080s GROUP BY time(20s) fill(7) ORDER BY time DESC LIMIT 2 OFFSET 1",
+        "SELECT max(v) FROM m1, m2 WHERE time >= 1600000000s AND time < 1600000080s GROUP BY time(20s, -7s), host fill(0)",
+        "SELECT v FROM m1, m2 WHERE time > now() + 1h",
+        "SELECT moving_average(max(n), 2), difference(max(n)) FROM m1, m2 WHERE time >= 1600000000s AND time < 1600000080s GROUP BY time(10s)",
+        "SELECT elapsed(v, 1s) FROM m1, m2 WHERE host = 'a' LIMIT 3",
+        // Limits.
+        "SELECT * FROM m1, m2 LIMIT 1000000 OFFSET 3",
+        "SELECT * FROM m1, m2 OFFSET 3",
+        "SELECT * FROM m1, m2 GROUP BY host OFFSET 7 LIMIT 1",
+        "SELECT v FROM m1, m2, m3 GROUP BY * SOFFSET 1",
+        "SELECT v FROM m1, m2, m3 GROUP BY * ORDER BY time DESC SLIMIT 1",
+        // Names.
+        "SELECT \"v\" AS \"a b\", n AS \"time\" FROM m1, \"with space\" LIMIT 1",
+        "SELECT time, v FROM m1, m2 LIMIT 1",
+        "SELECT v, v, v FROM m1, m2 LIMIT 1",
+        "SELECT (v), (v + 1) * 2, -(v) FROM m1, m2 LIMIT 1",
+        "SELECT mean(v) AS m, m FROM m1, m2",
+        "SELECT pow(v, 2), sqrt(v), abs(n), round(v) FROM m1, m2 LIMIT 3",
+        "SELECT mean(v) + mean(n), mean(v) / count(n) FROM m1, m2 GROUP BY host",
+        "SELECT bottom(v, 2), host, s FROM m1, m2",
+        "SELECT percentile(v, 50), host FROM m1, m2",
+        "SELECT top(v, host, dc, 2) FROM m1, m2",
+        "SELECT *, v FROM m1, m2 LIMIT 1",
+        "SELECT /^v$|^n$/, /o/ FROM m1, m2 LIMIT 1",
+        "SELECT mean(/nothing/) FROM m1, m2",
+        "SELECT /nothing/ FROM m1, m2",
+        "SELECT min(*), max(/^n$/) FROM m1, m2 GROUP BY /c/",
+        "SELECT stddev(*) FROM m1, m2 GROUP BY /nothing/",
+        "SELECT count(*::field) FROM m1, m2",
+        "SELECT derivative(*) FROM m1, m2 WHERE host = 'a' LIMIT 2",
+        "SELECT distinct(*) FROM m1, m2",
+        "SELECT difference(mean(/^[vn]$/)) FROM m1, m2 WHERE time >= 1600000000s AND time < 1600000040s GROUP BY time(10s)",
+        // Subqueries.
+        "SELECT mean(x), host FROM (SELECT max(v) AS x FROM m1, m2 GROUP BY host)",
+        "SELECT x, host FROM (SELECT max(v) AS x FROM m1, m2 GROUP BY host)",
+        "SELECT * FROM (SELECT v, n, host FROM m1, m2) LIMIT 2",
+        "SELECT sum(x) FROM (SELECT v AS x FROM m1, m2 WHERE time >= 1600000000s GROUP BY host) WHERE time < 1600000040s GROUP BY time(20s) fill(none)",
+        "SELECT max(x) FROM (SELECT sum(v) AS x FROM m1, m2 WHERE time >= 1600000000s AND time < 1600000080s GROUP BY time(20s), host) GROUP BY host",
+        "SELECT max(x) FROM (SELECT mean(x) AS x FROM (SELECT v + n AS x FROM m1, m2 GROUP BY *) GROUP BY host)",
+        "SELECT count(x) FROM (SELECT v AS x FROM /^m/ WHERE host = 'a')",
+        "SELECT /x/ FROM (SELECT max(v) AS x1, min(v) AS x2 FROM m1, m2 GROUP BY *) GROUP BY /ho/",
+        "SELECT v FROM (SELECT v FROM m1, m2 LIMIT 2) LIMIT 1",
+        "SELECT mixed FROM (SELECT mixed FROM m1, m2, m4)",
+        "SELECT * FROM (SELECT first(mixed) FROM m1, m3)",
+        "SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m4) LIMIT 1",
+        "SELECT x FROM (SELECT max(v) AS x FROM m1), m4",
+        // Split ones. Columns that only other groups have count too.
+        "SELECT * FROM split1 WHERE host = 'h2'",
+        "SELECT * FROM split1 WHERE host::tag = 'h2' LIMIT 1",
+        "SELECT * FROM split1 WHERE host::tag = 'h2' GROUP BY * LIMIT 1",
+        "SELECT count(*) FROM split1 WHERE host::tag = 'h2'",
+        "SELECT max(v) FROM split1 WHERE host = 'h2' GROUP BY /^e/, time(1000w) fill(none)",
+        "SELECT * FROM split1 WHERE host = 'h2' AND time < 1000s",
+        "SELECT *, last, more, extra FROM split1, m2 WHERE host = 'h2' LIMIT 2",
+        "SELECT last FROM split1 WHERE host = 'h2'",
+        "SELECT last, v FROM split1 WHERE host = 'h2' AND last = ''",
+        "SELECT * FROM (SELECT * FROM split1 WHERE host = 'h2') LIMIT 1",
+        "SELECT * FROM split1 WHERE host = 'h1' AND host = 'h2'",
+        "SELECT v FROM split1 WHERE host = 'h1' OR host = 'h3' LIMIT 3",
+        "SELECT mean(v) FROM split1 WHERE host = 'h2' AND host =~ /h/",
+        "SELECT count(v) FROM split1 WHERE 'h2' = host",
+        "SELECT * FROM split2 WHERE host = 'h2' AND region = 'us' ORDER BY time DESC",
+        "SELECT sum(up) FROM split2 WHERE time >= 1600000000s AND time < 1600000060s GROUP BY time(30s), * fill(previous)",
+        "SELECT v FROM split1 WHERE host =~ /^(h0|h12)$/ AND time > 1600000020s GROUP BY host, dc ORDER BY time DESC LIMIT 1",
+        "SELECT mean(x) FROM (SELECT v AS x FROM split1 WHERE host = 'h2')",
+        "SELECT mean(x) FROM (SELECT v AS x FROM split1) WHERE host = 'h2' GROUP BY host",
+        "SELECT derivative(mean(v)) FROM split1 WHERE time >= 1600000000s AND time < 1600000060s GROUP BY time(10s), host fill(linear) LIMIT 2",
+        "SELECT count(v) FROM split1, /^m/ GROUP BY host",
+        "SELECT top(v, 1), dc FROM split1 GROUP BY host",
+        "SELECT distinct(n) FROM split1 GROUP BY host",
+        "SELECT last FROM split1 WHERE last = 'only here' GROUP BY host",
+    ]);
 }

@@ -294,3 +294,39 @@ fn what_an_earlier_life_told_is_corrected_and_others_stay_over_an_outage() {
     znodes.delete("backlog/g1a/p2");
     wait_for("the end of the warning", SOON, || stale(&slotline).is_none().then_some(()));
 }
+
+#[test]
+fn a_select_over_groups_warns_of_the_part_that_may_be_incomplete() {
+    let mut stand = stand();
+    let second = support::slots::measurements_of("db", "n", 1, 2, 1).remove(0);
+    stand.replicas[2].http().store("db", format!("{second} v=2 1"));
+    let text = format!("SELECT v FROM m, {second}");
+    let ask = |stand: &Stand, more: &[(&str, &str)]| {
+        let q = ("q", text.as_str());
+        stand.slotline.http().get_query(&[&[("db", "db"), q], more].concat())
+    };
+    let forms: [&[(&str, &str)]; 2] = [&[], &[("chunked", "true")]];
+    for form in forms {
+        let answer = ask(&stand, form);
+        assert!(header(&answer).is_none() && !answer.text().contains("messages"), "{answer:?}");
+        assert!(
+            answer.text().contains("\"name\":\"m\"") && answer.text().contains(&format!("\"name\":\"{second}\"")),
+            "{answer:?}"
+        );
+    }
+    for name in REPLICAS {
+        stand.hold(name, "p2", true);
+        stand.wait_held(name, 1.0);
+    }
+    for form in forms {
+        let answer = ask(&stand, form);
+        let stale = header(&answer).unwrap_or_else(|| panic!("no header: {answer:?}")).to_owned();
+        assert!(REPLICAS.contains(&stale.as_str()), "group 1 alone: {answer:?}");
+        let warning = format!("replica {stale} has still to take points from 1 other proxy");
+        let first = answer.text().lines().next().unwrap_or_default().to_owned();
+        let json: Value = serde_json::from_str(&first).expect("a document");
+        let text = json["results"][0]["messages"][0]["text"].as_str().unwrap_or_default();
+        assert!(text.starts_with(&warning), "{answer:?}");
+        assert_eq!(answer.text().matches(&warning).count(), 1, "told once: {answer:?}");
+    }
+}

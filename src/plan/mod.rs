@@ -119,7 +119,7 @@ fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Pla
     }
     match select::select(select, &Schema::default(), circumstances)? {
         Selected::One(groups) => Ok(Place::One(groups)),
-        Selected::Concatenate(_) => Ok(Place::Asks),
+        Selected::Rewritten(..) | Selected::Concatenate(_) => Ok(Place::Asks),
     }
 }
 

@@ -153,6 +153,69 @@ mod tests {
         }
     }
 
+    /// Conditions of host and dc, and whether a series of these tags fits.
+    fn fits(condition: &Expr, host: &str, dc: &str) -> bool {
+        match condition {
+            Expr::Paren(inner) => fits(inner, host, dc),
+            Expr::And(terms) => terms.iter().all(|term| fits(term, host, dc)),
+            Expr::Or(terms) => terms.iter().any(|term| fits(term, host, dc)),
+            Expr::Binary { op, lhs, rhs } => {
+                let value = if lhs.to_string().starts_with("host") { host } else { dc };
+                match (op, &**rhs) {
+                    (BinaryOp::Equal, Expr::String(wanted)) => value == wanted,
+                    (BinaryOp::NotEqual, Expr::String(wanted)) => value != wanted,
+                    (BinaryOp::Match, Expr::Regex(regex)) => {
+                        regex::Regex::new(regex).expect("it reads").is_match(value)
+                    }
+                    (BinaryOp::NotMatch, Expr::Regex(regex)) => {
+                        !regex::Regex::new(regex).expect("it reads").is_match(value)
+                    }
+                    other => panic!("no such term is made: {other:?}"),
+                }
+            }
+            other => panic!("no such term is made: {other}"),
+        }
+    }
+
+    fn condition() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let name = prop_oneof![Just("host"), Just("host::tag"), Just("dc")];
+        let values = prop_oneof![
+            "[abc]{0,2}".prop_map(|value| format!("= '{value}'")),
+            "[abc]{0,2}".prop_map(|value| format!("!= '{value}'")),
+            "[abc.]{0,2}([|][abc]{0,2}){0,2}".prop_map(|text| format!("=~ /^({text})$/")),
+            "[abc]{1,2}".prop_map(|text| format!("=~ /{text}/")),
+            "[abc]{1,2}([|][abc])?".prop_map(|text| format!("=~ /^{text}$/")),
+            "[abc]{1,2}".prop_map(|text| format!("!~ /^{text}$/")),
+        ];
+        let term = (name, values).prop_map(|(name, value)| format!("{name} {value}"));
+        term.prop_recursive(3, 12, 3, |inner| {
+            let list = |word: &'static str| {
+                proptest::collection::vec(inner.clone(), 2..4).prop_map(move |terms| format!("({})", terms.join(word)))
+            };
+            prop_oneof![list(" AND "), list(" OR ")]
+        })
+    }
+
+    proptest::proptest! {
+        /// No series that fits has a value that was left out.
+        #[test]
+        fn never_too_few(condition in condition()) {
+            let text = format!("SELECT v FROM m WHERE {condition}");
+            let query = parse_query(&text, &Params::new()).expect("the test writes InfluxQL");
+            let Statement::Select(select) = &query.statements[0] else { panic!("a SELECT") };
+            let known = values(select, "host", false);
+            let all = ["", "a", "b", "c", "aa", "ab", "ac", "ba", "bb", "bc", "ca", "cb", "cc"];
+            for host in all {
+                for dc in all {
+                    let fits = fits(select.condition.as_ref().expect("it has one"), host, dc);
+                    let left_out = known.as_ref().is_some_and(|known| !known.contains(host));
+                    proptest::prop_assert!(!(fits && left_out), "{} {}: {:?}", host, condition, known);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_name_that_is_a_field_too_pins_nothing() {
         assert_eq!(host("host = 'a'", true), None);

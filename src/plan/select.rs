@@ -23,6 +23,8 @@ use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms}
 pub enum Selected {
     /// One replica of any of these groups answers it as it is.
     One(Vec<GroupIndex>),
+    /// This group sees all of it, in these words: others have columns and types that count too.
+    Rewritten(GroupIndex, Box<Select>),
     /// Each group answers its part; no series is in two of them.
     Concatenate(Concatenation),
 }
@@ -51,23 +53,25 @@ pub fn has_wildcard_call(select: &Select) -> bool {
 /// Why the SELECT cannot be answered, whatever the schema.
 pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe, String> {
     // A name may turn out to be a field: then it pins nothing.
-    let shares = shares(select, circumstances, &|_| true)?;
-    let unsure = groups(&shares);
-    if unsure.len() < 2 {
+    let unsure = groups(&shares(select, circumstances, &|_| true)?);
+    let everywhere = unpinned(select, circumstances)?;
+    let all = groups(&everywhere);
+    // What one group sees it sees as all would, but for the columns that only others have.
+    if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) {
         return Ok(Probe::new());
     }
     let Some(leaf) = leaf(select) else {
         let text = "subqueries beside each other, or beside a measurement, whose measurements live in several groups";
-        return Err(format!("{text} ({}), are not supported yet", numbers(&unsure, circumstances)));
+        return Err(format!("{text} ({}), are not supported yet", numbers(&all, circumstances)));
     };
     let bounds = bounds(select);
     let ask = |group: &GroupIndex| {
         let mut own = Select { fields: vec![star()], sources: leaf.sources.clone(), ..empty(leaf) };
-        own.sources = owned(leaf, &shares, *group);
+        own.sources = owned(leaf, &everywhere, *group);
         own.condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
         (*group, format!("EXPLAIN {own}"))
     };
-    Ok(in_order(&shares).iter().map(ask).collect())
+    Ok(in_order(&everywhere).iter().map(ask).collect())
 }
 
 /// Plans a SELECT whose measurements have names, once its probe has told the schema (empty, if there was none).
@@ -78,9 +82,11 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     let probed = !probe(select, circumstances)?.is_empty();
     let shares = shares(select, circumstances, &|tag| !probed || schema.fields.contains_key(tag))?;
     let groups = groups(&shares);
-    if groups.len() < 2 {
-        let any = || circumstances.topology.group_indexes().collect();
-        return Ok(Selected::One(if groups.is_empty() { any() } else { groups.into_iter().collect() }));
+    if groups.is_empty() {
+        return Ok(Selected::One(circumstances.topology.group_indexes().collect()));
+    }
+    if groups.len() == 1 && !probed {
+        return Ok(Selected::One(groups.into_iter().collect()));
     }
     let mut whole = select.clone();
     let leaf_of_whole = leaf_mut(&mut whole).ok_or("subqueries of several groups are not supported yet")?;
@@ -90,6 +96,10 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
         // None of them has anything that the wildcards mean.
         return Ok(Selected::One(groups.into_iter().take(1).collect()));
     }
+    if let (Some(group), 1) = (groups.first(), groups.len()) {
+        return Ok(Selected::Rewritten(*group, Box::new(part(&whole, &shares, *group))));
+    }
+    check_names(&shares, circumstances)?;
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         check(&whole, select, share, schema)?;
     }
@@ -163,6 +173,39 @@ fn shares<'a>(
         }
     }
     Ok(shares)
+}
+
+/// The same, whatever WHERE pins.
+fn unpinned<'a>(select: &'a Select, circumstances: Circumstances<'a>) -> Result<Vec<Share<'a>>, String> {
+    let mut shares = shares(select, circumstances, &|_| true)?;
+    for share in shares.iter_mut().filter(|share| share.rule.is_some()) {
+        share.groups = circumstances.topology.group_indexes().collect();
+    }
+    Ok(shares)
+}
+
+/// Whether anything in it stands for columns that only the schema knows.
+fn has_wildcards(select: &Select) -> bool {
+    let inside = |source: &Source| matches!(source, Source::Subquery(inner) if has_wildcards(inner));
+    select.fields.iter().any(|field| has_wildcard(&field.expr))
+        || select.group_by.iter().any(|expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_)))
+        || select.sources.iter().any(inside)
+}
+
+/// Measurements of one name, of different databases or policies, make one series in InfluxDB: one group must have them.
+fn check_names(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> Result<(), String> {
+    for (at, share) in shares.iter().enumerate() {
+        if let Some(other) = shares[..at].iter().find(|other| other.name == share.name && other.groups != share.groups)
+        {
+            let groups = numbers(&share.groups.union(&other.groups).copied().collect(), circumstances);
+            let name = share.name;
+            return Err(format!(
+                "measurements named {name:?} of several databases in one SELECT are not supported yet: they live in {groups}, \
+                 and InfluxDB makes one series of them"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn groups(shares: &[Share<'_>]) -> BTreeSet<GroupIndex> {
@@ -323,7 +366,7 @@ mod tests {
     use crate::influxql::{Params, Statement, parse_query};
     use crate::plan::sources::bound_by_now;
     use crate::plan::tests::{apart, topology};
-    use crate::topology::SlotKey;
+    use crate::topology::{SlotKey, Topology};
 
     const NOW: i64 = 1_600_000_000_000_000_000;
 
@@ -347,6 +390,7 @@ mod tests {
         let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
         match select(&parsed(text), &schema(explained), circumstances) {
             Ok(Selected::One(groups)) => vec![format!("{groups:?}")],
+            Ok(Selected::Rewritten(group, part)) => vec![format!("{group}: {part}")],
             Ok(Selected::Concatenate(whole)) => {
                 let mut parts = whole.parts;
                 parts.sort_by_key(|(group, _)| *group);
@@ -402,16 +446,22 @@ mod tests {
     #[test]
     fn of_a_split_measurement_what_one_group_sees_goes_there() {
         let (one, two, other) = hosts();
-        for condition in [
-            format!("host = '{one}'"),
-            format!("host = '{one}' OR host = '{two}'"),
-            format!("v > 1 AND (host::tag =~ /^({one}|{two})$/)"),
+        for (condition, rewritten) in [
+            (format!("host = '{one}'"), format!("host::tag = '{one}'")),
+            (format!("host = '{one}' OR host = '{two}'"), format!("host::tag = '{one}' OR host::tag = '{two}'")),
+            (format!("'{one}' = host"), format!("'{one}' = host::tag")),
         ] {
-            assert_eq!(
-                planned(&format!("SELECT mean(v) FROM split WHERE {condition}"), "v::float, host::tag"),
-                ["[0]"]
-            );
+            let seen = planned(&format!("SELECT mean(v) FROM split WHERE {condition}"), "v::float, host::tag");
+            assert_eq!(seen, [format!("0: SELECT mean(v::float) FROM split WHERE {rewritten}")]);
         }
+        let typed = format!("WHERE v > 1 AND (host::tag =~ /^({one}|{two})$/)");
+        assert_eq!(planned(&format!("SELECT mean(v) FROM split {typed}"), "v::float"), ["[0]"], "nobody need be asked");
+        let wide =
+            planned(&format!("SELECT * FROM split {typed} GROUP BY *"), "v::float, host::tag, w::integer, dc::tag");
+        assert!(
+            wide[0].starts_with("0: SELECT v::float, w::integer FROM split") && wide[0].ends_with("GROUP BY dc, host"),
+            "{wide:?}"
+        );
         let refused = planned(
             &format!("SELECT mean(v) FROM split WHERE host = '{one}' OR host = '{other}'"),
             "v::float, host::tag",
@@ -455,6 +505,15 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn one_name_in_databases_of_several_groups_is_refused() {
+        let topology = topology(2);
+        let of = |db: &str| topology.owner(Topology::measurement_slot(db, b"m"));
+        let other = (0..20).map(|n| format!("d{n}")).find(|db| of(db) != of("d")).expect("some db is elsewhere");
+        let refused = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
+        assert!(refused[0].starts_with("measurements named \"m\" of several databases"), "{refused:?}");
     }
 
     #[test]

@@ -5,23 +5,26 @@
 //! with InfluxDB's words, and what was written before stays. The result tells how many points were written. Used by
 //! `statement`.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use hyper::Method;
 
 use crate::backend::WriteKey;
 use crate::batch::{BatchLimits, Builder, ClientAnswer, Router, Stamps};
 use crate::deliver::{Consistency, Write};
 use crate::influxql::ast::{Call, Expr, Fill, Target};
-use crate::influxql::{Select, Statement};
+use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::lineprotocol::Precision;
 use crate::merge::points::push_lines;
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::Place;
 use crate::topology::Topology;
 
+use super::running::deprecated;
 use super::statement::{Context, Ended, Running};
-use super::{Refusal, fails, refuse};
+use super::{Refusal, fails, lookup, refuse};
 
 /// Of one write.
 const BATCH_POINTS: usize = 10_000;
@@ -41,6 +44,10 @@ pub struct Into {
 pub async fn run(running: &mut Running, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
     let Statement::Select(select) = statement else { return Err(refuse(500, "only a SELECT is written")) };
     let mut read = select.as_ref().clone();
+    let messages = match running.context.asked.method {
+        Method::GET => vec![deprecated(&named_in_full(&running.context, &read).await?)],
+        _ => Vec::new(),
+    };
     let target = read.into.take().ok_or_else(|| refuse(500, "a SELECT without INTO is not written"))?;
     // Windows without points are not written, not even where a count would be 0.
     if read.fill == Fill::Null && groups_by_time(&read) {
@@ -54,8 +61,54 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     }
     let mut into = into.ok_or_else(|| refuse(500, "a SELECT INTO has lost its target"))?;
     into.write(&running.context).await?;
-    running.tell(into.result(id)).await?;
+    running.tell(StatementResult { messages, ..into.result(id) }).await?;
     Ok(Ended::Well)
+}
+
+/// The statement as InfluxDB tells of it: with the database and the retention policy of every measurement.
+async fn named_in_full(context: &Context, select: &Select) -> Result<Statement, Refusal> {
+    let mut select = select.clone();
+    let mut defaults = Defaults { context, policies: BTreeMap::new() };
+    if let Some(Target { database, retention_policy, .. }) = &mut select.into {
+        defaults.set(database, retention_policy).await?;
+    }
+    let mut selects = vec![&mut select];
+    while let Some(select) = selects.pop() {
+        for source in &mut select.sources {
+            match source {
+                Source::Measurement(Measurement { database, retention_policy, .. }) => {
+                    defaults.set(database, retention_policy).await?;
+                }
+                Source::Subquery(select) => selects.push(select),
+            }
+        }
+    }
+    Ok(Statement::Select(Box::new(select)))
+}
+
+/// What a measurement means that does not say it.
+struct Defaults<'a> {
+    context: &'a Context,
+    /// By database.
+    policies: BTreeMap<String, Option<String>>,
+}
+
+impl Defaults<'_> {
+    async fn set(&mut self, database: &mut Option<String>, policy: &mut Option<String>) -> Result<(), Refusal> {
+        let params = &self.context.asked.params;
+        let db = database.get_or_insert_with(|| params.get("db").to_owned()).clone();
+        if policy.is_none() && !params.get("rp").is_empty() {
+            *policy = Some(params.get("rp").to_owned());
+        }
+        if policy.is_none() {
+            if !self.policies.contains_key(&db) {
+                let found = lookup::default_policy(self.context, &db).await?;
+                self.policies.insert(db.clone(), found);
+            }
+            *policy = self.policies.get(&db).cloned().flatten();
+        }
+        Ok(())
+    }
 }
 
 fn groups_by_time(select: &Select) -> bool {

@@ -11,7 +11,7 @@ use crate::merge::results::{StatementResult, Value};
 use crate::plan::columns::Schema;
 use crate::plan::select::Probe;
 use crate::plan::sources::may_own;
-use crate::topology::GroupIndex;
+use crate::topology::{GroupIndex, Topology};
 
 use super::partials::Ask;
 use super::statement::Context;
@@ -63,6 +63,17 @@ pub async fn schema(context: &Context, probe: Probe) -> Result<Result<Schema, St
 /// What InfluxDB has against a SELECT as it is written, whatever the data.
 pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> Result<Option<String>, Refusal> {
     Ok(whole(context, group, format!("EXPLAIN {select}")).await?.error)
+}
+
+/// The default retention policy of a database; `None`: there is no such database, or none.
+pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
+    let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
+    let group = context.backends.topology.owner(Topology::measurement_slot(db, b""));
+    let listed = whole(context, group, text).await?;
+    let rows = listed.series.into_iter().flat_map(|series| series.values);
+    let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
+    let name = defaults.next().and_then(|row| row.into_iter().next());
+    Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
 }
 
 /// All that a group has to say to one statement.

@@ -37,17 +37,19 @@ use futures_lite::future;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::backend::{Backend, Current, NO_TOPOLOGY};
+use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::parse_query;
-use crate::net::{Body, Budget, deadline};
+use crate::influxql::{Query, parse_query};
+use crate::net::{Body, Budget, Held, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Backlogs;
 
 use choose::Behind;
 use output::Output;
+use request::Asked;
+use running::Registered;
 pub use running::RunningQueries;
 
 /// What the read story needs of its shard.
@@ -117,7 +119,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let params = params::read(asked.params.get("params"))
         .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
-    let mut query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
+    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
     let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
@@ -138,29 +140,69 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
-    match plan {
-        Plan::Whole(groups) => {
-            let answered = forward::forward(queries, &backends, &query, &asked, &groups, until, place);
-            let killed = async {
-                registered.killed().await;
-                Ok(Output::new(&asked).respond(running::interrupted(query.statements.len())))
-            };
-            let response = future::or(killed, answered).await?;
-            Ok(response.map(|body| registered.hold(body)))
+    let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
+    let planned = Planned { backends, query, asked, plan, until, now_ns, place, registered };
+    let answered = planned.answer(queries.clone());
+    if !is_async {
+        return answered.await;
+    }
+    spawn("async query", glommio::executor().current_task_queue(), async move {
+        match answered.await {
+            Ok(response) => drain(response.into_body()).await,
+            Err(refusal) => tracing::warn!(reason = refusal.error, "a query whose client does not wait was refused"),
         }
-        Plan::Everywhere(groups) => {
-            let asking = asked.clone();
-            let request = Box::new(move |text: &str| asking.rewritten(text));
-            query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
-            let answer = execute::execute(queries, backends, &query, &asked, groups, until, request).await?;
-            let (head, body) = answer.into_parts();
-            Ok(forward::passed_on(head, Body::Whole(body)))
+    });
+    let mut response = Response::new(Body::Whole(Default::default()));
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Reads an answer that nobody wants to its end.
+async fn drain(mut body: Body) {
+    use http_body_util::BodyExt;
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// A query that may run now.
+struct Planned {
+    backends: Rc<Backends>,
+    query: Query,
+    asked: Rc<Asked>,
+    plan: Plan,
+    until: Instant,
+    now_ns: i64,
+    place: Held,
+    registered: Registered,
+}
+
+impl Planned {
+    async fn answer(self, queries: Rc<Queries>) -> Result<Response<Body>, Refusal> {
+        let Planned { backends, mut query, asked, plan, until, now_ns, place, registered } = self;
+        match plan {
+            Plan::Whole(groups) => {
+                let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
+                let killed = async {
+                    registered.killed().await;
+                    Ok(Output::new(&asked).respond(running::interrupted(query.statements.len())))
+                };
+                let response = future::or(killed, answered).await?;
+                Ok(response.map(|body| registered.hold(body)))
+            }
+            Plan::Everywhere(groups) => {
+                let asking = asked.clone();
+                let request = Box::new(move |text: &str| asking.rewritten(text));
+                query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
+                let answer = execute::execute(&queries, backends, &query, &asked, groups, until, request).await?;
+                let (head, body) = answer.into_parts();
+                Ok(forward::passed_on(head, Body::Whole(body)))
+            }
+            Plan::Each(places) => {
+                let source = registered.id();
+                let context = statement::Context { queries, backends, asked, until, now_ns, registered, source };
+                statement::answer(context, query, places, place).await
+            }
+            Plan::Refuse(reason) => Err(refuse(400, reason)),
         }
-        Plan::Each(places) => {
-            let (queries, source) = (queries.clone(), registered.id());
-            let context = statement::Context { queries, backends, asked, until, now_ns, registered, source };
-            statement::answer(context, query, places, place).await
-        }
-        Plan::Refuse(reason) => Err(refuse(400, reason)),
     }
 }

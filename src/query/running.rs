@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::not_executed;
-use crate::merge::results::{Series, StatementResult, Value};
+use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::net::{Body, BodyError};
 
 /// What a killed query answers.
@@ -26,6 +26,13 @@ pub const INTERRUPTED: &str = "query interrupted";
 /// A query as it is shown.
 pub fn text(query: &Query) -> String {
     query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
+}
+
+/// What InfluxDB says of a statement that changes something and was asked for by GET.
+pub fn deprecated(statement: &Statement) -> Message {
+    Message::warning(format!(
+        "deprecated use of '{statement}' in a read only context, please use a POST request instead"
+    ))
 }
 
 /// What a request of so many statements answers that is killed before it has said anything.

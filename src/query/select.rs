@@ -14,6 +14,9 @@ use super::partials::Partial;
 use super::statement::{Ended, Running};
 use super::{Refusal, lookup, refuse};
 
+/// Rows of a document of a part: one of each group is held. They are cut anew for the client.
+const PART_ROWS: usize = 2_000;
+
 /// Runs a SELECT, or its EXPLAIN, that has to ask before it can be planned.
 pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
     let mut statement = statement.clone();
@@ -33,6 +36,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     let (key, time_zone) = (first_source(select), select.timezone.is_some());
     match (selected, &statement) {
         (Selected::One(groups), _) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+        (Selected::Rewritten(group, part), Statement::Explain { analyze, .. }) => {
+            let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
+            running.relay(id, &[group], &text, &key, time_zone).await
+        }
+        (Selected::Rewritten(group, part), _) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
         (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
             explain(running, id, whole, *analyze).await
         }
@@ -84,7 +92,8 @@ fn first_source(select: &Select) -> String {
 async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zone: bool) -> Result<Ended, Refusal> {
     let texts: Vec<(u16, String, String)> =
         whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
-    let beginning = texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone).await);
+    let beginning =
+        texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone, PART_ROWS).await);
     let begun: Result<Vec<Partial>, Refusal> = join_all(beginning).await.into_iter().collect();
     let mut parts = begun?;
     let behind: Vec<_> = parts.iter_mut().filter_map(|part| part.behind.take()).collect();

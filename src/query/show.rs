@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use hyper::Method;
 
 use crate::backend::Backend;
 use crate::influxql::Statement;
@@ -18,6 +19,7 @@ use crate::topology::GroupIndex;
 use super::choose::Behind;
 use super::forward::candidates;
 use super::partials::Ask;
+use super::running::deprecated;
 use super::statement::{Context, Ended, Running};
 use super::{Refusal, refuse};
 
@@ -35,7 +37,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         Some(Show::Groups(groups, part)) => of_groups(running, id, &groups, *part).await?,
         Some(Show::Replicas(of)) => of_replicas(running, id, &statement, of).await?,
         Some(Show::Queries) => Ok(vec![queries.show(id, Instant::now())]),
-        Some(Show::Kill(query)) => queries.kill(query).map(|()| vec![result(id, Vec::new())]),
+        Some(Show::Kill(query)) => queries.kill(query).map(|()| {
+            let by_get = running.context.asked.method == Method::GET;
+            let messages = by_get.then(|| deprecated(&statement)).into_iter().collect();
+            vec![StatementResult { messages, ..result(id, Vec::new()) }]
+        }),
         None => return Err(refuse(500, "not a statement that several servers answer")),
     };
     match shown {

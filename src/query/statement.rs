@@ -259,7 +259,7 @@ impl Running {
         key: &str,
         time_zone: bool,
     ) -> Result<Ended, Refusal> {
-        let mut part = self.begin(groups, text, key, time_zone).await?;
+        let mut part = self.begin(groups, text, key, time_zone, self.output.chunk_rows()).await?;
         let mut warnings = self.stale(part.behind.take().as_slice());
         loop {
             let result = match part.next().await {
@@ -283,13 +283,14 @@ impl Running {
         }
     }
 
-    /// Asks one replica of any of these groups.
+    /// Asks one replica of any of these groups, for documents of so many rows.
     pub async fn begin(
         &self,
         groups: &[GroupIndex],
         text: &str,
         key: &str,
         time_zone: bool,
+        chunk_rows: usize,
     ) -> Result<Partial, Refusal> {
         let Context { queries, backends, asked, until, .. } = &self.context;
         // In MessagePack a time has no zone; none is written either.
@@ -297,7 +298,6 @@ impl Running {
             && self.into.is_none()
             && asked.params.get("epoch").is_empty()
             && matches!(asked.format(), Format::Json { .. });
-        let chunk_rows = self.output.chunk_rows();
         Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
     }
 
