@@ -2,7 +2,7 @@
 //!
 //! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
 //! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
-//! `sources`); SHOW is asked of every group and merged; writing statements go to every replica of the groups that they
+//! `sources`); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the groups that they
 //! concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route --query`. Pure.
 
 use crate::influxql::{Query, Select, Statement};
@@ -43,6 +43,8 @@ pub enum Place {
     Show,
     /// Every replica of these groups carries it out.
     Everywhere(Vec<GroupIndex>),
+    /// A SELECT INTO: what is read at this place is written through the proxy, wherever its points belong.
+    Into(Box<Place>),
 }
 
 /// What the plan depends on besides the statements.
@@ -81,7 +83,6 @@ fn whole(places: &[Place], circumstances: Circumstances<'_>) -> Option<Plan> {
 }
 
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let topology = circumstances.topology;
     if statement.writes() || (matches!(statement, Statement::KillQuery { .. }) && !circumstances.may_write) {
         return writing::place(statement, circumstances);
     }
@@ -90,7 +91,7 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
         Statement::ShowDatabases
         | Statement::ShowRetentionPolicies { .. }
         | Statement::ShowUsers
-        | Statement::ShowGrants { .. } => Ok(Place::One(topology.group_indexes().collect())),
+        | Statement::ShowGrants { .. } => Ok(Place::One(circumstances.topology.group_indexes().collect())),
         _ => Ok(place_show(statement, circumstances)),
     }
 }
@@ -204,10 +205,12 @@ pub mod tests {
         }
         let two = Plan::Each(vec![Place::One(vec![in_a]), Place::One(vec![in_b])]);
         assert_eq!(planned(2, &format!("SELECT * FROM {a}; SELECT * FROM {b}")), two);
+        let into = |place| Plan::Each(vec![Place::Into(Box::new(place))]);
+        assert_eq!(planned(2, &format!("SELECT * INTO x FROM {a}")), into(Place::One(vec![in_a])));
+        assert_eq!(planned(2, "SELECT * INTO x FROM split"), into(Place::Asks));
         let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Show]);
         assert_eq!(planned(2, "SHOW DATABASES; CREATE DATABASE x; SHOW MEASUREMENTS"), mixed);
         for (text, reason) in [
-            (format!("SELECT * INTO x FROM {a}"), "INTO"),
             ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),
             (format!("SELECT * FROM (SELECT v FROM {a}), (SELECT v FROM {b})"), "subqueries beside each other"),
             ("DROP SHARD 1".to_owned(), "shard id"),

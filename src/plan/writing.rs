@@ -7,7 +7,7 @@ use crate::influxql::{Measurement, Statement};
 use crate::topology::GroupIndex;
 
 use super::sources::share;
-use super::{Circumstances, Place, keywords};
+use super::{Circumstances, Place, keywords, place_select};
 
 pub fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
     use Statement::*;
@@ -23,7 +23,10 @@ pub fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<
         CreateContinuousQuery(_) | DropContinuousQuery { .. } | CreateSubscription(_) | DropSubscription { .. } => {
             Err(format!("{keyword} is refused: a server would run it over its own part of the data, once per replica"))
         }
-        Select(_) => Err("SELECT INTO is not supported yet: its rows may belong to other groups".into()),
+        Select(select) => {
+            let read = crate::influxql::Select { into: None, ..select.as_ref().clone() };
+            Ok(Place::Into(Box::new(place_select(&read, circumstances)?)))
+        }
         Delete(filter) | DropSeries(filter) => Ok(Place::Everywhere(owners(&filter.sources, circumstances))),
         DropMeasurement { name } => {
             let (database, retention_policy) = (None, None);

@@ -7,7 +7,8 @@
 //!    began; the answer streams through untouched.
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
-//!    each for its part (`partials`), and puts the series in order; writing statements: `execute`.
+//!    each for its part (`partials`), and puts the series in order; SHOW over several servers: `show`; writing statements:
+//!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
 //!
@@ -16,6 +17,7 @@
 mod choose;
 mod execute;
 mod forward;
+mod into;
 mod lookup;
 mod output;
 mod partials;
@@ -31,15 +33,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use futures_lite::future;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::backend::{Backend, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Query, Statement, parse_query};
-use crate::merge::emit::{gather, not_executed};
-use crate::merge::results::StatementResult;
+use crate::influxql::parse_query;
 use crate::net::{Body, Budget, deadline};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
@@ -136,46 +137,30 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     place.add(1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let registered = queries.running.begin(shown_text(&query), asked.params.get("db").to_owned(), began);
-    if let Plan::Everywhere(groups) = plan {
-        query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
-        let asking = asked.clone();
-        let request = Box::new(move |text: &str| asking.rewritten(text));
-        let answer = execute::execute(queries, backends, &query, &asked, groups, until, request).await?;
-        let (head, body) = answer.into_parts();
-        return Ok(forward::passed_on(head, Body::Whole(body)));
-    }
-    let interrupted = interrupted(registered.killed(), asked.clone(), query.statements.len());
-    let answered = async {
-        match plan {
-            Plan::Whole(groups) => forward::forward(queries, &backends, &query, &asked, &groups, until, place).await,
-            Plan::Each(places) => {
-                let context = statement::Context { queries: queries.clone(), backends, asked, until, now_ns };
-                statement::answer(context, query, places, place).await
-            }
-            Plan::Everywhere(_) => Err(refuse(500, "a writing statement is no query")),
-            Plan::Refuse(reason) => Err(refuse(400, reason)),
+    let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
+    match plan {
+        Plan::Whole(groups) => {
+            let answered = forward::forward(queries, &backends, &query, &asked, &groups, until, place);
+            let killed = async {
+                registered.killed().await;
+                Ok(Output::new(&asked).respond(running::interrupted(query.statements.len())))
+            };
+            let response = future::or(killed, answered).await?;
+            Ok(response.map(|body| registered.hold(body)))
         }
-    };
-    let response = futures_lite::future::or(interrupted, answered).await?;
-    Ok(response.map(|body| registered.hold(body)))
-}
-
-/// What a query answers that is killed before its answer has begun.
-async fn interrupted(
-    killed: impl Future<Output = ()>,
-    asked: Rc<request::Asked>,
-    statements: usize,
-) -> Result<Response<Body>, Refusal> {
-    killed.await;
-    let mut results = Vec::new();
-    let failed = StatementResult::failed(0, running::INTERRUPTED);
-    let all = std::iter::once(failed).chain(not_executed(0, statements));
-    all.for_each(|result| gather(&mut results, result));
-    Ok(Output::new(&asked).respond(results))
-}
-
-/// A query as SHOW QUERIES tells of it.
-fn shown_text(query: &Query) -> String {
-    query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
+        Plan::Everywhere(groups) => {
+            let asking = asked.clone();
+            let request = Box::new(move |text: &str| asking.rewritten(text));
+            query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
+            let answer = execute::execute(queries, backends, &query, &asked, groups, until, request).await?;
+            let (head, body) = answer.into_parts();
+            Ok(forward::passed_on(head, Body::Whole(body)))
+        }
+        Plan::Each(places) => {
+            let (queries, source) = (queries.clone(), registered.id());
+            let context = statement::Context { queries, backends, asked, until, now_ns, registered, source };
+            statement::answer(context, query, places, place).await
+        }
+        Plan::Refuse(reason) => Err(refuse(400, reason)),
+    }
 }

@@ -111,11 +111,6 @@ impl Asked {
         self.for_us(q, &[], "application/json")
     }
 
-    /// The same, for one in MessagePack that comes in chunks.
-    pub fn for_reading(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        self.for_us(q, &[("chunked", "true")], "application/x-msgpack")
-    }
-
     fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
         let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
         self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))

@@ -15,11 +15,24 @@ use bytes::Bytes;
 use event_listener::Event;
 use http_body::{Frame, SizeHint};
 
+use crate::influxql::{Query, Statement};
+use crate::merge::emit::not_executed;
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::net::{Body, BodyError};
 
 /// What a killed query answers.
 pub const INTERRUPTED: &str = "query interrupted";
+
+/// A query as it is shown.
+pub fn text(query: &Query) -> String {
+    query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
+}
+
+/// What a request of so many statements answers that is killed before it has said anything.
+pub fn interrupted(statements: usize) -> Vec<StatementResult> {
+    let failed = StatementResult::failed(0, INTERRUPTED);
+    std::iter::once(failed).chain(not_executed(0, statements)).collect()
+}
 
 #[derive(Default)]
 pub struct RunningQueries {
@@ -65,16 +78,16 @@ impl RunningQueries {
         StatementResult { statement_id, series, ..StatementResult::default() }
     }
 
-    /// The answer to KILL QUERY.
-    pub fn kill(&self, statement_id: usize, id: u64) -> StatementResult {
-        match self.queries.load().get(&id) {
-            Some(entry) => {
-                entry.killed.store(true, Ordering::Release);
-                entry.kill.notify(usize::MAX);
-                StatementResult { statement_id, ..StatementResult::default() }
-            }
-            None => StatementResult::failed(statement_id, format!("no such query id: {id}")),
-        }
+    /// Ends a query.
+    ///
+    /// # Errors
+    /// There is none of this id, in InfluxDB's words.
+    pub fn kill(&self, id: u64) -> Result<(), String> {
+        let queries = self.queries.load();
+        let entry = queries.get(&id).ok_or_else(|| format!("no such query id: {id}"))?;
+        entry.killed.store(true, Ordering::Release);
+        entry.kill.notify(usize::MAX);
+        Ok(())
     }
 
     fn change(&self, mut change: impl FnMut(&mut BTreeMap<u64, Arc<Entry>>)) {
@@ -87,6 +100,10 @@ impl RunningQueries {
 }
 
 impl Registered {
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Ready once the query shall end.
     pub fn killed(&self) -> impl Future<Output = ()> + 'static {
         let entry = self.entry.clone();
@@ -198,12 +215,12 @@ mod tests {
         let running = Arc::new(RunningQueries::default());
         let query = running.begin("SELECT 1".into(), String::new(), Instant::now());
         let (table, killed) = (running.clone(), query.killed());
-        let killer = std::thread::spawn(move || table.kill(3, 1));
+        let killer = std::thread::spawn(move || table.kill(1));
         futures_lite::future::block_on(killed);
-        assert_eq!(killer.join().expect("it only kills"), StatementResult { statement_id: 3, ..Default::default() });
+        assert_eq!(killer.join().expect("it only kills"), Ok(()));
         assert_eq!(running.show(0, Instant::now()).series[0].values[0][4], Value::from("killed"));
         futures_lite::future::block_on(query.killed());
-        assert_eq!(running.kill(0, 9).error.as_deref(), Some("no such query id: 9"));
+        assert_eq!(running.kill(9), Err("no such query id: 9".to_owned()));
     }
 
     /// Every query of many threads gets an id of its own.

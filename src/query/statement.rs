@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_lite::Stream;
-use futures_lite::future::poll_fn;
+use futures_lite::future::{self, poll_fn};
 use glommio::Task;
 use http_body::Frame;
 use hyper::Response;
@@ -24,8 +24,7 @@ use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
 use crate::merge::results::{Message, StatementResult, parse};
 use crate::net::{Body, BodyError, Held, deadline};
-use crate::plan::show::plan as plan_show;
-use crate::plan::{Circumstances, Place};
+use crate::plan::Place;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -33,8 +32,8 @@ use super::forward::mark_stale;
 use super::output::Output;
 use super::partials::{Ask, Partial};
 use super::request::Asked;
-use super::show::{self, Showing};
-use super::{Queries, Refusal, execute, fails, refuse, select};
+use super::running::{INTERRUPTED, Registered};
+use super::{Queries, Refusal, execute, fails, into, refuse, select, show};
 
 /// What every statement of a request runs with.
 pub struct Context {
@@ -44,12 +43,10 @@ pub struct Context {
     pub until: Instant,
     /// One moment for all parts of all statements, in nanoseconds since 1970.
     pub now_ns: i64,
-}
-
-impl Context {
-    fn may_write(&self) -> bool {
-        self.queries.config.auth.trust_clients || !self.backends.topology.has_credentials()
-    }
+    /// Among the running queries, as long as this one runs.
+    pub registered: Registered,
+    /// Of what it writes.
+    pub source: u64,
 }
 
 /// Runs the statements; `place` is kept until the answer has ended.
@@ -140,6 +137,8 @@ pub struct Running {
     behind: Vec<Behind>,
     /// Something was told, or carried out: what fails from here on is told in the answer.
     begun: bool,
+    /// Where rows go instead of to the client.
+    pub into: Option<into::Into>,
     /// Rows and series of the statement that runs.
     rows: usize,
     series: usize,
@@ -156,7 +155,18 @@ pub enum Ended {
 impl Running {
     fn new(context: Context, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
         let (results, behind) = (Vec::new(), Vec::new());
-        Running { context, output, sender, results, results_bytes: 0, behind, begun: false, rows: 0, series: 0 }
+        Running {
+            context,
+            output,
+            sender,
+            results,
+            results_bytes: 0,
+            behind,
+            begun: false,
+            into: None,
+            rows: 0,
+            series: 0,
+        }
     }
 
     async fn run(&mut self, query: &Query, places: Vec<Place>) -> Result<(), Refusal> {
@@ -168,13 +178,14 @@ impl Running {
                 self.context.until = Instant::now() + self.context.queries.config.query.timeout;
             }
             let until = self.context.until;
-            let ended = match self.sender {
-                // Its first byte is due by then; what comes behind it may take as long as it is not silent.
-                Some(_) if self.begun => self.statement(id, statement, place).await,
-                _ => deadline(until, self.statement(id, statement, place))
-                    .await
-                    .unwrap_or_else(|_| Err(self.timed_out())),
+            let killed = self.context.registered.killed();
+            let interrupted = async {
+                killed.await;
+                Err(fails(INTERRUPTED))
             };
+            let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
+            // Whatever befell it, the next one writes elsewhere.
+            self.into = None;
             if ended.is_err() && Instant::now() >= until {
                 self.context.queries.stats.queries_limited_time.add(1);
             }
@@ -209,12 +220,23 @@ impl Running {
         Ok(())
     }
 
+    async fn in_time(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
+        let until = self.context.until;
+        match (&self.sender, &place) {
+            // Its first byte is due by then; what comes behind it may take as long as it is not silent.
+            (Some(_), _) if self.begun => self.statement(id, statement, place).await,
+            // Each part of it and each write has its own time.
+            (_, Place::Into(_)) => self.statement(id, statement, place).await,
+            _ => deadline(until, self.statement(id, statement, place)).await.unwrap_or_else(|_| Err(self.timed_out())),
+        }
+    }
+
     fn timed_out(&self) -> Refusal {
         let timeout = self.context.queries.config.query.timeout;
         fails(format!("query-timeout limit exceeded (query.timeout = {timeout:?})"))
     }
 
-    async fn statement(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
+    pub async fn statement(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
         match place {
             Place::One(groups) => {
                 let mut relayed = statement.clone();
@@ -222,8 +244,9 @@ impl Running {
                 self.relay(id, &groups, &relayed.to_forwardable(), &key(statement), time_zone(statement)).await
             }
             Place::Asks => select::run(self, id, statement).await,
-            Place::Show => self.show(id, statement).await,
+            Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
+            Place::Into(place) => into::run(self, id, statement, *place).await,
         }
     }
 
@@ -270,29 +293,12 @@ impl Running {
         chunk_rows: usize,
     ) -> Result<Partial, Refusal> {
         let Context { queries, backends, asked, until, .. } = &self.context;
-        // In MessagePack a time has no zone.
-        let json = time_zone && asked.params.get("epoch").is_empty() && matches!(asked.format(), Format::Json { .. });
+        // In MessagePack a time has no zone; none is written either.
+        let json = time_zone
+            && self.into.is_none()
+            && asked.params.get("epoch").is_empty()
+            && matches!(asked.format(), Format::Json { .. });
         Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
-    }
-
-    /// A SHOW statement that several servers answer.
-    async fn show(&mut self, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
-        let Context { queries, backends, asked, until, now_ns } = &self.context;
-        let mut statement = statement.clone();
-        statement.replace_now(*now_ns);
-        let circumstances = Circumstances {
-            topology: &backends.topology,
-            db: asked.params.get("db"),
-            may_write: self.context.may_write(),
-        };
-        let plan = plan_show(&statement, circumstances).ok_or_else(|| refuse(400, "not a SHOW statement"))?;
-        let (statement, chunk_rows) = (&statement, self.output.chunk_rows());
-        let showing = Showing { queries, backends, asked, statement_id: id, statement, chunk_rows, until: *until };
-        let shown = show::show(&showing, plan).await?;
-        self.stale(&shown.behind);
-        let failed = shown.results.iter().any(|result| result.error.is_some());
-        self.tell_all(&mut { shown.results }).await?;
-        Ok(if failed { Ended::Failed } else { Ended::Well })
     }
 
     /// A writing statement on every replica of its groups.
@@ -355,6 +361,9 @@ impl Running {
 
     /// Hands a result on.
     pub async fn tell(&mut self, result: StatementResult) -> Result<(), Refusal> {
+        if let (Some(into), None) = (&mut self.into, &result.error) {
+            return into.take(&self.context, &result.series).await;
+        }
         if self.sender.is_none() {
             self.results_bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
             self.results.push(result);
