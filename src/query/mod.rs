@@ -40,7 +40,7 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Query, parse_query};
+use crate::influxql::{Query, Statement, parse_query};
 use crate::net::{Body, Budget, Held, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
@@ -72,6 +72,9 @@ impl Queries {
         choose::behind(replica, &self.backlogs.load())
     }
 }
+
+/// How InfluxDB begins what it has against a text.
+const PARSING: &str = "error parsing query: ";
 
 /// Why there is no answer: a status and the client's error.
 #[derive(Clone, Debug)]
@@ -119,7 +122,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let params = params::read(asked.params.get("params"))
         .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
-    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
+    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
     let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
@@ -199,8 +202,17 @@ impl Planned {
             }
             Plan::Each(places) => {
                 let source = registered.id();
-                let context = statement::Context { queries, backends, asked, until, now_ns, registered, source };
-                statement::answer(context, query, places, place).await
+                let writes = query.statements.iter().any(Statement::writes);
+                let (all, own) = (backends.clone(), asked.clone());
+                let context =
+                    statement::Context { queries: queries.clone(), backends, asked, until, now_ns, registered, source };
+                match statement::answer(context, query, places, place).await {
+                    // It names a place in a text of ours.
+                    Err(refusal) if refusal.status == 400 && refusal.error.starts_with(PARSING) && !writes => {
+                        forward::parse_error(&queries, &all, &own, until).await.ok_or(refusal)
+                    }
+                    answered => answered,
+                }
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),
         }
