@@ -466,3 +466,23 @@ fn odd_corners() {
         "SELECT last FROM split1 WHERE last = 'only here' GROUP BY host",
     ]);
 }
+
+/// A topology's rules are not the only thing that splits: what lies where its slot was before must not come back twice.
+#[test]
+fn points_that_are_not_a_groups_own_are_never_mixed_in() {
+    let loaded = loaded();
+    let stray = |group: usize, line: &str| loaded.cluster.groups[group][0].http().store("db", line);
+    // m1 is the first group's, m2 the second's, h2 of split1 the second's.
+    stray(1, "m1,host=a v=99 1600000000000000000\n");
+    stray(2, "stray v=1 1600000000000000000\n");
+    stray(0, "split1,host=h2 v=99 1600000000000000000\n");
+    loaded.assert_same(&[
+        "SELECT v FROM m1, m2",
+        "SELECT v FROM /^m[12]$/",
+        "SELECT v FROM /^m1$/, m2",
+        "SELECT v FROM /stray/, m2 LIMIT 1",
+        "SELECT v FROM split1 WHERE host = 'h2'",
+    ]);
+    let (seen, _) = loaded.both(&[], "application/json", "SELECT v FROM split1 GROUP BY host");
+    assert!(seen.status == 503 && seen.text().contains("two groups have the series split1,host=h2"), "{seen:?}");
+}
