@@ -49,11 +49,12 @@ impl Answer {
     /// As text, with what MessagePack has besides text left out; the part around byte `at`, if it is long.
     fn shown(&self, at: usize) -> String {
         const SHOWN: usize = 900;
+        const BEFORE: usize = 150;
         let text: String = match self.content_type == "application/x-msgpack" {
             true => self.body.iter().flat_map(|&byte| std::ascii::escape_default(byte)).map(char::from).collect(),
             false => String::from_utf8_lossy(&self.body).into_owned(),
         };
-        let mut start = at.saturating_sub(SHOWN / 2).min(text.len());
+        let mut start = at.saturating_sub(BEFORE).min(text.len());
         while !text.is_char_boundary(start) {
             start -= 1;
         }

@@ -67,6 +67,14 @@ impl Generator {
         if self.percent(5) { &CATALOGUE[self.random.usize(..CATALOGUE.len())] } else { self.one(&near) }
     }
 
+    /// A measurement that shares a field's name with this one, or any.
+    fn kin(&mut self, main: &Measurement) -> &'static Measurement {
+        let shares =
+            |other: &Measurement| main.fields.iter().any(|(name, _)| other.fields.iter().any(|(own, _)| own == name));
+        let kin: Vec<&Measurement> = CATALOGUE.iter().filter(|other| other.db == "d" && shares(other)).collect();
+        if self.percent(25) { self.measurement() } else { self.one(&kin) }
+    }
+
     // SELECT
 
     fn select(&mut self, depth: usize) -> String {
@@ -103,12 +111,12 @@ impl Generator {
             return (names, format!("({})", self.select(depth + 1)));
         }
         let by_time = self.percent(30);
-        let (call, kind) = self.aggregate(&names, false);
+        let call = self.numeric_aggregate(&names);
         let condition = self.condition(&names, by_time);
         let condition = if condition.is_empty() { condition } else { format!(" WHERE {condition}") };
         let group = self.group_by(&names, by_time);
         let from = self.sources(inner);
-        names.fields = vec![("x".to_owned(), kind)];
+        names.fields = vec![("x".to_owned(), Kind::Float)];
         (names, format!("(SELECT {call} AS x FROM {from}{condition}{group})"))
     }
 
@@ -116,8 +124,8 @@ impl Generator {
         let name = qualified(main);
         match self.random.usize(..10) {
             0..6 => name,
-            6 => format!("{name}, {}", qualified(self.measurement())),
-            7 => format!("{}, {name}, {}", qualified(self.measurement()), qualified(self.measurement())),
+            6 => format!("{name}, {}", qualified(self.kin(main))),
+            7 => format!("{}, {name}, {}", qualified(self.kin(main)), qualified(self.kin(main))),
             8 => self
                 .one(&["/^m[1-4]$/", "/^m/", "/mem|whole/", "/cpu|mem/", "/^w/", "/.*/", "/e/", "/nothing/"])
                 .to_owned(),
@@ -132,14 +140,13 @@ impl Generator {
         let count = self.one(&[1, 1, 1, 2, 3]);
         let mut fields = Vec::new();
         for number in 0..count {
-            let (call, _) = self.aggregate(names, by_time);
-            let call = match self.random.usize(..12) {
-                0 => format!("{call} * 2"),
-                1 => format!("{call} + {}", self.aggregate(names, by_time).0),
+            let call = self.aggregate(names, by_time, count == 1);
+            fields.push(match self.random.usize(..12) {
+                0 => format!("{} * 2", self.numeric_aggregate(names)),
+                1 => format!("{} + {}", self.numeric_aggregate(names), self.numeric_aggregate(names)),
                 2 => format!("{call} AS a{number}"),
                 _ => call,
-            };
-            fields.push(call);
+            });
         }
         if count == 1 && self.percent(15) {
             // Beside a lone selector.
@@ -179,28 +186,31 @@ impl Generator {
         match self.random.usize(..10) {
             0..7 => names.field(&mut self.random, false),
             7 | 8 => names.tag(&mut self.random),
-            _ => self.one(&["nothing", "usage", "v", "host"]).to_owned(),
+            _ => self.one(&["nothing", "usage", "v", "n"]).to_owned(),
         }
     }
 
-    /// A call and the type that it gives.
-    fn aggregate(&mut self, names: &Names, by_time: bool) -> (String, Kind) {
-        let numeric = self.percent(80);
-        let field = match self.random.usize(..14) {
-            0 => "*".to_owned(),
-            1 => "/^[unv]/".to_owned(),
-            _ => names.field(&mut self.random, numeric),
-        };
-        let plain =
-            ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median", "stddev", "mode", "distinct"];
-        let call = match self.random.usize(..20) {
-            0..14 => format!("{}({field})", self.one(&plain)),
-            14 => format!("percentile({field}, {})", self.one(&["50", "90", "99.9", "1"])),
-            15 => format!("{}({field}, {})", self.one(&["top", "bottom"]), self.one(&[1, 2, 5])),
-            16 => format!("{}({field}, {}, 2)", self.one(&["top", "bottom"]), names.tag(&mut self.random)),
-            17 => format!("count(distinct({field}))"),
-            18 if by_time => {
-                let inner = format!("{}({field})", self.one(&["mean", "max", "count", "first"]));
+    /// One that any number has, and that arithmetic takes.
+    fn numeric_aggregate(&mut self, names: &Names) -> String {
+        let function = self.one(&["count", "sum", "mean", "min", "max", "first", "last", "spread", "median", "stddev"]);
+        format!("{function}({})", names.field(&mut self.random, true))
+    }
+
+    /// Any call; some cannot stand beside others, and only those that transform aggregates need `GROUP BY time`.
+    fn aggregate(&mut self, names: &Names, by_time: bool, alone: bool) -> String {
+        let number = names.field(&mut self.random, true);
+        match self.random.usize(..if alone { 24 } else { 14 }) {
+            0..9 => self.numeric_aggregate(names),
+            9 => format!("{}({})", self.one(&["count", "first", "last", "mode"]), names.field(&mut self.random, false)),
+            10 => format!(
+                "{}({})",
+                self.one(&["count", "first", "last", "max", "mean"]),
+                self.one(&["*", "/^[unv]/", "/o/"])
+            ),
+            11 => format!("percentile({number}, {})", self.one(&["50", "90", "99.9", "1"])),
+            12 => format!("count(distinct({}))", names.field(&mut self.random, false)),
+            13 if by_time => {
+                let inner = self.numeric_aggregate(names);
                 match self.random.usize(..4) {
                     0 => format!("derivative({inner}, 10s)"),
                     1 => format!("difference({inner})"),
@@ -208,9 +218,16 @@ impl Generator {
                     _ => format!("cumulative_sum({inner})"),
                 }
             }
-            _ => format!("{}({field})", self.one(&["difference", "cumulative_sum", "count", "max", "last"])),
-        };
-        (call, Kind::Float)
+            13 => format!("mode({number})"),
+            14 | 15 => format!("distinct({})", names.field(&mut self.random, false)),
+            16..19 => format!("{}({number}, {})", self.one(&["top", "bottom"]), self.one(&[1, 2, 5])),
+            19 => format!("{}({number}, {}, 2)", self.one(&["top", "bottom"]), names.tag(&mut self.random)),
+            20 => format!("{}({number})", self.one(&["max", "min"])),
+            _ if by_time => format!("max({number})"),
+            21 => format!("{}({number})", self.one(&["difference", "cumulative_sum", "elapsed"])),
+            22 => format!("moving_average({number}, 3)"),
+            _ => format!("derivative({number}, 1s)"),
+        }
     }
 
     fn condition(&mut self, names: &Names, by_time: bool) -> String {
@@ -224,7 +241,7 @@ impl Generator {
         } else if self.percent(25) {
             parts.push(self.time_bound());
         }
-        if self.percent(45) {
+        if self.percent(40) {
             parts.push(self.predicate(names));
             if self.percent(30) {
                 parts.push(self.predicate(names));
@@ -320,13 +337,13 @@ impl Generator {
             clause.push_str(&format!(" LIMIT {}", self.random.u32(1..9)));
             // Without LIMIT an OFFSET gives one row a storage shard: seldom what anyone asks.
             if self.percent(40) {
-                clause.push_str(&format!(" OFFSET {}", self.random.u32(1..9)));
+                clause.push_str(&format!(" OFFSET {}", self.random.u32(1..4)));
             }
         }
-        if self.percent(15) {
+        if self.percent(10) {
             clause.push_str(&format!(" SLIMIT {}", self.random.u32(1..5)));
             if self.percent(50) {
-                clause.push_str(&format!(" SOFFSET {}", self.random.u32(1..4)));
+                clause.push_str(&format!(" SOFFSET {}", self.random.u32(1..3)));
             }
         }
         clause

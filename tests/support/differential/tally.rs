@@ -24,6 +24,7 @@ pub struct Tally {
     with_rows: usize,
     refused: BTreeMap<&'static str, usize>,
     undetermined: Vec<String>,
+    /// None twice.
     different: Vec<String>,
 }
 
@@ -45,7 +46,10 @@ impl Tally {
             }
             Outcome::Undetermined => self.undetermined.push(ask.to_string()),
             Outcome::Different { seen, expected } => {
-                self.different.push(format!("{ask}\n    slotline: {seen}\n    influxd:  {expected}"));
+                let told = format!("{ask}\n    slotline: {seen}\n    influxd:  {expected}");
+                if !self.different.contains(&told) {
+                    self.different.push(told);
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ const RULES: [(&str, &[&str]); 4] =
     [("cpu", &["host"]), ("disk", &["host", "path"]), ("whole", &[]), ("/^w/", &["host"])];
 const DATABASES: [&str; 2] = ["d", "e"];
 /// How often the first judge is asked again before its answer counts as the only one.
-const ASKED_AGAIN: usize = 2;
+const ASKED_AGAIN: usize = 8;
 
 pub struct Trial {
     pub layout: Layout,
@@ -154,6 +154,12 @@ impl Trial {
 
 /// Whether InfluxDB alone disagrees with itself as much as slotline does with it.
 fn undetermined(seen: &Answer, expected: &Answer, others: &[Answer]) -> bool {
+    // Of several calls that a type does not have, the first that a goroutine meets is named: another one now and then, and
+    // not always within a few tries.
+    let names_a_call = |answer: &Answer| !answer.has_rows() && answer.contains(" iterator type: *query.");
+    if names_a_call(seen) && names_a_call(expected) {
+        return true;
+    }
     if others.iter().all(|other| other == expected) {
         return false;
     }
