@@ -13,6 +13,8 @@ pub const T0: i64 = 1_600_000_000;
 pub const SECOND: i64 = 1_000_000_000;
 /// Most series have so many points, ten seconds apart.
 const STEPS: i64 = 24;
+/// The first second of 2100.
+const FUTURE: i64 = 4_102_444_800 * SECOND;
 /// The policy beside the default one.
 pub const SECOND_POLICY: &str = "second";
 
@@ -43,7 +45,7 @@ enum Times {
     Steps,
     /// Every twelve hours around [`T0`], over several storage shards.
     HalfDays,
-    /// Before 1970, at it and after it.
+    /// Before 1970, at it and after it, and in the future.
     Past,
 }
 
@@ -198,7 +200,7 @@ fn times(times: Times, random: &mut Rng) -> Vec<i64> {
             (0..STEPS).map(|step| (T0 + 10 * step) * SECOND + beside).collect()
         }
         Times::HalfDays => (-20..20).map(|step| (T0 + 43_200 * step) * SECOND).collect(),
-        Times::Past => vec![-86_400 * SECOND, -10 * SECOND, -1, 0, 1, SECOND, 60 * SECOND, 3_600 * SECOND],
+        Times::Past => vec![-86_400 * SECOND, -10 * SECOND, -1, 0, 1, SECOND, 60 * SECOND, 3_600 * SECOND, FUTURE],
     };
     let (first, others) = every.split_first().expect("every kind has times");
     let kept = others.iter().filter(|_| random.f64() < 0.8);

@@ -7,7 +7,8 @@
 //! - *refused*: slotline says why it does not answer, and `refusals` has that reason for this layout of the data;
 //! - *undetermined*: InfluxDB itself answers otherwise when asked again, or with the same data written in another order
 //!   into storage shards of another length (a second judge is asked when the first and slotline disagree); slotline's
-//!   answer still has the same rows as one of theirs, unless theirs have different ones too;
+//!   answer still has the same rows as one of theirs, unless theirs have different ones too; or it is one of the
+//!   `exceptions`, each with what influxd alone shows of it;
 //! - *different*: everything else. It fails the test and prints the seed, the request and both answers.
 //!
 //! `SLOTLINE_SEED` sets the seed, `SLOTLINE_STATEMENTS` how many statements are made, `SLOTLINE_ASK` one request to ask
@@ -16,6 +17,7 @@
 pub mod answer;
 pub mod ask;
 pub mod data;
+pub mod exceptions;
 pub mod generate;
 pub mod list;
 pub mod msgpack;
