@@ -44,7 +44,11 @@ const REFUSALS: &[Refusal] = &[
     refusal("cardinality", "CARDINALITY over several groups is not supported yet", Layout::Whole),
     refusal("limit of SHOW", "with LIMIT or OFFSET over several groups is not supported yet", Layout::Whole),
     refusal("format", "is not supported yet for what is merged over groups", Layout::Whole),
+    refusal("subqueries beside", "subqueries beside each other, or beside a measurement", Layout::Whole),
+    refusal("EXPLAIN", "EXPLAIN over several groups", Layout::Whole),
+    refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal("split measurement", "is split over groups by", Layout::Split),
+    refusal("SHOW GROUP BY", "with GROUP BY is not supported over measurement", Layout::Split),
 ];
 
 /// Which refusal an answer is, if it is one that may occur in this layout.
