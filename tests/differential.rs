@@ -23,9 +23,9 @@ const UNDETERMINED_PERCENT: usize = 5;
 /// Of a hundred answers of the list, so many at least are equal and have rows: refusals do not pass for answers.
 fn answered_percent(layout: Layout) -> usize {
     match layout {
-        Layout::OneGroup => 65,
-        Layout::Whole => 45,
-        Layout::Split => 25,
+        Layout::OneGroup => 70,
+        Layout::Whole => 68,
+        Layout::Split => 58,
     }
 }
 
