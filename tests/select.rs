@@ -316,6 +316,24 @@ fn what_must_combine_is_refused_by_name() {
     ]);
 }
 
+/// CSV has no place for the error of a statement, and one InfluxDB tells none. A refusal is seen all the same.
+#[test]
+fn csv_tells_what_was_refused_behind_other_statements() {
+    let loaded = loaded();
+    let q = "SELECT v FROM m1 LIMIT 1; SELECT mean(v) FROM split1; SELECT v FROM m2";
+    let csv = |params: &[(&str, &str)]| loaded.both(params, "application/csv", q).0;
+    let error = "\"mean() over several groups is not supported yet: measurement \"\"split1\"\"";
+    let seen = csv(&[]);
+    assert!(seen.status == 400 && seen.text().starts_with(&format!("error\n{error}")), "{seen:?}");
+    let seen = csv(&[("chunked", "true")]);
+    let told = format!("name,tags,time,v\nm1,,0,1\n\nerror\n{error}");
+    assert!(seen.status == 200 && seen.text().starts_with(&told), "{seen:?}");
+    // InfluxDB's own is left out as InfluxDB does it.
+    let q = "SELECT v FROM m1 LIMIT 1; SELECT v FROM nodb..m1, nodb..m2, nodb..m3; SELECT v FROM m2";
+    let (seen, expected) = loaded.both(&[("chunked", "true")], "application/csv", q);
+    assert_eq!(seen.text(), expected.text());
+}
+
 #[test]
 fn explain_tells_each_groups_part() {
     let loaded = loaded();

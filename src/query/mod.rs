@@ -81,15 +81,22 @@ const PARSING: &str = "error parsing query: ";
 pub struct Refusal {
     pub status: u16,
     pub error: String,
+    /// InfluxDB's own words about a statement, told where InfluxDB tells them: nowhere in CSV.
+    pub influxdbs: bool,
 }
 
 fn refuse(status: u16, error: impl Into<String>) -> Refusal {
-    Refusal { status, error: error.into() }
+    Refusal { status, error: error.into(), influxdbs: false }
 }
 
 /// The same, of a statement that failed as InfluxDB's own fail: told in an answer with 200.
 fn fails(error: impl Into<String>) -> Refusal {
     refuse(200, error)
+}
+
+/// The same, in InfluxDB's words and for its reasons.
+fn fails_there(error: impl Into<String>) -> Refusal {
+    Refusal { influxdbs: true, ..fails(error) }
 }
 
 /// The whole story of one query.
