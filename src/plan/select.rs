@@ -166,7 +166,8 @@ fn shares<'a>(
             Source::Measurement(measurement) if matches!(measurement.name, MeasurementName::Regex(_)) => {
                 let one = circumstances.topology.groups().len() == 1;
                 let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
-                shares.push(Share { name: name_of(measurement), rule: None, tags: Vec::new(), groups });
+                let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+                shares.push(Share { db, name: name_of(measurement), rule: None, tags: Vec::new(), groups });
             }
             Source::Measurement(measurement) => shares.push(share(measurement, Some(select), circumstances, is_field)?),
             Source::Subquery(inner) => shares.extend(self::shares(inner, circumstances, is_field)?),
@@ -192,13 +193,16 @@ fn has_wildcards(select: &Select) -> bool {
         || select.sources.iter().any(inside)
 }
 
-/// Measurements of one name, of different databases or policies, make one series in InfluxDB: one group must have them.
+/// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
+/// several must be in one group.
 fn check_names(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> Result<(), String> {
     for (at, share) in shares.iter().enumerate() {
-        if let Some(other) = shares[..at].iter().find(|other| other.name == share.name && other.groups != share.groups)
-        {
-            let groups = numbers(&share.groups.union(&other.groups).copied().collect(), circumstances);
-            let name = share.name;
+        for other in shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db) {
+            let groups: BTreeSet<GroupIndex> = share.groups.union(&other.groups).copied().collect();
+            if groups.len() < 2 {
+                continue;
+            }
+            let (name, groups) = (share.name, numbers(&groups, circumstances));
             return Err(format!(
                 "measurements named {name:?} of several databases in one SELECT are not supported yet: they live in {groups}, \
                  and InfluxDB makes one series of them"
@@ -514,6 +518,9 @@ mod tests {
         let other = (0..20).map(|n| format!("d{n}")).find(|db| of(db) != of("d")).expect("some db is elsewhere");
         let refused = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
         assert!(refused[0].starts_with("measurements named \"m\" of several databases"), "{refused:?}");
+        let refused = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
+        assert!(refused[0].starts_with("measurements named \"split\" of several databases"), "{refused:?}");
+        assert_eq!(planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag").len(), 2);
     }
 
     #[test]
