@@ -9,6 +9,7 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGE
 use hyper::{Method, Request};
 
 use crate::config::Limits;
+use crate::http::multipart::{self, Part};
 use crate::http::params::{Params, encode};
 use crate::merge::format::Format;
 use crate::net::{Payload, deadline, discard};
@@ -49,20 +50,29 @@ pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, 
     let header = |name| request.headers().get(name).cloned();
     let (accept, accept_encoding, user_agent) = (header(ACCEPT), header(ACCEPT_ENCODING), header(USER_AGENT));
     let content_type = header(CONTENT_TYPE).unwrap_or(HeaderValue::from_static(""));
-    let content_type = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
-    if content_type.starts_with("multipart/") {
-        discard(request.into_body()).await;
-        return Err(refuse(415, "multipart bodies are not supported yet; send q as a URL parameter or in a form"));
-    }
+    let content_type = String::from_utf8_lossy(content_type.as_bytes()).into_owned();
+    let kind = content_type.to_ascii_lowercase();
     let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let method = request.method().clone();
-    let form = if method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
+    let form = if method != Method::POST {
+        Params::default()
+    } else if kind.starts_with("multipart/form-data") {
+        parts(&url, multipart::parse(&content_type, &read_form(limits, request.into_body()).await?))
+    } else if kind.starts_with("application/x-www-form-urlencoded") {
         Params::parse(&read_form(limits, request.into_body()).await?)
     } else {
         Params::default()
     };
     let params = form.clone().chain(url.clone());
     Ok(Asked { method, url, form, params, accept, accept_encoding, user_agent })
+}
+
+/// What a multipart body adds: the URL's parameters come before its fields, and a file `q` behind all.
+fn parts(url: &Params, parts: Vec<Part>) -> Params {
+    let is_new = |part: &Part| url.get(&part.name).is_empty();
+    let (files, fields): (Vec<Part>, Vec<Part>) = parts.into_iter().filter(is_new).partition(|part| part.is_file);
+    let query = files.into_iter().filter(|file| file.name == "q");
+    Params::of(fields.into_iter().chain(query).map(|part| (part.name, part.value)))
 }
 
 async fn read_form(limits: &Limits, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
