@@ -43,6 +43,7 @@ targets! {
     query: crate::influxql::fuzz::query,
     routes: crate::batch::fuzz::routes,
     answers: crate::batch::fuzz::answers,
+    msgpack: crate::merge::fuzz::msgpack,
     segment: crate::spool::fuzz::segment,
 }
 

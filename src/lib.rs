@@ -22,9 +22,9 @@
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
-//! | `merge` | groups' answers -> one | |
+//! | `merge` | groups' answers -> one, in any of InfluxDB's formats | `influxql`, `http` |
 //! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
-//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `spool` |
+//! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `merge`, `spool` |
 //!
 //! Shell (feature `server`):
 //!

@@ -49,6 +49,11 @@ pub struct ShardStats {
     pub divergences: Counter,
     pub queries_refused: Counter,
     pub queries_failed_over: Counter,
+    pub queries_limited_rows: Counter,
+    pub queries_limited_series: Counter,
+    pub queries_limited_bytes: Counter,
+    pub queries_limited_time: Counter,
+    pub queries_limited_concurrency: Counter,
     /// Of queries, or groups' parts of one: answered by a replica with a backlog, and refused for want of another.
     pub queries_stale: Counter,
     pub queries_stale_refused: Counter,

@@ -595,7 +595,6 @@ fn statements_about_single_servers_are_answered_or_refused() {
         "SHOW STATS",
         "SHOW DIAGNOSTICS",
         "SHOW QUERIES",
-        "KILL QUERY 1",
         "SHOW CONTINUOUS QUERIES",
         "SHOW SUBSCRIPTIONS",
         "EXPLAIN SELECT v FROM m1s",

@@ -24,6 +24,10 @@ struct Stand {
 
 /// Every point says which replica it lies on: they were written past slotline.
 fn stand() -> Stand {
+    stand_with(|_| {})
+}
+
+fn stand_with(change: impl FnOnce(&mut Document)) -> Stand {
     let zookeeper = Zookeeper::start();
     let mut znodes = Znodes::of(zookeeper.addr());
     let replicas: Vec<Influxd> = (0..3).map(|_| Influxd::start()).collect();
@@ -35,6 +39,7 @@ fn stand() -> Stand {
     replicas[2].http().store("db", "other v=2 1");
     let mut document = Document::of([replicas[0].url(), replicas[2].url()]);
     document.group(1).push(Member::new("g1b", replicas[1].url()));
+    change(&mut document);
     znodes.put("topology", document.text());
     let slotline = Slotline::start(&Config::new().zookeeper(zookeeper.addr()));
     let stand = Stand { slotline, znodes, replicas, zookeeper };
@@ -293,4 +298,35 @@ fn what_an_earlier_life_told_is_corrected_and_others_stay_over_an_outage() {
     zookeeper.launch();
     znodes.delete("backlog/g1a/p2");
     wait_for("the end of the warning", SOON, || stale(&slotline).is_none().then_some(()));
+}
+
+#[test]
+fn a_select_over_groups_warns_of_the_part_that_may_be_incomplete() {
+    let own = support::slot("db", "other", &[]);
+    let mut stand = stand_with(|document| document.slots = vec![(0, own - 1, 1), (own, own, 2), (own + 1, 1023, 1)]);
+    let ask = |stand: &Stand, more: &[(&str, &str)]| {
+        let q = ("q", "SELECT v FROM m, other");
+        stand.slotline.http().get_query(&[&[("db", "db"), q], more].concat())
+    };
+    let forms: [&[(&str, &str)]; 2] = [&[], &[("chunked", "true")]];
+    for form in forms {
+        let answer = ask(&stand, form);
+        assert!(header(&answer).is_none() && !answer.text().contains("messages"), "{answer:?}");
+        assert!(answer.text().contains("\"name\":\"m\"") && answer.text().contains("\"name\":\"other\""), "{answer:?}");
+    }
+    for name in REPLICAS {
+        stand.hold(name, "p2", true);
+        stand.wait_held(name, 1.0);
+    }
+    for form in forms {
+        let answer = ask(&stand, form);
+        let stale = header(&answer).unwrap_or_else(|| panic!("no header: {answer:?}")).to_owned();
+        assert!(REPLICAS.contains(&stale.as_str()), "group 1 alone: {answer:?}");
+        let warning = format!("replica {stale} has still to take points from 1 other proxy");
+        let first = answer.text().lines().next().unwrap_or_default().to_owned();
+        let json: Value = serde_json::from_str(&first).expect("a document");
+        let text = json["results"][0]["messages"][0]["text"].as_str().unwrap_or_default();
+        assert!(text.starts_with(&warning), "{answer:?}");
+        assert_eq!(answer.text().matches(&warning).count(), 1, "told once: {answer:?}");
+    }
 }

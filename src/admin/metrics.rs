@@ -19,7 +19,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 23] = [
+const SHARD_COUNTERS: [ShardRow; 28] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -60,6 +60,13 @@ const SHARD_COUNTERS: [ShardRow; 23] = [
         ("", ""),
         |s| s.queries_stale_refused.get(),
     ),
+    ("slotline_queries_limited_total", "Queries that reached a limit of [query].", ("limit", "concurrency"), |s| {
+        s.queries_limited_concurrency.get()
+    }),
+    ("slotline_queries_limited_total", "", ("limit", "time"), |s| s.queries_limited_time.get()),
+    ("slotline_queries_limited_total", "", ("limit", "rows"), |s| s.queries_limited_rows.get()),
+    ("slotline_queries_limited_total", "", ("limit", "series"), |s| s.queries_limited_series.get()),
+    ("slotline_queries_limited_total", "", ("limit", "bytes"), |s| s.queries_limited_bytes.get()),
     ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
         s.connections_refused.get()

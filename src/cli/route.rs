@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::batch::Router;
-use crate::influxql::{Params, parse_query};
+use crate::influxql::{Params, Select, Statement, parse_query};
 use crate::lineprotocol::split;
-use crate::plan::{Circumstances, Plan, plan};
+use crate::plan::select::{Outline, outline};
+use crate::plan::show::{self, Show};
+use crate::plan::{Circumstances, Place, Plan, plan};
 use crate::topology::{GroupIndex, Topology};
 
 use super::{ConfigFile, EXIT_BAD_START, read_config};
@@ -74,6 +76,8 @@ fn replicas(topology: &Topology, group: GroupIndex) -> String {
     names.join(",")
 }
 
+/// A line for each group and statement. What only the groups know (which measurements a regular expression means, which
+/// columns there are) is left as it stands.
 fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> ExitCode {
     let query = match parse_query(text, &Params::new()) {
         Ok(query) => query,
@@ -82,20 +86,72 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
             return ExitCode::FAILURE;
         }
     };
-    let all: Vec<GroupIndex> = topology.group_indexes().collect();
-    let (kind, groups) = match plan(&query, Circumstances { topology, db, may_write }) {
-        Plan::Group(group) => ("one-group", vec![group]),
-        Plan::Any => ("any-group", all),
-        Plan::Merge => ("merge", all),
-        Plan::Everywhere(groups) => ("everywhere", groups),
-        Plan::Refuse(reason) => {
-            println!("plan=refused reason={reason}");
-            return ExitCode::FAILURE;
+    let circumstances = Circumstances { topology, db, may_write };
+    let print = |kind: &str, groups: &[GroupIndex], query: &dyn std::fmt::Display| {
+        for group in groups {
+            let id = topology.group(*group).id;
+            println!("plan={kind} group={id} replicas={} query={query}", replicas(topology, *group));
         }
     };
-    for group in groups {
-        let id = topology.group(group).id;
-        println!("plan={kind} group={id} replicas={} query={query}", replicas(topology, group));
+    match plan(&query, circumstances) {
+        Plan::Whole(groups) => print(if groups.len() == 1 { "one-group" } else { "any-group" }, &groups, &query),
+        Plan::Everywhere(groups) => print("everywhere", &groups, &query),
+        Plan::Each(places) => {
+            for (statement, place) in query.statements.iter().zip(places) {
+                let (statement, place) = match (statement, place) {
+                    (Statement::Select(select), Place::Into(place)) => {
+                        let target = select.into.as_ref().map(ToString::to_string).unwrap_or_default();
+                        println!("plan=into target={target}");
+                        let read = Select { into: None, ..select.as_ref().clone() };
+                        (Statement::Select(Box::new(read)), *place)
+                    }
+                    (statement, place) => (statement.clone(), place),
+                };
+                let statement = &statement;
+                match place {
+                    Place::One(groups) if groups.len() == 1 => print("one-group", &groups, statement),
+                    Place::One(groups) => print("any-group", &groups, statement),
+                    Place::Everywhere(groups) => print("everywhere", &groups, statement),
+                    Place::Show => print_show(topology, statement, circumstances),
+                    Place::Into(_) => return refused("only a SELECT writes into a measurement"),
+                    Place::Asks => match outline(statement, circumstances) {
+                        Ok(Outline::Regexes) => {
+                            print("ask-measurements", &topology.group_indexes().collect::<Vec<_>>(), statement);
+                        }
+                        Ok(Outline::One(group)) => print("one-group", &[group], statement),
+                        Ok(Outline::Parts(parts)) => {
+                            parts.iter().for_each(|(group, part)| print("concatenate", &[*group], part));
+                        }
+                        Err(reason) => return refused(&reason),
+                    },
+                }
+            }
+        }
+        Plan::Refuse(reason) => return refused(&reason),
     }
     ExitCode::SUCCESS
+}
+
+/// What is asked of each server, and that the proxy itself answers the rest.
+fn print_show(topology: &Topology, statement: &Statement, circumstances: Circumstances<'_>) {
+    match show::plan(statement, circumstances) {
+        Some(Show::Groups(groups, part)) => {
+            for group in groups {
+                let id = topology.group(group).id;
+                println!("plan=merge group={id} replicas={} query={}", replicas(topology, group), part.statement);
+            }
+        }
+        Some(Show::Replicas(_)) => {
+            for group in topology.group_indexes() {
+                let id = topology.group(group).id;
+                println!("plan=every-replica group={id} replicas={} query={statement}", replicas(topology, group));
+            }
+        }
+        Some(Show::Queries | Show::Kill(_)) | None => println!("plan=proxy query={statement}"),
+    }
+}
+
+fn refused(reason: &str) -> ExitCode {
+    println!("plan=refused reason={reason}");
+    ExitCode::FAILURE
 }

@@ -132,6 +132,9 @@ pub struct Query {
     pub timeout: Duration,
     pub concurrency_max: Count,
     pub merge_bytes_max: Size,
+    pub answer_bytes_max: Size,
+    pub rows_max: Count,
+    pub series_max: Count,
     pub stale: Stale,
 }
 
@@ -319,6 +322,9 @@ fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Que
         timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
         concurrency_max: reader.value(&mut s, "concurrency_max", base.map(|b| b.concurrency_max)),
         merge_bytes_max: reader.some(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
+        answer_bytes_max: reader.some(&mut s, "answer_bytes_max", base.map(|b| b.answer_bytes_max)),
+        rows_max: reader.value(&mut s, "rows_max", base.map(|b| b.rows_max)),
+        series_max: reader.value(&mut s, "series_max", base.map(|b| b.series_max)),
         stale: reader.value(&mut s, "stale", base.map(|b| b.stale)),
     };
     reader.end(s);

@@ -1,4 +1,5 @@
-//! JSON as Go's encoder prints it: `<`, `>`, `&`, U+2028 and U+2029 are escaped inside strings.
+//! JSON as Go's encoder prints it: `<`, `>`, `&`, U+2028 and U+2029 are escaped inside strings, floats have an exponent
+//! below 1e-6 and from 1e21 on.
 
 use std::io::{self, Write};
 
@@ -7,7 +8,62 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, PrettyFormatter, 
 
 /// One string, quoted.
 pub fn string(text: &str) -> String {
-    to_string(&text, false)
+    let mut out = Vec::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends one string, quoted.
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let is_plain = byte >= b' ' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        if is_plain {
+            continue;
+        }
+        let width = if byte == 0xe2 { 3 } else { 1 };
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0xe2 if bytes[at..].starts_with("\u{2028}".as_bytes()) => b"\\u2028",
+            0xe2 if bytes[at..].starts_with("\u{2029}".as_bytes()) => b"\\u2029",
+            0xe2 => continue,
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                &[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
+            }
+        };
+        out.extend_from_slice(&bytes[start..at]);
+        out.extend_from_slice(escape);
+        start = at + width;
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
+
+pub fn push_integer(out: &mut Vec<u8>, number: i64) {
+    // A Vec takes all bytes.
+    let _ = write!(out, "{number}");
+}
+
+/// Appends a finite number, in the fewest digits that read back as the same.
+pub fn push_float(out: &mut Vec<u8>, number: f64) {
+    let size = number.abs();
+    let _ = if size != 0.0 && size < 1e-6 {
+        write!(out, "{number:e}")
+    } else if size >= 1e21 {
+        // Go writes the exponent's sign.
+        let text = format!("{number:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        write!(out, "{digits}e+{exponent}")
+    } else {
+        write!(out, "{number}")
+    };
 }
 
 /// A whole value; `pretty` indents by four spaces, as InfluxDB's `pretty=true`.
@@ -89,7 +145,35 @@ mod tests {
 
     #[test]
     fn strings_as_go_prints_them() {
-        assert_eq!(string("a<b>&\"\\\n\t\u{8}\u{2028}é"), r#""a\u003cb\u003e\u0026\"\\\n\t\u0008\u2028é""#);
+        let text = "a<b>&\"\\\n\r\t\u{8}\u{c}\u{7f}\u{2028}\u{2029}\u{2030}é\0";
+        let printed = string(text);
+        assert_eq!(
+            printed,
+            "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\r\\t\\u0008\\u000c\u{7f}\\u2028\\u2029\u{2030}é\\u0000\""
+        );
+        assert_eq!(printed, to_string(&text, false));
+    }
+
+    /// As influxd 1.6.7 prints them.
+    #[test]
+    fn floats_as_go_prints_them() {
+        for (number, wanted) in [
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (123456789.123, "123456789.123"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e300, "1.5e+300"),
+            (0.000001, "0.000001"),
+            (1e-7, "1e-7"),
+            (-1.25e-10, "-1.25e-10"),
+            (5e-324, "5e-324"),
+        ] {
+            let mut out = Vec::new();
+            push_float(&mut out, number);
+            assert_eq!(String::from_utf8_lossy(&out), wanted);
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! What InfluxDB's HTTP API says and hears, as text and bytes: parameters, JSON as Go prints it, gzip, credentials.
+//! What InfluxDB's HTTP API says and hears, as text and bytes: parameters, multipart forms, JSON as Go prints it, gzip, credentials.
 //!
 //! Used by both sides of the proxy; the sockets are in `net`.
 
 pub mod gzip;
 pub mod json;
+pub mod multipart;
 pub mod params;
 
 /// InfluxDB's error body.

@@ -14,6 +14,11 @@ impl Params {
         Params(pairs.flat_map(form_urlencoded::parse).map(|(name, value)| (name.into(), value.into())).collect())
     }
 
+    /// Parameters that were told otherwise.
+    pub fn of(pairs: impl Iterator<Item = (String, String)>) -> Params {
+        Params(pairs.collect())
+    }
+
     /// These parameters, then `behind`: a name in both is found here first.
     pub fn chain(mut self, behind: Params) -> Params {
         self.0.extend(behind.0);

@@ -1,6 +1,17 @@
 //! Partials -> one result, as a single InfluxDB would have answered.
 //!
-//! `results` is InfluxDB's JSON; `show` merges the answers of groups to one SHOW statement. Pure.
+//! `results` is the typed answer, which `msgpack` reads from a group; `show` merges the answers of groups to one SHOW
+//! statement; `concatenate` puts the series of several groups in order (`naive` is its slow twin); `emit` cuts and joins
+//! results as InfluxDB does, `format` prints them; `points` makes points of rows. Pure.
 
+pub mod concatenate;
+pub mod emit;
+pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+pub mod msgpack;
+#[cfg(test)]
+mod naive;
+pub mod points;
 pub mod results;
 pub mod show;

@@ -1,60 +1,250 @@
-//! The JSON of `/query`, in InfluxDB's order of keys.
+//! The answer of `/query`, typed: integers and floats, which JSON prints alike, stay apart, and times are times.
+//!
+//! `msgpack` reads it from what a group says, `parse` from its JSON (where the answer's own types are JSON's: a time is a
+//! string, and a float without a fraction an integer); `format` prints it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-/// A whole answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A whole answer, or one document of a chunked one.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Answer {
     #[serde(default)]
     pub results: Vec<StatementResult>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Of the request as a whole; there are no results then.
+    #[serde(default)]
     pub error: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What there is to say of a statement, or a piece of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct StatementResult {
+    /// Which statement of the request, from 0 on. MessagePack does not tell it beside an error: 0 then.
     #[serde(default)]
     pub statement_id: usize,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub series: Vec<Series>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub messages: Vec<Message>,
-    /// There is more that was not told.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// There is more of this statement.
+    #[serde(default)]
     pub partial: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub error: Option<String>,
 }
 
-impl StatementResult {
-    pub fn is_partial(&self) -> bool {
-        self.partial || self.series.iter().any(|series| series.partial)
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A series of an answer, or a piece of its rows.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Series {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Empty: it has none.
+    #[serde(default)]
     pub name: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
+    /// By key.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<(String, String)>,
+    #[serde(default)]
     pub columns: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Each row has as many cells as there are columns.
+    #[serde(default)]
     pub values: Vec<Vec<Value>>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// There are more rows of this series.
+    #[serde(default)]
     pub partial: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A cell. An `Unsigned` is what MessagePack writes as such: an integer field is never one, unless the server was built
+/// with unsigned fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    #[default]
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+    String(String),
+    /// Nanoseconds since 1970.
+    Time(i64),
+}
+
+/// What an answer says beside its series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub level: String,
     pub text: String,
 }
 
-/// Reads an answer; the error says what is wrong with it.
+impl Answer {
+    /// The request's error, or the first of a statement.
+    pub fn first_error(&self) -> Option<&str> {
+        self.error.as_deref().or_else(|| self.results.iter().find_map(|result| result.error.as_deref()))
+    }
+}
+
+impl StatementResult {
+    pub fn failed(statement_id: usize, error: impl Into<String>) -> StatementResult {
+        StatementResult { statement_id, error: Some(error.into()), ..StatementResult::default() }
+    }
+
+    pub fn is_partial(&self) -> bool {
+        self.partial || self.series.iter().any(|series| series.partial)
+    }
+}
+
+impl Message {
+    pub fn warning(text: impl Into<String>) -> Message {
+        Message { level: "warning".to_owned(), text: text.into() }
+    }
+}
+
+impl Series {
+    /// Whether both are pieces of one series.
+    pub fn same_series(&self, other: &Series) -> bool {
+        self.name == other.name && self.tags == other.tags
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        let texts = self.columns.iter().chain(self.tags.iter().flat_map(|(key, value)| [key, value]));
+        let head: usize = self.name.len() + texts.map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        head + self.values.iter().map(|row| row_bytes(row)).sum::<usize>()
+    }
+}
+
+/// How much memory a row takes, about.
+pub fn row_bytes(row: &[Value]) -> usize {
+    size_of::<Vec<Value>>()
+        + row.iter().map(|value| size_of::<Value>() + value.as_str().map_or(0, str::len)).sum::<usize>()
+}
+
+impl Value {
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A count, however it was written.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Integer(number) => Some(*number),
+            Value::Unsigned(number) => i64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::String(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Integer(number)
+    }
+}
+
+/// Reads an answer in JSON; the error says what is wrong with it.
 pub fn parse(json: &[u8]) -> Result<Answer, String> {
-    simd_json::serde::from_slice(&mut json.to_vec()).map_err(|error| format!("not an answer to a query: {error}"))
+    let answer: Answer = simd_json::serde::from_slice(&mut json.to_vec())
+        .map_err(|error| format!("not an answer to a query: {error}"))?;
+    for series in answer.results.iter().flat_map(|result| &result.series) {
+        if let Some(row) = series.values.iter().find(|row| row.len() != series.columns.len()) {
+            let (cells, columns) = (row.len(), series.columns.len());
+            return Err(format!("not an answer to a query: a row of {cells} cells under {columns} columns"));
+        }
+    }
+    Ok(answer)
+}
+
+fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(Cell)
+    }
+}
+
+struct Cell;
+
+impl Visitor<'_> for Cell {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a cell of a row")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or(Value::Unsigned(value), Value::Integer))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_with_its_types() {
+        let json = br#"{"results":[{"statement_id":1,"series":[{"name":"m","tags":{"b":"2","a":"1"},"columns":["x"],
+            "values":[[1],[1.5],["s"],[null],[true],[18446744073709551615]],"partial":true}],"partial":true}]}"#;
+        let answer = parse(json).expect("it is an answer");
+        let series = &answer.results[0].series[0];
+        assert_eq!(series.tags, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        let cells: Vec<&Value> = series.values.iter().flatten().collect();
+        let wanted = [
+            Value::Integer(1),
+            Value::Float(1.5),
+            Value::from("s"),
+            Value::Null,
+            Value::Boolean(true),
+            Value::Unsigned(u64::MAX),
+        ];
+        assert_eq!(cells, wanted.iter().collect::<Vec<_>>());
+        assert!(answer.results[0].is_partial());
+        let failed = parse(br#"{"results":[{"statement_id":3,"error":"e"}]}"#).expect("it is an answer");
+        assert_eq!(failed.results, [StatementResult::failed(3, "e")]);
+        assert_eq!(failed.first_error(), Some("e"));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for json in ["", "[1]", r#"{"results":[{"series":[{"columns":["a"],"values":[[1,2]]}]}]}"#, r#"{"results":1}"#]
+        {
+            assert!(parse(json.as_bytes()).is_err(), "{json}");
+        }
+    }
 }

@@ -1,51 +1,191 @@
-//! SHOW MEASUREMENTS, SERIES, TAG KEYS, TAG VALUES and FIELD KEYS over several groups: per measurement the union of the
-//! rows, sorted, each once.
+//! The answers of groups to one SHOW statement -> one, in InfluxDB's order; LIMIT and OFFSET are done behind that.
+//!
+//! Series keep their names and tags; within a series rows are compared cell by cell, bytewise.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use super::results::{Message, Series, StatementResult, Value};
 
-use super::results::{Answer, Series, StatementResult};
-
-/// Merges the groups' answers to one statement. The first error is the answer: what only one group says of a statement
-/// that went to all is still true of the whole.
-pub fn merge(partials: Vec<Answer>) -> Answer {
-    if let Some(error) = partials.iter().find_map(|partial| partial.error.clone()) {
-        return Answer { results: Vec::new(), error: Some(error) };
-    }
-    let mut merged = StatementResult::default();
-    let mut by_name: BTreeMap<String, Series> = BTreeMap::new();
-    for result in partials.into_iter().flat_map(|partial| partial.results) {
-        for series in result.series {
-            let Series { name, columns, values, .. } = series;
-            let whole = by_name.entry(name.clone()).or_insert_with(|| Series { name, columns, ..Series::default() });
-            whole.values.extend(values);
-        }
-        for message in result.messages {
-            if !merged.messages.contains(&message) {
-                merged.messages.push(message);
-            }
-        }
-        merged.error = merged.error.or(result.error);
-    }
-    if merged.error.is_none() {
-        merged.series = by_name.into_values().map(sorted).collect();
-    }
-    Answer { results: vec![merged], error: None }
+/// What the groups said of a statement, one result a group. The first error is the answer: what only one group says of a
+/// statement that went to all is still true of the whole.
+pub struct Parts {
+    pub parts: Vec<Vec<Series>>,
+    pub messages: Vec<Message>,
 }
 
-fn sorted(mut series: Series) -> Series {
-    let types = series.columns.iter().position(|column| column == "fieldType");
-    let key = |row: &Vec<Value>| -> Vec<(usize, String)> {
-        let cell = |(at, value): (usize, &Value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (if Some(at) == types { type_rank(&text) } else { 0 }, text)
-        };
-        row.iter().enumerate().map(cell).collect()
+/// A series of an answer, by which these are ordered.
+type Key = (String, Vec<(String, String)>);
+
+impl Parts {
+    pub fn of(results: Vec<StatementResult>) -> Result<Parts, String> {
+        let mut parts = Parts { parts: Vec::new(), messages: Vec::new() };
+        for result in results {
+            if let Some(error) = result.error {
+                return Err(error);
+            }
+            parts.parts.push(result.series);
+            for message in result.messages {
+                if !parts.messages.contains(&message) {
+                    parts.messages.push(message);
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// Of each series the rows of all parts, sorted, each once.
+pub fn rows(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let sorted = |mut series: Series| {
+        let types = series.columns.iter().position(|column| column == "fieldType");
+        series.values.sort_by(|one, other| compare_rows(one, other, types));
+        series.values.dedup();
+        series
     };
-    series.values.sort_by_cached_key(key);
-    series.values.dedup();
-    series
+    united(parts).into_values().map(sorted).collect()
+}
+
+/// The same for keys of series, which stand in the order of measurements and tags, not in that of their text.
+pub fn series_keys(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let sorted = |mut series: Series| {
+        series.values.sort_by_cached_key(|row| row.first().and_then(Value::as_str).map(series_key));
+        series.values.dedup();
+        series
+    };
+    united(parts).into_values().map(sorted).collect()
+}
+
+/// Of each series one row, the sum of all parts'.
+pub fn sum(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let summed = |mut series: Series| {
+        let sum = series.values.iter().filter_map(|row| row.first().and_then(Value::as_i64)).fold(0, i64::wrapping_add);
+        series.values = vec![vec![Value::Integer(sum)]];
+        series
+    };
+    united(parts).into_values().map(summed).collect()
+}
+
+/// Counts of series by measurement -> of measurements by tags.
+pub fn measurements(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let mut names: BTreeMap<Vec<(String, String)>, BTreeSet<String>> = BTreeMap::new();
+    for series in parts.into_iter().flatten() {
+        names.entry(series.tags).or_default().insert(series.name);
+    }
+    names.into_iter().map(|(tags, names)| count(String::new(), tags, "count", names.len())).collect()
+}
+
+/// Names -> how many there are.
+pub fn count_of_names(parts: Vec<Vec<Series>>, column: &str) -> Vec<Series> {
+    let names = rows(parts).iter().map(|series| series.values.len()).sum();
+    vec![count(String::new(), Vec::new(), column, names)]
+}
+
+/// Counts that cannot be added: those of measurements that several parts count, and which these are.
+pub fn counts(parts: Vec<Vec<Series>>) -> (Vec<Series>, BTreeSet<String>) {
+    let mut found: BTreeMap<Key, Series> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for series in parts.into_iter().flatten() {
+        let key = (series.name.clone(), series.tags.clone());
+        match found.entry(key) {
+            Entry::Occupied(known) => drop(shared.insert(known.key().0.clone())),
+            Entry::Vacant(new) => drop(new.insert(series)),
+        }
+    }
+    (found.into_values().collect(), shared)
+}
+
+/// Puts the numbers of different cells in `column` of a list in the place of counts.
+pub fn recounted(counts: Vec<Series>, list: Vec<Vec<Series>>, column: usize) -> Vec<Series> {
+    let mut found = united(list);
+    let recounted = |mut series: Series| {
+        let key = (series.name.clone(), series.tags.clone());
+        if let Some(list) = found.remove(&key) {
+            let cells = list.values.into_iter().filter_map(|mut row| match row.get_mut(column).map(std::mem::take) {
+                Some(Value::String(text)) => Some(text),
+                _ => None,
+            });
+            let cells: BTreeSet<String> = cells.collect();
+            series.values = vec![vec![integer(cells.len())]];
+        }
+        series
+    };
+    counts.into_iter().map(recounted).collect()
+}
+
+/// Rows behind the first `offset`, and no more than `limit` (0: all), of each series; those without any are left out.
+pub fn limited(series: Vec<Series>, limit: u64, offset: u64) -> Vec<Series> {
+    if (limit, offset) == (0, 0) {
+        return series;
+    }
+    let cut = |mut series: Series| {
+        let skipped = usize::try_from(offset).unwrap_or(usize::MAX).min(series.values.len());
+        series.values.drain(..skipped);
+        if limit > 0 {
+            series.values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        (!series.values.is_empty()).then_some(series)
+    };
+    series.into_iter().filter_map(cut).collect()
+}
+
+/// Each part as it is, with a tag that names its origin.
+pub fn concatenated(parts: Vec<(String, Vec<Series>)>, tag: &str) -> Vec<Series> {
+    let tagged = |(origin, series): (String, Vec<Series>)| {
+        series.into_iter().map(move |mut series| {
+            series.tags.retain(|(key, _)| key != tag);
+            series.tags.push((tag.to_owned(), origin.clone()));
+            series.tags.sort_unstable();
+            series
+        })
+    };
+    parts.into_iter().flat_map(tagged).collect()
+}
+
+/// The rows that any part has, in the order in which they occur first.
+pub fn union(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let mut found: Vec<Series> = Vec::new();
+    for series in parts.into_iter().flatten() {
+        match found.iter_mut().find(|known| known.same_series(&series) && known.columns == series.columns) {
+            Some(known) => {
+                for row in series.values {
+                    if !known.values.contains(&row) {
+                        known.values.push(row);
+                    }
+                }
+            }
+            None => found.push(series),
+        }
+    }
+    found
+}
+
+fn united(parts: Vec<Vec<Series>>) -> BTreeMap<Key, Series> {
+    let mut found: BTreeMap<Key, Series> = BTreeMap::new();
+    for series in parts.into_iter().flatten() {
+        match found.get_mut(&(series.name.clone(), series.tags.clone())) {
+            Some(known) => known.values.extend(series.values),
+            None => drop(found.insert((series.name.clone(), series.tags.clone()), series)),
+        }
+    }
+    found
+}
+
+fn count(name: String, tags: Vec<(String, String)>, column: &str, count: usize) -> Series {
+    let (columns, values) = (vec![column.to_owned()], vec![vec![integer(count)]]);
+    Series { name, tags, columns, values, partial: false }
+}
+
+fn integer(count: usize) -> Value {
+    Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn compare_rows(one: &[Value], other: &[Value], types: Option<usize>) -> std::cmp::Ordering {
+    let cells = one.iter().zip(other).enumerate().map(|(at, (one, other))| {
+        let (one, other) = (one.as_str().unwrap_or_default(), other.as_str().unwrap_or_default());
+        if Some(at) == types { type_rank(one).cmp(&type_rank(other)) } else { one.cmp(other) }
+    });
+    cells.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
 }
 
 /// InfluxDB's order of field types.
@@ -53,41 +193,170 @@ fn type_rank(name: &str) -> usize {
     ["float", "integer", "unsigned", "string", "boolean"].iter().position(|known| *known == name).unwrap_or(usize::MAX)
 }
 
+/// The measurement and the tags of a series' key, as line protocol escapes them.
+fn series_key(key: &str) -> (String, Vec<(String, String)>) {
+    let mut parts = separated(key, ',').into_iter();
+    let name = unescaped(parts.next().unwrap_or_default(), &[',', ' ']);
+    let tag = |part: &str| {
+        let pair = separated(part, '=');
+        let key = pair.first().copied().unwrap_or_default();
+        // An equals sign in a value needs no escape.
+        let value = part.get(key.len() + 1..).unwrap_or_default();
+        (unescaped(key, &[',', '=', ' ']), unescaped(value, &[',', '=', ' ']))
+    };
+    (name, parts.map(tag).collect())
+}
+
+/// Cut at separators that no backslash escapes.
+fn separated(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices(separator) {
+        if !text[..at].ends_with('\\') {
+            parts.push(&text[start..at]);
+            start = at + separator.len_utf8();
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unescaped(text: &str, escaped: &[char]) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match chars.peek() {
+            Some(next) if c == '\\' && escaped.contains(next) => {}
+            _ => plain.push(c),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::results::parse;
     use super::*;
-    use crate::http::json;
 
-    fn merged(partials: &[&str]) -> String {
-        let partials = partials.iter().map(|text| parse(text.as_bytes()).expect("the test writes JSON")).collect();
-        json::to_string(&merge(partials), false)
+    fn listed(name: &str, columns: &[&str], values: &[&[&str]]) -> Series {
+        let columns = columns.iter().map(|&column| column.to_owned()).collect();
+        let values = values.iter().map(|row| row.iter().map(|&cell| Value::from(cell)).collect()).collect();
+        Series { name: name.to_owned(), columns, values, ..Series::default() }
+    }
+
+    fn counted(name: &str, tags: &[(&str, &str)], number: i64) -> Series {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let (columns, values) = (vec!["count".to_owned()], vec![vec![Value::Integer(number)]]);
+        Series { name: name.to_owned(), tags, columns, values, partial: false }
     }
 
     #[test]
     fn rows_are_sorted_and_told_once() {
-        let first = r#"{"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["b"],["d"]]}]}]}"#;
-        let second = r#"{"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["a"],["d"]]}]}]}"#;
-        let want = r#"{"results":[{"statement_id":0,"series":[{"name":"measurements","columns":["name"],"values":[["a"],["b"],["d"]]}]}]}"#;
-        assert_eq!(merged(&[first, second]), want);
-        assert_eq!(merged(&[r#"{"results":[{"statement_id":0}]}"#, first]), first);
+        let names = |values: &[&[&str]]| vec![listed("measurements", &["name"], values)];
+        let whole = rows(vec![names(&[&["b"], &["d"]]), vec![], names(&[&["a"], &["d"]])]);
+        assert_eq!(whole, names(&[&["a"], &["b"], &["d"]]));
+        assert_eq!(limited(whole.clone(), 1, 1), names(&[&["b"]]));
+        assert_eq!(limited(whole.clone(), 0, 2), names(&[&["d"]]));
+        assert_eq!(limited(whole.clone(), 1, 3), []);
+        assert_eq!(limited(whole.clone(), 0, 0), whole);
     }
 
     #[test]
     fn field_keys_stay_in_their_measurements() {
-        let first = r#"{"results":[{"statement_id":0,"series":[{"name":"z","columns":["fieldKey","fieldType"],"values":[["v","string"]]}]}]}"#;
-        let second = r#"{"results":[{"statement_id":0,"series":[{"name":"m","columns":["fieldKey","fieldType"],"values":[["a","float"]]},
-            {"name":"z","columns":["fieldKey","fieldType"],"values":[["v","float"],["u","integer"]]}]}]}"#;
-        let answer = merged(&[first, second]);
-        assert!(
-            answer.contains(r#"{"name":"m","columns":["fieldKey","fieldType"],"values":[["a","float"]]},{"name":"z""#)
-        );
-        assert!(answer.contains(r#"[["u","integer"],["v","float"],["v","string"]]"#));
+        let columns = ["fieldKey", "fieldType"];
+        let whole = rows(vec![
+            vec![listed("z", &columns, &[&["v", "string"]])],
+            vec![
+                listed("m", &columns, &[&["a", "float"]]),
+                listed("z", &columns, &[&["v", "float"], &["u", "integer"]]),
+            ],
+        ]);
+        let wanted = [
+            listed("m", &columns, &[&["a", "float"]]),
+            listed("z", &columns, &[&["u", "integer"], &["v", "float"], &["v", "string"]]),
+        ];
+        assert_eq!(whole, wanted);
+        assert_eq!(limited(whole, 1, 0)[1], listed("z", &columns, &[&["u", "integer"]]));
+    }
+
+    /// As influxd 1.6.7 orders them.
+    #[test]
+    fn keys_of_series_stand_in_the_order_of_series() {
+        let seen = [
+            "e",
+            "e,A=1",
+            "e,a=x",
+            "e,a=x,aa=1",
+            "e,a=x,b=1",
+            r"e,a=x\ ",
+            "e,a=x!",
+            r"e,a=x\,b",
+            "e,a=x0",
+            "e,a=y,aa=1",
+            r"e,a\ b=1",
+            "e,a!=x",
+            r"e,a\=b=1",
+            "e,aa=1",
+            "e,b=1",
+            r"e\ a,b=1",
+            "e!,a=x",
+            "e#,a=1",
+            r"e\,a,b=1",
+            "ea",
+            "é",
+        ];
+        let keys = |keys: Vec<&str>| {
+            let rows: Vec<[&str; 1]> = keys.into_iter().map(|key| [key]).collect();
+            vec![listed("", &["key"], &rows.iter().map(|row| &row[..]).collect::<Vec<_>>())]
+        };
+        let part = |rest: usize| {
+            let part = seen.iter().rev().enumerate().filter(|(at, _)| at % 2 == rest);
+            keys(part.map(|(_, key)| *key).collect())
+        };
+        assert_eq!(series_keys(vec![part(0), part(1), keys(vec!["e"])]), keys(seen.to_vec()));
+    }
+
+    #[test]
+    fn counts_add_up_or_are_counted_anew() {
+        let parts = vec![vec![counted("a", &[], 2), counted("b", &[], 1)], vec![counted("b", &[], 4)]];
+        assert_eq!(sum(parts.clone()), [counted("a", &[], 2), counted("b", &[], 5)]);
+        let (found, shared) = counts(parts.clone());
+        assert_eq!(shared, BTreeSet::from(["b".to_owned()]));
+        let values = |values: &[&[&str]]| vec![listed("b", &["key", "value"], values)];
+        let list = vec![values(&[&["h", "1"], &["h", "2"]]), values(&[&["h", "2"], &["i", "1"], &["i", "3"]])];
+        assert_eq!(recounted(found, list, 1), [counted("a", &[], 2), counted("b", &[], 3)]);
+        assert_eq!(measurements(parts), [counted("", &[], 2)]);
+        let by_tag = vec![
+            vec![counted("a", &[("h", "")], 7)],
+            vec![counted("a", &[("h", "x")], 1), counted("b", &[("h", "")], 1)],
+        ];
+        assert_eq!(measurements(by_tag), [counted("", &[("h", "")], 2), counted("", &[("h", "x")], 1)]);
+        let names = |names: &[&[&str]]| vec![listed("measurements", &["name"], names)];
+        let all = count_of_names(vec![names(&[&["a"], &["b"]]), names(&[&["b"]]), vec![]], "cardinality estimation");
+        assert_eq!((all[0].columns[0].as_str(), &all[0].values[0][0]), ("cardinality estimation", &Value::Integer(2)));
+        assert_eq!(count_of_names(vec![vec![]], "x")[0].values, [[Value::Integer(0)]]);
+    }
+
+    #[test]
+    fn servers_tell_their_own() {
+        let parts = vec![
+            ("g1a".to_owned(), vec![counted("x", &[("z", "1")], 1)]),
+            ("g2a".to_owned(), vec![counted("x", &[], 2)]),
+        ];
+        let wanted = [counted("x", &[("replica", "g1a"), ("z", "1")], 1), counted("x", &[("replica", "g2a")], 2)];
+        assert_eq!(concatenated(parts, "replica"), wanted);
+        let queries = |values: &[&[&str]]| listed("db", &["name", "query"], values);
+        let all = union(vec![
+            vec![queries(&[&["a", "1"], &["b", "2"]])],
+            vec![listed("other", &["name", "query"], &[]), queries(&[&["b", "2"], &["b", "3"]])],
+        ]);
+        let wanted = [queries(&[&["a", "1"], &["b", "2"], &["b", "3"]]), listed("other", &["name", "query"], &[])];
+        assert_eq!(all, wanted);
     }
 
     #[test]
     fn an_error_is_the_answer() {
-        let error = r#"{"results":[{"statement_id":0,"error":"database name required"}]}"#;
-        assert_eq!(merged(&[error, r#"{"results":[{"statement_id":0}]}"#]), error);
+        let failed = StatementResult::failed(0, "database name required");
+        let parts = Parts::of(vec![StatementResult::default(), failed]);
+        assert_eq!(parts.err().as_deref(), Some("database name required"));
     }
 }

@@ -1,31 +1,50 @@
 //! A request's statements x topology -> where they run, or why they are refused.
 //!
-//! What one group can answer alone goes there as it is; SHOW is asked of every group and merged; writing statements go
-//! to every replica of the groups that they concern. Everything else is refused with the reason. Called by `query` and
-//! by `slotline route --query`. Pure.
+//! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
+//! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
+//! `sources`); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the groups that they
+//! concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route --query`. Pure.
 
-use std::collections::BTreeSet;
-
-use crate::influxql::ast::{Listing, MeasurementName, NameOrAll, ShowMeasurements};
-use crate::influxql::inspect::Mention;
-use crate::influxql::{Measurement, Query, Statement};
+use crate::influxql::{Query, Select, Statement};
 use crate::topology::{GroupIndex, Topology};
 
+use columns::Schema;
+use select::Selected;
+
+pub mod columns;
 pub mod params;
+mod pinned;
+pub mod select;
+pub mod show;
+pub mod sources;
+mod writing;
 
 /// Where a request runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// One replica of this group answers all of it.
-    Group(GroupIndex),
-    /// One replica of any group answers.
-    Any,
-    /// One replica of each group is asked; the series are merged.
-    Merge,
-    /// Every replica of these groups carries it out.
+    /// One replica of any of these groups answers all of it, as it is.
+    Whole(Vec<GroupIndex>),
+    /// Every replica of these groups carries all of it out.
     Everywhere(Vec<GroupIndex>),
+    /// One statement after the other, each at its place.
+    Each(Vec<Place>),
     /// It cannot be answered, for this reason. Nothing runs.
     Refuse(String),
+}
+
+/// Where one statement runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// One replica of any of these groups answers it as it is.
+    One(Vec<GroupIndex>),
+    /// A SELECT, or its EXPLAIN: several groups have to say what they hold before it can be planned.
+    Asks,
+    /// A SHOW that several servers have to answer, or the proxy itself (`show::plan` says how).
+    Show,
+    /// Every replica of these groups carries it out.
+    Everywhere(Vec<GroupIndex>),
+    /// A SELECT INTO: what is read at this place is written through the proxy, wherever its points belong.
+    Into(Box<Place>),
 }
 
 /// What the plan depends on besides the statements.
@@ -38,227 +57,93 @@ pub struct Circumstances<'a> {
     pub may_write: bool,
 }
 
-/// Where one statement runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    Group(GroupIndex),
-    /// All groups know the answer.
-    Any,
-    Merge,
-    Everywhere(Vec<GroupIndex>),
-}
-
 /// Plans a whole request. `Plan::Refuse` names the statement that stands in the way.
 pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
-    let mut whole: Option<Place> = None;
-    for statement in &query.statements {
-        let place = match place(statement, circumstances) {
-            Ok(place) => place,
-            Err(reason) => return Plan::Refuse(reason),
-        };
-        whole = match (whole, place) {
-            (None, place) => Some(place),
-            (Some(Place::Any), place @ (Place::Any | Place::Group(_))) => Some(place),
-            (whole @ Some(Place::Group(_)), Place::Any) => whole,
-            (Some(whole), place) if whole == place && place != Place::Merge => Some(whole),
-            _ => {
-                let reason = "statements that run in different places cannot share a request yet; send them one by one";
-                return Plan::Refuse(reason.to_owned());
-            }
-        };
+    let places: Result<Vec<Place>, String> =
+        query.statements.iter().map(|statement| place(statement, circumstances)).collect();
+    match places {
+        Ok(places) => whole(&places, circumstances).unwrap_or(Plan::Each(places)),
+        Err(reason) => Plan::Refuse(reason),
     }
-    match whole {
-        None | Some(Place::Any) => Plan::Any,
-        Some(Place::Group(group)) => Plan::Group(group),
-        Some(Place::Merge) => Plan::Merge,
-        Some(Place::Everywhere(groups)) => Plan::Everywhere(groups),
+}
+
+/// The plan of a request that need not be taken apart.
+fn whole(places: &[Place], circumstances: Circumstances<'_>) -> Option<Plan> {
+    if let Some((Place::Everywhere(groups), rest)) = places.split_first()
+        && rest.iter().all(|place| place == &places[0])
+    {
+        return Some(Plan::Everywhere(groups.clone()));
     }
+    let mut common: Vec<GroupIndex> = circumstances.topology.group_indexes().collect();
+    for place in places {
+        let Place::One(groups) = place else { return None };
+        common.retain(|group| groups.contains(group));
+    }
+    (!common.is_empty()).then_some(Plan::Whole(common))
 }
 
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let topology = circumstances.topology;
     if statement.writes() || (matches!(statement, Statement::KillQuery { .. }) && !circumstances.may_write) {
-        return place_writing(statement, circumstances);
+        return writing::place(statement, circumstances);
     }
     match statement {
-        Statement::Select(_) | Statement::Explain { .. } => place_reading(statement, circumstances),
+        Statement::Select(select) | Statement::Explain { select, .. } => place_select(select, circumstances),
         Statement::ShowDatabases
         | Statement::ShowRetentionPolicies { .. }
         | Statement::ShowUsers
-        | Statement::ShowGrants { .. } => Ok(Place::Any),
-        Statement::ShowMeasurements(show) => place_show_measurements(show, circumstances),
-        Statement::ShowSeries(listing)
-        | Statement::ShowTagKeys(listing)
-        | Statement::ShowTagValues { listing, .. }
-        | Statement::ShowFieldKeys(listing) => place_listing(statement, listing, circumstances),
-        Statement::ShowCardinality(show) => match one_owner(&show.sources, circumstances) {
-            Some(group) => Ok(Place::Group(group)),
-            None => {
-                Err("CARDINALITY over several groups is not supported yet; name measurements of one group in FROM"
-                    .into())
-            }
-        },
+        | Statement::ShowGrants { .. } => Ok(Place::One(circumstances.topology.group_indexes().collect())),
+        _ => Ok(place_show(statement, circumstances)),
+    }
+}
+
+/// SHOW that several servers have to answer, or the proxy itself.
+fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place {
+    use show::Show;
+    match show::plan(statement, circumstances) {
+        Some(Show::Groups(groups, _)) if groups.len() == 1 => Place::One(groups),
         // Of one server, and there is only one.
-        _ if topology.replicas().count() == 1 => Ok(Place::Group(0)),
-        other => {
-            let keyword = keywords(other);
-            Err(format!("{keyword} is about a single server and not supported yet; ask a replica directly"))
-        }
+        Some(Show::Replicas(_)) if circumstances.topology.replicas().count() == 1 => Place::One(vec![0]),
+        Some(_) => Place::Show,
+        None => Place::One(circumstances.topology.group_indexes().collect()),
     }
 }
 
-/// SELECT and EXPLAIN: one group must own all that they read.
-fn place_reading(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let mut sources = Vec::new();
-    statement.visit_measurements(&mut |mention| {
-        if let Mention::Source(measurement) = mention {
-            sources.push(measurement);
-        }
-    });
-    let mut found: Option<(GroupIndex, &str)> = None;
-    for source in sources {
-        let Some(group) = owner(source, circumstances)? else { continue };
-        let name = name(source);
-        match found {
-            Some((other, first)) if other != group => {
-                let topology = circumstances.topology;
-                let (one, two) = (topology.group(other).id, topology.group(group).id);
-                return Err(format!(
-                    "measurements of several groups in one SELECT are not supported yet: {first:?} lives in group {one}, \
-                     {name:?} in group {two}"
-                ));
-            }
-            _ => found = Some((group, name)),
-        }
+/// A SELECT that one group answers whatever the schema, or else one that has to ask.
+fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Place, String> {
+    let several = circumstances.topology.groups().len() > 1;
+    if several && !sources::regexes(select).is_empty() {
+        return Ok(Place::Asks);
     }
-    Ok(found.map_or(Place::Any, |(group, _)| Place::Group(group)))
-}
-
-fn name(measurement: &Measurement) -> &str {
-    match &measurement.name {
-        MeasurementName::Name(name) | MeasurementName::Regex(name) => name,
+    if !select::probe(select, circumstances)?.is_empty() {
+        return Ok(Place::Asks);
     }
-}
-
-/// The group of a measurement; `None` when any can say what is wrong with it; an error when there are several.
-fn owner(measurement: &Measurement, circumstances: Circumstances<'_>) -> Result<Option<GroupIndex>, String> {
-    let topology = circumstances.topology;
-    if topology.groups().len() == 1 {
-        return Ok(Some(0));
-    }
-    let db = measurement.database.as_deref().unwrap_or(circumstances.db);
-    match &measurement.name {
-        MeasurementName::Regex(regex) => Err(format!(
-            "a regular expression over several groups is not supported yet: /{regex}/; name the measurement"
-        )),
-        MeasurementName::Name(name) => match topology.rule(db, name.as_bytes()) {
-            Some(rule) if !rule.tags.is_empty() => Err(format!(
-                "measurement {name:?} is split over groups by [{}]; queries over it are not supported yet",
-                rule.tags.join(", ")
-            )),
-            // Without a database any group has the error for it.
-            _ if db.is_empty() => Ok(None),
-            _ if db == "_internal" => {
-                Err("the database _internal is every server's own; ask a replica directly".to_owned())
-            }
-            _ => Ok(Some(topology.owner(Topology::measurement_slot(db, name.as_bytes())))),
-        },
-    }
-}
-
-/// The one group that owns all of these measurements, if there is one.
-fn one_owner(sources: &[Measurement], circumstances: Circumstances<'_>) -> Option<GroupIndex> {
-    if circumstances.topology.groups().len() == 1 {
-        return Some(0);
-    }
-    let groups: Option<BTreeSet<GroupIndex>> =
-        sources.iter().map(|source| owner(source, circumstances).ok().flatten()).collect();
-    let groups = groups?;
-    groups.first().copied().filter(|_| groups.len() == 1)
-}
-
-fn place_show_measurements(show: &ShowMeasurements, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let every_database = show.database == Some(NameOrAll::All) || show.retention_policy == Some(NameOrAll::All);
-    let group = one_owner(show.with.as_slice(), circumstances);
-    if let Some(group) = group.filter(|_| !every_database || circumstances.topology.groups().len() == 1) {
-        return Ok(Place::Group(group));
-    }
-    if show.limit > 0 || show.offset > 0 {
-        return Err(limit_refusal("SHOW MEASUREMENTS"));
-    }
-    Ok(Place::Merge)
-}
-
-fn place_listing(statement: &Statement, listing: &Listing, at: Circumstances<'_>) -> Result<Place, String> {
-    if let Some(group) = one_owner(&listing.sources, at) {
-        return Ok(Place::Group(group));
-    }
-    if listing.limit > 0 || listing.offset > 0 || listing.slimit > 0 || listing.soffset > 0 {
-        return Err(limit_refusal(&keywords(statement)));
-    }
-    Ok(Place::Merge)
-}
-
-fn limit_refusal(statement: &str) -> String {
-    format!("{statement} with LIMIT or OFFSET over several groups is not supported yet; ask without them")
-}
-
-fn place_writing(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    use Statement::*;
-    let topology = circumstances.topology;
-    let keyword = keywords(statement);
-    if !circumstances.may_write {
-        return Err(format!(
-            "{keyword} is refused: slotline speaks to the replicas with its own rights and does not ask clients who they \
-             are; auth.trust_clients = true allows it"
-        ));
-    }
-    match statement {
-        DropShard { .. } => Err("DROP SHARD is refused: the same shard id is another shard on every server".into()),
-        CreateContinuousQuery(_) | DropContinuousQuery { .. } | CreateSubscription(_) | DropSubscription { .. } => {
-            Err(format!("{keyword} is refused: a server would run it over its own part of the data, once per replica"))
-        }
-        Select(_) => Err("SELECT INTO is not supported yet: its rows may belong to other groups".into()),
-        Delete(filter) | DropSeries(filter) => Ok(Place::Everywhere(owners(&filter.sources, circumstances))),
-        DropMeasurement { name } => {
-            let (database, retention_policy) = (None, None);
-            let source = Measurement { database, retention_policy, name: MeasurementName::Name(name.clone()) };
-            Ok(Place::Everywhere(owners(&[source], circumstances)))
-        }
-        _ => Ok(Place::Everywhere(topology.group_indexes().collect())),
-    }
-}
-
-/// All groups that may hold points of these measurements; every group when none is named.
-fn owners(sources: &[Measurement], circumstances: Circumstances<'_>) -> Vec<GroupIndex> {
-    let named: Option<BTreeSet<GroupIndex>> =
-        sources.iter().map(|source| owner(source, circumstances).ok().flatten()).collect();
-    match named {
-        Some(groups) if !groups.is_empty() => groups.into_iter().collect(),
-        _ => circumstances.topology.group_indexes().collect(),
+    match select::select(select, &Schema::default(), circumstances)? {
+        Selected::One(groups) => Ok(Place::One(groups)),
+        Selected::Rewritten(..) | Selected::Concatenate(_) => Ok(Place::Asks),
     }
 }
 
 /// The words that a statement begins with.
-fn keywords(statement: &Statement) -> String {
+pub(crate) fn keywords(statement: &Statement) -> String {
     let text = statement.to_string();
     let words = text.split_whitespace().take_while(|word| word.bytes().all(|byte| byte.is_ascii_uppercase()));
     words.take(3).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::influxql::{Params, parse_query};
     use crate::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, evenly};
 
-    fn topology(groups: u32) -> Topology {
+    pub fn topology(groups: u32) -> Topology {
         let group = |id| {
             let (name, url) = (format!("g{id}"), "http://h:1".to_owned());
             let (username, password, state) = (String::new(), String::new(), "serving".to_owned());
             GroupSpec { id, replicas: vec![ReplicaSpec { name, url, username, password, state }] }
         };
-        let rules = vec![RuleSpec { db: "d".into(), measurement: "split".into(), tags: vec!["host".into()] }];
+        let rule = |db: &str| RuleSpec { db: db.into(), measurement: "split".into(), tags: vec!["host".into()] };
+        let rules = ["d", "e"].map(rule).to_vec();
         let ids: Vec<u32> = (1..=groups).collect();
         let spec = Spec { groups: ids.iter().map(|id| group(*id)).collect(), slots: evenly(&ids), rules };
         spec.build(1).expect("a sound topology")
@@ -270,7 +155,7 @@ mod tests {
     }
 
     /// Two measurements of different groups, and their groups, with two groups.
-    fn apart() -> [(String, GroupIndex); 2] {
+    pub fn apart() -> [(String, GroupIndex); 2] {
         let topology = topology(2);
         let group = |name: &str| topology.owner(Topology::measurement_slot("d", name.as_bytes()));
         let named = |wanted| (0..100).map(|i| format!("m{i}")).find(|name| group(name) == wanted);
@@ -280,39 +165,55 @@ mod tests {
     #[test]
     fn one_group_answers_alone() {
         let [(a, in_a), (b, in_b)] = apart();
-        assert_eq!(planned(2, &format!("SELECT * FROM {a}")), Plan::Group(in_a));
-        assert_eq!(
-            planned(2, &format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {b} GROUP BY h)")),
-            Plan::Group(in_b)
-        );
-        assert_eq!(
-            planned(2, &format!("SELECT * FROM {a}; SHOW TAG KEYS FROM {a}; SHOW DATABASES")),
-            Plan::Group(in_a)
-        );
-        assert_eq!(planned(2, "SHOW DATABASES"), Plan::Any);
-        assert_eq!(planned(1, &format!("SELECT * FROM {a}, {b}, /x/, split")), Plan::Group(0));
-        assert_eq!(planned(1, "SHOW SERIES CARDINALITY"), Plan::Group(0));
+        for (text, group) in [
+            (format!("SELECT * FROM {a}"), in_a),
+            (format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {b} GROUP BY h)"), in_b),
+            (format!("SELECT * FROM {a}; SHOW TAG KEYS FROM {a}; SHOW DATABASES"), in_a),
+        ] {
+            assert_eq!(planned(2, &text), Plan::Whole(vec![group]), "{text}");
+        }
+        assert_eq!(planned(2, "SHOW DATABASES"), Plan::Whole(vec![0, 1]));
+        assert_eq!(planned(2, "SELECT * FROM x..a, \"_series\""), planned(2, "SELECT * FROM x..a"));
+        assert_eq!(planned(1, &format!("SELECT * FROM {a}, {b}, /x/, split")), Plan::Whole(vec![0]));
+        assert_eq!(planned(1, "SHOW SERIES CARDINALITY"), Plan::Whole(vec![0]));
     }
 
     #[test]
-    fn several_groups_merge_or_refuse() {
-        let [(a, _), (b, _)] = apart();
-        for text in ["SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG VALUES WITH KEY = h", "SHOW FIELD KEYS FROM split"] {
-            assert_eq!(planned(2, text), Plan::Merge, "{text}");
+    fn several_groups_ask_merge_or_refuse() {
+        let [(a, in_a), (b, in_b)] = apart();
+        for text in [
+            "SHOW MEASUREMENTS",
+            "SHOW SERIES",
+            "SHOW TAG VALUES WITH KEY = h",
+            "SHOW FIELD KEYS FROM split",
+            "SHOW SERIES LIMIT 1",
+            "SHOW SERIES CARDINALITY",
+            "SHOW SHARDS",
+            "SHOW QUERIES",
+            "KILL QUERY 1",
+        ] {
+            assert_eq!(planned(2, text), Plan::Each(vec![Place::Show]), "{text}");
         }
+        for text in [
+            format!("SELECT * FROM {a}, {b}"),
+            "SELECT * FROM /x/".to_owned(),
+            "SELECT * FROM split".to_owned(),
+            "EXPLAIN SELECT * FROM split".to_owned(),
+            "SELECT v FROM split WHERE host = 'a'".to_owned(),
+            "SELECT v FROM (SELECT v FROM split)".to_owned(),
+        ] {
+            assert_eq!(planned(2, &text), Plan::Each(vec![Place::Asks]), "{text}");
+        }
+        let two = Plan::Each(vec![Place::One(vec![in_a]), Place::One(vec![in_b])]);
+        assert_eq!(planned(2, &format!("SELECT * FROM {a}; SELECT * FROM {b}")), two);
+        let into = |place| Plan::Each(vec![Place::Into(Box::new(place))]);
+        assert_eq!(planned(2, &format!("SELECT * INTO x FROM {a}")), into(Place::One(vec![in_a])));
+        assert_eq!(planned(2, "SELECT * INTO x FROM split"), into(Place::Asks));
+        let mixed = Plan::Each(vec![Place::One(vec![0, 1]), Place::Everywhere(vec![0, 1]), Place::Show]);
+        assert_eq!(planned(2, "SHOW DATABASES; CREATE DATABASE x; SHOW MEASUREMENTS"), mixed);
         for (text, reason) in [
-            (format!("SELECT * FROM {a}, {b}"), "several groups"),
-            (format!("SELECT * FROM {a}; SELECT * FROM {b}"), "different places"),
-            ("SELECT * FROM /x/".to_owned(), "regular expression"),
-            ("SELECT * FROM split".to_owned(), "\"split\" is split over groups by [host]"),
-            ("SHOW SERIES LIMIT 1".to_owned(), "LIMIT"),
-            ("SHOW MEASUREMENTS; SHOW MEASUREMENTS".to_owned(), "different places"),
-            ("SHOW DATABASES; SHOW MEASUREMENTS".to_owned(), "different places"),
-            ("SHOW DATABASES; CREATE DATABASE x".to_owned(), "different places"),
-            ("SHOW SERIES CARDINALITY".to_owned(), "CARDINALITY"),
-            ("SHOW SHARDS".to_owned(), "SHOW SHARDS is about a single server"),
-            (format!("SELECT * INTO x FROM {a}"), "INTO"),
             ("SELECT * FROM \"_internal\".monitor.runtime".to_owned(), "_internal"),
+            (format!("SELECT * FROM (SELECT v FROM {a}), (SELECT v FROM {b})"), "subqueries beside each other"),
             ("DROP SHARD 1".to_owned(), "shard id"),
             ("DROP CONTINUOUS QUERY a ON b".to_owned(), "DROP CONTINUOUS QUERY is refused"),
         ] {

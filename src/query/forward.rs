@@ -15,8 +15,8 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, T
 
 use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
-use crate::influxql::Query;
 use crate::influxql::inspect::Mention;
+use crate::influxql::{Query, Statement};
 use crate::net::{Body, BodyError, Held, Payload};
 use crate::topology::GroupIndex;
 
@@ -45,7 +45,7 @@ pub async fn forward(
     until: Instant,
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
-    let candidates = candidates(queries, backends, groups, &key(query))?;
+    let candidates = candidates(queries, backends, groups, &key(&query.statements))?;
     // A warning cannot be set into what is packed.
     let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
     let (head, body) = first.answer.into_parts();
@@ -55,9 +55,28 @@ pub async fn forward(
     Ok(response)
 }
 
+/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can. Only for a request that may be
+/// carried out.
+pub async fn parse_error(
+    queries: &Queries,
+    backends: &Backends,
+    asked: &Asked,
+    until: Instant,
+) -> Option<Response<Body>> {
+    let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
+    let candidates = candidates(queries, backends, &groups, "").ok()?;
+    let first = first_answer(queries, &candidates, until, |_| asked.as_written(false)).await.ok()?;
+    let (head, body) = first.answer.into_parts();
+    if head.status.as_u16() != 400 {
+        return None;
+    }
+    let body = body.whole_by(queries.config.limits.replica_answer_bytes_max.0, until).await.ok()?;
+    Some(passed_on(head, Body::Whole(body)))
+}
+
 /// Replicas that may answer, best first, and what to call them all.
 pub struct Candidates {
-    replicas: Vec<Rc<Backend>>,
+    pub replicas: Vec<Rc<Backend>>,
     of: String,
 }
 
@@ -90,6 +109,8 @@ fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>
 
 /// An answer, and what the replica that gave it has still to take.
 pub struct First {
+    /// Which candidate gave it.
+    pub at: usize,
     pub answer: Response<Lent>,
     pub behind: Option<Behind>,
 }
@@ -104,7 +125,7 @@ pub async fn first_answer(
 ) -> Result<First, Refusal> {
     let mut failures = Vec::new();
     let mut skipped = false;
-    for replica in &candidates.replicas {
+    for (at, replica) in candidates.replicas.iter().enumerate() {
         let name = &replica.target.name;
         // As of now: the replica before may have taken long to fail.
         let behind = queries.behind(replica);
@@ -121,7 +142,7 @@ pub async fn first_answer(
             }
             Ok(answer) => {
                 queries.stats.queries_stale.add(u64::from(behind.is_some()));
-                return Ok(First { answer, behind });
+                return Ok(First { at, answer, behind });
             }
             Err(error) => failures.push(format!("replica {name} {error}")),
         }
@@ -130,8 +151,12 @@ pub async fn first_answer(
     if skipped {
         return Err(refuse_stale(queries, candidates, failures));
     }
+    Err(no_answer(failures))
+}
+
+pub fn no_answer(failures: Vec<String>) -> Refusal {
     let reason = if failures.is_empty() { "there is no serving replica".to_owned() } else { failures.join("; ") };
-    Err(refuse(503, format!("no answer: {reason}")))
+    refuse(503, format!("no answer: {reason}"))
 }
 
 /// Names the replicas that have still to take points.
@@ -143,9 +168,9 @@ pub fn mark_stale(response: &mut Response<Body>, behind: &[Behind]) {
 }
 
 /// What decides which replica is asked: the first measurement.
-fn key(query: &Query) -> String {
+pub fn key(statements: &[Statement]) -> String {
     let mut key = String::new();
-    for statement in &query.statements {
+    for statement in statements {
         statement.visit_measurements(&mut |mention| {
             if let (true, Mention::Source(measurement)) = (key.is_empty(), mention) {
                 key = measurement.to_string();

@@ -3,17 +3,29 @@
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
 //! 2. The topology is taken with its backends, once; the text is parsed whole.
 //! 3. `plan::plan` says where it runs, or why it is refused.
-//! 4. One group: `forward` asks one healthy replica, and the next if that one fails before its answer began; the answer
-//!    streams through untouched. All groups: `show` merges their answers. Writing statements: `Delivery::execute`.
-//! 5. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
+//! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
+//!    began; the answer streams through untouched.
+//! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
+//!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
+//!    each for its part (`partials`), and puts the series in order; SHOW over several servers: `show`; writing statements:
+//!    `execute`; the points of a SELECT INTO: `into`.
+//! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
 //!
 //! Used by `shard`; never by `ingest`.
 
 mod choose;
+mod execute;
 mod forward;
+mod into;
+mod lookup;
+mod output;
+mod partials;
 mod request;
+mod running;
+mod select;
 mod show;
+mod statement;
 mod warning;
 
 use std::rc::Rc;
@@ -21,22 +33,24 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use futures_lite::future;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
-use crate::databases::LastSeen;
-use crate::deliver::{Delivery, Executed, Execution};
-use crate::http::error_body;
+use crate::deliver::Delivery;
 use crate::influxql::{Query, Statement, parse_query};
-use crate::net::{Body, Budget, deadline};
+use crate::net::{Body, Budget, Held, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
-use crate::topology::{Backlogs, GroupIndex};
+use crate::topology::Backlogs;
 
 use choose::Behind;
+use output::Output;
 use request::Asked;
+use running::Registered;
+pub use running::RunningQueries;
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -49,6 +63,8 @@ pub struct Queries {
     pub latency: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Of all shards.
+    pub running: Arc<RunningQueries>,
 }
 
 impl Queries {
@@ -57,28 +73,45 @@ impl Queries {
     }
 }
 
+/// How InfluxDB begins what it has against a text.
+const PARSING: &str = "error parsing query: ";
+
 /// Why there is no answer: a status and the client's error.
+#[derive(Clone, Debug)]
 pub struct Refusal {
     pub status: u16,
     pub error: String,
+    /// InfluxDB's own words about a statement, told where InfluxDB tells them: nowhere in CSV.
+    pub influxdbs: bool,
 }
 
 fn refuse(status: u16, error: impl Into<String>) -> Refusal {
-    Refusal { status, error: error.into() }
+    Refusal { status, error: error.into(), influxdbs: false }
+}
+
+/// The same, of a statement that failed as InfluxDB's own fail: told in an answer with 200.
+fn fails(error: impl Into<String>) -> Refusal {
+    refuse(200, error)
+}
+
+/// The same, in InfluxDB's words and for its reasons.
+fn fails_there(error: impl Into<String>) -> Refusal {
+    Refusal { influxdbs: true, ..fails(error) }
 }
 
 /// The whole story of one query.
 pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
+    let format = request::format(&request);
     let answer = run(queries, request, began).await;
     queries.latency.record(began.elapsed());
     answer.unwrap_or_else(|refusal| {
         queries.stats.queries_refused.add(1);
-        let mut response = Response::new(Body::from(error_body(&refusal.error)));
+        let mut response = Response::new(Body::Whole(output::error(format, &refusal.error).into()));
         *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or_default();
         let error = crate::http::error_header(&refusal.error);
         let headers = response.headers_mut();
-        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        headers.insert("content-type", http::HeaderValue::from_static(format.content_type()));
         if let Ok(error) = http::HeaderValue::from_bytes(error.as_bytes()) {
             headers.insert("x-influxdb-error", error);
         }
@@ -96,7 +129,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let params = params::read(asked.params.get("params"))
         .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
-    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
+    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
     let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
@@ -109,72 +142,86 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let mut place = queries.places.hold();
     let until = began + queries.config.query.timeout;
     let waited = deadline(until, place.available()).await;
-    waited.map_err(|_| refuse(503, "too many queries at once (query.concurrency_max); try again"))?;
+    waited.map_err(|_| {
+        queries.stats.queries_limited_concurrency.add(1);
+        refuse(503, "too many queries at once (query.concurrency_max); try again")
+    })?;
     place.add(1);
-    match plan {
-        Plan::Group(group) => forward::forward(queries, &backends, &query, &asked, &[group], until, place).await,
-        Plan::Any => {
-            let groups: Vec<GroupIndex> = topology.group_indexes().collect();
-            forward::forward(queries, &backends, &query, &asked, &groups, until, place).await
-        }
-        Plan::Merge => show::show(queries, &backends, &query, &asked, until).await,
-        Plan::Everywhere(groups) => execute(queries, backends, query, asked, groups, until).await,
-        Plan::Refuse(reason) => Err(refuse(400, reason)),
-    }
-}
-
-/// Writing statements, on every replica of their groups, with one `now()` for all.
-async fn execute(
-    queries: &Queries,
-    backends: Rc<Backends>,
-    mut query: Query,
-    asked: Rc<Asked>,
-    groups: Vec<GroupIndex>,
-    until: Instant,
-) -> Result<Response<Body>, Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
-    let texts: Vec<String> = query.statements.iter().map(|statement| statement.to_forwardable()).collect();
-    let text = texts.join("; ");
-    let (db, rp) = (asked.params.get("db").to_owned(), asked.params.get("rp").to_owned());
-    let limits = &queries.config.limits;
-    let written = text.clone();
-    let execution = Execution {
-        groups,
-        request: Box::new(move || asked.rewritten(&written)),
-        db,
-        rp,
-        text,
-        until,
-        answer_bytes_max: limits.replica_answer_bytes_max.0,
-    };
-    match queries.delivery.execute(backends, execution).await {
-        Executed::Everywhere(answer) => {
-            if memchr::memmem::find(answer.body(), b"\"error\"").is_none() {
-                query.statements.iter().for_each(|statement| learn(&queries.delivery.last_seen, statement));
-            }
-            let (head, body) = answer.into_parts();
-            Ok(forward::passed_on(head, Body::Whole(body)))
-        }
-        Executed::Not { untouched, reason } => {
-            if !untouched {
-                tracing::error!(reason, "a statement was not carried out by all replicas");
-            }
-            Err(refuse(503, reason))
-        }
+    let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
+    let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
+    let planned = Planned { backends, query, asked, plan, until, now_ns, place, registered };
+    let answered = planned.answer(queries.clone());
+    if !is_async {
+        return answered.await;
     }
+    spawn("async query", glommio::executor().current_task_queue(), async move {
+        match answered.await {
+            Ok(response) => drain(response.into_body()).await,
+            Err(refusal) => tracing::warn!(reason = refusal.error, "a query whose client does not wait was refused"),
+        }
+    });
+    let mut response = Response::new(Body::Whole(Default::default()));
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
-/// What a statement that was carried out changes of what InfluxDB has.
-fn learn(last_seen: &LastSeen, statement: &Statement) {
-    match statement {
-        Statement::CreateDatabase(create) => {
-            last_seen.seen(&create.name, create.policy_name.as_deref().unwrap_or_default());
+/// Reads an answer that nobody wants to its end.
+async fn drain(mut body: Body) {
+    use http_body_util::BodyExt;
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// A query that may run now.
+struct Planned {
+    backends: Rc<Backends>,
+    query: Query,
+    asked: Rc<Asked>,
+    plan: Plan,
+    until: Instant,
+    now_ns: i64,
+    place: Held,
+    registered: Registered,
+}
+
+impl Planned {
+    async fn answer(self, queries: Rc<Queries>) -> Result<Response<Body>, Refusal> {
+        let Planned { backends, mut query, asked, plan, until, now_ns, place, registered } = self;
+        match plan {
+            Plan::Whole(groups) => {
+                let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
+                let killed = async {
+                    registered.killed().await;
+                    Ok(Output::new(&asked).respond(running::interrupted(query.statements.len())))
+                };
+                let response = future::or(killed, answered).await?;
+                Ok(response.map(|body| registered.hold(body)))
+            }
+            Plan::Everywhere(groups) => {
+                let asking = asked.clone();
+                let request = Box::new(move |text: &str| asking.rewritten(text));
+                query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
+                let answer = execute::execute(&queries, backends, &query, &asked, groups, until, request).await?;
+                let (head, body) = answer.into_parts();
+                Ok(forward::passed_on(head, Body::Whole(body)))
+            }
+            Plan::Each(places) => {
+                let source = registered.id();
+                let writes = query.statements.iter().any(Statement::writes);
+                let (all, own) = (backends.clone(), asked.clone());
+                let context =
+                    statement::Context { queries: queries.clone(), backends, asked, until, now_ns, registered, source };
+                match statement::answer(context, query, places, place).await {
+                    // It names a place in a text of ours.
+                    Err(refusal) if refusal.status == 400 && refusal.error.starts_with(PARSING) && !writes => {
+                        forward::parse_error(&queries, &all, &own, until).await.ok_or(refusal)
+                    }
+                    answered => answered,
+                }
+            }
+            Plan::Refuse(reason) => Err(refuse(400, reason)),
         }
-        Statement::DropDatabase { name } => last_seen.gone(name),
-        Statement::CreateRetentionPolicy(create) => last_seen.seen(&create.database, &create.name),
-        Statement::DropRetentionPolicy { name, database } => last_seen.gone_policy(database, name),
-        _ => {}
     }
 }

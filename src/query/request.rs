@@ -9,7 +9,9 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGE
 use hyper::{Method, Request};
 
 use crate::config::Limits;
+use crate::http::multipart::{self, Part};
 use crate::http::params::{Params, encode};
+use crate::merge::format::Format;
 use crate::net::{Payload, deadline, discard};
 
 use super::{Refusal, refuse};
@@ -32,24 +34,45 @@ pub struct Asked {
     user_agent: Option<HeaderValue>,
 }
 
+/// The format that a client wants its answer in.
+pub fn format(request: &Request<Incoming>) -> Format {
+    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    format_of(request.headers().get(ACCEPT), &url)
+}
+
+fn format_of(accept: Option<&HeaderValue>, url: &Params) -> Format {
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    // Only the URL can ask for indented JSON.
+    Format::of(accept.unwrap_or_default(), url.get("pretty") == "true")
+}
+
 pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, Refusal> {
     let header = |name| request.headers().get(name).cloned();
     let (accept, accept_encoding, user_agent) = (header(ACCEPT), header(ACCEPT_ENCODING), header(USER_AGENT));
     let content_type = header(CONTENT_TYPE).unwrap_or(HeaderValue::from_static(""));
-    let content_type = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
-    if content_type.starts_with("multipart/") {
-        discard(request.into_body()).await;
-        return Err(refuse(415, "multipart bodies are not supported yet; send q as a URL parameter or in a form"));
-    }
+    let content_type = String::from_utf8_lossy(content_type.as_bytes()).into_owned();
+    let kind = content_type.to_ascii_lowercase();
     let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let method = request.method().clone();
-    let form = if method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
+    let form = if method != Method::POST {
+        Params::default()
+    } else if kind.starts_with("multipart/form-data") {
+        parts(&url, multipart::parse(&content_type, &read_form(limits, request.into_body()).await?))
+    } else if kind.starts_with("application/x-www-form-urlencoded") {
         Params::parse(&read_form(limits, request.into_body()).await?)
     } else {
         Params::default()
     };
     let params = form.clone().chain(url.clone());
     Ok(Asked { method, url, form, params, accept, accept_encoding, user_agent })
+}
+
+/// What a multipart body adds: the URL's parameters come before its fields, and a file `q` behind all.
+fn parts(url: &Params, parts: Vec<Part>) -> Params {
+    let is_new = |part: &Part| url.get(&part.name).is_empty();
+    let (files, fields): (Vec<Part>, Vec<Part>) = parts.into_iter().filter(is_new).partition(|part| part.is_file);
+    let query = files.into_iter().filter(|file| file.name == "q");
+    Params::of(fields.into_iter().chain(query).map(|part| (part.name, part.value)))
 }
 
 async fn read_form(limits: &Limits, mut body: Incoming) -> Result<Vec<u8>, Refusal> {
@@ -95,19 +118,28 @@ impl Asked {
 
     /// The same, for an answer in JSON that is merged here.
     pub fn for_merging(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        let params = encode(&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))]);
-        self.resent(&params, Request::builder().header(ACCEPT, "application/json"))
+        self.for_us(q, &[], "application/json")
+    }
+
+    fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
+        let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
+        self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))
+    }
+
+    /// The same, for one statement's part of an answer, in chunks of so many rows: in MessagePack or, with `json`, in JSON.
+    pub fn for_part(&self, q: &str, chunk_rows: usize, json: bool) -> Result<Request<Payload>, http::Error> {
+        let accept = if json { "application/json" } else { "application/x-msgpack" };
+        self.for_us(q, &[("chunked", "true"), ("chunk_size", &chunk_rows.to_string())], accept)
+    }
+
+    /// The format that the client wants.
+    pub fn format(&self) -> Format {
+        format_of(self.accept.as_ref(), &self.url)
     }
 
     /// Whether the client wants its JSON indented; only the URL can say so.
     pub fn is_pretty(&self) -> bool {
         self.url.get("pretty") == "true"
-    }
-
-    /// The client's `Accept`, if it wants something but JSON.
-    pub fn other_format(&self) -> Option<&str> {
-        let accept = self.accept.as_ref()?.to_str().ok()?;
-        ["csv", "msgpack"].iter().any(|format| accept.contains(format)).then_some(accept)
     }
 
     /// Whether an answer may be packed.

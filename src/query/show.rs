@@ -1,84 +1,189 @@
-//! A SHOW statement that every group answers for its own part.
+//! A SHOW statement over several servers, asked and joined as `plan::show` says. What each group says is held at once,
+//! within `query.merge_bytes_max`.
 
 use std::rc::Rc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use hyper::Response;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::Method;
 
-use crate::backend::Backends;
-use crate::http::{gzip, json};
-use crate::influxql::Query;
-use crate::merge::results::{Answer, Message, parse};
-use crate::merge::show::merge;
-use crate::net::Body;
+use crate::backend::Backend;
+use crate::influxql::Statement;
+use crate::merge::emit::{CHUNK_ROWS, Emitter};
+use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
+use crate::merge::show::{self as join, Parts};
+use crate::plan::Circumstances;
+use crate::plan::show::{Cut, Join, OfReplicas, Part, Show, plan};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
-use super::forward::{Candidates, candidates, first_answer, mark_stale};
-use super::request::Asked;
-use super::{Queries, Refusal, refuse};
+use super::forward::candidates;
+use super::partials::Ask;
+use super::running::deprecated;
+use super::statement::{Context, Ended, Running};
+use super::{Refusal, refuse};
 
-/// Asks one replica of each group at once and merges what they say.
-pub async fn show(
-    queries: &Rc<Queries>,
-    backends: &Backends,
-    query: &Query,
-    asked: &Asked,
-    until: Instant,
-) -> Result<Response<Body>, Refusal> {
-    if let Some(format) = asked.other_format() {
-        let error = format!("{format} is not supported yet for what is merged over groups; ask for application/json");
-        return Err(refuse(406, error));
-    }
-    let text = query.to_string();
-    // All first, so that nobody is asked when one of them refuses.
-    let groups: Result<Vec<(GroupIndex, Candidates)>, Refusal> = (backends.topology.group_indexes())
-        .map(|group| Ok((group, candidates(queries, backends, &[group], &text)?)))
-        .collect();
-    let groups = groups?;
-    let asking = groups.iter().map(|(group, of)| partial(queries, backends, *group, of, asked, &text, until));
-    let partials: Result<Vec<(Answer, Option<Behind>)>, Refusal> = join_all(asking).await.into_iter().collect();
-    let (partials, behind): (Vec<Answer>, Vec<Option<Behind>>) = partials?.into_iter().unzip();
-    let behind: Vec<Behind> = behind.into_iter().flatten().collect();
-    let mut merged = merge(partials);
-    if let Some(result) = merged.results.first_mut() {
-        let warnings = behind.iter().map(|behind| Message { level: "warning".to_owned(), text: behind.warning() });
-        result.messages.splice(0..0, warnings);
-    }
-    let body = json::to_string(&merged, asked.is_pretty()) + "\n";
-    let mut response = if asked.takes_gzip() {
-        let mut response = Response::new(Body::Whole(gzip::pack(body.as_bytes()).into()));
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response
-    } else {
-        Response::new(Body::from(body))
+/// What there is to say, or the statement's own error.
+type Shown = Result<Vec<StatementResult>, String>;
+
+/// Runs a SHOW statement that one server alone cannot answer.
+pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
+    let mut statement = statement.clone();
+    statement.replace_now(running.context.now_ns);
+    let topology = &running.context.backends.topology;
+    let circumstances = Circumstances { topology, db: running.context.asked.params.get("db"), may_write: false };
+    let queries = running.context.queries.running.clone();
+    let shown = match plan(&statement, circumstances) {
+        Some(Show::Groups(groups, part)) => of_groups(running, id, &groups, *part).await?,
+        Some(Show::Replicas(of)) => of_replicas(running, id, &statement, of).await?,
+        Some(Show::Queries) => Ok(vec![queries.show(id, Instant::now())]),
+        Some(Show::Kill(query)) => queries.kill(query).map(|()| {
+            let by_get = running.context.asked.method == Method::GET;
+            let messages = by_get.then(|| deprecated(&statement)).into_iter().collect();
+            vec![StatementResult { messages, ..result(id, Vec::new()) }]
+        }),
+        None => return Err(refuse(500, "not a statement that several servers answer")),
     };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    mark_stale(&mut response, &behind);
-    Ok(response)
+    match shown {
+        Ok(mut results) => {
+            running.tell_all(&mut results).await?;
+            Ok(Ended::Well)
+        }
+        Err(error) => {
+            running.tell(StatementResult::failed(id, error)).await?;
+            Ok(Ended::Failed)
+        }
+    }
 }
 
-async fn partial(
-    queries: &Queries,
-    backends: &Backends,
-    group: GroupIndex,
-    candidates: &Candidates,
-    asked: &Asked,
-    text: &str,
-    until: Instant,
-) -> Result<(Answer, Option<Behind>), Refusal> {
-    let topology = &backends.topology;
-    let id = topology.group(group).id;
-    let first = first_answer(queries, candidates, until, |_| asked.for_merging(text)).await?;
-    // All groups' parts are held at once.
-    let bytes_max = queries.config.query.merge_bytes_max.0 / topology.groups().len();
-    let body = first.answer.into_body().whole(bytes_max).await;
-    let body = body.map_err(|error| refuse(503, format!("group {id} {error} (query.merge_bytes_max)")))?;
-    let answer = parse(&body).map_err(|error| refuse(503, format!("group {id}: {error}")))?;
-    match answer.results.iter().any(|result| result.is_partial()) {
-        false => Ok((answer, first.behind)),
-        true => Err(refuse(503, format!("group {id} told only a part (max-row-limit of its replicas)"))),
+/// Asks one replica of each group at once and joins what they say.
+async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], part: Part) -> Result<Shown, Refusal> {
+    let (parts, behind) = ask_groups(&running.context, groups, &part.statement).await?;
+    let mut messages = running.stale(&behind);
+    let Parts { parts, messages: told } = match Parts::of(parts) {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Err(error)),
+    };
+    messages.extend(told);
+    let series = match &part.join {
+        Join::Rows => join::rows(parts),
+        Join::SeriesKeys => join::series_keys(parts),
+        Join::Sum => join::sum(parts),
+        Join::Measurements => join::measurements(parts),
+        Join::CountOfNames(column) => join::count_of_names(parts, column),
+        Join::Recount(recount) => {
+            let (counts, shared) = join::counts(parts);
+            if shared.is_empty() {
+                counts
+            } else {
+                let list = recount.listing(shared.into_iter().collect()).map_err(|reason| refuse(400, reason))?;
+                let (lists, _) = ask_groups(&running.context, groups, &list).await?;
+                match Parts::of(lists) {
+                    Ok(lists) => join::recounted(counts, lists.parts, recount.column()),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+        }
+    };
+    let emitter = running.emitter(id);
+    Ok(Ok(emitted(id, join::limited(series, part.limit, part.offset), part.cut, emitter, messages)))
+}
+
+async fn ask_groups(
+    context: &Context,
+    groups: &[GroupIndex],
+    statement: &Statement,
+) -> Result<(Vec<StatementResult>, Vec<Behind>), Refusal> {
+    let text = statement.to_string();
+    for group in groups {
+        // All first, so that nobody is asked when one of them refuses.
+        candidates(&context.queries, &context.backends, &[*group], &text)?;
+    }
+    let asking = groups.iter().map(async |group| {
+        let Context { queries, backends, asked, until, .. } = context;
+        let (groups, text, key) = (&[*group][..], text.as_str(), text.as_str());
+        let chunk_rows = CHUNK_ROWS;
+        Ask { queries, backends, asked, groups, text, key, chunk_rows, json: false, until: *until }.whole().await
+    });
+    let answers: Result<Vec<_>, Refusal> = join_all(asking).await.into_iter().collect();
+    let (parts, behind): (Vec<_>, Vec<_>) = answers?.into_iter().unzip();
+    Ok((parts, behind.into_iter().flatten().collect()))
+}
+
+/// Asks every replica, since each is a server of its own.
+async fn of_replicas(
+    running: &mut Running,
+    id: usize,
+    statement: &Statement,
+    of: OfReplicas,
+) -> Result<Shown, Refusal> {
+    let Context { queries, backends, asked, until, .. } = &running.context;
+    let text = statement.to_string();
+    let replicas: Vec<&Rc<Backend>> = backends.all().collect();
+    let bytes_max = queries.config.query.merge_bytes_max.0 / replicas.len().max(1);
+    let asking = replicas.iter().map(async |replica| {
+        // In JSON, which alone prints a server's durations as text.
+        let request = || asked.for_merging(&text);
+        let answer = replica.pool.exchange(request, *until).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().whole_by(bytes_max, *until).await.map_err(|error| error.to_string())?;
+        match status.is_success() {
+            true => parse(&body).map(one_result),
+            false => Err(format!("answered {status}: {}", String::from_utf8_lossy(&body).trim())),
+        }
+    });
+    let mut parts: Vec<(String, Vec<Series>)> = Vec::new();
+    let mut silent = Vec::new();
+    for (replica, answer) in replicas.iter().zip(join_all(asking).await) {
+        let name = &replica.target.name;
+        match answer {
+            Ok(StatementResult { error: Some(error), .. }) => return Ok(Err(error)),
+            Ok(result) => parts.push((name.clone(), result.series)),
+            Err(reason) => silent.push(format!("replica {name} {reason}")),
+        }
+    }
+    if parts.is_empty() {
+        return Err(refuse(503, format!("no answer: {}", silent.join("; "))));
+    }
+    let messages =
+        silent.into_iter().map(|silent| Message::warning(format!("{silent}; its part is missing"))).collect();
+    let series = match of {
+        OfReplicas::Each => join::concatenated(parts, "replica"),
+        OfReplicas::Union => join::union(parts.into_iter().map(|(_, series)| series).collect()),
+    };
+    Ok(Ok(emitted(id, series, Cut::Whole, running.emitter(id), messages)))
+}
+
+/// Series as InfluxDB hands them on, the messages with the first.
+fn emitted(
+    id: usize,
+    series: Vec<Series>,
+    cut: Cut,
+    mut emitter: Emitter,
+    messages: Vec<Message>,
+) -> Vec<StatementResult> {
+    let mut results = Vec::new();
+    match cut {
+        Cut::Rows => {
+            series.into_iter().for_each(|series| emitter.push(series, &mut results));
+            emitter.finish(&mut results);
+        }
+        Cut::Series if !series.is_empty() => results.extend(series.into_iter().map(|series| result(id, vec![series]))),
+        Cut::Series | Cut::Whole => results.push(result(id, series)),
+    }
+    if let Some(first) = results.first_mut() {
+        first.messages = messages;
+    }
+    results
+}
+
+fn result(statement_id: usize, series: Vec<Series>) -> StatementResult {
+    StatementResult { statement_id, series, ..StatementResult::default() }
+}
+
+fn one_result(answer: Answer) -> StatementResult {
+    match answer.error {
+        Some(error) => StatementResult::failed(0, error),
+        None => answer.results.into_iter().next().unwrap_or_default(),
     }
 }

@@ -94,6 +94,7 @@ fn beginning(bytes: &[u8]) -> Beginning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::format::{Format, Printer, Times};
     use crate::merge::results::{Answer, Message, parse};
 
     const TEXT: &str = "replica <g1a> has \"still\" to take 5 points";
@@ -129,6 +130,12 @@ mod tests {
         parse(json.as_bytes()).expect("it is an answer")
     }
 
+    fn printed(answer: &Answer, pretty: bool) -> String {
+        let mut out = Vec::new();
+        Printer::new(Format::Json { pretty }, Times::Rfc3339).print(answer, &mut out);
+        String::from_utf8(out).expect("JSON is text")
+    }
+
     /// As influxd 1.6.7 prints them.
     const COMPACT: [&str; 4] = [
         r#"{"results":[{"statement_id":0,"series":[{"name":"m","columns":["time","v"],"values":[[1,2]]}]}]}"#,
@@ -141,9 +148,9 @@ mod tests {
     fn the_first_result_gets_the_message() {
         for (body, pretty) in COMPACT.iter().flat_map(|body| [(body, false), (body, true)]) {
             let mut wanted = answer(body);
-            let body = json::to_string(&wanted, pretty) + "\n";
+            let body = printed(&wanted, pretty);
             let seen = through_all(&body);
-            wanted.results[0].messages.push(Message { level: "warning".to_owned(), text: TEXT.to_owned() });
+            wanted.results[0].messages.push(Message::warning(TEXT));
             assert_eq!(answer(&seen), wanted, "{seen}");
             // Printed as InfluxDB prints it, but for the place of the key.
             let message = json::to_string(&wanted.results[0].messages, false);
@@ -154,7 +161,7 @@ mod tests {
             if pretty {
                 let mut alone = Answer { results: vec![wanted.results[0].clone()], error: None };
                 (alone.results[0].series, alone.results[0].partial, alone.results[0].error) = Default::default();
-                let alone = json::to_string(&alone, true);
+                let alone = printed(&alone, true);
                 assert!(seen.starts_with(alone.trim_end_matches(['\n', ' ', ']', '}'])), "{seen}\n{alone}");
             }
         }

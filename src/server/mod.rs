@@ -25,7 +25,7 @@ use crate::control::{self, Control};
 use crate::databases::LastSeen;
 use crate::deliver::Logs;
 use crate::net::{Doorbell, Wire, listening_sockets};
-use crate::shard::{self, Setup};
+use crate::shard::{self, RunningQueries, Setup};
 
 use data_dir::DataDir;
 use databases::Keeper;
@@ -218,6 +218,7 @@ fn start_shards(
     let Sockets { shards, mut admin } = sockets;
     let (ready, readies) = channel();
     let mut threads = Vec::new();
+    let running = Arc::<RunningQueries>::default();
     for (index, ((core, wire), listeners)) in cores.iter().zip(wires).zip(shards).enumerate() {
         let setup = Setup {
             index,
@@ -227,6 +228,7 @@ fn start_shards(
             admin: admin.take(),
             wire,
             doorbells: doorbells.clone(),
+            running: running.clone(),
             ready: ready.clone(),
         };
         threads.push(start_shard(*core, setup)?);

@@ -10,13 +10,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use glommio::timer::sleep;
 use hyper::Request;
-use serde_json::Value;
 
 use crate::backend::{Backend, Backends};
 use crate::databases::{DATABASES_MAX, List, Round};
 use crate::http::params;
 use crate::influxql::quote_ident;
-use crate::merge::results::{StatementResult, parse};
+use crate::merge::results::{StatementResult, Value, parse};
 use crate::net::{Payload, spawn_loop};
 
 use super::Shard;

@@ -30,6 +30,7 @@ use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
 use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, spawn, spawn_loop};
 use crate::query::Queries;
+pub use crate::query::RunningQueries;
 use crate::stats::{Recorder, ShardStats};
 
 use accept::Service;
@@ -53,6 +54,8 @@ pub struct Setup {
     pub wire: Wire,
     /// Everybody's.
     pub doorbells: Arc<[Doorbell]>,
+    /// Everybody's.
+    pub running: Arc<RunningQueries>,
     /// Told when the shard serves.
     pub ready: Sender<()>,
 }
@@ -183,6 +186,7 @@ impl Shard {
             delivery: delivery.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
+            running: setup.running.clone(),
         });
         Rc::new(Shard {
             index: setup.index,

@@ -13,24 +13,31 @@ pub struct Influxd {
     dir: tempfile::TempDir,
     addr: SocketAddr,
     auth: bool,
+    /// Variables that it finds besides the test's own.
+    environment: Vec<(&'static str, &'static str)>,
     /// `None` while stopped.
     process: Option<Process>,
 }
 
 impl Influxd {
     pub fn start() -> Influxd {
-        Influxd::start_with(false)
+        Influxd::start_with(false, Vec::new())
     }
 
     /// One that asks for credentials; it has no user yet.
     pub fn start_with_auth() -> Influxd {
-        Influxd::start_with(true)
+        Influxd::start_with(true, Vec::new())
     }
 
-    fn start_with(auth: bool) -> Influxd {
+    /// One with these variables in its environment.
+    pub fn start_in(environment: Vec<(&'static str, &'static str)>) -> Influxd {
+        Influxd::start_with(false, environment)
+    }
+
+    fn start_with(auth: bool, environment: Vec<(&'static str, &'static str)>) -> Influxd {
         let dir = tempfile::Builder::new().prefix("influxd-").tempdir().expect("a temporary folder");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut influxd = Influxd { dir, addr: any_port, auth, process: None };
+        let mut influxd = Influxd { dir, addr: any_port, auth, environment, process: None };
         influxd.addr = influxd.launch().expect("influxd starts");
         influxd
     }
@@ -39,7 +46,9 @@ impl Influxd {
         let config = self.dir.path().join("influxdb.conf");
         std::fs::write(&config, self.config_text()).expect("a temporary folder takes a file");
         let config = config.to_str().expect("temporary paths are UTF-8");
-        let process = match Process::start(command("influxd", &["-config", config])) {
+        let mut command = command("influxd", &["-config", config]);
+        command.envs(self.environment.iter().copied());
+        let process = match Process::start(command) {
             Ok(process) => process,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 panic!("influxd is not in PATH: install the Debian package `influxdb`")

@@ -1,0 +1,599 @@
+//! A SELECT x what the groups know -> where it runs.
+//!
+//! One group answers it as it is when that group owns all that the SELECT can see. Else every series of the answer must
+//! come from one group alone, so that the groups' answers need only be put in order: *concatenate*. Each group reads its own
+//! measurements, with columns and types written out from the schema of all (`columns`). What would have to combine points
+//! of several groups in one series is refused: here is the place for it.
+//!
+//! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
+//! `probe`, what the schema is. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::influxql::ast::{Listing, MeasurementName, SortOrder, Source};
+use crate::influxql::{Expr, Measurement, Select, Statement};
+use crate::topology::GroupIndex;
+
+use super::Circumstances;
+use super::columns::{Schema, has_wildcard, settle_types, widen};
+use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
+
+/// Where a SELECT runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selected {
+    /// One replica of any of these groups answers it as it is.
+    One(Vec<GroupIndex>),
+    /// This group sees all of it, in these words: others have columns and types that count too.
+    Rewritten(GroupIndex, Box<Select>),
+    /// Each group answers its part; no series is in two of them.
+    Concatenate(Concatenation),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concatenation {
+    /// At least two, in the order in which their measurements stand in FROM.
+    pub parts: Vec<(GroupIndex, Select)>,
+    pub descending: bool,
+}
+
+/// What a group has to be asked before a SELECT can be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub group: GroupIndex,
+    /// The EXPLAIN that tells its schema: nothing, where it has no field in the policies and times that are read.
+    pub explain: String,
+    /// Then its tags count all the same: InfluxDB knows them of whole databases. A SHOW TAG KEYS for each.
+    pub tag_keys: Vec<String>,
+}
+
+/// All that has to be asked.
+pub type Probe = Vec<Question>;
+
+/// Whether a function's argument is a wildcard. InfluxDB looks at it before it writes it out, and refuses some that could
+/// be written out.
+pub fn has_wildcard_call(select: &Select) -> bool {
+    let inside = |source: &Source| matches!(source, Source::Subquery(inner) if has_wildcard_call(inner));
+    let is_one = |expr: &Expr| matches!(expr, Expr::Call(call) if call.args.iter().any(has_wildcard));
+    select.fields.iter().any(|field| is_one(&field.expr)) || select.sources.iter().any(inside)
+}
+
+/// Whether the schema matters, and then what to ask. The measurements have names.
+///
+/// # Errors
+/// Why the SELECT cannot be answered, whatever the schema.
+pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe, String> {
+    // A name may turn out to be a field: then it pins nothing.
+    let unsure = groups(&shares(select, circumstances, &|_| true)?);
+    let everywhere = unpinned(select, circumstances)?;
+    let all = groups(&everywhere);
+    // What one group sees it sees as all would, but for the columns that only others have.
+    if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) {
+        return Ok(Probe::new());
+    }
+    let Some(leaf) = leaf(select) else {
+        let text = "subqueries beside each other, or beside a measurement, whose measurements live in several groups";
+        return Err(format!("{text} ({}), are not supported yet", numbers(&all, circumstances)));
+    };
+    let bounds = bounds(select);
+    let ask = |group: GroupIndex| {
+        let sources = owned(leaf, &everywhere, group);
+        let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
+        let own = Select { fields: vec![star()], sources, condition, ..empty(leaf) };
+        Question { group, explain: format!("EXPLAIN {own}"), tag_keys: tag_keys(&own, circumstances.db) }
+    };
+    Ok(in_order(&everywhere).into_iter().map(ask).collect())
+}
+
+/// What asks for the tags of a SELECT's measurements.
+fn tag_keys(select: &Select, db: &str) -> Vec<String> {
+    let mut listings: BTreeMap<&str, Listing> = BTreeMap::new();
+    for source in &select.sources {
+        let Source::Measurement(measurement) = source else { continue };
+        let db = measurement.database.as_deref().unwrap_or(db);
+        let named = Measurement { database: None, retention_policy: None, ..measurement.clone() };
+        let listing =
+            listings.entry(db).or_insert_with(|| Listing { database: Some(db.to_owned()), ..Listing::default() });
+        listing.sources.push(named);
+    }
+    listings.into_values().map(|listing| Statement::ShowTagKeys(Box::new(listing)).to_string()).collect()
+}
+
+/// Plans a SELECT whose measurements have names, once its probe has told the schema (empty, if there was none).
+///
+/// # Errors
+/// Why it cannot be answered: the function and the measurement that stand in the way.
+pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>) -> Result<Selected, String> {
+    let probed = !probe(select, circumstances)?.is_empty();
+    let shares = shares(select, circumstances, &|tag| !probed || schema.fields.contains_key(tag))?;
+    let groups = groups(&shares);
+    if groups.is_empty() {
+        return Ok(Selected::One(circumstances.topology.group_indexes().collect()));
+    }
+    if groups.len() == 1 && !probed {
+        return Ok(Selected::One(groups.into_iter().collect()));
+    }
+    let mut whole = select.clone();
+    let leaf_of_whole = leaf_mut(&mut whole).ok_or("subqueries of several groups are not supported yet")?;
+    let had_fields = !leaf_of_whole.fields.is_empty();
+    widen(leaf_of_whole, schema)?;
+    if had_fields && leaf_of_whole.fields.is_empty() {
+        // None of them has anything that the wildcards mean.
+        return Ok(Selected::One(groups.into_iter().take(1).collect()));
+    }
+    if let (Some(group), 1) = (groups.first(), groups.len()) {
+        return Ok(Selected::Rewritten(*group, Box::new(part(&whole, &shares, *group))));
+    }
+    check_names(&shares, circumstances)?;
+    for share in shares.iter().filter(|share| share.groups.len() > 1) {
+        check(&whole, select, share, schema)?;
+    }
+    let descending = select.order == Some(SortOrder::Descending);
+    let parts = in_order(&shares).into_iter().map(|group| (group, part(&whole, &shares, group))).collect();
+    Ok(Selected::Concatenate(Concatenation { parts, descending }))
+}
+
+/// A SELECT in which every name has its type, and nothing else is written out: any group has against it what InfluxDB has.
+pub fn typed(select: &Select, schema: &Schema) -> Select {
+    let mut typed = select.clone();
+    if let Some(leaf) = leaf_mut(&mut typed) {
+        settle_types(leaf, schema);
+    }
+    typed
+}
+
+/// What can be said of a SELECT that has to ask, before it has asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outline {
+    /// Every group is asked which measurements its regular expressions mean.
+    Regexes,
+    /// One group, if no field has the name of a tag that WHERE pins.
+    One(GroupIndex),
+    /// Each group's part, columns not yet written out.
+    Parts(Vec<(GroupIndex, Select)>),
+}
+
+/// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
+///
+/// # Errors
+/// Why it is refused, whatever the schema.
+pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Outline, String> {
+    let (Statement::Select(select) | Statement::Explain { select, .. }) = statement else {
+        return Err("only a SELECT has to ask".to_owned());
+    };
+    if !regexes(select).is_empty() {
+        return Ok(Outline::Regexes);
+    }
+    let shares = shares(select, circumstances, &|_| false)?;
+    let groups = groups(&shares);
+    if let (Some(group), true) = (groups.first(), groups.len() == 1) {
+        return Ok(Outline::One(*group));
+    }
+    // Its rule's tags are tags, and a wildcard is grouped by them.
+    let tags = shares.iter().filter_map(|share| share.rule).flat_map(|rule| rule.tags.iter().cloned()).collect();
+    let schema = Schema { tags, ..Schema::default() };
+    let mut grouped = (**select).clone();
+    if let Some(leaf) = leaf_mut(&mut grouped) {
+        leaf.group_by = grouped_by(leaf, &schema)?;
+    }
+    for share in shares.iter().filter(|share| share.groups.len() > 1) {
+        check(&grouped, select, share, &schema)?;
+    }
+    Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))
+}
+
+fn grouped_by(leaf: &Select, schema: &Schema) -> Result<Vec<Expr>, String> {
+    let mut bare = Select { fields: Vec::new(), condition: None, ..leaf.clone() };
+    widen(&mut bare, schema)?;
+    Ok(bare.group_by)
+}
+
+/// The measurements of a SELECT, subqueries included. A regular expression that still stands means none.
+fn shares<'a>(
+    select: &'a Select,
+    circumstances: Circumstances<'a>,
+    is_field: &impl Fn(&str) -> bool,
+) -> Result<Vec<Share<'a>>, String> {
+    let mut shares = Vec::new();
+    for source in &select.sources {
+        match source {
+            Source::Measurement(measurement) if matches!(measurement.name, MeasurementName::Regex(_)) => {
+                let one = circumstances.topology.groups().len() == 1;
+                let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
+                let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+                shares.push(Share { db, name: name_of(measurement), rule: None, tags: Vec::new(), groups });
+            }
+            Source::Measurement(measurement) => shares.push(share(measurement, Some(select), circumstances, is_field)?),
+            Source::Subquery(inner) => shares.extend(self::shares(inner, circumstances, is_field)?),
+        }
+    }
+    Ok(shares)
+}
+
+/// The same, whatever WHERE pins.
+fn unpinned<'a>(select: &'a Select, circumstances: Circumstances<'a>) -> Result<Vec<Share<'a>>, String> {
+    let mut shares = shares(select, circumstances, &|_| true)?;
+    for share in shares.iter_mut().filter(|share| share.rule.is_some()) {
+        share.groups = circumstances.topology.group_indexes().collect();
+    }
+    Ok(shares)
+}
+
+/// Whether anything in it stands for columns that only the schema knows.
+fn has_wildcards(select: &Select) -> bool {
+    let inside = |source: &Source| matches!(source, Source::Subquery(inner) if has_wildcards(inner));
+    select.fields.iter().any(|field| has_wildcard(&field.expr))
+        || select.group_by.iter().any(|expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_)))
+        || select.sources.iter().any(inside)
+}
+
+/// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
+/// several must be in one group.
+fn check_names(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> Result<(), String> {
+    for (at, share) in shares.iter().enumerate() {
+        for other in shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db) {
+            let groups: BTreeSet<GroupIndex> = share.groups.union(&other.groups).copied().collect();
+            if groups.len() < 2 {
+                continue;
+            }
+            let (name, groups) = (share.name, numbers(&groups, circumstances));
+            return Err(format!(
+                "measurements named {name:?} of several databases in one SELECT are not supported yet: they live in {groups}, \
+                 and InfluxDB makes one series of them"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn groups(shares: &[Share<'_>]) -> BTreeSet<GroupIndex> {
+    shares.iter().flat_map(|share| &share.groups).copied().collect()
+}
+
+/// Groups by their first measurement in FROM: the first error of several is the one that one InfluxDB has.
+fn in_order(shares: &[Share<'_>]) -> Vec<GroupIndex> {
+    let mut order = Vec::new();
+    for group in shares.iter().flat_map(|share| &share.groups) {
+        if !order.contains(group) {
+            order.push(*group);
+        }
+    }
+    order
+}
+
+fn numbers(groups: &BTreeSet<GroupIndex>, circumstances: Circumstances<'_>) -> String {
+    let ids = groups.iter().map(|group| circumstances.topology.group(*group).id.to_string());
+    format!("groups {}", ids.collect::<Vec<_>>().join(", "))
+}
+
+/// The sources of a leaf that a group owns; those that any group may have stay with the first.
+fn owned(leaf: &Select, shares: &[Share<'_>], group: GroupIndex) -> Vec<Source> {
+    let first = shares.iter().flat_map(|share| &share.groups).next();
+    let owns = |share: &Share<'_>| match share.groups.is_empty() {
+        true => first == Some(&group),
+        false => share.groups.contains(&group),
+    };
+    leaf.sources.iter().zip(shares).filter(|(_, share)| owns(share)).map(|(source, _)| source.clone()).collect()
+}
+
+fn part(whole: &Select, shares: &[Share<'_>], group: GroupIndex) -> Select {
+    let mut part = whole.clone();
+    if let Some(leaf) = leaf_mut(&mut part) {
+        leaf.sources = owned(leaf, shares, group);
+    }
+    part
+}
+
+/// The bounds in time of a leaf: its own, and those of the SELECTs around it.
+fn bounds(select: &Select) -> Vec<Expr> {
+    let own = select.condition.iter().flat_map(time_terms).cloned();
+    match select.sources.as_slice() {
+        [Source::Subquery(inner)] => own.chain(bounds(inner)).collect(),
+        _ => own.collect(),
+    }
+}
+
+fn star() -> crate::influxql::ast::Field {
+    crate::influxql::ast::Field { expr: Expr::Wildcard(None), alias: None }
+}
+
+/// A SELECT with nothing but its time zone, in which time bounds are read.
+fn empty(like: &Select) -> Select {
+    Select {
+        fields: Vec::new(),
+        into: None,
+        sources: Vec::new(),
+        condition: None,
+        group_by: Vec::new(),
+        fill: Default::default(),
+        order: None,
+        limit: 0,
+        offset: 0,
+        slimit: 0,
+        soffset: 0,
+        timezone: like.timezone.clone(),
+    }
+}
+
+/// Whether every series of the answer comes from one group, though several groups have series of this measurement.
+fn check(whole: &Select, written: &Select, share: &Share<'_>, schema: &Schema) -> Result<(), String> {
+    let Some(rule) = share.rule else { return Ok(()) };
+    let name = share.name;
+    let split = format!("measurement {name:?} is split over groups by [{}]", rule.tags.join(", "));
+    for (tag, values) in rule.tags.iter().zip(&share.tags) {
+        let pinned = values.as_ref().is_some_and(|values| values.len() == 1);
+        // No series has a tag that the schema does not know.
+        let everywhere_absent = !schema.tags.contains(tag);
+        if !pinned && !everywhere_absent && !groups_by(whole, tag) {
+            let what = what(written);
+            return Err(format!(
+                "{what} over several groups is not supported yet: {split}; add {tag} to GROUP BY, or fix it in WHERE by ="
+            ));
+        }
+    }
+    if let Some(limit) = series_limit(whole) {
+        return Err(format!(
+            "{limit} over several groups is not supported yet: {split}, and InfluxDB counts the series of each storage \
+             shard; ask without it"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether rows are grouped by a tag, also inside: what GROUP BY names outside, a subquery groups by as well.
+fn groups_by(select: &Select, tag: &str) -> bool {
+    let inside = || match select.sources.as_slice() {
+        [Source::Subquery(inner)] => groups_by(inner, tag),
+        _ => false,
+    };
+    select.group_by.iter().any(|expr| match expr {
+        Expr::VarRef(var) => var.name == tag,
+        Expr::Wildcard(_) => inside(),
+        Expr::Regex(regex) => inside() && regex::Regex::new(regex).is_ok_and(|regex| regex.is_match(tag)),
+        _ => false,
+    })
+}
+
+fn series_limit(select: &Select) -> Option<&'static str> {
+    if select.slimit > 0 {
+        return Some("SLIMIT");
+    }
+    if select.soffset > 0 {
+        return Some("SOFFSET");
+    }
+    match select.sources.as_slice() {
+        [Source::Subquery(inner)] => series_limit(inner),
+        _ => None,
+    }
+}
+
+/// What a refusal calls the SELECT: its functions.
+fn what(select: &Select) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for field in &select.fields {
+        functions(&field.expr, &mut names);
+    }
+    match names.is_empty() {
+        true if select.fields.iter().any(|field| has_wildcard(&field.expr)) => "SELECT *".to_owned(),
+        true => "a SELECT of rows".to_owned(),
+        false => names.join(" and "),
+    }
+}
+
+fn functions(expr: &Expr, names: &mut Vec<String>) {
+    match expr {
+        Expr::Call(call) => {
+            let name = format!("{}()", call.name);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Expr::Distinct(_) => names.push("distinct()".to_owned()),
+        Expr::Paren(inner) => functions(inner, names),
+        Expr::Binary { lhs, rhs, .. } => {
+            functions(lhs, names);
+            functions(rhs, names);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse_query};
+    use crate::plan::sources::bound_by_now;
+    use crate::plan::tests::{apart, topology};
+    use crate::topology::{SlotKey, Topology};
+
+    const NOW: i64 = 1_600_000_000_000_000_000;
+
+    fn parsed(text: &str) -> Select {
+        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        match query.statements.into_iter().next() {
+            Some(Statement::Select(select)) => *select,
+            _ => panic!("{text}: a SELECT is wanted"),
+        }
+    }
+
+    fn schema(explained: &str) -> Schema {
+        let mut schema = Schema::default();
+        schema.add_explained([format!("AUXILIARY FIELDS: {explained}").as_str()]).expect("it reads");
+        schema
+    }
+
+    /// The parts of a SELECT over two groups, by group; or where it goes as a whole, or why it does not.
+    fn planned(text: &str, explained: &str) -> Vec<String> {
+        let topology = topology(2);
+        let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
+        match select(&parsed(text), &schema(explained), circumstances) {
+            Ok(Selected::One(groups)) => vec![format!("{groups:?}")],
+            Ok(Selected::Rewritten(group, part)) => vec![format!("{group}: {part}")],
+            Ok(Selected::Concatenate(whole)) => {
+                let mut parts = whole.parts;
+                parts.sort_by_key(|(group, _)| *group);
+                parts.into_iter().map(|(group, part)| format!("{group}: {part}")).collect()
+            }
+            Err(reason) => vec![reason],
+        }
+    }
+
+    fn owner_of_host(host: &str) -> GroupIndex {
+        let mut key = SlotKey::database("d");
+        key.push(b"split");
+        key.push(host.as_bytes());
+        topology(2).owner(key.slot())
+    }
+
+    /// Two hosts of one group, and one of the other.
+    fn hosts() -> (String, String, String) {
+        let mut of: [Vec<String>; 2] = Default::default();
+        (0..20).map(|n| format!("h{n}")).for_each(|host| of[usize::from(owner_of_host(&host))].push(host));
+        (of[0].remove(0), of[0].remove(0), of[1].remove(0))
+    }
+
+    #[test]
+    fn several_measurements_are_read_each_by_its_owner() {
+        let [(a, _), (b, _)] = apart();
+        let explained = "dc::tag, host::tag, n::integer, v::float";
+        assert_eq!(
+            planned(&format!("SELECT * FROM {b}, {a}, {a} WHERE v > 3 ORDER BY time DESC LIMIT 2 SLIMIT 1"), explained),
+            [
+                format!(
+                    "0: SELECT dc::tag, host::tag, n::integer, v::float FROM {a}, {a} WHERE v::float > 3 ORDER BY time DESC LIMIT 2 SLIMIT 1"
+                ),
+                format!(
+                    "1: SELECT dc::tag, host::tag, n::integer, v::float FROM {b} WHERE v::float > 3 ORDER BY time DESC LIMIT 2 SLIMIT 1"
+                ),
+            ]
+        );
+        assert_eq!(
+            planned(&format!("SELECT max(x) FROM (SELECT mean(*) AS x FROM {a}, {b} GROUP BY *)"), explained),
+            [
+                format!(
+                    "0: SELECT max(x) FROM (SELECT mean(n::integer) AS x_n, mean(v::float) AS x_v FROM {a} GROUP BY dc, host)"
+                ),
+                format!(
+                    "1: SELECT max(x) FROM (SELECT mean(n::integer) AS x_n, mean(v::float) AS x_v FROM {b} GROUP BY dc, host)"
+                ),
+            ]
+        );
+        assert_eq!(planned(&format!("SELECT mean(*) FROM {a}, {b}"), "s::string, t::tag").len(), 1, "nothing is left");
+    }
+
+    #[test]
+    fn of_a_split_measurement_what_one_group_sees_goes_there() {
+        let (one, two, other) = hosts();
+        for (condition, rewritten) in [
+            (format!("host = '{one}'"), format!("host::tag = '{one}'")),
+            (format!("host = '{one}' OR host = '{two}'"), format!("host::tag = '{one}' OR host::tag = '{two}'")),
+            (format!("'{one}' = host"), format!("'{one}' = host::tag")),
+        ] {
+            let seen = planned(&format!("SELECT mean(v) FROM split WHERE {condition}"), "v::float, host::tag");
+            assert_eq!(seen, [format!("0: SELECT mean(v::float) FROM split WHERE {rewritten}")]);
+        }
+        let typed = format!("WHERE v > 1 AND (host::tag =~ /^({one}|{two})$/)");
+        assert_eq!(planned(&format!("SELECT mean(v) FROM split {typed}"), "v::float"), ["[0]"], "nobody need be asked");
+        let wide =
+            planned(&format!("SELECT * FROM split {typed} GROUP BY *"), "v::float, host::tag, w::integer, dc::tag");
+        assert!(
+            wide[0].starts_with("0: SELECT v::float, w::integer FROM split") && wide[0].ends_with("GROUP BY dc, host"),
+            "{wide:?}"
+        );
+        let refused = planned(
+            &format!("SELECT mean(v) FROM split WHERE host = '{one}' OR host = '{other}'"),
+            "v::float, host::tag",
+        );
+        assert!(
+            refused[0].starts_with(
+                "mean() over several groups is not supported yet: measurement \"split\" is split over groups by [host]"
+            ),
+            "{refused:?}"
+        );
+        let field =
+            planned(&format!("SELECT mean(v) FROM split WHERE host = '{one}'"), "v::float, host::tag, host::string");
+        assert!(field[0].starts_with("mean() over"), "a field of that name: {field:?}");
+        let typed = planned(
+            &format!("SELECT mean(v) FROM split WHERE host::tag = '{one}'"),
+            "v::float, host::tag, host::string",
+        );
+        assert_eq!(typed, ["[0]"]);
+    }
+
+    #[test]
+    fn groups_that_cover_the_tags_are_concatenated() {
+        let known = "dc::tag, host::tag, v::float";
+        for covered in ["GROUP BY host", "GROUP BY *", "GROUP BY /^h/", "GROUP BY time(1m), host, dc"] {
+            let parts = planned(&format!("SELECT mean(v) FROM split {covered}"), known);
+            assert!(parts.len() == 2 && parts[0].contains("mean(v::float)"), "{covered}: {parts:?}");
+        }
+        assert_eq!(planned("SELECT max(x) FROM (SELECT mean(v) AS x FROM split) GROUP BY host", known).len(), 2);
+        assert_eq!(planned("SELECT * FROM (SELECT mean(v) AS x FROM split GROUP BY *) GROUP BY *", known).len(), 2);
+        assert_eq!(planned("SELECT mean(v) FROM split", "dc::tag, v::float").len(), 2, "no series has the tag");
+        for (text, reason) in [
+            ("SELECT mean(v) FROM split GROUP BY dc", "mean()"),
+            ("SELECT v FROM split", "a SELECT of rows"),
+            ("SELECT * FROM split", "SELECT *"),
+            ("SELECT max(x) - min(x) FROM (SELECT mean(v) AS x FROM split GROUP BY host)", "max() and min()"),
+            ("SELECT v FROM split GROUP BY host SLIMIT 1", "SLIMIT"),
+        ] {
+            let refused = planned(text, known);
+            assert!(
+                refused.len() == 1 && refused[0].starts_with(reason) && refused[0].contains("\"split\""),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_name_in_databases_of_several_groups_is_refused() {
+        let topology = topology(2);
+        let of = |db: &str| topology.owner(Topology::measurement_slot(db, b"m"));
+        let other = (0..20).map(|n| format!("d{n}")).find(|db| of(db) != of("d")).expect("some db is elsewhere");
+        let refused = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
+        assert!(refused[0].starts_with("measurements named \"m\" of several databases"), "{refused:?}");
+        let refused = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
+        assert!(refused[0].starts_with("measurements named \"split\" of several databases"), "{refused:?}");
+        assert_eq!(planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag").len(), 2);
+    }
+
+    #[test]
+    fn the_schema_is_asked_for_in_the_statements_time() {
+        let topology = topology(2);
+        let [(a, _), (b, in_b)] = apart();
+        let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
+        let mut select = parsed(&format!(
+            "SELECT x FROM (SELECT mean(v) AS x FROM {a}, d..{b} WHERE h = 'x' AND (time > 5 OR time > 7)) WHERE 3s < time GROUP BY time(1s)"
+        ));
+        bound_by_now(&mut select, NOW);
+        let asked = probe(&select, circumstances).expect("it can be asked");
+        let of_b = asked.iter().find(|question| question.group == in_b).expect("both are asked");
+        assert_eq!(
+            of_b.explain,
+            format!("EXPLAIN SELECT * FROM d..{b} WHERE 3s < time AND time <= {NOW} AND time > 5 AND time > 7")
+        );
+        assert_eq!(of_b.tag_keys, [format!("SHOW TAG KEYS ON d FROM {b}")]);
+        assert_eq!(probe(&parsed(&format!("SELECT v FROM {a}, {a}")), circumstances), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn the_bound_that_time_has_is_written_out_once() {
+        for (text, expected) in [
+            ("SELECT mean(v) FROM m GROUP BY time(1m)", "WHERE time <= 1600000000000000000 GROUP BY"),
+            (
+                "SELECT mean(v) FROM m WHERE a = 'x' OR b = 'y' GROUP BY time(1m)",
+                "WHERE (a = 'x' OR b = 'y') AND time <= 1600000000000000000 ",
+            ),
+            (
+                "SELECT mean(v) FROM m WHERE time > 5 GROUP BY time(1m)",
+                "WHERE time > 5 AND time <= 1600000000000000000 ",
+            ),
+            ("SELECT mean(v) FROM m WHERE time < 5 GROUP BY time(1m)", "WHERE time < 5 GROUP BY"),
+            ("SELECT mean(v) FROM m WHERE 5 >= time GROUP BY time(1m)", "WHERE 5 >= time GROUP BY"),
+            ("SELECT mean(v) FROM m", "SELECT mean(v) FROM m"),
+        ] {
+            let mut select = parsed(text);
+            bound_by_now(&mut select, NOW);
+            assert!(select.to_string().contains(expected), "{select}");
+        }
+    }
+}

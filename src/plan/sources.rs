@@ -1,0 +1,188 @@
+//! The measurements that a SELECT reads, and the groups that own them.
+//!
+//! Only measurements themselves have owners: below one subquery each there is one SELECT that reads them, the *leaf*. A
+//! statement with several subqueries beside each other has no leaf: then one group must own everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::influxql::ast::{BinaryOp, MeasurementName, Source};
+use crate::influxql::inspect::Mention;
+use crate::influxql::{Expr, Measurement, Select};
+use crate::topology::{GroupIndex, Rule, Topology};
+
+use super::Circumstances;
+use super::pinned::{self, Values};
+
+/// A measurement of a SELECT, and where its series are that the SELECT can see.
+pub struct Share<'a> {
+    pub db: &'a str,
+    pub name: &'a str,
+    /// If rules split it.
+    pub rule: Option<&'a Rule>,
+    /// The values that WHERE leaves to the rule's tags.
+    pub tags: Vec<Values>,
+    /// Empty: any group can say what is wrong with it, or that there is nothing.
+    pub groups: BTreeSet<GroupIndex>,
+}
+
+/// The SELECT that reads measurements; `None` when there are several, or subqueries beside measurements.
+pub fn leaf(select: &Select) -> Option<&Select> {
+    match select.sources.as_slice() {
+        [Source::Subquery(inner)] => leaf(inner),
+        sources => sources.iter().all(|source| matches!(source, Source::Measurement(_))).then_some(select),
+    }
+}
+
+pub fn leaf_mut(select: &mut Select) -> Option<&mut Select> {
+    if let [Source::Subquery(_)] = select.sources.as_slice() {
+        let Some(Source::Subquery(inner)) = select.sources.first_mut() else { return None };
+        return leaf_mut(inner);
+    }
+    select.sources.iter().all(|source| matches!(source, Source::Measurement(_))).then_some(select)
+}
+
+pub fn name_of(measurement: &Measurement) -> &str {
+    match &measurement.name {
+        MeasurementName::Name(name) | MeasurementName::Regex(name) => name,
+    }
+}
+
+/// Where a measurement's series are that `select`, which reads it, can see. `is_field` says which of the rule's tags are
+/// fields somewhere as well.
+///
+/// # Errors
+/// Nobody can say where they are.
+pub fn share<'a>(
+    measurement: &'a Measurement,
+    select: Option<&Select>,
+    circumstances: Circumstances<'a>,
+    is_field: &impl Fn(&str) -> bool,
+) -> Result<Share<'a>, String> {
+    let topology = circumstances.topology;
+    let name = name_of(measurement);
+    let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+    let alone = |groups| Ok(Share { db, name, rule: None, tags: Vec::new(), groups });
+    if topology.groups().len() == 1 {
+        return alone(BTreeSet::from([0]));
+    }
+    if let MeasurementName::Regex(regex) = &measurement.name {
+        return Err(format!("which measurements /{regex}/ means only the groups can tell"));
+    }
+    if db == "_internal" {
+        return Err("the database _internal is every server's own; ask a replica directly".to_owned());
+    }
+    // Without a database, or of InfluxDB's own making, any group has the error for it.
+    if db.is_empty() || is_system(name) {
+        return alone(BTreeSet::new());
+    }
+    match topology.rule(db, name.as_bytes()).filter(|rule| !rule.tags.is_empty()) {
+        None => alone(BTreeSet::from([topology.owner(Topology::measurement_slot(db, name.as_bytes()))])),
+        Some(rule) => {
+            let values = |tag: &String| select.and_then(|select| pinned::values(select, tag, is_field(tag)));
+            let tags: Vec<Values> = rule.tags.iter().map(values).collect();
+            let groups = pinned::owners(topology, db, name, &tags);
+            Ok(Share { db, name, rule: Some(rule), tags, groups })
+        }
+    }
+}
+
+/// The names that InfluxDB keeps for itself, and refuses in FROM.
+fn is_system(name: &str) -> bool {
+    matches!(name, "_fieldKeys" | "_measurements" | "_series" | "_tagKeys" | "_tags")
+}
+
+/// Whether a group may own series of a measurement.
+pub fn may_own(topology: &Topology, group: GroupIndex, db: &str, name: &str) -> bool {
+    let split = topology.rule(db, name.as_bytes()).is_some_and(|rule| !rule.tags.is_empty());
+    split || topology.owner(Topology::measurement_slot(db, name.as_bytes())) == group
+}
+
+/// All measurements that stand as regular expressions, subqueries included, each once.
+pub fn regexes(select: &Select) -> Vec<Measurement> {
+    let mut found: Vec<Measurement> = Vec::new();
+    select.visit_measurements(&mut |mention| {
+        if let Mention::Source(measurement) = mention
+            && matches!(measurement.name, MeasurementName::Regex(_))
+            && !found.contains(measurement)
+        {
+            found.push(measurement.clone());
+        }
+    });
+    found
+}
+
+/// Puts the measurements' names in place of each regular expression. A subquery or SELECT that is left without sources
+/// keeps its regular expression: there is nothing that it could read.
+pub fn name_regexes(select: &mut Select, names: &BTreeMap<String, BTreeSet<String>>) {
+    let mut named = Vec::new();
+    for source in &select.sources {
+        match source {
+            Source::Measurement(measurement) => match names.get(&measurement.to_string()) {
+                Some(names) => named.extend(names.iter().map(|name| {
+                    Source::Measurement(Measurement {
+                        name: MeasurementName::Name(name.clone()),
+                        ..measurement.clone()
+                    })
+                })),
+                None => named.push(source.clone()),
+            },
+            Source::Subquery(inner) => {
+                let mut inner = inner.clone();
+                name_regexes(&mut inner, names);
+                named.push(Source::Subquery(inner));
+            }
+        }
+    }
+    if !named.is_empty() {
+        select.sources = named;
+    }
+}
+
+/// The comparisons with `time`, which bound what is read. InfluxDB takes them out of an OR as out of an AND.
+pub fn time_terms(condition: &Expr) -> Vec<&Expr> {
+    match condition {
+        Expr::And(terms) | Expr::Or(terms) => terms.iter().flat_map(time_terms).collect(),
+        Expr::Paren(inner) => time_terms(inner),
+        Expr::Binary { op, lhs, rhs } if op.is_comparison() && (is_time(lhs) || is_time(rhs)) => vec![condition],
+        _ => Vec::new(),
+    }
+}
+
+fn is_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::VarRef(var) if var.name.eq_ignore_ascii_case("time"))
+}
+
+/// Writes out the upper bound that `GROUP BY time()` has without naming it, so that every group has the same.
+pub fn bound_by_now(select: &mut Select, now_ns: i64) {
+    for source in &mut select.sources {
+        if let Source::Subquery(inner) = source {
+            bound_by_now(inner, now_ns);
+        }
+    }
+    let grouped = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(call) if call.name == "time"));
+    let bounded = |condition: &Expr| time_terms(condition).into_iter().any(bounds_above);
+    if !grouped || select.condition.as_ref().is_some_and(bounded) {
+        return;
+    }
+    let time = Expr::VarRef(crate::influxql::ast::VarRef { name: "time".to_owned(), cast: None });
+    let bound = Expr::Binary { op: BinaryOp::LessEqual, lhs: Box::new(time), rhs: Box::new(Expr::Integer(now_ns)) };
+    select.condition = Some(match select.condition.take() {
+        None => bound,
+        Some(Expr::And(mut terms)) => {
+            terms.push(bound);
+            Expr::And(terms)
+        }
+        Some(condition @ Expr::Or(_)) => Expr::And(vec![Expr::Paren(Box::new(condition)), bound]),
+        Some(condition) => Expr::And(vec![condition, bound]),
+    });
+}
+
+fn bounds_above(term: &Expr) -> bool {
+    let Expr::Binary { op, lhs, .. } = term else { return false };
+    match op {
+        BinaryOp::Equal => true,
+        BinaryOp::Less | BinaryOp::LessEqual => is_time(lhs),
+        BinaryOp::Greater | BinaryOp::GreaterEqual => !is_time(lhs),
+        _ => false,
+    }
+}

@@ -1,0 +1,116 @@
+//! What the groups have to say before a SELECT over several of them can be planned: which measurements a regular expression
+//! means, and what their fields and tags are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+
+use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
+use crate::influxql::{Measurement, Select, Statement};
+use crate::merge::results::{StatementResult, Value};
+use crate::plan::columns::Schema;
+use crate::plan::select::Probe;
+use crate::plan::sources::may_own;
+use crate::topology::{GroupIndex, Topology};
+
+use super::partials::Ask;
+use super::statement::Context;
+use super::{Refusal, refuse};
+
+/// Rows of a document: such answers are read as a whole.
+const CHUNK_ROWS: usize = 10_000;
+
+/// The names that each regular expression means, by its text.
+pub async fn names(context: &Context, regexes: &[Measurement]) -> Result<BTreeMap<String, BTreeSet<String>>, Refusal> {
+    let topology = &context.backends.topology;
+    let mut found = BTreeMap::new();
+    for regex in regexes {
+        let db = regex.database.as_deref().unwrap_or(context.asked.params.get("db"));
+        let with = Measurement { database: None, retention_policy: None, ..regex.clone() };
+        let database = (!db.is_empty()).then(|| NameOrAll::Name(db.to_owned()));
+        let show = ShowMeasurements { database, with: Some(with), ..ShowMeasurements::default() };
+        let text = Statement::ShowMeasurements(Box::new(show)).to_string();
+        let asking = topology.group_indexes().map(|group| whole(context, group, text.clone()));
+        let mut names = BTreeSet::new();
+        for (group, answer) in topology.group_indexes().zip(join_all(asking).await) {
+            let listed = first_column(answer?);
+            // What others own by now has stayed behind.
+            names.extend(listed.into_iter().filter(|name| may_own(topology, group, db, name)));
+        }
+        debug_assert!(matches!(regex.name, MeasurementName::Regex(_)), "a name needs no look-up");
+        found.insert(regex.to_string(), names);
+    }
+    Ok(found)
+}
+
+/// The schema of all groups; the inner error is InfluxDB's own about the statement.
+pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, String>, Refusal> {
+    let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
+    let mut schema = Schema::default();
+    let mut silent = Vec::new();
+    for (question, answer) in probe.iter().zip(join_all(asking).await) {
+        let answer = answer?;
+        if let Some(error) = answer.error {
+            return Ok(Err(error));
+        }
+        let lines = first_column(answer);
+        let id = context.backends.topology.group(question.group).id;
+        match schema.add_explained(lines.iter().map(String::as_str)) {
+            Ok(true) => {}
+            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question.group, text))),
+            Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
+        }
+    }
+    // Without any field there is no answer, and no tag in it.
+    silent.retain(|_| !schema.fields.is_empty());
+    for answer in join_all(silent.into_iter().map(|(group, text)| whole(context, group, text.clone()))).await {
+        let answer = answer?;
+        if let Some(error) = answer.error {
+            return Ok(Err(error));
+        }
+        schema.tags.extend(first_column(answer));
+    }
+    Ok(Ok(schema))
+}
+
+/// What InfluxDB has against a SELECT as it is written, whatever the data.
+pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> Result<Option<String>, Refusal> {
+    Ok(whole(context, group, format!("EXPLAIN {select}")).await?.error)
+}
+
+/// The default retention policy of a database; `None`: there is no such database, or none.
+pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
+    let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
+    let group = context.backends.topology.owner(Topology::measurement_slot(db, b""));
+    let listed = whole(context, group, text).await?;
+    let rows = listed.series.into_iter().flat_map(|series| series.values);
+    let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
+    let name = defaults.next().and_then(|row| row.into_iter().next());
+    Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+}
+
+/// All that a group has to say to one statement.
+pub async fn whole(context: &Context, group: GroupIndex, text: String) -> Result<StatementResult, Refusal> {
+    let groups = [group];
+    let ask = Ask {
+        queries: &context.queries,
+        backends: &context.backends,
+        asked: &context.asked,
+        groups: &groups,
+        text: &text,
+        key: &text,
+        chunk_rows: CHUNK_ROWS,
+        json: false,
+        until: context.until,
+    };
+    Ok(ask.whole().await?.0)
+}
+
+fn first_column(result: StatementResult) -> Vec<String> {
+    let rows = result.series.into_iter().flat_map(|series| series.values);
+    let first = |row: Vec<Value>| match row.into_iter().next() {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    rows.filter_map(first).collect()
+}

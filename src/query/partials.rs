@@ -1,0 +1,239 @@
+//! One group's part of an answer: one replica is asked for it, in chunks of MessagePack, and the next one as long as nothing
+//! of it has come.
+//!
+//! A part is read document by document as its reader wants it, so that no more than one chunk of it is held. What breaks
+//! off in the middle is an error, never an end. Used by `statement` and `lookup`.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Instant;
+
+use http_body_util::BodyExt;
+use hyper::Response;
+
+use crate::backend::{Backends, Lent};
+use crate::merge::emit::gather;
+use crate::merge::msgpack::{Decoder, decode};
+use crate::merge::results::{Answer, StatementResult, parse};
+use crate::net::deadline;
+use crate::topology::GroupIndex;
+
+use super::choose::Behind;
+use super::forward::{Candidates, First, candidates, first_answer, no_answer};
+use super::request::Asked;
+use super::{Queries, Refusal, refuse};
+
+/// What is asked, and of whom.
+pub struct Ask<'a> {
+    pub queries: &'a Queries,
+    pub backends: &'a Backends,
+    pub asked: &'a Asked,
+    /// Any of these answers.
+    pub groups: &'a [GroupIndex],
+    /// One statement.
+    pub text: &'a str,
+    /// What decides which replica is asked.
+    pub key: &'a str,
+    /// Rows of a document.
+    pub chunk_rows: usize,
+    /// In JSON, whose times are text: those of a time zone have no other form.
+    pub json: bool,
+    pub until: Instant,
+}
+
+/// A part that has begun to come.
+pub struct Partial {
+    /// Who says it.
+    of: String,
+    /// What the replica has still to take.
+    pub behind: Option<Behind>,
+    body: Pin<Box<Lent>>,
+    documents: Documents,
+    /// Results that were read and not handed on.
+    ready: VecDeque<StatementResult>,
+    /// Whether the last result said that more is to come.
+    more: bool,
+}
+
+enum Documents {
+    MessagePack(Decoder),
+    /// A line each.
+    Json {
+        buffer: Vec<u8>,
+        bytes_max: usize,
+    },
+}
+
+impl Ask<'_> {
+    /// Begins a part: its first document has come.
+    pub async fn begin(&self) -> Result<Partial, Refusal> {
+        let mut candidates = candidates(self.queries, self.backends, self.groups, self.key)?;
+        let mut failures = Vec::new();
+        loop {
+            let request = |_| self.asked.for_part(self.text, self.chunk_rows, self.json);
+            let first = match first_answer(self.queries, &candidates, self.until, request).await {
+                Ok(first) => first,
+                // Those before broke off.
+                Err(refusal) if !failures.is_empty() => {
+                    return Err(no_answer([failures, vec![refusal.error]].concat()));
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            if !first.answer.status().is_success() {
+                return Err(self.refused(first).await);
+            }
+            let at = first.at;
+            let mut partial = Partial::new(first, candidates.name(at), self.bytes_max());
+            match deadline(self.until, partial.fill()).await {
+                Ok(Ok(())) => return Ok(partial),
+                Ok(Err(error)) => failures.push(error),
+                Err(_) => failures.push(format!("{} has not begun its answer in time", partial.of)),
+            }
+            self.queries.stats.queries_failed_over.add(1);
+            candidates.skip(at + 1);
+        }
+    }
+
+    /// What a replica has against the request as a whole: what only InfluxDB finds when it parses (a regular expression, a
+    /// time zone).
+    async fn refused(&self, first: First) -> Refusal {
+        let status = first.answer.status().as_u16();
+        match first.answer.into_body().whole_by(self.bytes_max(), self.until).await {
+            Ok(body) => {
+                let answer = decode(&body).ok().or_else(|| parse(&body).ok());
+                let error = answer.and_then(|answer| answer.error);
+                refuse(status, error.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned()))
+            }
+            Err(error) => refuse(503, format!("a replica answers {status}, and then: {error}")),
+        }
+    }
+
+    /// The whole part, which is small.
+    pub async fn whole(&self) -> Result<(StatementResult, Option<Behind>), Refusal> {
+        let mut partial = self.begin().await?;
+        let (mut results, mut bytes) = (Vec::new(), 0);
+        let bytes_max = self.bytes_max();
+        while let Some(result) = deadline(self.until, partial.next())
+            .await
+            .map_err(|_| refuse(503, format!("{} has not answered in time (query.timeout)", partial.of)))?
+            .map_err(|error| refuse(503, error))?
+        {
+            bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
+            if bytes > bytes_max {
+                let of = &partial.of;
+                return Err(refuse(
+                    503,
+                    format!("{of} answers with more than {bytes_max} bytes (query.merge_bytes_max)"),
+                ));
+            }
+            gather(&mut results, result);
+        }
+        Ok((results.pop().unwrap_or_default(), partial.behind))
+    }
+
+    /// All groups' parts are held at once.
+    fn bytes_max(&self) -> usize {
+        self.queries.config.query.merge_bytes_max.0 / self.backends.topology.groups().len()
+    }
+}
+
+impl Partial {
+    fn new(first: First, replica: &str, bytes_max: usize) -> Partial {
+        let First { answer, behind, .. } = first;
+        let (head, body): (_, Lent) = Response::into_parts(answer);
+        let is_msgpack = head.headers.get("content-type").is_some_and(|of| of == "application/x-msgpack");
+        let documents = match is_msgpack {
+            true => Documents::MessagePack(Decoder::new(bytes_max)),
+            // Errors of the request as a whole come as JSON too.
+            false => Documents::Json { buffer: Vec::new(), bytes_max },
+        };
+        let (of, ready) = (format!("replica {replica}"), VecDeque::new());
+        Partial { of, behind, body: Box::pin(body), documents, ready, more: true }
+    }
+
+    /// The next result; `None`: there is no more.
+    ///
+    /// # Errors
+    /// It broke off, or what came is no answer.
+    pub async fn next(&mut self) -> Result<Option<StatementResult>, String> {
+        if self.ready.is_empty() {
+            self.fill().await?;
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Reads until there is a result, or the end.
+    async fn fill(&mut self) -> Result<(), String> {
+        while self.ready.is_empty() {
+            glommio::yield_if_needed().await;
+            let Some(frame) = self.body.frame().await else {
+                let ended = self.documents.finish();
+                return match (ended, self.more) {
+                    (Ok(()), false) => Ok(()),
+                    (Ok(()), true) => Err(format!("{} broke off in the middle of its answer", self.of)),
+                    (Err(error), _) => Err(format!("{}: {error}", self.of)),
+                };
+            };
+            let frame = frame.map_err(|error| format!("{}: {}", self.of, error.0))?;
+            self.documents.push(&frame.into_data().unwrap_or_default());
+            while let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
+                let result = one_result(answer);
+                self.more = result.error.is_none() && result.partial;
+                self.ready.push_back(result);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Documents {
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Documents::MessagePack(decoder) => decoder.push(bytes),
+            Documents::Json { buffer, .. } => buffer.extend_from_slice(bytes),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Answer>, String> {
+        match self {
+            Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| error.to_string()),
+            Documents::Json { buffer, bytes_max } => match memchr::memchr(b'\n', buffer) {
+                Some(end) => {
+                    let rest = buffer.split_off(end + 1);
+                    let line = std::mem::replace(buffer, rest);
+                    parse(&line).map(Some)
+                }
+                None if buffer.len() > *bytes_max => {
+                    Err(format!("a part of the answer has more than {bytes_max} bytes (query.merge_bytes_max)"))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn finish(&self) -> Result<(), String> {
+        match self {
+            Documents::MessagePack(decoder) => decoder.finish().map_err(|error| error.to_string()),
+            Documents::Json { buffer, .. } if buffer.is_empty() => Ok(()),
+            Documents::Json { .. } => Err("the answer ends in the middle".to_owned()),
+        }
+    }
+}
+
+fn one_result(answer: Answer) -> StatementResult {
+    match answer.error {
+        Some(error) => StatementResult::failed(0, error),
+        None => answer.results.into_iter().next().unwrap_or_default(),
+    }
+}
+
+/// Candidates are the forward story's; its part here is who comes next.
+impl Candidates {
+    fn skip(&mut self, count: usize) {
+        self.replicas.drain(..count.min(self.replicas.len()));
+    }
+
+    fn name(&self, at: usize) -> &str {
+        &self.replicas[at].target.name
+    }
+}

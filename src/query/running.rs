@@ -1,0 +1,265 @@
+//! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. One table for the process; shared by the shards
+//! without a lock: each change makes a new table of shared entries.
+//!
+//! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use event_listener::Event;
+use http_body::{Frame, SizeHint};
+
+use crate::influxql::{Query, Statement};
+use crate::merge::emit::not_executed;
+use crate::merge::results::{Message, Series, StatementResult, Value};
+use crate::net::{Body, BodyError};
+
+/// What a killed query answers.
+pub const INTERRUPTED: &str = "query interrupted";
+
+/// A query as it is shown.
+pub fn text(query: &Query) -> String {
+    query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
+}
+
+/// What InfluxDB says of a statement that changes something and was asked for by GET.
+pub fn deprecated(statement: &Statement) -> Message {
+    Message::warning(format!(
+        "deprecated use of '{statement}' in a read only context, please use a POST request instead"
+    ))
+}
+
+/// What a request of so many statements answers that is killed before it has said anything.
+pub fn interrupted(statements: usize) -> Vec<StatementResult> {
+    let failed = StatementResult::failed(0, INTERRUPTED);
+    std::iter::once(failed).chain(not_executed(0, statements)).collect()
+}
+
+#[derive(Default)]
+pub struct RunningQueries {
+    last_id: AtomicU64,
+    queries: ArcSwap<BTreeMap<u64, Arc<Entry>>>,
+}
+
+struct Entry {
+    /// As it is shown: without passwords.
+    text: String,
+    db: String,
+    began: Instant,
+    killed: AtomicBool,
+    kill: Event,
+}
+
+/// A query in the table, until this is dropped.
+pub struct Registered {
+    table: Arc<RunningQueries>,
+    id: u64,
+    entry: Arc<Entry>,
+}
+
+impl RunningQueries {
+    pub fn begin(self: &Arc<RunningQueries>, text: String, db: String, began: Instant) -> Registered {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Arc::new(Entry { text, db, began, killed: AtomicBool::new(false), kill: Event::new() });
+        self.change(|queries| drop(queries.insert(id, entry.clone())));
+        Registered { table: self.clone(), id, entry }
+    }
+
+    /// The answer to SHOW QUERIES, by id.
+    pub fn show(&self, statement_id: usize, now: Instant) -> StatementResult {
+        let row = |(id, entry): (&u64, &Arc<Entry>)| {
+            let status = if entry.killed.load(Ordering::Acquire) { "killed" } else { "running" };
+            let duration = duration(now.saturating_duration_since(entry.began));
+            let id = Value::Integer(i64::try_from(*id).unwrap_or(i64::MAX));
+            vec![id, entry.text.as_str().into(), entry.db.as_str().into(), duration.into(), status.into()]
+        };
+        let columns = ["qid", "query", "database", "duration", "status"].map(str::to_owned).to_vec();
+        let values = self.queries.load().iter().map(row).collect();
+        let series = vec![Series { columns, values, ..Series::default() }];
+        StatementResult { statement_id, series, ..StatementResult::default() }
+    }
+
+    /// Ends a query.
+    ///
+    /// # Errors
+    /// There is none of this id, in InfluxDB's words.
+    pub fn kill(&self, id: u64) -> Result<(), String> {
+        let queries = self.queries.load();
+        let entry = queries.get(&id).ok_or_else(|| format!("no such query id: {id}"))?;
+        entry.killed.store(true, Ordering::Release);
+        entry.kill.notify(usize::MAX);
+        Ok(())
+    }
+
+    fn change(&self, mut change: impl FnMut(&mut BTreeMap<u64, Arc<Entry>>)) {
+        self.queries.rcu(|queries| {
+            let mut queries = BTreeMap::clone(queries);
+            change(&mut queries);
+            queries
+        });
+    }
+}
+
+impl Registered {
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Ready once the query shall end.
+    pub fn killed(&self) -> impl Future<Output = ()> + 'static {
+        let entry = self.entry.clone();
+        async move {
+            while !entry.killed.load(Ordering::Acquire) {
+                let kill = entry.kill.listen();
+                if !entry.killed.load(Ordering::Acquire) {
+                    kill.await;
+                }
+            }
+        }
+    }
+}
+
+impl Registered {
+    /// The body of a query that runs until it has ended; killed before, it is cut, so that what was sent looks like no whole
+    /// answer.
+    pub fn hold(self, body: Body) -> Body {
+        match body {
+            Body::Stream(inner) => {
+                Body::Stream(Box::pin(HeldBody { inner, killed: Box::pin(self.killed()), registered: self }))
+            }
+            whole => whole,
+        }
+    }
+}
+
+struct HeldBody {
+    inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>,
+    killed: Pin<Box<dyn Future<Output = ()>>>,
+    #[expect(dead_code, reason = "held, not read")]
+    registered: Registered,
+}
+
+impl http_body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.killed.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Some(Err(BodyError(INTERRUPTED.to_owned())))),
+            Poll::Pending => self.inner.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.table.change(|queries| drop(queries.remove(&self.id)));
+    }
+}
+
+/// As Go prints a duration, of which InfluxDB keeps the whole seconds, milliseconds or microseconds.
+fn duration(time: Duration) -> String {
+    let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
+    match (seconds, nanos) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..=999) => format!("{nanos}ns"),
+        (0, 1_000..=999_999) => format!("{}µs", nanos / 1_000),
+        (0, _) => format!("{}ms", nanos / 1_000_000),
+        (1..=59, _) => format!("{seconds}s"),
+        (60..=3_599, _) => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(running: &RunningQueries) -> Vec<i64> {
+        let shown = running.show(0, Instant::now());
+        shown.series[0].values.iter().filter_map(|row| row[0].as_i64()).collect()
+    }
+
+    #[test]
+    fn queries_come_and_go() {
+        let running = Arc::new(RunningQueries::default());
+        let now = Instant::now();
+        let first = running.begin("SELECT 1".into(), "db".into(), now);
+        let second = running.begin("SHOW QUERIES".into(), String::new(), now);
+        let shown = running.show(7, now + Duration::from_micros(1_500));
+        assert_eq!((shown.statement_id, shown.series[0].columns[4].as_str()), (7, "status"));
+        let row = |id: i64, text: &str, db: &str| {
+            let cells: [Value; 4] = [text.into(), db.into(), "1ms".into(), "running".into()];
+            std::iter::once(id.into()).chain(cells).collect::<Vec<Value>>()
+        };
+        assert_eq!(shown.series[0].values, [row(1, "SELECT 1", "db"), row(2, "SHOW QUERIES", "")]);
+        drop(first);
+        let third = running.begin("x".into(), String::new(), now);
+        assert_eq!(ids(&running), [2, 3]);
+        drop((second, third));
+        assert_eq!(ids(&running), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_killed_query_hears_it_on_another_thread() {
+        let running = Arc::new(RunningQueries::default());
+        let query = running.begin("SELECT 1".into(), String::new(), Instant::now());
+        let (table, killed) = (running.clone(), query.killed());
+        let killer = std::thread::spawn(move || table.kill(1));
+        futures_lite::future::block_on(killed);
+        assert_eq!(killer.join().expect("it only kills"), Ok(()));
+        assert_eq!(running.show(0, Instant::now()).series[0].values[0][4], Value::from("killed"));
+        futures_lite::future::block_on(query.killed());
+        assert_eq!(running.kill(9), Err("no such query id: 9".to_owned()));
+    }
+
+    /// Every query of many threads gets an id of its own.
+    #[test]
+    fn ids_are_unique() {
+        let running = Arc::new(RunningQueries::default());
+        let thread = |_| {
+            let running = running.clone();
+            std::thread::spawn(move || {
+                let begin = |_| running.begin(String::new(), String::new(), Instant::now());
+                (0..50).map(begin).collect::<Vec<Registered>>()
+            })
+        };
+        let threads: Vec<_> = (0..4).map(thread).collect();
+        let held: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("it only counts")).collect();
+        assert_eq!(ids(&running), (1..=200).collect::<Vec<i64>>());
+        drop(held);
+        assert_eq!(ids(&running), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn durations_as_influxd_prints_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (999, "999ns"),
+            (54_321, "54µs"),
+            (706_123_456, "706ms"),
+            (1_999_999_999, "1s"),
+            (61_000_000_000, "1m1s"),
+            (3_600_000_000_000, "1h0m0s"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(nanos)), text);
+        }
+    }
+}

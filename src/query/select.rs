@@ -1,0 +1,151 @@
+//! A SELECT over several groups: ask what they hold, plan, then put their series in order.
+
+use futures_util::future::join_all;
+
+use crate::influxql::{Select, Statement};
+use crate::merge::concatenate::{Concatenation as Joining, Next};
+use crate::merge::results::{Message, Series, StatementResult, Value};
+use crate::plan::Circumstances;
+use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
+use crate::plan::sources::{bound_by_now, name_regexes, regexes};
+
+use super::partials::Partial;
+use super::statement::{Ended, Running};
+use super::{Refusal, lookup, refuse};
+
+/// Rows of a document of a part: one of each group is held. They are cut anew for the client.
+const PART_ROWS: usize = 2_000;
+
+/// Runs a SELECT, or its EXPLAIN, that has to ask before it can be planned.
+pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
+    let mut statement = statement.clone();
+    statement.replace_now(running.context.now_ns);
+    let (Statement::Select(select) | Statement::Explain { select, .. }) = &mut statement else {
+        return Err(refuse(500, "only a SELECT has to ask before it is planned"));
+    };
+    bound_by_now(select, running.context.now_ns);
+    let found = regexes(select);
+    if !found.is_empty() {
+        name_regexes(select, &lookup::names(&running.context, &found).await?);
+    }
+    let selected = match plan_it(running, select).await? {
+        Ok(selected) => selected,
+        Err(error) => return failed(running, id, error).await,
+    };
+    let (key, time_zone) = (first_source(select), select.timezone.is_some());
+    match (selected, &statement) {
+        (Selected::One(groups), _) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+        (Selected::Rewritten(group, part), Statement::Explain { analyze, .. }) => {
+            let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
+            running.relay(id, &[group], &text, &key, time_zone).await
+        }
+        (Selected::Rewritten(group, part), _) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
+        (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
+            explain(running, id, whole, *analyze).await
+        }
+        (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
+    }
+}
+
+async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
+    running.tell(StatementResult::failed(id, error)).await?;
+    Ok(Ended::Failed)
+}
+
+/// The inner error is the statement's own.
+async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, String>, Refusal> {
+    let context = &running.context;
+    let circumstances =
+        Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
+    let probe = probe(select, circumstances).map_err(|reason| refuse(400, reason))?;
+    let schema = match lookup::schema(context, &probe).await? {
+        Ok(schema) => schema,
+        Err(error) => return Ok(Err(error)),
+    };
+    let planned = plan(select, &schema, circumstances);
+    // What is wrong in InfluxDB's eyes too is told in its words.
+    if let Some(first) = probe.first().filter(|_| planned.is_err() || has_wildcard_call(select))
+        && let Some(error) = lookup::invalid(context, first.group, &typed(select, &schema)).await?
+    {
+        return Ok(Err(error));
+    }
+    Ok(Ok(planned.map_err(|reason| refuse(400, reason))?))
+}
+
+/// What decides which replica of a group is asked.
+fn first_source(select: &Select) -> String {
+    let mut key = String::new();
+    select.visit_measurements(&mut |mention| {
+        if let (true, crate::influxql::inspect::Mention::Source(measurement)) = (key.is_empty(), mention) {
+            key = measurement.to_string();
+        }
+    });
+    key
+}
+
+/// The groups' parts at once, their series in InfluxDB's order.
+async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zone: bool) -> Result<Ended, Refusal> {
+    let texts: Vec<(u16, String, String)> =
+        whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
+    let beginning =
+        texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone, PART_ROWS).await);
+    let begun: Result<Vec<Partial>, Refusal> = join_all(beginning).await.into_iter().collect();
+    let mut parts = begun?;
+    let behind: Vec<_> = parts.iter_mut().filter_map(|part| part.behind.take()).collect();
+    let mut messages = running.stale(&behind);
+    let mut joining = Joining::new(parts.len(), whole.descending);
+    let (mut emitter, mut results) = (running.emitter(id), Vec::new());
+    loop {
+        match joining.take_next().map_err(|error| refuse(503, error))? {
+            Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
+                None => joining.end(at),
+                Some(StatementResult { error: Some(error), .. }) => return failed(running, id, error).await,
+                Some(result) => {
+                    running.count(&result)?;
+                    messages
+                        .extend(result.messages.iter().filter(|m| !messages.contains(m)).cloned().collect::<Vec<_>>());
+                    result.series.into_iter().for_each(|series| joining.push(at, series));
+                }
+            },
+            Next::Piece(series) => {
+                emitter.push(series, &mut results);
+                with_messages(&mut results, &mut messages);
+                running.tell_all(&mut results).await?;
+            }
+            Next::End => break,
+        }
+        glommio::yield_if_needed().await;
+    }
+    emitter.finish(&mut results);
+    with_messages(&mut results, &mut messages);
+    running.tell_all(&mut results).await?;
+    Ok(Ended::Well)
+}
+
+/// What each group says of its part, behind a line that says which part that is.
+async fn explain(running: &mut Running, id: usize, whole: Concatenation, analyze: bool) -> Result<Ended, Refusal> {
+    let (verb, column) = if analyze { ("EXPLAIN ANALYZE", "EXPLAIN ANALYZE") } else { ("EXPLAIN", "QUERY PLAN") };
+    let mut values = Vec::new();
+    for (group, part) in &whole.parts {
+        let result = lookup::whole(&running.context, *group, format!("{verb} {part}")).await?;
+        if let Some(error) = result.error {
+            return failed(running, id, error).await;
+        }
+        let number = running.context.backends.topology.group(*group).id;
+        if !values.is_empty() {
+            values.push(vec![Value::String(String::new())]);
+        }
+        values.push(vec![Value::String(format!("GROUP {number}: {part}"))]);
+        values.extend(result.series.into_iter().flat_map(|series| series.values));
+    }
+    let series = vec![Series { columns: vec![column.to_owned()], values, ..Series::default() }];
+    running.tell(StatementResult { statement_id: id, series, ..StatementResult::default() }).await?;
+    Ok(Ended::Well)
+}
+
+/// They go with the first result.
+fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
+    if let Some(first) = results.first_mut() {
+        first.messages.append(messages);
+    }
+}

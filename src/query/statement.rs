@@ -1,0 +1,410 @@
+//! A request that is taken apart: its statements run one after the other, each at the place that its plan says, and their
+//! results go on as they come.
+//!
+//! As in InfluxDB, a statement that fails ends the request: what was to come behind it is not executed. An answer in chunks
+//! is told while it is made (a task fills the body), any other is held until it is whole. A client that leaves drops the task,
+//! and with it every part that was asked for.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Waking, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_channel::mpsc;
+use futures_lite::Stream;
+use futures_lite::future::{self, poll_fn};
+use glommio::Task;
+use http_body::Frame;
+use hyper::Response;
+
+use crate::backend::Backends;
+use crate::influxql::{Query, Statement};
+use crate::merge::emit::{Emitter, not_executed};
+use crate::merge::format::Format;
+use crate::merge::results::{Message, StatementResult, parse};
+use crate::net::{Body, BodyError, Held, deadline};
+use crate::plan::Place;
+use crate::topology::GroupIndex;
+
+use super::choose::Behind;
+use super::forward::mark_stale;
+use super::output::Output;
+use super::partials::{Ask, Partial};
+use super::request::Asked;
+use super::running::{INTERRUPTED, Registered};
+use super::{Queries, Refusal, execute, fails, into, refuse, select, show};
+
+/// What every statement of a request runs with.
+pub struct Context {
+    pub queries: Rc<Queries>,
+    pub backends: Rc<Backends>,
+    pub asked: Rc<Asked>,
+    pub until: Instant,
+    /// One moment for all parts of all statements, in nanoseconds since 1970.
+    pub now_ns: i64,
+    /// Among the running queries, as long as this one runs.
+    pub registered: Registered,
+    /// Of what it writes.
+    pub source: u64,
+}
+
+/// Runs the statements; `place` is kept until the answer has ended.
+pub async fn answer(
+    context: Context,
+    query: Query,
+    places: Vec<Place>,
+    place: Held,
+) -> Result<Response<Body>, Refusal> {
+    let output = Output::new(&context.asked);
+    if context.asked.params.get("chunked") != "true" {
+        let mut running = Running::new(context, output, None);
+        running.run(&query, places).await?;
+        drop(place);
+        let Running { output, results, behind, .. } = running;
+        let mut response = output.respond(results);
+        mark_stale(&mut response, &behind);
+        return Ok(response);
+    }
+    let (sender, mut pieces) = mpsc::channel::<Piece>(1);
+    let begin = output.begin(Body::Whole(Bytes::new()));
+    let task = glommio::spawn_local(async move {
+        let mut running = Running::new(context, output, Some(sender));
+        let ran = running.run(&query, places).await;
+        drop(place);
+        let Err(refusal) = ran else { return };
+        if running.begun {
+            // The head is out.
+            let error = running.output.error(&refusal.error);
+            running.send(error).await;
+        } else if let Some(sender) = &mut running.sender {
+            send(sender, Piece::Refused(refusal)).await;
+        }
+    });
+    // What comes first decides on the head.
+    let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
+        Some(Piece::Refused(refusal)) => return Err(refusal),
+        Some(Piece::Bytes(bytes, behind)) => (Some(bytes), behind),
+        None => (None, Vec::new()),
+    };
+    let mut response = begin.map(|_| Body::Stream(Box::pin(Told { first, pieces, task })));
+    mark_stale(&mut response, &behind);
+    Ok(response)
+}
+
+/// What a running request tells.
+enum Piece {
+    /// Some of the body, and the replicas behind what was told so far.
+    Bytes(Bytes, Vec<Behind>),
+    /// There is no answer. Only ever the first.
+    Refused(Refusal),
+}
+
+/// Waits until there is room; nobody listens any more: the task is dropped soon.
+async fn send(sender: &mut mpsc::Sender<Piece>, piece: Piece) {
+    if poll_fn(|context| sender.poll_ready(context)).await.is_ok() {
+        // There is room, as was just said.
+        let _ = sender.start_send(piece);
+    }
+}
+
+/// The body of an answer in chunks. With it goes the task that makes it.
+struct Told {
+    first: Option<Bytes>,
+    pieces: mpsc::Receiver<Piece>,
+    #[expect(dead_code, reason = "held, not read")]
+    task: Task<()>,
+}
+
+impl http_body::Body for Told {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Waking<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        Pin::new(&mut self.pieces).poll_next(context).map(|piece| match piece? {
+            Piece::Bytes(bytes, _) => Some(Ok(Frame::data(bytes))),
+            // Never behind others.
+            Piece::Refused(refusal) => Some(Err(BodyError(refusal.error))),
+        })
+    }
+}
+
+/// A request on its way.
+pub struct Running {
+    pub context: Context,
+    output: Output,
+    /// Where chunks go; without it `results` hold everything.
+    sender: Option<mpsc::Sender<Piece>>,
+    results: Vec<StatementResult>,
+    results_bytes: usize,
+    behind: Vec<Behind>,
+    /// Something was told, or carried out: what fails from here on is told in the answer.
+    begun: bool,
+    /// Where rows go instead of to the client.
+    pub into: Option<into::Into>,
+    /// Rows and series of the statement that runs.
+    rows: usize,
+    series: usize,
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Well,
+    /// Its error was told.
+    Failed,
+}
+
+impl Running {
+    fn new(context: Context, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
+        let (results, behind) = (Vec::new(), Vec::new());
+        Running {
+            context,
+            output,
+            sender,
+            results,
+            results_bytes: 0,
+            behind,
+            begun: false,
+            into: None,
+            rows: 0,
+            series: 0,
+        }
+    }
+
+    async fn run(&mut self, query: &Query, places: Vec<Place>) -> Result<(), Refusal> {
+        let count = query.statements.len();
+        for (id, (statement, place)) in query.statements.iter().zip(places).enumerate() {
+            (self.rows, self.series) = (0, 0);
+            if self.sender.is_some() && self.begun {
+                // What came before may have taken long.
+                self.context.until = Instant::now() + self.context.queries.config.query.timeout;
+            }
+            let until = self.context.until;
+            let killed = self.context.registered.killed();
+            let interrupted = async {
+                killed.await;
+                Err(fails(INTERRUPTED))
+            };
+            let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
+            // Whatever befell it, the next one writes elsewhere.
+            self.into = None;
+            if ended.is_err() && Instant::now() >= until {
+                self.context.queries.stats.queries_limited_time.add(1);
+            }
+            let ended = match ended {
+                Ok(ended) => ended,
+                Err(refusal) if !refusal.influxdbs && !self.output.tells_failures() => return Err(refusal),
+                // Our own reason is the whole answer, as long as nothing else is.
+                Err(refusal) if !self.begun && refusal.status != 200 => return Err(refusal),
+                Err(refusal) => {
+                    // What it had said goes, as in InfluxDB; of an answer in chunks it is out.
+                    self.results.retain(|result| result.statement_id != id);
+                    self.tell(StatementResult::failed(id, refusal.error)).await?;
+                    // "not executed" would hide it.
+                    if refusal.status != 200 {
+                        break;
+                    }
+                    Ended::Failed
+                }
+            };
+            if ended == Ended::Failed {
+                // Of the failed one too, if others were to come.
+                for result in not_executed(id, count) {
+                    self.tell(result).await?;
+                }
+                break;
+            }
+        }
+        let mut end = Vec::new();
+        if self.sender.is_some() {
+            self.output.finish(&mut end);
+            self.send(end).await;
+        }
+        Ok(())
+    }
+
+    async fn in_time(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
+        let until = self.context.until;
+        match (&self.sender, &place) {
+            // Its first byte is due by then; what comes behind it may take as long as it is not silent.
+            (Some(_), _) if self.begun => self.statement(id, statement, place).await,
+            // Each part of it and each write has its own time.
+            (_, Place::Into(_)) => self.statement(id, statement, place).await,
+            _ => deadline(until, self.statement(id, statement, place)).await.unwrap_or_else(|_| Err(self.timed_out())),
+        }
+    }
+
+    fn timed_out(&self) -> Refusal {
+        let timeout = self.context.queries.config.query.timeout;
+        fails(format!("query-timeout limit exceeded (query.timeout = {timeout:?})"))
+    }
+
+    pub async fn statement(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
+        match place {
+            Place::One(groups) => {
+                let mut relayed = statement.clone();
+                relayed.replace_now(self.context.now_ns);
+                self.relay(id, &groups, &relayed.to_forwardable(), &key(statement), time_zone(statement)).await
+            }
+            Place::Asks => select::run(self, id, statement).await,
+            Place::Show => show::run(self, id, statement).await,
+            Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
+            Place::Into(place) => into::run(self, id, statement, *place).await,
+        }
+    }
+
+    /// One replica's results as they are.
+    pub async fn relay(
+        &mut self,
+        id: usize,
+        groups: &[GroupIndex],
+        text: &str,
+        key: &str,
+        time_zone: bool,
+    ) -> Result<Ended, Refusal> {
+        let mut part = self.begin(groups, text, key, time_zone, self.output.chunk_rows()).await?;
+        let mut warnings = self.stale(part.behind.take().as_slice());
+        loop {
+            let result = match part.next().await {
+                Ok(Some(result)) => result,
+                Ok(None) => return Ok(Ended::Well),
+                Err(error) => return Err(refuse(503, error)),
+            };
+            let failed = result.error.is_some();
+            let statement_id = match &result.error {
+                // InfluxDB forgets which statement it was.
+                Some(error) if error.starts_with("unable to use system source") => 0,
+                _ => id,
+            };
+            let mut result = StatementResult { statement_id, ..result };
+            result.messages.splice(0..0, warnings.drain(..));
+            self.count(&result)?;
+            self.tell(result).await?;
+            if failed {
+                return Ok(Ended::Failed);
+            }
+        }
+    }
+
+    /// Asks one replica of any of these groups, for documents of so many rows.
+    pub async fn begin(
+        &self,
+        groups: &[GroupIndex],
+        text: &str,
+        key: &str,
+        time_zone: bool,
+        chunk_rows: usize,
+    ) -> Result<Partial, Refusal> {
+        let Context { queries, backends, asked, until, .. } = &self.context;
+        // In MessagePack a time has no zone; none is written either.
+        let json = time_zone
+            && self.into.is_none()
+            && asked.params.get("epoch").is_empty()
+            && matches!(asked.format(), Format::Json { .. });
+        Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
+    }
+
+    /// A writing statement on every replica of its groups.
+    async fn carry_out(&mut self, id: usize, statement: &Statement, groups: Vec<GroupIndex>) -> Result<Ended, Refusal> {
+        let Context { queries, backends, asked, until, now_ns, .. } = &self.context;
+        let mut query = Query { statements: vec![statement.clone()], spans: Vec::new() };
+        query.statements.iter_mut().for_each(|statement| statement.replace_now(*now_ns));
+        let asking = asked.clone();
+        let request = Box::new(move |text: &str| asking.for_merging(text));
+        let answer = execute::execute(queries, backends.clone(), &query, asked, groups, *until, request).await?;
+        self.begun = true;
+        let answer = parse(answer.body()).map_err(|error| refuse(503, format!("{}: {error}", answer.status())))?;
+        let result = match answer.error {
+            Some(error) => StatementResult::failed(id, error),
+            None => StatementResult { statement_id: id, ..answer.results.into_iter().next().unwrap_or_default() },
+        };
+        let ended = if result.error.is_some() { Ended::Failed } else { Ended::Well };
+        self.tell(result).await?;
+        Ok(ended)
+    }
+
+    /// Notes replicas that have still to take points; the warnings about them.
+    pub fn stale(&mut self, behind: &[Behind]) -> Vec<Message> {
+        let new: Vec<Behind> = behind.iter().filter(|behind| !self.behind.contains(behind)).cloned().collect();
+        self.behind.extend(new);
+        behind.iter().map(|behind| Message::warning(behind.warning())).collect()
+    }
+
+    /// What was cut into results goes on.
+    pub async fn tell_all(&mut self, results: &mut Vec<StatementResult>) -> Result<(), Refusal> {
+        for result in results.drain(..) {
+            self.tell(result).await?;
+        }
+        Ok(())
+    }
+
+    pub fn emitter(&self, id: usize) -> Emitter {
+        Emitter::new(id, self.output.chunk_rows())
+    }
+
+    /// Counts rows and series against the limits.
+    pub fn count(&mut self, result: &StatementResult) -> Result<(), Refusal> {
+        let (stats, limits) = (&self.context.queries.stats, &self.context.queries.config.query);
+        for series in &result.series {
+            self.rows += series.values.len();
+            self.series += usize::from(!series.partial);
+        }
+        if self.rows > limits.rows_max.0 {
+            stats.queries_limited_rows.add(1);
+            let (rows, max) = (self.rows, limits.rows_max.0);
+            return Err(fails(format!("max-select-point limit exceeded: ({rows}/{max}) (query.rows_max)")));
+        }
+        if self.series > limits.series_max.0 {
+            stats.queries_limited_series.add(1);
+            let (series, max) = (self.series, limits.series_max.0);
+            return Err(fails(format!("max-select-series limit exceeded: ({series}/{max}) (query.series_max)")));
+        }
+        Ok(())
+    }
+
+    /// Hands a result on.
+    pub async fn tell(&mut self, result: StatementResult) -> Result<(), Refusal> {
+        if let (Some(into), None) = (&mut self.into, &result.error) {
+            return into.take(&self.context, &result.series).await;
+        }
+        if self.sender.is_none() {
+            self.results_bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
+            self.results.push(result);
+            let bytes_max = self.context.queries.config.query.answer_bytes_max.0;
+            let failed = self.results.last().is_some_and(|result| result.error.is_some());
+            if self.results_bytes > bytes_max && !failed {
+                self.context.queries.stats.queries_limited_bytes.add(1);
+                let error = format!(
+                    "the answer has more than {bytes_max} bytes (query.answer_bytes_max); ask for less, or with chunked=true"
+                );
+                return Err(fails(error));
+            }
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.output.push(result, &mut bytes);
+        self.send(bytes).await;
+        Ok(())
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) {
+        let behind = self.behind.clone();
+        if let (Some(sender), false) = (&mut self.sender, bytes.is_empty()) {
+            self.begun = true;
+            send(sender, Piece::Bytes(bytes.into(), behind)).await;
+        }
+    }
+}
+
+/// What decides which replica is asked: the first measurement.
+fn key(statement: &Statement) -> String {
+    super::forward::key(std::slice::from_ref(statement))
+}
+
+fn time_zone(statement: &Statement) -> bool {
+    matches!(statement, Statement::Select(select) if select.timezone.is_some())
+}

@@ -1,0 +1,127 @@
+//! SELECT over several groups when replicas fail, clients leave, and limits are reached: what has broken off is never an
+//! answer.
+
+mod support;
+
+use std::time::Duration;
+
+use support::*;
+
+const ROWS: i64 = 40_000;
+const Q: &str = "SELECT * FROM m1, m2, m3, m4, wide5";
+
+fn fill(http: Http) {
+    let mut body = String::new();
+    for name in ["m1", "m2", "m3", "m4", "wide5"] {
+        (0..50).for_each(|n| body.push_str(&format!("{name},host=h{} v={n},s=\"text {n}\" {n}\n", n % 5)));
+    }
+    http.store("db", body);
+}
+
+fn fill_more(http: Http) {
+    for name in ["m1", "m2"] {
+        let text = "some text that makes the answer long enough to fill every buffer on its way to the client";
+        let line = |n: i64| format!("{name} v={n},s=\"{text} {n}\" {}\n", n + 1000);
+        http.store("db", (0..ROWS).map(line).collect::<String>());
+    }
+}
+
+fn cluster(change: impl FnOnce(Setup) -> Setup) -> Cluster {
+    let cluster = change(Setup::new(3, 2).meddled()).start();
+    cluster.create_db("db");
+    fill(cluster.http());
+    cluster
+}
+
+fn chunked(http: Http, q: &str) -> Response {
+    http.get_query(&[("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "10")])
+}
+
+fn chunked_csv(http: Http, q: &str) -> Response {
+    let params = client::form(&[("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "10")]);
+    http.send(&Request::new("GET", &format!("/query?{params}")).header("Accept", "text/csv"))
+}
+
+#[test]
+fn the_next_replica_answers_for_one_that_fails() {
+    let cluster = cluster(|setup| setup);
+    let expected = cluster.http().query("db", Q).text();
+    assert!(expected.contains("wide5") && !expected.contains("error"), "{expected}");
+    for meddle in [Meddle::Reset, Meddle::ResetStored, Meddle::status(500, "db"), Meddle::status(401, "db")] {
+        for replica in 0..2 {
+            cluster.meddlers.iter().for_each(|group| group[replica].set(meddle.clone()));
+            let seen = cluster.http().query("db", Q).text();
+            assert_eq!(seen, expected, "{meddle:?} of replica {replica}");
+            cluster.meddlers.iter().for_each(|group| group[replica].set(Meddle::Pass));
+        }
+    }
+    assert!(cluster.slotline.metric("slotline_queries_failed_over_total", &[]) >= 4);
+}
+
+#[test]
+fn a_part_that_breaks_off_or_hangs_is_an_error() {
+    let cluster = cluster(|setup| setup.set("query", "timeout = \"1s\""));
+    for meddle in [Meddle::HangMidAnswer, Meddle::Hang, Meddle::ResetStored] {
+        let group = cluster.group_of("db", "m2");
+        cluster.meddlers[group].iter().for_each(|meddler| meddler.set(meddle.clone()));
+        let seen = cluster.http().query("db", Q);
+        assert!(seen.text().contains("error") && !seen.text().contains("series"), "{meddle:?}: {seen:?}");
+        let seen = chunked(cluster.http(), Q);
+        assert!(seen.text().contains("\"error\""), "{meddle:?}, chunked: {seen:?}");
+        let seen = chunked_csv(cluster.http(), Q);
+        assert!(seen.text().starts_with("error\n") || seen.text().contains("\n\nerror\n"), "{meddle:?}, CSV: {seen:?}");
+        cluster.meddlers[group].iter().for_each(|meddler| meddler.set(Meddle::Pass));
+    }
+    assert!(cluster.slotline.metric("slotline_queries_limited_total", &["time"]) >= 1);
+    assert!(!cluster.http().query("db", Q).text().contains("error"), "all is well again");
+}
+
+#[test]
+fn limits_are_told_as_influxdb_tells_them_and_counted() {
+    let cluster = cluster(|setup| {
+        let setup = setup.set("query", "rows_max = 200").set("query", "series_max = 12");
+        setup.set("query", "answer_bytes_max = \"30KiB\"")
+    });
+    for (q, words, limit) in [
+        (Q, "max-select-point limit exceeded: (", "rows"),
+        ("SELECT v FROM m1, m2, m3, m4 GROUP BY host", "max-select-series limit exceeded: (", "series"),
+    ] {
+        for seen in [cluster.http().query("db", q), chunked(cluster.http(), q)] {
+            assert!(seen.status == 200 && seen.text().contains(&format!("\"error\":\"{words}")), "{q}: {seen:?}");
+        }
+        let seen = chunked_csv(cluster.http(), q);
+        assert!(seen.status == 200 && seen.text().contains(&format!("\n\nerror\n{words}")), "{q}: {seen:?}");
+        assert!(cluster.slotline.metric("slotline_queries_limited_total", &[limit]) >= 2, "{limit}");
+    }
+    let q = "SELECT s, s, s, s, s, s, s, s FROM m1, m2, m3 WHERE time < 45";
+    let seen = cluster.http().query("db", q);
+    assert!(
+        seen.status == 200
+            && seen.text().starts_with("{\"results\":[{\"statement_id\":0,\"error\":\"the answer has more than"),
+        "{seen:?}"
+    );
+    assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]), 1);
+    let seen = chunked(cluster.http(), q);
+    assert!(!seen.text().contains("error"), "in chunks it is not held: {seen:?}");
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_query() {
+    let cluster = cluster(|setup| setup);
+    fill_more(cluster.http());
+    let q = "SELECT * FROM m1, m2";
+    let running = || cluster.http().query("db", "SHOW QUERIES").text().matches("FROM m1, m2").count();
+    let params = client::form(&[("db", "db"), ("q", q), ("chunked", "true")]);
+    let mut leaving = std::net::TcpStream::connect(cluster.http().addr).expect("slotline listens");
+    let head = format!("GET /query?{params} HTTP/1.1\r\nHost: x\r\n\r\n");
+    std::io::Write::write_all(&mut leaving, head.as_bytes()).expect("it is read");
+    wait_for("the query to run", SOON, || (running() == 1).then_some(()));
+    leaving.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    let mut some = [0; 1000];
+    std::io::Read::read_exact(&mut leaving, &mut some).expect("the answer begins");
+    assert_eq!(running(), 1, "it waits for its client");
+    drop(leaving);
+    wait_for("the query to end", SOON, || (running() == 0).then_some(()));
+    let whole = chunked(cluster.http(), q);
+    assert_eq!(whole.text().matches("some text").count() as i64, 2 * ROWS, "a client that stays gets it all");
+}

@@ -1,0 +1,339 @@
+//! SHOW over groups: the answer is the one that a single InfluxDB with all the data gives, in every format.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+use support::*;
+
+/// Over three groups; `split…` lies in all of them, by host.
+struct Loaded {
+    cluster: Cluster,
+    reference: Influxd,
+}
+
+/// Names that sort otherwise when escaped, measurements with and without tags, all types of fields.
+fn sample() -> String {
+    let mut body = String::new();
+    for number in 0..9 {
+        for (host, dc) in [("a", "x"), ("b\\ c", "y"), ("d\\,e", "x")] {
+            body.push_str(&format!("m{number},host={host},dc={dc} v={number}.5,n={number}i {number}\n"));
+        }
+        body.push_str(&format!("m{number} only{number}=\"text\",ok=true {number}\n"));
+    }
+    for name in ["e", "e!", "e#", "e\\,a", "e\\ a", "ea", "é", "E"] {
+        body.push_str(&format!("{name} v=1 1\n{name},a=x v=1 1\n{name},a=x! v=1 1\n{name},a!=x v=1 1\n"));
+        body.push_str(&format!("{name},a=x,b=1 w=1i 1\n{name},a=x\\ y,aa=1 v=1 1\n{name},b=1 v=1 1\n"));
+    }
+    for host in 0..40 {
+        let dc = host % 3;
+        body.push_str(&format!("split,host=h{host},dc=d{dc} v=1,f{dc}=2i {host}\n"));
+        body.push_str(&format!("split2,host=h{host},k{dc}=1 v=1 {host}\n"));
+    }
+    body
+}
+
+fn loaded(replicas: usize) -> Loaded {
+    let setup = Setup::new(3, replicas).rule("db", "split", &["host"]).rule("db", "split2", &["host"]);
+    let cluster = setup.start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    cluster.http().store("db", sample());
+    reference.http().store("db", sample());
+    Loaded { cluster, reference }
+}
+
+const STATEMENTS: &[&str] = &[
+    "SHOW MEASUREMENTS",
+    "SHOW MEASUREMENTS LIMIT 3",
+    "SHOW MEASUREMENTS OFFSET 4",
+    "SHOW MEASUREMENTS LIMIT 3 OFFSET 4",
+    "SHOW MEASUREMENTS LIMIT 3 OFFSET 400",
+    "SHOW MEASUREMENTS WITH MEASUREMENT =~ /^m|split/ LIMIT 4",
+    "SHOW MEASUREMENTS WITH MEASUREMENT = split",
+    "SHOW MEASUREMENTS WITH MEASUREMENT = m1",
+    "SHOW MEASUREMENTS ON db WHERE dc = 'x'",
+    "SHOW MEASUREMENTS ON nodb",
+    "SHOW SERIES",
+    "SHOW SERIES LIMIT 7",
+    "SHOW SERIES LIMIT 7 OFFSET 20",
+    "SHOW SERIES OFFSET 60",
+    "SHOW SERIES LIMIT 5 OFFSET 6000",
+    "SHOW SERIES FROM split LIMIT 9 OFFSET 9",
+    "SHOW SERIES FROM m1, m2, split WHERE dc = 'x'",
+    "SHOW SERIES FROM /e/ WHERE a = 'x'",
+    "SHOW SERIES ON nodb",
+    "SHOW TAG KEYS",
+    "SHOW TAG KEYS LIMIT 1",
+    "SHOW TAG KEYS OFFSET 1",
+    "SHOW TAG KEYS LIMIT 1 OFFSET 2",
+    "SHOW TAG KEYS FROM split2",
+    "SHOW TAG KEYS FROM split2 LIMIT 2 OFFSET 1",
+    "SHOW TAG KEYS FROM split, m3 WHERE dc = 'd1'",
+    "SHOW TAG KEYS ON nodb",
+    "SHOW TAG VALUES WITH KEY = host",
+    "SHOW TAG VALUES WITH KEY = host LIMIT 4",
+    "SHOW TAG VALUES WITH KEY IN (host, dc, a) LIMIT 4 OFFSET 2",
+    "SHOW TAG VALUES WITH KEY =~ /.*/",
+    "SHOW TAG VALUES WITH KEY !~ /host/ OFFSET 1",
+    "SHOW TAG VALUES FROM split WITH KEY = dc",
+    "SHOW TAG VALUES FROM split, m2 WITH KEY = host WHERE dc = 'x' LIMIT 2",
+    "SHOW TAG VALUES ON nodb WITH KEY = host",
+    "SHOW FIELD KEYS",
+    "SHOW FIELD KEYS LIMIT 1",
+    "SHOW FIELD KEYS LIMIT 2 OFFSET 1",
+    "SHOW FIELD KEYS OFFSET 3",
+    "SHOW FIELD KEYS FROM split",
+    "SHOW FIELD KEYS FROM /split/ LIMIT 2",
+    "SHOW FIELD KEYS ON nodb",
+    "SHOW SERIES CARDINALITY",
+    "SHOW SERIES CARDINALITY ON nodb",
+    "SHOW SERIES CARDINALITY LIMIT 1",
+    "SHOW SERIES CARDINALITY FROM split",
+    "SHOW SERIES EXACT CARDINALITY",
+    "SHOW SERIES EXACT CARDINALITY OFFSET 1",
+    "SHOW SERIES EXACT CARDINALITY FROM m1, split WHERE dc = 'd1'",
+    "SHOW SERIES EXACT CARDINALITY GROUP BY dc",
+    "SHOW SERIES EXACT CARDINALITY ON nodb",
+    "SHOW MEASUREMENT CARDINALITY",
+    "SHOW MEASUREMENT CARDINALITY ON nodb",
+    "SHOW MEASUREMENT EXACT CARDINALITY",
+    "SHOW MEASUREMENT EXACT CARDINALITY FROM nothing",
+    "SHOW MEASUREMENT EXACT CARDINALITY WHERE dc = 'd1'",
+    "SHOW MEASUREMENT EXACT CARDINALITY GROUP BY dc",
+    "SHOW MEASUREMENT CARDINALITY FROM /split|m/ LIMIT 1",
+    "SHOW TAG KEY CARDINALITY",
+    "SHOW TAG KEY EXACT CARDINALITY FROM split2",
+    "SHOW TAG KEY EXACT CARDINALITY FROM split2 OFFSET 1",
+    "SHOW TAG KEY EXACT CARDINALITY FROM m1 GROUP BY dc",
+    "SHOW TAG VALUES CARDINALITY WITH KEY = host",
+    "SHOW TAG VALUES EXACT CARDINALITY WITH KEY = dc",
+    "SHOW TAG VALUES EXACT CARDINALITY FROM split WITH KEY IN (host, dc)",
+    "SHOW TAG VALUES EXACT CARDINALITY FROM split WITH KEY IN (host, dc) WHERE dc = 'd1'",
+    "SHOW TAG VALUES EXACT CARDINALITY WITH KEY = nothing",
+    "SHOW FIELD KEY CARDINALITY",
+    "SHOW FIELD KEY EXACT CARDINALITY FROM split",
+    "SHOW FIELD KEY EXACT CARDINALITY ON nodb",
+    "SHOW CONTINUOUS QUERIES",
+    "SHOW SUBSCRIPTIONS",
+];
+
+impl Loaded {
+    fn ask(&self, http: Http, accept: &str, params: &[(&str, &str)], q: &str) -> Response {
+        let params = client::form(&[&[("db", "db"), ("q", q)], params].concat());
+        http.send(&Request::new("GET", &format!("/query?{params}")).header("Accept", accept))
+    }
+
+    #[track_caller]
+    fn assert_same(&self, accept: &str, params: &[(&str, &str)], q: &str) {
+        let seen = self.ask(self.cluster.http(), accept, params, q);
+        let expected = self.ask(self.reference.http(), accept, params, q);
+        let about = format!("`{q}` as {accept} with {params:?}");
+        assert_eq!(seen.text(), expected.text(), "{about}");
+        assert_eq!(seen.full_verdict(), expected.full_verdict(), "{about}");
+        assert_eq!(seen.body, expected.body, "{about}");
+        assert_eq!(seen.header("Content-Type"), expected.header("Content-Type"), "{about}");
+    }
+}
+
+#[test]
+fn every_show_gives_the_bytes_that_influxdb_gives() {
+    let loaded = loaded(1);
+    for q in STATEMENTS {
+        loaded.assert_same("application/json", &[], q);
+        loaded.assert_same("application/json", &[("chunked", "true"), ("chunk_size", "3")], q);
+    }
+}
+
+#[test]
+fn every_format_gives_the_bytes_that_influxdb_gives() {
+    let loaded = loaded(1);
+    for q in STATEMENTS.iter().step_by(3) {
+        for accept in ["application/csv", "text/csv", "application/x-msgpack", "*/*"] {
+            // InfluxDB's MessagePack has tags in no order; none of these has more than one.
+            loaded.assert_same(accept, &[], q);
+            loaded.assert_same(accept, &[("chunked", "true"), ("chunk_size", "4")], q);
+        }
+        loaded.assert_same("application/json", &[("pretty", "true")], q);
+        loaded.assert_same("application/json", &[("chunked", "true"), ("pretty", "true")], q);
+        loaded.assert_same("application/json", &[("epoch", "ms")], q);
+    }
+}
+
+#[test]
+fn more_series_than_a_chunk_has_rows() {
+    let loaded = loaded(1);
+    let body: String = (0..21_000).map(|n| format!("split,host=many{n} v=1 1\n")).collect();
+    loaded.cluster.http().store("db", &body);
+    loaded.reference.http().store("db", &body);
+    for q in ["SHOW SERIES", "SHOW SERIES LIMIT 10050 OFFSET 10001", "SHOW TAG VALUES FROM split WITH KEY = host"] {
+        for params in [&[][..], &[("chunked", "true")], &[("chunked", "true"), ("chunk_size", "9000")]] {
+            loaded.assert_same("application/json", params, q);
+        }
+    }
+}
+
+#[test]
+fn counts_by_tags_of_what_several_groups_share_are_refused() {
+    let loaded = loaded(1);
+    for q in [
+        "SHOW TAG KEY EXACT CARDINALITY FROM split GROUP BY dc",
+        "SHOW FIELD KEY EXACT CARDINALITY GROUP BY dc",
+        "SHOW TAG VALUES EXACT CARDINALITY WITH KEY = host GROUP BY dc",
+    ] {
+        let answer = loaded.cluster.http().query("db", q);
+        let error = answer.error();
+        assert!(answer.status == 400 && error.contains("GROUP BY") && error.contains("\"split"), "{q}: {answer:?}");
+    }
+    // Covered by the rule's tag, nothing is shared.
+    loaded.assert_same("application/json", &[], "SHOW TAG KEY EXACT CARDINALITY FROM split GROUP BY host");
+}
+
+fn series(answer: &Response) -> Vec<Value> {
+    answer.json()["results"][0]["series"].as_array().cloned().unwrap_or_default()
+}
+
+/// The replicas that an answer has something of, each once, in order.
+fn origins(answer: &Response) -> Vec<String> {
+    let of = |series: &Value| series["tags"]["replica"].as_str().expect("every series names its replica").to_owned();
+    let mut origins: Vec<String> = series(answer).iter().map(of).collect();
+    origins.dedup();
+    origins
+}
+
+#[test]
+fn what_is_about_servers_names_them() {
+    let mut loaded = loaded(2);
+    let names = ["g1a", "g1b", "g2a", "g2b", "g3a", "g3b"].map(|name| name.to_owned());
+    let http = loaded.cluster.http();
+    for q in ["SHOW SHARDS", "SHOW SHARD GROUPS", "SHOW STATS", "SHOW DIAGNOSTICS", "SHOW STATS FOR 'queryExecutor'"] {
+        let answer = http.query("db", q);
+        assert_eq!(origins(&answer), names, "{q}");
+        let expected = loaded.reference.http().query("db", q);
+        let columns = |series: &[Value]| series.iter().map(|series| series["columns"].clone()).collect::<Vec<_>>();
+        for columns in columns(&series(&expected)) {
+            assert!(series(&answer).iter().any(|series| series["columns"] == columns), "{q}: {columns}");
+        }
+    }
+    let csv = Request::new("GET", "/query?q=SHOW%20DIAGNOSTICS").header("Accept", "text/csv");
+    assert!(http.send(&csv).text().starts_with("name,tags,Branch,Build Time,Commit,Version\nbuild,replica=g1a,"));
+
+    // Each server's own lists should be alike: the union is told.
+    let cq = "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(v) INTO x FROM m1 GROUP BY time(1h) END";
+    let odd = loaded.cluster.replicas().last().expect("there are six").http();
+    odd.run("db", cq);
+    loaded.reference.http().run("db", cq);
+    loaded.assert_same("application/json", &[], "SHOW CONTINUOUS QUERIES");
+
+    loaded.cluster.groups[1][0].kill9();
+    let answer = http.query("db", "SHOW SHARDS");
+    assert_eq!(origins(&answer), ["g1a", "g1b", "g2b", "g3a", "g3b"]);
+    let messages = answer.json()["results"][0]["messages"].to_string();
+    assert!(messages.contains("replica g2a") && messages.contains("its part is missing"), "{messages}");
+    // A group's other replica answers for it.
+    loaded.assert_same("application/json", &[], "SHOW SERIES");
+}
+
+/// The rows of SHOW QUERIES.
+fn queries(http: Http) -> Vec<Value> {
+    let answer = http.query("", "SHOW QUERIES");
+    let columns = &series(&answer)[0]["columns"];
+    assert_eq!(*columns, serde_json::json!(["qid", "query", "database", "duration", "status"]));
+    series(&answer)[0]["values"].as_array().cloned().unwrap_or_default()
+}
+
+/// The id of a query that others can see, once they do.
+#[track_caller]
+fn id_of(http: Http, text: &str) -> u64 {
+    let id = || {
+        let rows = queries(http);
+        let row = rows.iter().find(|row| row[1] == text)?;
+        assert_eq!((&row[2], &row[4]), (&Value::from("db"), &Value::from("running")));
+        row[0].as_u64()
+    };
+    wait_for(&format!("`{text}` in SHOW QUERIES"), SOON, id)
+}
+
+fn ended(http: Http, text: &str) {
+    let gone = || queries(http).iter().all(|row| row[1] != text).then_some(());
+    wait_for(&format!("`{text}` out of SHOW QUERIES"), SOON, gone);
+}
+
+#[test]
+fn queries_are_shown_and_killed_over_all_cores() {
+    let mut cluster = Setup::new(2, 1).meddled().start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    http.store("db", "m v=1 1\n");
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::Hang));
+    // Each over its own connection, so that both cores have some.
+    let texts: Vec<String> = (0..8)
+        .map(|n| if n % 2 == 0 { format!("SELECT v{n} FROM m") } else { format!("SHOW SERIES WHERE h = '{n}'") })
+        .collect();
+    let mut victims: Vec<Conn> = texts
+        .iter()
+        .map(|text| {
+            let mut victim = http.connect();
+            victim.send(&Request::query(&[("db", "db"), ("q", text)]).to_bytes());
+            victim
+        })
+        .collect();
+    let ids: Vec<u64> = texts.iter().map(|text| id_of(http, text)).collect();
+    for (at, id) in ids.iter().enumerate() {
+        assert!(!ids[..at].contains(id), "{ids:?}");
+        let killed = http.query("", &format!("KILL QUERY {id}"));
+        assert_eq!(killed.verdict(), (200, r#"{"results":[{"statement_id":0}]}"#.to_owned() + "\n"));
+        let answer = victims[at].answer();
+        let interrupted = r#"{"results":[{"statement_id":0,"error":"query interrupted"}]}"#;
+        assert_eq!(answer.verdict(), (200, interrupted.to_owned() + "\n"), "{}", texts[at]);
+        ended(http, &texts[at]);
+    }
+    let gone = http.query("", &format!("KILL QUERY {}", ids[0]));
+    let error = format!(r#"{{"results":[{{"statement_id":0,"error":"no such query id: {}"}}]}}"#, ids[0]);
+    assert_eq!(gone.verdict(), (200, error + "\n"));
+    cluster.slotline.assert_running();
+}
+
+#[test]
+fn a_query_killed_in_the_middle_of_its_answer_is_cut() {
+    let cluster = Setup::new(2, 1).meddled().start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    http.store("db", (0..5_000).map(|n| format!("m v={n} {n}\n")).collect::<String>());
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::HangMidAnswer));
+    let mut victim = TcpStream::connect(http.addr).expect("it listens");
+    let request = Request::query(&[("db", "db"), ("q", "SELECT v FROM m; SELECT v FROM m")]).to_bytes();
+    victim.write_all(&request).expect("it reads");
+    let text = "SELECT v FROM m;\nSELECT v FROM m";
+    let id = id_of(http, text);
+    let mut seen = Vec::new();
+    while !seen.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        let mut bytes = [0; 4096];
+        let length = victim.read(&mut bytes).expect("the answer has begun");
+        assert!(length > 0, "{}", seen.escape_ascii());
+        seen.extend_from_slice(&bytes[..length]);
+    }
+    assert!(seen.starts_with(b"HTTP/1.1 200"), "{}", seen.escape_ascii());
+    http.query("", &format!("KILL QUERY {id}"));
+    // A reset, or an end without the last chunk.
+    let _ = victim.read_to_end(&mut seen);
+    assert!(!seen.ends_with(b"0\r\n\r\n"), "it looks whole");
+    ended(http, text);
+}
+
+/// Passwords are never shown.
+#[test]
+fn secrets_are_not_shown() {
+    let cluster = Setup::new(2, 1).meddled().start();
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::Hang));
+    let http = cluster.http();
+    let mut user = http.connect();
+    let q = "CREATE USER u WITH PASSWORD 'topsecret'";
+    user.send(&Request::new("POST", &format!("/query?q={}", encode(q))).to_bytes());
+    let shown =
+        || queries(http).into_iter().find(|row| row[1].as_str().is_some_and(|text| text.starts_with("CREATE USER")));
+    let row = wait_for("the statement in SHOW QUERIES", SOON, shown);
+    assert!(!row[1].to_string().contains("topsecret"), "{row}");
+}
