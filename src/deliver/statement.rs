@@ -26,7 +26,7 @@ use super::keep::{self, Keeping, SYNC_MIN};
 use super::refused::{Dead, Trouble, away};
 use super::way::{self, Concern, Place, Way};
 
-/// A statement as replicas get it.
+/// One statement as replicas get it.
 pub struct Execution {
     pub groups: Vec<GroupIndex>,
     /// For those that carry it out at once.

@@ -17,5 +17,5 @@ pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
 pub use listen::{Listener, listening_sockets};
 pub use stream::Stream;
-pub use task::{guarded, panics, spawn, spawn_loop};
+pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop};
 pub use timer::{HyperTimer, TimedOut, deadline};

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use glommio::{Task, TaskQueueHandle};
 use glommio::timer::sleep;
+use glommio::{Task, TaskQueueHandle};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 

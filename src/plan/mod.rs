@@ -24,7 +24,7 @@ mod writing;
 pub enum Plan {
     /// One replica of any of these groups answers all of it, as it is.
     Whole(Vec<GroupIndex>),
-    /// Every replica of these groups carries all of it out.
+    /// Every replica of these groups carries its one statement out.
     Everywhere(Vec<GroupIndex>),
     /// One statement after the other, each at its place.
     Each(Vec<Place>),
@@ -69,9 +69,8 @@ pub fn plan(query: &Query, circumstances: Circumstances<'_>) -> Plan {
 
 /// The plan of a request that need not be taken apart.
 fn whole(places: &[Place], circumstances: Circumstances<'_>) -> Option<Plan> {
-    if let Some((Place::Everywhere(groups), rest)) = places.split_first()
-        && rest.iter().all(|place| place == &places[0])
-    {
+    // Several have each its own place in a replica's order: one may have to wait where another must not.
+    if let [Place::Everywhere(groups)] = places {
         return Some(Plan::Everywhere(groups.clone()));
     }
     let mut common: Vec<GroupIndex> = circumstances.topology.group_indexes().collect();
@@ -228,7 +227,8 @@ pub mod tests {
     #[test]
     fn writing_statements_go_to_all_concerned() {
         let [(a, in_a), (b, in_b)] = apart();
-        assert_eq!(planned(2, "CREATE DATABASE x; CREATE DATABASE y"), Plan::Everywhere(vec![0, 1]));
+        let one_by_one = Plan::Each(vec![Place::Everywhere(vec![0, 1]); 2]);
+        assert_eq!(planned(2, "CREATE DATABASE x; CREATE DATABASE y"), one_by_one);
         assert_eq!(planned(2, &format!("DROP MEASUREMENT {a}")), Plan::Everywhere(vec![in_a]));
         assert_eq!(planned(2, &format!("DELETE FROM {b} WHERE h = 'x'")), Plan::Everywhere(vec![in_b]));
         assert_eq!(planned(2, "DROP SERIES FROM split"), Plan::Everywhere(vec![0, 1]));

@@ -1,4 +1,4 @@
-//! Writing statements: on every replica of their groups, with one `now()` for all.
+//! A writing statement: on every replica of their groups, with one `now()` for all.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -9,28 +9,27 @@ use hyper::Request;
 use crate::backend::Backends;
 use crate::databases::LastSeen;
 use crate::deliver::{Executed, Execution};
-use crate::influxql::{Query, Statement};
+use crate::influxql::Statement;
 use crate::net::Payload;
 use crate::topology::GroupIndex;
 
 use super::request::Asked;
 use super::{Queries, Refusal, refuse};
 
-/// Makes a request of the statements' text.
+/// Makes a request of the statement's text.
 pub type MakeRequest = Box<dyn Fn(&str) -> Result<Request<Payload>, http::Error>>;
 
-/// Carries statements out whose times are literals; what a replica answered to all of them.
+/// Carries a statement out whose times are literals; what a replica answered.
 pub async fn execute(
     queries: &Queries,
     backends: Rc<Backends>,
-    query: &Query,
+    statement: &Statement,
     asked: &Asked,
     groups: Vec<GroupIndex>,
     until: Instant,
     request: MakeRequest,
 ) -> Result<http::Response<Bytes>, Refusal> {
-    let texts: Vec<String> = query.statements.iter().map(|statement| statement.to_forwardable()).collect();
-    let text = texts.join("; ");
+    let text = statement.to_forwardable();
     let (db, rp) = (asked.params.get("db").to_owned(), asked.params.get("rp").to_owned());
     let limits = &queries.config.limits;
     let written = text.clone();
@@ -46,7 +45,7 @@ pub async fn execute(
     match queries.delivery.execute(backends, execution).await {
         Executed::Everywhere(answer) => {
             if memchr::memmem::find(answer.body(), b"\"error\"").is_none() {
-                query.statements.iter().for_each(|statement| learn(&queries.delivery.last_seen, statement));
+                learn(&queries.delivery.last_seen, statement);
             }
             Ok(answer)
         }

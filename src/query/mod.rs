@@ -99,6 +99,8 @@ fn fails_there(error: impl Into<String>) -> Refusal {
     Refusal { influxdbs: true, ..fails(error) }
 }
 
+const MISSING_Q: &str = "missing required parameter \"q\"";
+
 /// The whole story of one query.
 pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
@@ -125,7 +127,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let topology = &backends.topology;
     let q = asked.params.get("q");
     if q.is_empty() {
-        return Err(refuse(400, "missing required parameter \"q\""));
+        return Err(refuse(400, MISSING_Q));
     }
     let params = params::read(asked.params.get("params"))
         .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
@@ -202,8 +204,10 @@ impl Planned {
             Plan::Everywhere(groups) => {
                 let asking = asked.clone();
                 let request = Box::new(move |text: &str| asking.rewritten(text));
-                query.statements.iter_mut().for_each(|statement| statement.replace_now(now_ns));
-                let answer = execute::execute(&queries, backends, &query, &asked, groups, until, request).await?;
+                // There is one: that is what the plan says.
+                let Some(mut statement) = query.statements.pop() else { return Err(refuse(400, MISSING_Q)) };
+                statement.replace_now(now_ns);
+                let answer = execute::execute(&queries, backends, &statement, &asked, groups, until, request).await?;
                 let (head, body) = answer.into_parts();
                 Ok(forward::passed_on(head, Body::Whole(body)))
             }

@@ -23,7 +23,7 @@ use crate::influxql::{Query, Statement};
 use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
 use crate::merge::results::{Message, StatementResult, parse};
-use crate::net::{Body, BodyError, Held, deadline};
+use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
 
@@ -68,26 +68,29 @@ pub async fn answer(
     }
     let (sender, mut pieces) = mpsc::channel::<Piece>(1);
     let begin = output.begin(Body::Whole(Bytes::new()));
-    let task = glommio::spawn_local(async move {
+    let task = spawn_kept("query", glommio::executor().current_task_queue(), async move {
         let mut running = Running::new(context, output, Some(sender));
         let ran = running.run(&query, places).await;
         drop(place);
-        let Err(refusal) = ran else { return };
-        if running.begun {
+        if let (Err(refusal), true) = (&ran, running.begun) {
             // The head is out.
             let error = running.output.error(&refusal.error);
             running.send(error).await;
-        } else if let Some(sender) = &mut running.sender {
-            send(sender, Piece::Refused(refusal)).await;
+        }
+        let Some(sender) = &mut running.sender else { return };
+        match ran {
+            Err(refusal) if !running.begun => send(sender, Piece::Refused(refusal)).await,
+            _ => send(sender, Piece::End).await,
         }
     });
     // What comes first decides on the head.
     let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
         Some(Piece::Refused(refusal)) => return Err(refusal),
         Some(Piece::Bytes(bytes, behind)) => (Some(bytes), behind),
-        None => (None, Vec::new()),
+        Some(Piece::End) => return Ok(begin),
+        None => return Err(refuse(500, BROKE_OFF)),
     };
-    let mut response = begin.map(|_| Body::Stream(Box::pin(Told { first, pieces, task })));
+    let mut response = begin.map(|_| Body::Stream(Box::pin(Told { first, pieces, ended: false, task })));
     mark_stale(&mut response, &behind);
     Ok(response)
 }
@@ -98,6 +101,8 @@ enum Piece {
     Bytes(Bytes, Vec<Behind>),
     /// There is no answer. Only ever the first.
     Refused(Refusal),
+    /// That was all. Without it the answer is not whole.
+    End,
 }
 
 /// Waits until there is room; nobody listens any more: the task is dropped soon.
@@ -112,9 +117,13 @@ async fn send(sender: &mut mpsc::Sender<Piece>, piece: Piece) {
 struct Told {
     first: Option<Bytes>,
     pieces: mpsc::Receiver<Piece>,
+    ended: bool,
     #[expect(dead_code, reason = "held, not read")]
-    task: Task<()>,
+    task: Option<Task<()>>,
 }
+
+/// What a client hears of a query that slotline itself has failed.
+const BROKE_OFF: &str = "the query broke off; see slotline's log";
 
 impl http_body::Body for Told {
     type Data = Bytes;
@@ -124,10 +133,20 @@ impl http_body::Body for Told {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        Pin::new(&mut self.pieces).poll_next(context).map(|piece| match piece? {
-            Piece::Bytes(bytes, _) => Some(Ok(Frame::data(bytes))),
-            // Never behind others.
-            Piece::Refused(refusal) => Some(Err(BodyError(refusal.error))),
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.pieces).poll_next(context).map(|piece| match piece {
+            Some(Piece::Bytes(bytes, _)) => Some(Ok(Frame::data(bytes))),
+            other => {
+                self.ended = true;
+                match other {
+                    Some(Piece::End) => None,
+                    // Never behind others.
+                    Some(Piece::Refused(refusal)) => Some(Err(BodyError(refusal.error))),
+                    _ => Some(Err(BodyError(BROKE_OFF.to_owned()))),
+                }
+            }
         })
     }
 }
@@ -311,11 +330,11 @@ impl Running {
     /// A writing statement on every replica of its groups.
     async fn carry_out(&mut self, id: usize, statement: &Statement, groups: Vec<GroupIndex>) -> Result<Ended, Refusal> {
         let Context { queries, backends, asked, until, now_ns, .. } = &self.context;
-        let mut query = Query { statements: vec![statement.clone()], spans: Vec::new() };
-        query.statements.iter_mut().for_each(|statement| statement.replace_now(*now_ns));
+        let mut statement = statement.clone();
+        statement.replace_now(*now_ns);
         let asking = asked.clone();
         let request = Box::new(move |text: &str| asking.for_merging(text));
-        let answer = execute::execute(queries, backends.clone(), &query, asked, groups, *until, request).await?;
+        let answer = execute::execute(queries, backends.clone(), &statement, asked, groups, *until, request).await?;
         self.begun = true;
         let answer = parse(answer.body()).map_err(|error| refuse(503, format!("{}: {error}", answer.status())))?;
         let result = match answer.error {
