@@ -41,7 +41,7 @@ const REFUSALS: &[Refusal] = &[
     refusal("EXPLAIN", "EXPLAIN over several groups", Layout::Whole),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal("split measurement", "is split over groups by", Layout::Split),
-    refusal("SHOW GROUP BY", "with GROUP BY is not supported over measurement", Layout::Split),
+    refusal("fields of some series", "with WHERE or GROUP BY is not supported over measurement", Layout::Split),
 ];
 
 /// Which refusal an answer is, if it is one that may occur in this layout.
