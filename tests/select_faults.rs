@@ -37,6 +37,11 @@ fn chunked(http: Http, q: &str) -> Response {
     http.get_query(&[("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "10")])
 }
 
+fn chunked_csv(http: Http, q: &str) -> Response {
+    let params = client::form(&[("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "10")]);
+    http.send(&Request::new("GET", &format!("/query?{params}")).header("Accept", "text/csv"))
+}
+
 #[test]
 fn the_next_replica_answers_for_one_that_fails() {
     let cluster = cluster(|setup| setup);
@@ -63,6 +68,8 @@ fn a_part_that_breaks_off_or_hangs_is_an_error() {
         assert!(seen.text().contains("error") && !seen.text().contains("series"), "{meddle:?}: {seen:?}");
         let seen = chunked(cluster.http(), Q);
         assert!(seen.text().contains("\"error\""), "{meddle:?}, chunked: {seen:?}");
+        let seen = chunked_csv(cluster.http(), Q);
+        assert!(seen.text().starts_with("error\n") || seen.text().contains("\n\nerror\n"), "{meddle:?}, CSV: {seen:?}");
         cluster.meddlers[group].iter().for_each(|meddler| meddler.set(Meddle::Pass));
     }
     assert!(cluster.slotline.metric("slotline_queries_limited_total", &["time"]) >= 1);
@@ -82,6 +89,8 @@ fn limits_are_told_as_influxdb_tells_them_and_counted() {
         for seen in [cluster.http().query("db", q), chunked(cluster.http(), q)] {
             assert!(seen.status == 200 && seen.text().contains(&format!("\"error\":\"{words}")), "{q}: {seen:?}");
         }
+        let seen = chunked_csv(cluster.http(), q);
+        assert!(seen.status == 200 && seen.text().contains(&format!("\n\nerror\n{words}")), "{q}: {seen:?}");
         assert!(cluster.slotline.metric("slotline_queries_limited_total", &[limit]) >= 2, "{limit}");
     }
     let q = "SELECT s, s, s, s, s, s, s, s FROM m1, m2, m3 WHERE time < 45";

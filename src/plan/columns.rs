@@ -33,13 +33,13 @@ pub struct Schema {
 const AUXILIARY: &str = "AUXILIARY FIELDS: ";
 
 impl Schema {
-    /// Adds what a group's EXPLAIN SELECT * says, line by line.
+    /// Adds what a group's EXPLAIN SELECT * says, line by line. Whether it says anything.
     ///
     /// # Errors
     /// The lines are none of EXPLAIN.
-    pub fn add_explained<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    pub fn add_explained<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Result<bool, String> {
         // A line for each measurement, all of which tell the same.
-        let Some(names) = lines.into_iter().find_map(|line| line.strip_prefix(AUXILIARY)) else { return Ok(()) };
+        let Some(names) = lines.into_iter().find_map(|line| line.strip_prefix(AUXILIARY)) else { return Ok(false) };
         let unreadable = || format!("EXPLAIN says something unknown: {names}");
         let query = parse_query(&format!("SELECT {names} FROM m"), &Params::new()).map_err(|_| unreadable())?;
         let [Statement::Select(select)] = query.statements.as_slice() else { return Err(unreadable()) };
@@ -53,7 +53,7 @@ impl Schema {
                 None => drop(self.tags.insert(name.clone())),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What `::` must say so that every group takes the name for what it is in the whole.
@@ -118,9 +118,15 @@ pub fn widen(select: &mut Select, schema: &Schema) -> Result<(), String> {
     if group_wildcard {
         select.group_by = expand_group_by(&select.group_by, schema)?;
     }
+    settle_types(select, schema);
+    Ok(())
+}
+
+/// Writes behind each name of a SELECT over measurements what it is over all of them: of a name that is a field in one and a
+/// tag in another, or of two types, InfluxDB reads only what fits the one type that it takes.
+pub fn settle_types(select: &mut Select, schema: &Schema) {
     let names = select.fields.iter_mut().map(|field| &mut field.expr).chain(&mut select.condition);
     names.for_each(|expr| give_types(expr, schema));
-    Ok(())
 }
 
 /// Whether a field's expression stands for several.
@@ -308,7 +314,7 @@ mod tests {
         assert_eq!(schema.fields["n"], FieldType::Float);
         assert_eq!(schema.fields["s"], FieldType::String);
         assert_eq!(schema.tags.iter().collect::<Vec<_>>(), ["dc", "host", "zone"]);
-        schema.add_explained([""]).expect("nothing in this time range");
+        assert_eq!(schema.add_explained([""]), Ok(false), "nothing in this time range");
         assert!(schema.add_explained(["AUXILIARY FIELDS: 5"]).is_err());
     }
 

@@ -144,7 +144,8 @@ pub mod tests {
             let (username, password, state) = (String::new(), String::new(), "serving".to_owned());
             GroupSpec { id, replicas: vec![ReplicaSpec { name, url, username, password, state }] }
         };
-        let rules = vec![RuleSpec { db: "d".into(), measurement: "split".into(), tags: vec!["host".into()] }];
+        let rule = |db: &str| RuleSpec { db: db.into(), measurement: "split".into(), tags: vec!["host".into()] };
+        let rules = ["d", "e"].map(rule).to_vec();
         let ids: Vec<u32> = (1..=groups).collect();
         let spec = Spec { groups: ids.iter().map(|id| group(*id)).collect(), slots: evenly(&ids), rules };
         spec.build(1).expect("a sound topology")

@@ -8,14 +8,14 @@
 //! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
 //! `probe`, what the schema is. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{MeasurementName, SortOrder, Source};
-use crate::influxql::{Expr, Select, Statement};
+use crate::influxql::ast::{Listing, MeasurementName, SortOrder, Source};
+use crate::influxql::{Expr, Measurement, Select, Statement};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
-use super::columns::{Schema, has_wildcard, widen};
+use super::columns::{Schema, has_wildcard, settle_types, widen};
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
 
 /// Where a SELECT runs.
@@ -36,8 +36,18 @@ pub struct Concatenation {
     pub descending: bool,
 }
 
-/// What has to be asked before a SELECT can be planned: the groups, and the EXPLAIN that tells each one's schema.
-pub type Probe = Vec<(GroupIndex, String)>;
+/// What a group has to be asked before a SELECT can be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub group: GroupIndex,
+    /// The EXPLAIN that tells its schema: nothing, where it has no field in the policies and times that are read.
+    pub explain: String,
+    /// Then its tags count all the same: InfluxDB knows them of whole databases. A SHOW TAG KEYS for each.
+    pub tag_keys: Vec<String>,
+}
+
+/// All that has to be asked.
+pub type Probe = Vec<Question>;
 
 /// Whether a function's argument is a wildcard. InfluxDB looks at it before it writes it out, and refuses some that could
 /// be written out.
@@ -65,13 +75,27 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
         return Err(format!("{text} ({}), are not supported yet", numbers(&all, circumstances)));
     };
     let bounds = bounds(select);
-    let ask = |group: &GroupIndex| {
-        let mut own = Select { fields: vec![star()], sources: leaf.sources.clone(), ..empty(leaf) };
-        own.sources = owned(leaf, &everywhere, *group);
-        own.condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
-        (*group, format!("EXPLAIN {own}"))
+    let ask = |group: GroupIndex| {
+        let sources = owned(leaf, &everywhere, group);
+        let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
+        let own = Select { fields: vec![star()], sources, condition, ..empty(leaf) };
+        Question { group, explain: format!("EXPLAIN {own}"), tag_keys: tag_keys(&own, circumstances.db) }
     };
-    Ok(in_order(&everywhere).iter().map(ask).collect())
+    Ok(in_order(&everywhere).into_iter().map(ask).collect())
+}
+
+/// What asks for the tags of a SELECT's measurements.
+fn tag_keys(select: &Select, db: &str) -> Vec<String> {
+    let mut listings: BTreeMap<&str, Listing> = BTreeMap::new();
+    for source in &select.sources {
+        let Source::Measurement(measurement) = source else { continue };
+        let db = measurement.database.as_deref().unwrap_or(db);
+        let named = Measurement { database: None, retention_policy: None, ..measurement.clone() };
+        let listing =
+            listings.entry(db).or_insert_with(|| Listing { database: Some(db.to_owned()), ..Listing::default() });
+        listing.sources.push(named);
+    }
+    listings.into_values().map(|listing| Statement::ShowTagKeys(Box::new(listing)).to_string()).collect()
 }
 
 /// Plans a SELECT whose measurements have names, once its probe has told the schema (empty, if there was none).
@@ -106,6 +130,15 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     let descending = select.order == Some(SortOrder::Descending);
     let parts = in_order(&shares).into_iter().map(|group| (group, part(&whole, &shares, group))).collect();
     Ok(Selected::Concatenate(Concatenation { parts, descending }))
+}
+
+/// A SELECT in which every name has its type, and nothing else is written out: any group has against it what InfluxDB has.
+pub fn typed(select: &Select, schema: &Schema) -> Select {
+    let mut typed = select.clone();
+    if let Some(leaf) = leaf_mut(&mut typed) {
+        settle_types(leaf, schema);
+    }
+    typed
 }
 
 /// What can be said of a SELECT that has to ask, before it has asked.
@@ -166,7 +199,8 @@ fn shares<'a>(
             Source::Measurement(measurement) if matches!(measurement.name, MeasurementName::Regex(_)) => {
                 let one = circumstances.topology.groups().len() == 1;
                 let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
-                shares.push(Share { name: name_of(measurement), rule: None, tags: Vec::new(), groups });
+                let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+                shares.push(Share { db, name: name_of(measurement), rule: None, tags: Vec::new(), groups });
             }
             Source::Measurement(measurement) => shares.push(share(measurement, Some(select), circumstances, is_field)?),
             Source::Subquery(inner) => shares.extend(self::shares(inner, circumstances, is_field)?),
@@ -192,13 +226,16 @@ fn has_wildcards(select: &Select) -> bool {
         || select.sources.iter().any(inside)
 }
 
-/// Measurements of one name, of different databases or policies, make one series in InfluxDB: one group must have them.
+/// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
+/// several must be in one group.
 fn check_names(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> Result<(), String> {
     for (at, share) in shares.iter().enumerate() {
-        if let Some(other) = shares[..at].iter().find(|other| other.name == share.name && other.groups != share.groups)
-        {
-            let groups = numbers(&share.groups.union(&other.groups).copied().collect(), circumstances);
-            let name = share.name;
+        for other in shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db) {
+            let groups: BTreeSet<GroupIndex> = share.groups.union(&other.groups).copied().collect();
+            if groups.len() < 2 {
+                continue;
+            }
+            let (name, groups) = (share.name, numbers(&groups, circumstances));
             return Err(format!(
                 "measurements named {name:?} of several databases in one SELECT are not supported yet: they live in {groups}, \
                  and InfluxDB makes one series of them"
@@ -514,6 +551,9 @@ mod tests {
         let other = (0..20).map(|n| format!("d{n}")).find(|db| of(db) != of("d")).expect("some db is elsewhere");
         let refused = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
         assert!(refused[0].starts_with("measurements named \"m\" of several databases"), "{refused:?}");
+        let refused = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
+        assert!(refused[0].starts_with("measurements named \"split\" of several databases"), "{refused:?}");
+        assert_eq!(planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag").len(), 2);
     }
 
     #[test]
@@ -526,11 +566,12 @@ mod tests {
         ));
         bound_by_now(&mut select, NOW);
         let asked = probe(&select, circumstances).expect("it can be asked");
-        let of_b = asked.iter().find(|(group, _)| *group == in_b).expect("both are asked");
+        let of_b = asked.iter().find(|question| question.group == in_b).expect("both are asked");
         assert_eq!(
-            of_b.1,
+            of_b.explain,
             format!("EXPLAIN SELECT * FROM d..{b} WHERE 3s < time AND time <= {NOW} AND time > 5 AND time > 7")
         );
+        assert_eq!(of_b.tag_keys, [format!("SHOW TAG KEYS ON d FROM {b}")]);
         assert_eq!(probe(&parsed(&format!("SELECT v FROM {a}, {a}")), circumstances), Ok(Vec::new()));
     }
 

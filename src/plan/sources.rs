@@ -15,6 +15,7 @@ use super::pinned::{self, Values};
 
 /// A measurement of a SELECT, and where its series are that the SELECT can see.
 pub struct Share<'a> {
+    pub db: &'a str,
     pub name: &'a str,
     /// If rules split it.
     pub rule: Option<&'a Rule>,
@@ -59,11 +60,11 @@ pub fn share<'a>(
 ) -> Result<Share<'a>, String> {
     let topology = circumstances.topology;
     let name = name_of(measurement);
-    let alone = |groups| Ok(Share { name, rule: None, tags: Vec::new(), groups });
+    let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+    let alone = |groups| Ok(Share { db, name, rule: None, tags: Vec::new(), groups });
     if topology.groups().len() == 1 {
         return alone(BTreeSet::from([0]));
     }
-    let db = measurement.database.as_deref().unwrap_or(circumstances.db);
     if let MeasurementName::Regex(regex) = &measurement.name {
         return Err(format!("which measurements /{regex}/ means only the groups can tell"));
     }
@@ -80,7 +81,7 @@ pub fn share<'a>(
             let values = |tag: &String| select.and_then(|select| pinned::values(select, tag, is_field(tag)));
             let tags: Vec<Values> = rule.tags.iter().map(values).collect();
             let groups = pinned::owners(topology, db, name, &tags);
-            Ok(Share { name, rule: Some(rule), tags, groups })
+            Ok(Share { db, name, rule: Some(rule), tags, groups })
         }
     }
 }

@@ -55,6 +55,25 @@ pub async fn forward(
     Ok(response)
 }
 
+/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can. Only for a request that may be
+/// carried out.
+pub async fn parse_error(
+    queries: &Queries,
+    backends: &Backends,
+    asked: &Asked,
+    until: Instant,
+) -> Option<Response<Body>> {
+    let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
+    let candidates = candidates(queries, backends, &groups, "").ok()?;
+    let first = first_answer(queries, &candidates, until, |_| asked.as_written(false)).await.ok()?;
+    let (head, body) = first.answer.into_parts();
+    if head.status.as_u16() != 400 {
+        return None;
+    }
+    let body = body.whole_by(queries.config.limits.replica_answer_bytes_max.0, until).await.ok()?;
+    Some(passed_on(head, Body::Whole(body)))
+}
+
 /// Replicas that may answer, best first, and what to call them all.
 pub struct Candidates {
     pub replicas: Vec<Rc<Backend>>,

@@ -24,7 +24,7 @@ use crate::topology::Topology;
 
 use super::running::deprecated;
 use super::statement::{Context, Ended, Running};
-use super::{Refusal, fails, lookup, refuse};
+use super::{Refusal, fails, fails_there, lookup, refuse};
 
 /// Of one write.
 const BATCH_POINTS: usize = 10_000;
@@ -121,7 +121,7 @@ impl Into {
         let params = &context.asked.params;
         let db = target.database.as_deref().unwrap_or(params.get("db"));
         if db.is_empty() {
-            return Err(fails("database name required"));
+            return Err(fails_there("database name required"));
         }
         let rp = target.retention_policy.as_deref().unwrap_or(params.get("rp"));
         let key = WriteKey { db: db.into(), rp: rp.into(), precision: Precision::Nanoseconds, consistency: "".into() };
@@ -181,8 +181,8 @@ impl Into {
 /// What a statement says of a write that was refused: InfluxDB's own words are those of its writer, not of its HTTP API.
 fn refused(status: u16, error: &str, db: &str) -> Refusal {
     match status {
-        404 if error.contains("database not found") => fails(format!("database not found: {db}")),
+        404 if error.contains("database not found") => fails_there(format!("database not found: {db}")),
         503 => refuse(503, error),
-        _ => fails(error),
+        _ => fails_there(error),
     }
 }

@@ -44,18 +44,31 @@ pub async fn names(context: &Context, regexes: &[Measurement]) -> Result<BTreeMa
 }
 
 /// The schema of all groups; the inner error is InfluxDB's own about the statement.
-pub async fn schema(context: &Context, probe: Probe) -> Result<Result<Schema, String>, Refusal> {
-    let asking = probe.into_iter().map(|(group, text)| async move { (group, whole(context, group, text).await) });
+pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, String>, Refusal> {
+    let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
     let mut schema = Schema::default();
-    for (group, answer) in join_all(asking).await {
+    let mut silent = Vec::new();
+    for (question, answer) in probe.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
             return Ok(Err(error));
         }
         let lines = first_column(answer);
-        let id = context.backends.topology.group(group).id;
-        let added = schema.add_explained(lines.iter().map(String::as_str));
-        added.map_err(|error| refuse(503, format!("group {id}: {error}")))?;
+        let id = context.backends.topology.group(question.group).id;
+        match schema.add_explained(lines.iter().map(String::as_str)) {
+            Ok(true) => {}
+            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question.group, text))),
+            Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
+        }
+    }
+    // Without any field there is no answer, and no tag in it.
+    silent.retain(|_| !schema.fields.is_empty());
+    for answer in join_all(silent.into_iter().map(|(group, text)| whole(context, group, text.clone()))).await {
+        let answer = answer?;
+        if let Some(error) = answer.error {
+            return Ok(Err(error));
+        }
+        schema.tags.extend(first_column(answer));
     }
     Ok(Ok(schema))
 }

@@ -40,7 +40,7 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Query, parse_query};
+use crate::influxql::{Query, Statement, parse_query};
 use crate::net::{Body, Budget, Held, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
@@ -73,20 +73,30 @@ impl Queries {
     }
 }
 
+/// How InfluxDB begins what it has against a text.
+const PARSING: &str = "error parsing query: ";
+
 /// Why there is no answer: a status and the client's error.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub status: u16,
     pub error: String,
+    /// InfluxDB's own words about a statement, told where InfluxDB tells them: nowhere in CSV.
+    pub influxdbs: bool,
 }
 
 fn refuse(status: u16, error: impl Into<String>) -> Refusal {
-    Refusal { status, error: error.into() }
+    Refusal { status, error: error.into(), influxdbs: false }
 }
 
 /// The same, of a statement that failed as InfluxDB's own fail: told in an answer with 200.
 fn fails(error: impl Into<String>) -> Refusal {
     refuse(200, error)
+}
+
+/// The same, in InfluxDB's words and for its reasons.
+fn fails_there(error: impl Into<String>) -> Refusal {
+    Refusal { influxdbs: true, ..fails(error) }
 }
 
 /// The whole story of one query.
@@ -119,7 +129,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let params = params::read(asked.params.get("params"))
         .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
-    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("error parsing query: {error}")))?;
+    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
     let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
@@ -199,8 +209,17 @@ impl Planned {
             }
             Plan::Each(places) => {
                 let source = registered.id();
-                let context = statement::Context { queries, backends, asked, until, now_ns, registered, source };
-                statement::answer(context, query, places, place).await
+                let writes = query.statements.iter().any(Statement::writes);
+                let (all, own) = (backends.clone(), asked.clone());
+                let context =
+                    statement::Context { queries: queries.clone(), backends, asked, until, now_ns, registered, source };
+                match statement::answer(context, query, places, place).await {
+                    // It names a place in a text of ours.
+                    Err(refusal) if refusal.status == 400 && refusal.error.starts_with(PARSING) && !writes => {
+                        forward::parse_error(&queries, &all, &own, until).await.ok_or(refusal)
+                    }
+                    answered => answered,
+                }
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),
         }

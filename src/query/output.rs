@@ -67,6 +67,19 @@ impl Output {
         response
     }
 
+    /// Whether a statement's result says why it failed. CSV has no place for it: InfluxDB leaves its own errors out there. What
+    /// was not answered here must be seen: then it is told as an error of the whole answer.
+    pub fn tells_failures(&self) -> bool {
+        self.printer.format() != Format::Csv
+    }
+
+    /// An error of the whole answer, behind what was told of it.
+    pub fn error(&mut self, error: &str) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.printer.print(&Answer { results: Vec::new(), error: Some(error.to_owned()) }, &mut body);
+        body
+    }
+
     /// The head of a response with this body, which is not packed.
     pub fn begin(&self, body: Body) -> Response<Body> {
         let mut response = Response::new(body);

@@ -13,7 +13,7 @@ use hyper::Response;
 
 use crate::backend::{Backends, Lent};
 use crate::merge::emit::gather;
-use crate::merge::msgpack::Decoder;
+use crate::merge::msgpack::{Decoder, decode};
 use crate::merge::results::{Answer, StatementResult, parse};
 use crate::net::deadline;
 use crate::topology::GroupIndex;
@@ -79,6 +79,9 @@ impl Ask<'_> {
                 }
                 Err(refusal) => return Err(refusal),
             };
+            if !first.answer.status().is_success() {
+                return Err(self.refused(first).await);
+            }
             let at = first.at;
             let mut partial = Partial::new(first, candidates.name(at), self.bytes_max());
             match deadline(self.until, partial.fill()).await {
@@ -88,6 +91,20 @@ impl Ask<'_> {
             }
             self.queries.stats.queries_failed_over.add(1);
             candidates.skip(at + 1);
+        }
+    }
+
+    /// What a replica has against the request as a whole: what only InfluxDB finds when it parses (a regular expression, a
+    /// time zone).
+    async fn refused(&self, first: First) -> Refusal {
+        let status = first.answer.status().as_u16();
+        match first.answer.into_body().whole_by(self.bytes_max(), self.until).await {
+            Ok(body) => {
+                let answer = decode(&body).ok().or_else(|| parse(&body).ok());
+                let error = answer.and_then(|answer| answer.error);
+                refuse(status, error.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned()))
+            }
+            Err(error) => refuse(503, format!("a replica answers {status}, and then: {error}")),
         }
     }
 

@@ -6,8 +6,7 @@ use crate::influxql::{Select, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
-use crate::plan::columns::Schema;
-use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan};
+use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
 use crate::plan::sources::{bound_by_now, name_regexes, regexes};
 
 use super::partials::Partial;
@@ -59,18 +58,14 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
     let circumstances =
         Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
     let probe = probe(select, circumstances).map_err(|reason| refuse(400, reason))?;
-    let first = probe.first().map(|(group, _)| *group);
-    let schema = match probe.is_empty() {
-        true => Schema::default(),
-        false => match lookup::schema(context, probe).await? {
-            Ok(schema) => schema,
-            Err(error) => return Ok(Err(error)),
-        },
+    let schema = match lookup::schema(context, &probe).await? {
+        Ok(schema) => schema,
+        Err(error) => return Ok(Err(error)),
     };
     let planned = plan(select, &schema, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
-    if let Some(group) = first.filter(|_| planned.is_err() || has_wildcard_call(select))
-        && let Some(error) = lookup::invalid(context, group, select).await?
+    if let Some(first) = probe.first().filter(|_| planned.is_err() || has_wildcard_call(select))
+        && let Some(error) = lookup::invalid(context, first.group, &typed(select, &schema)).await?
     {
         return Ok(Err(error));
     }

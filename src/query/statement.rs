@@ -72,7 +72,12 @@ pub async fn answer(
         let mut running = Running::new(context, output, Some(sender));
         let ran = running.run(&query, places).await;
         drop(place);
-        if let (Err(refusal), Some(sender)) = (ran, &mut running.sender) {
+        let Err(refusal) = ran else { return };
+        if running.begun {
+            // The head is out.
+            let error = running.output.error(&refusal.error);
+            running.send(error).await;
+        } else if let Some(sender) = &mut running.sender {
             send(sender, Piece::Refused(refusal)).await;
         }
     });
@@ -121,6 +126,7 @@ impl http_body::Body for Told {
         }
         Pin::new(&mut self.pieces).poll_next(context).map(|piece| match piece? {
             Piece::Bytes(bytes, _) => Some(Ok(Frame::data(bytes))),
+            // Never behind others.
             Piece::Refused(refusal) => Some(Err(BodyError(refusal.error))),
         })
     }
@@ -191,6 +197,7 @@ impl Running {
             }
             let ended = match ended {
                 Ok(ended) => ended,
+                Err(refusal) if !refusal.influxdbs && !self.output.tells_failures() => return Err(refusal),
                 // Our own reason is the whole answer, as long as nothing else is.
                 Err(refusal) if !self.begun && refusal.status != 200 => return Err(refusal),
                 Err(refusal) => {

@@ -16,6 +16,9 @@ pub struct Headers {
 impl Headers {
     pub fn print(&mut self, answer: &Answer, times: Times, out: &mut Vec<u8>) {
         if let Some(error) = &answer.error {
+            if self.current.is_some() {
+                out.push(b'\n');
+            }
             out.extend_from_slice(b"error\n");
             cell(error, out);
             out.push(b'\n');

@@ -148,9 +148,11 @@ fn csv_has_a_header_for_every_set_of_columns() {
     ];
     let answer = Answer { results, error: None };
     let wanted = "name,tags,x\na,,1\nb,,1\n\nname,tags,y\nc,,1\n\nname,tags,y\nd,,1\n";
-    assert_eq!(printed(&[answer], Format::Csv, Times::Rfc3339), wanted);
+    assert_eq!(printed(std::slice::from_ref(&answer), Format::Csv, Times::Rfc3339), wanted);
     let failed = Answer { results: Vec::new(), error: Some("error parsing query: x, y".to_owned()) };
-    assert_eq!(printed(&[failed], Format::Csv, Times::Rfc3339), "error\n\"error parsing query: x, y\"\n");
+    let error = "error\n\"error parsing query: x, y\"\n";
+    assert_eq!(printed(std::slice::from_ref(&failed), Format::Csv, Times::Rfc3339), error);
+    assert_eq!(printed(&[answer, failed], Format::Csv, Times::Rfc3339), format!("{wanted}\n{error}"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ const REFUSALS: &[Refusal] = &[
     refusal("_internal", "_internal is every server's own", Layout::Whole),
     refusal("_internal", "_internal is every server\\u0027s own", Layout::Whole),
     refusal("subqueries beside", "subqueries beside each other, or beside a measurement", Layout::Whole),
+    refusal("databases", "of several databases in one SELECT are not supported yet", Layout::Whole),
     refusal("EXPLAIN", "EXPLAIN over several groups", Layout::Whole),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal("split measurement", "is split over groups by", Layout::Split),
