@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::batch::Router;
 use crate::influxql::{Params, Select, Statement, parse_query};
 use crate::lineprotocol::split;
+use crate::plan::names::Step;
 use crate::plan::select::{Outline, outline};
 use crate::plan::show::{self, Show};
 use crate::plan::{Circumstances, Place, Plan, plan};
@@ -135,10 +136,12 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
 /// What is asked of each server, and that the proxy itself answers the rest.
 fn print_show(topology: &Topology, statement: &Statement, circumstances: Circumstances<'_>) {
     match show::plan(statement, circumstances) {
-        Some(Show::Groups(groups, part)) => {
-            for group in groups {
-                let id = topology.group(group).id;
-                println!("plan=merge group={id} replicas={} query={}", replicas(topology, group), part.statement);
+        Some(Show::Groups(groups, part)) => print_merged(topology, &groups, &part.statement),
+        Some(Show::Names(groups, names)) => {
+            for step in &names.steps {
+                if let Step::Ask(statement) = step {
+                    print_merged(topology, &groups, statement);
+                }
             }
         }
         Some(Show::Replicas(_)) => {
@@ -148,6 +151,13 @@ fn print_show(topology: &Topology, statement: &Statement, circumstances: Circums
             }
         }
         Some(Show::Queries | Show::Kill(_)) | None => println!("plan=proxy query={statement}"),
+    }
+}
+
+fn print_merged(topology: &Topology, groups: &[GroupIndex], asked: &Statement) {
+    for group in groups {
+        let id = topology.group(*group).id;
+        println!("plan=merge group={id} replicas={} query={asked}", replicas(topology, *group));
     }
 }
 

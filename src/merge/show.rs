@@ -46,7 +46,18 @@ pub fn rows(parts: Vec<Vec<Series>>) -> Vec<Series> {
     united(parts).into_values().map(sorted).collect()
 }
 
-/// The same for keys of series, which stand in the order of measurements and tags, not in that of their text.
+/// Of a list the rows that `other` has too (`with`), or has not. Both come out of [`rows`].
+pub fn compared(list: Vec<Series>, other: &[Series], with: bool) -> Vec<Series> {
+    let chosen = |mut series: Series| {
+        let other = other.iter().find(|other| other.same_series(&series)).map_or(&[][..], |other| &other.values);
+        let is_in = |row: &Vec<Value>| other.binary_search_by(|other| compare_rows(other, row, None)).is_ok();
+        series.values.retain(|row| is_in(row) == with);
+        (!series.values.is_empty()).then_some(series)
+    };
+    list.into_iter().filter_map(chosen).collect()
+}
+
+/// As [`rows`], for keys of series, which stand in the order of measurements and tags, not in that of their text.
 pub fn series_keys(parts: Vec<Vec<Series>>) -> Vec<Series> {
     let sorted = |mut series: Series| {
         series.values.sort_by_cached_key(|row| row.first().and_then(Value::as_str).map(series_key));
@@ -258,6 +269,17 @@ mod tests {
         assert_eq!(limited(whole.clone(), 0, 2), names(&[&["d"]]));
         assert_eq!(limited(whole.clone(), 1, 3), []);
         assert_eq!(limited(whole.clone(), 0, 0), whole);
+    }
+
+    #[test]
+    fn lists_are_compared_row_by_row() {
+        let names = |values: &[&[&str]]| vec![listed("measurements", &["name"], values)];
+        let (list, other) = (names(&[&["a"], &["b"], &["d"]]), names(&[&["b"], &["c"]]));
+        assert_eq!(compared(list.clone(), &other, true), names(&[&["b"]]));
+        assert_eq!(compared(list.clone(), &other, false), names(&[&["a"], &["d"]]));
+        assert_eq!(compared(list.clone(), &[], true), []);
+        assert_eq!(compared(list.clone(), &[], false), list);
+        assert_eq!(compared(list.clone(), &list, false), []);
     }
 
     #[test]

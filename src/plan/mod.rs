@@ -12,8 +12,10 @@ use columns::Schema;
 use select::Selected;
 
 pub mod columns;
+pub mod names;
 pub mod params;
 mod pinned;
+pub mod rewritten;
 pub mod select;
 pub mod show;
 pub mod sources;

@@ -11,12 +11,26 @@ pub fn read(json: &str) -> Result<Params, String> {
     if json.is_empty() {
         return Ok(params);
     }
-    let object: serde_json::Map<String, Value> = serde_json::from_str(json)
-        .map_err(|error| if error.is_eof() { "unexpected EOF".to_owned() } else { error.to_string() })?;
-    for (name, value) in object {
+    for (name, value) in read_object(json)? {
         params.insert(&name, read_value(value)).map_err(|error| error.to_string())?;
     }
     Ok(params)
+}
+
+/// The first value of the text, as Go's decoder reads it.
+fn read_object(json: &str) -> Result<serde_json::Map<String, Value>, String> {
+    let other = match serde_json::Deserializer::from_str(json).into_iter().next() {
+        Some(Ok(Value::Object(object))) => return Ok(object),
+        Some(Ok(Value::Null)) => return Ok(serde_json::Map::new()),
+        Some(Ok(Value::Bool(_))) => "bool",
+        Some(Ok(Value::Number(_))) => "number",
+        Some(Ok(Value::String(_))) => "string",
+        Some(Ok(Value::Array(_))) => "array",
+        Some(Err(error)) if error.is_eof() => return Err("unexpected EOF".to_owned()),
+        Some(Err(error)) => return Err(error.to_string()),
+        None => return Err("EOF".to_owned()),
+    };
+    Err(format!("json: cannot unmarshal {other} into Go value of type map[string]interface {{}}"))
 }
 
 fn read_value(value: Value) -> ParamValue {
@@ -72,8 +86,16 @@ mod tests {
 
     #[test]
     fn bad_params_are_refused() {
-        assert!(read("[1]").is_err());
-        assert!(read("{").is_err());
+        for (json, reason) in [
+            ("[1]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+            ("7", "json: cannot unmarshal number into Go value of type map[string]interface {}"),
+            ("{", "unexpected EOF"),
+            (" ", "EOF"),
+        ] {
+            assert_eq!(read(json), Err(reason.to_owned()));
+        }
+        assert_eq!(read("null"), Ok(Params::new()));
+        assert_eq!(read("{} and more"), Ok(Params::new()));
         let params = read(r#"{"x": null}"#).expect("only its use is an error");
         assert!(parse_query("SELECT v FROM m WHERE h = $x", &params).is_err());
     }

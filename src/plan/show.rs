@@ -5,19 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::influxql::ast::{
-    CardinalityOf, Expr, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements,
-};
+use crate::influxql::ast::{CardinalityOf, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements};
 use crate::influxql::{Measurement, Statement};
 use crate::topology::{GroupIndex, Topology};
 
 use super::Circumstances;
+use super::names::{Step, steps};
+use super::rewritten::has_time;
 
 /// Where a SHOW statement runs, and how its parts join.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Show {
     /// One replica of each of these groups is asked.
     Groups(Vec<GroupIndex>, Box<Part>),
+    /// One replica of each of these groups is asked several things, which make a set of measurements.
+    Names(Vec<GroupIndex>, Names),
     /// Every replica is asked, since each has an answer of its own.
     Replicas(OfReplicas),
     /// The proxy's own table of running queries.
@@ -37,6 +39,15 @@ pub struct Part {
     pub cut: Cut,
 }
 
+/// Measurements that are calculated from answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Names {
+    pub steps: Vec<Step>,
+    /// 0: no limit.
+    pub limit: u64,
+    pub offset: u64,
+}
+
 /// How the answers of groups become one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Join {
@@ -51,18 +62,7 @@ pub enum Join {
     /// Names: how many there are, in a column of this name.
     CountOfNames(&'static str),
     /// Counts of what several groups may have alike: a measurement that several answer for is counted anew.
-    Recount(Recount),
-}
-
-/// What is listed when counts cannot be added.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recount {
-    of: CardinalityOf,
-    database: Option<String>,
-    condition: Option<Expr>,
-    /// Counts by tags can't be made of a list.
-    by_tags: bool,
-    asked: String,
+    Recount,
 }
 
 /// The results in which InfluxDB hands a statement's series on.
@@ -88,6 +88,10 @@ pub enum OfReplicas {
 pub fn plan(statement: &Statement, at: Circumstances<'_>) -> Option<Show> {
     let show = match statement {
         Statement::ShowMeasurements(show) => measurements(show, at),
+        Statement::ShowSeries(listing) if listing.condition.as_ref().is_some_and(has_time) => {
+            // Read from the points; their keys come in the order of their text.
+            list(statement, listing, Join::Rows, Cut::Rows, at)
+        }
         Statement::ShowSeries(listing) => list(statement, listing, Join::SeriesKeys, Cut::Rows, at),
         Statement::ShowTagKeys(listing) => list(statement, listing, Join::Rows, Cut::Series, at),
         Statement::ShowTagValues { listing, .. } => list(statement, listing, Join::Rows, Cut::Series, at),
@@ -105,33 +109,20 @@ pub fn plan(statement: &Statement, at: Circumstances<'_>) -> Option<Show> {
     Some(show)
 }
 
-impl Recount {
-    /// The list of what a measurement's count counts, for measurements that several groups answer for; an error says why
-    /// there is none.
-    pub fn listing(&self, measurements: Vec<String>) -> Result<Statement, String> {
-        if self.by_tags {
-            return Err(format!(
-                "{} with GROUP BY is not supported over measurement {:?}, whose series live in several groups; ask without \
-                 GROUP BY",
-                self.asked,
-                measurements.first().map_or("", String::as_str)
-            ));
-        }
-        let source = |name| Measurement { database: None, retention_policy: None, name: MeasurementName::Name(name) };
-        let sources = measurements.into_iter().map(source).collect();
-        let (database, condition) = (self.database.clone(), self.condition.clone());
-        let listing = Box::new(Listing { database, sources, condition, ..Listing::default() });
-        Ok(match &self.of {
-            CardinalityOf::TagValues(keys) => Statement::ShowTagValues { keys: keys.clone(), listing },
-            CardinalityOf::TagKeys => Statement::ShowTagKeys(listing),
-            _ => Statement::ShowFieldKeys(Box::new(Listing { condition: None, ..*listing })),
-        })
+/// Why fields are not counted: with these clauses InfluxDB counts those of the storage shards in which series fit, so that the
+/// fields of other groups would count too.
+pub fn refused_count(show: &ShowCardinality, counted: &BTreeSet<String>, at: Circumstances<'_>) -> Option<String> {
+    if show.of != CardinalityOf::FieldKeys || (show.condition.is_none() && show.group_by.is_empty()) {
+        return None;
     }
-
-    /// In which column of a list stands what is counted: tag values are counted by value, whatever their key.
-    pub fn column(&self) -> usize {
-        usize::from(matches!(self.of, CardinalityOf::TagValues(_)))
-    }
+    let own = show.database.as_deref().unwrap_or(at.db);
+    let named = || show.sources.iter().filter_map(|source| source.database.as_deref());
+    let is_split = |name: &&String| named().chain([own]).any(|db| at.topology.splits(db, name.as_bytes()));
+    let name = counted.iter().find(is_split)?;
+    Some(format!(
+        "SHOW FIELD KEY CARDINALITY with WHERE or GROUP BY is not supported over measurement {name:?}, whose series live in \
+         several groups; ask without them"
+    ))
 }
 
 fn measurements(show: &ShowMeasurements, at: Circumstances<'_>) -> Show {
@@ -145,6 +136,15 @@ fn measurements(show: &ShowMeasurements, at: Circumstances<'_>) -> Show {
         None => None,
     };
     let groups = owners(show.with.as_slice(), database, at);
+    let is_timed = show.condition.as_ref().is_some_and(has_time);
+    // One group has all of a measurement, or it is refused as it is.
+    if groups.len() > 1
+        && !is_timed
+        && at.topology.rules().iter().any(|rule| !rule.tags.is_empty())
+        && let Some(steps) = steps(show)
+    {
+        return Show::Names(groups, Names { steps, limit, offset });
+    }
     let statement = Statement::ShowMeasurements(Box::new(asked));
     Show::Groups(groups, Box::new(Part { statement, join: Join::Rows, limit, offset, cut: Cut::Whole }))
 }
@@ -175,20 +175,6 @@ fn cardinality(show: &ShowCardinality, at: Circumstances<'_>) -> Show {
         && (show.limit, show.offset) == (0, 0);
     let mut cut = if is_estimate { Cut::Whole } else { Cut::Rows };
     let statement = |show| Statement::ShowCardinality(Box::new(show));
-    let recount = |show: &ShowCardinality| Recount {
-        of: show.of.clone(),
-        database: show.database.clone(),
-        condition: show.condition.clone(),
-        by_tags: !show.group_by.is_empty(),
-        asked: Statement::ShowCardinality(Box::new(ShowCardinality {
-            database: None,
-            sources: Vec::new(),
-            condition: None,
-            group_by: Vec::new(),
-            ..show.clone()
-        }))
-        .to_string(),
-    };
     let (statement, join) = match &show.of {
         CardinalityOf::Series => {
             // With LIMIT or OFFSET InfluxDB counts exactly.
@@ -206,8 +192,7 @@ fn cardinality(show: &ShowCardinality, at: Circumstances<'_>) -> Show {
         }
         CardinalityOf::TagKeys | CardinalityOf::TagValues(_) | CardinalityOf::FieldKeys => {
             cut = Cut::Rows;
-            let recount = recount(&asked);
-            (statement(asked), Join::Recount(recount))
+            (statement(asked), Join::Recount)
         }
     };
     Show::Groups(groups, Box::new(Part { statement, join, limit, offset, cut }))
@@ -227,9 +212,7 @@ fn owners(sources: &[Measurement], database: Option<&str>, at: Circumstances<'_>
             let MeasurementName::Name(name) = &source.name else { return None };
             let db = database.unwrap_or(at.db);
             // Which database InfluxDB takes when FROM names one differs from statement to statement.
-            let is_fixed = source.database.is_none()
-                && !db.is_empty()
-                && topology.rule(db, name.as_bytes()).is_none_or(|rule| rule.tags.is_empty());
+            let is_fixed = source.database.is_none() && !db.is_empty() && !topology.splits(db, name.as_bytes());
             is_fixed.then(|| topology.owner(Topology::measurement_slot(db, name.as_bytes())))
         })
         .collect();
@@ -304,22 +287,45 @@ mod tests {
         ] {
             assert_eq!(asked(text).1, statement, "{text}");
         }
-        let recounted = |text: &str| match asked(text).2.join {
-            Join::Recount(recount) => Some(recount.listing(vec!["split".into()]).map(|list| list.to_string())),
-            _ => None,
-        };
-        assert_eq!(
-            recounted("SHOW TAG VALUES EXACT CARDINALITY ON x WITH KEY = h WHERE a = 'b'"),
-            Some(Ok("SHOW TAG VALUES ON x FROM split WITH KEY = h WHERE a = 'b'".to_owned()))
-        );
-        assert_eq!(recounted("SHOW FIELD KEY CARDINALITY"), Some(Ok("SHOW FIELD KEYS FROM split".to_owned())));
-        assert_eq!(recounted("SHOW SERIES CARDINALITY"), None);
-        let refused = recounted("SHOW TAG KEY EXACT CARDINALITY FROM /./ GROUP BY h").expect("a count of keys");
-        let reason = refused.expect_err("no list has tags");
-        assert!(
-            reason.starts_with("SHOW TAG KEY EXACT CARDINALITY with GROUP BY") && reason.contains("\"split\""),
-            "{reason}"
-        );
+        for (text, is_refused) in [
+            ("SHOW FIELD KEY CARDINALITY", false),
+            ("SHOW FIELD KEY CARDINALITY FROM split WHERE h = 'a'", true),
+            ("SHOW FIELD KEY EXACT CARDINALITY FROM /./ GROUP BY h", true),
+            ("SHOW FIELD KEY EXACT CARDINALITY ON other GROUP BY h", false),
+            ("SHOW TAG KEY EXACT CARDINALITY GROUP BY h", false),
+        ] {
+            let query = parse_query(text, &Params::new()).expect("the test writes InfluxQL");
+            let [Statement::ShowCardinality(show)] = query.statements.as_slice() else { panic!("{text}") };
+            let at = Circumstances { topology: &topology(3), db: "d", may_write: false };
+            let reason = refused_count(show, &BTreeSet::from(["m".to_owned(), "split".to_owned()]), at);
+            assert_eq!(reason.is_some_and(|reason| reason.contains("\"split\"")), is_refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn measurements_are_calculated_when_a_rule_splits_some() {
+        for (text, steps) in [
+            ("SHOW MEASUREMENTS WHERE h != 'a' LIMIT 3 OFFSET 1", Some(3)),
+            ("SHOW MEASUREMENTS WHERE h = 'a' AND i = 'b'", Some(3)),
+            ("SHOW MEASUREMENTS WHERE h = 'a'", None),
+            ("SHOW MEASUREMENTS WHERE h != 'a' AND time > 0", None),
+            ("SHOW MEASUREMENTS WITH MEASUREMENT = m WHERE h != 'a'", None),
+        ] {
+            let found = match planned(text) {
+                Some(Show::Names(groups, names)) => {
+                    assert_eq!(groups, [0, 1, 2], "{text}");
+                    Some(names.steps.len())
+                }
+                _ => None,
+            };
+            assert_eq!(found, steps, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_of_series_come_in_the_order_of_how_they_are_read() {
+        assert_eq!(asked("SHOW SERIES WHERE h = 'a'").2.join, Join::SeriesKeys);
+        assert_eq!(asked("SHOW SERIES WHERE h = 'a' OR time > 0").2.join, Join::Rows);
     }
 
     #[test]

@@ -13,7 +13,10 @@ use crate::merge::emit::{CHUNK_ROWS, Emitter};
 use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
 use crate::merge::show::{self as join, Parts};
 use crate::plan::Circumstances;
-use crate::plan::show::{Cut, Join, OfReplicas, Part, Show, plan};
+use crate::plan::columns::Schema;
+use crate::plan::names::{Operation, Step};
+use crate::plan::rewritten::{VALUE_COLUMN, probe, settle, values};
+use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, plan, refused_count};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -30,11 +33,10 @@ type Shown = Result<Vec<StatementResult>, String>;
 pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
     let mut statement = statement.clone();
     statement.replace_now(running.context.now_ns);
-    let topology = &running.context.backends.topology;
-    let circumstances = Circumstances { topology, db: running.context.asked.params.get("db"), may_write: false };
     let queries = running.context.queries.running.clone();
-    let shown = match plan(&statement, circumstances) {
+    let shown = match plan(&statement, circumstances(&running.context)) {
         Some(Show::Groups(groups, part)) => of_groups(running, id, &groups, *part).await?,
+        Some(Show::Names(groups, names)) => of_names(running, id, &groups, names).await?,
         Some(Show::Replicas(of)) => of_replicas(running, id, &statement, of).await?,
         Some(Show::Queries) => Ok(vec![queries.show(id, Instant::now())]),
         Some(Show::Kill(query)) => queries.kill(query).map(|()| {
@@ -56,8 +58,18 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     }
 }
 
+fn circumstances(context: &Context) -> Circumstances<'_> {
+    Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false }
+}
+
 /// Asks one replica of each group at once and joins what they say.
-async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], part: Part) -> Result<Shown, Refusal> {
+async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut part: Part) -> Result<Shown, Refusal> {
+    if let Some(probe) = probe(&part.statement) {
+        match schema(&running.context, groups, &probe).await? {
+            Ok(schema) => settle(&mut part.statement, &schema).map_err(|reason| refuse(400, reason))?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
     let (parts, behind) = ask_groups(&running.context, groups, &part.statement).await?;
     let mut messages = running.stale(&behind);
     let Parts { parts, messages: told } = match Parts::of(parts) {
@@ -71,22 +83,87 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], part
         Join::Sum => join::sum(parts),
         Join::Measurements => join::measurements(parts),
         Join::CountOfNames(column) => join::count_of_names(parts, column),
-        Join::Recount(recount) => {
-            let (counts, shared) = join::counts(parts);
-            if shared.is_empty() {
-                counts
-            } else {
-                let list = recount.listing(shared.into_iter().collect()).map_err(|reason| refuse(400, reason))?;
-                let (lists, _) = ask_groups(&running.context, groups, &list).await?;
-                match Parts::of(lists) {
-                    Ok(lists) => join::recounted(counts, lists.parts, recount.column()),
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-        }
+        Join::Recount => match recounted(&running.context, groups, &part.statement, parts).await? {
+            Ok(counts) => counts,
+            Err(error) => return Ok(Err(error)),
+        },
     };
     let emitter = running.emitter(id);
     Ok(Ok(emitted(id, join::limited(series, part.limit, part.offset), part.cut, emitter, messages)))
+}
+
+/// What is in the measurements of all groups; the inner error is the statement's own.
+async fn schema(
+    context: &Context,
+    groups: &[GroupIndex],
+    probe: &Statement,
+) -> Result<Result<Schema, String>, Refusal> {
+    let (explained, _) = ask_groups(context, groups, probe).await?;
+    let parts = match Parts::of(explained) {
+        Ok(Parts { parts, .. }) => parts,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut schema = Schema::default();
+    for (group, part) in groups.iter().zip(parts) {
+        let lines = part.iter().flat_map(|series| &series.values).filter_map(|row| row.first()?.as_str());
+        let group = context.backends.topology.group(*group).id;
+        schema.add_explained(lines).map_err(|error| refuse(503, format!("group {group}: {error}")))?;
+    }
+    Ok(Ok(schema))
+}
+
+/// Counts of groups -> of the whole: what several count is listed. The inner error is the statement's own.
+async fn recounted(
+    context: &Context,
+    groups: &[GroupIndex],
+    statement: &Statement,
+    parts: Vec<Vec<Series>>,
+) -> Result<Result<Vec<Series>, String>, Refusal> {
+    let Statement::ShowCardinality(show) = statement else { return Err(refuse(500, "only counts are counted anew")) };
+    let counted = parts.iter().flatten().map(|series| series.name.clone()).collect();
+    if let Some(reason) = refused_count(show, &counted, circumstances(context)) {
+        return Err(refuse(400, reason));
+    }
+    let (counts, shared) = join::counts(parts);
+    let Some(list) = values(show, &shared).filter(|_| !shared.is_empty()) else { return Ok(Ok(counts)) };
+    let (lists, _) = ask_groups(context, groups, &list).await?;
+    Ok(Parts::of(lists).map(|lists| join::recounted(counts, lists.parts, VALUE_COLUMN)))
+}
+
+/// Asks every question of all groups and calculates with the answers.
+async fn of_names(running: &mut Running, id: usize, groups: &[GroupIndex], names: Names) -> Result<Shown, Refusal> {
+    let (mut sets, mut messages): (Vec<Vec<Series>>, Vec<Message>) = (Vec::new(), Vec::new());
+    for step in &names.steps {
+        let set = match step {
+            Step::Ask(statement) => {
+                let (parts, behind) = ask_groups(&running.context, groups, statement).await?;
+                for told in running.stale(&behind) {
+                    if !messages.contains(&told) {
+                        messages.push(told);
+                    }
+                }
+                match Parts::of(parts) {
+                    Ok(parts) => join::rows(parts.parts),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Step::Join(operation) => {
+                let (Some(upper), Some(lower)) = (sets.pop(), sets.pop()) else {
+                    return Err(refuse(500, "WHERE has not become two sets to join"));
+                };
+                match operation {
+                    Operation::And => join::compared(lower, &upper, true),
+                    Operation::Except => join::compared(lower, &upper, false),
+                    Operation::Or => join::rows(vec![lower, upper]),
+                }
+            }
+        };
+        sets.push(set);
+        glommio::yield_if_needed().await;
+    }
+    let [set] = <[_; 1]>::try_from(sets).map_err(|_| refuse(500, "WHERE has not become one set"))?;
+    let series = join::limited(set, names.limit, names.offset);
+    Ok(Ok(emitted(id, series, Cut::Whole, running.emitter(id), messages)))
 }
 
 async fn ask_groups(

@@ -119,6 +119,11 @@ impl Topology {
         self.rules.iter().find(|rule| rule.fits(db, measurement))
     }
 
+    /// Whether a rule spreads the measurement's series over groups.
+    pub fn splits(&self, db: &str, measurement: &[u8]) -> bool {
+        self.rule(db, measurement).is_some_and(|rule| !rule.tags.is_empty())
+    }
+
     /// The slot of a measurement whose rule has no tags.
     pub fn measurement_slot(db: &str, measurement: &[u8]) -> SlotId {
         let mut key = SlotKey::database(db);

@@ -48,16 +48,22 @@ impl Headers {
     }
 }
 
+/// The columns of SHOW RETENTION POLICIES. InfluxDB's writer does not know how to print the kind of number in one of them: what
+/// stood there before, the header, stays in its place.
+const POLICIES: [&str; 5] = ["name", "duration", "shardGroupDuration", "replicaN", "default"];
+
 fn rows(series: &Series, times: Times, out: &mut Vec<u8>) {
     let mut head = Vec::new();
     cell(&series.name, &mut head);
     head.push(b',');
     cell(&tags(series), &mut head);
+    let is_policies = series.name.is_empty() && series.columns == POLICIES;
     for row in &series.values {
         out.extend_from_slice(&head);
         for (column, value) in row.iter().enumerate() {
             out.push(b',');
             match value {
+                Value::Integer(_) if is_policies => out.extend_from_slice(POLICIES[3].as_bytes()),
                 Value::Null => {}
                 Value::Boolean(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
                 Value::Integer(number) => push_integer(out, *number),

@@ -33,16 +33,13 @@ const REFUSALS: &[Refusal] = &[
         "is refused: a server would run it over its own part",
         Layout::OneGroup,
     ),
-    refusal("INTO", "SELECT INTO is not supported yet", Layout::OneGroup),
-    refusal("multipart", "multipart bodies are not supported yet", Layout::OneGroup),
     refusal("_internal", "_internal is every server's own", Layout::Whole),
     refusal("_internal", "_internal is every server\\u0027s own", Layout::Whole),
     refusal("subqueries beside", "subqueries beside each other, or beside a measurement", Layout::Whole),
     refusal("databases", "of several databases in one SELECT are not supported yet", Layout::Whole),
-    refusal("EXPLAIN", "EXPLAIN over several groups", Layout::Whole),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal("split measurement", "is split over groups by", Layout::Split),
-    refusal("SHOW GROUP BY", "with GROUP BY is not supported over measurement", Layout::Split),
+    refusal("fields of some series", "with WHERE or GROUP BY is not supported over measurement", Layout::Split),
 ];
 
 /// Which refusal an answer is, if it is one that may occur in this layout.
