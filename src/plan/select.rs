@@ -2,8 +2,8 @@
 //!
 //! One group answers it as it is when that group owns all that the SELECT can see. Else every series of the answer must
 //! come from one group alone, so that the groups' answers need only be put in order: *concatenate*. Each group reads its own
-//! measurements, with columns and types written out from the schema of all (`columns`). What would have to combine points
-//! of several groups in one series is refused: here is the place for it.
+//! measurements, with columns and types written out from the schema of all (`columns`). What has to combine points of
+//! several groups in one series is made of their rows: *gather* (`gather`).
 //!
 //! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
 //! `probe`, what the schema is. Pure.
@@ -16,6 +16,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
+use super::gather::{Gathering, named};
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
 
 /// Where a SELECT runs.
@@ -27,6 +28,8 @@ pub enum Selected {
     Rewritten(GroupIndex, Box<Select>),
     /// Each group answers its part; no series is in two of them.
     Concatenate(Concatenation),
+    /// Points of several groups have to be combined.
+    Gather(Gathering),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -101,11 +104,23 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     }
     check_names(&shares, circumstances)?;
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        check(&whole, select, share, schema)?;
+        if let Err(refusal) = check(&whole, select, share, schema) {
+            return gathered(whole, &shares, refusal).map(Selected::Gather);
+        }
     }
     let descending = select.order == Some(SortOrder::Descending);
     let parts = in_order(&shares).into_iter().map(|group| (group, part(&whole, &shares, group))).collect();
     Ok(Selected::Concatenate(Concatenation { parts, descending }))
+}
+
+/// A SELECT whose rows have to be gathered; the refusal if they cannot be.
+fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
+    if leaf(&select).is_none_or(|leaf| !std::ptr::eq(leaf, &select)) || series_limit(&select).is_some() {
+        return Err(refusal);
+    }
+    let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
+    let split = refusal.split_once(": ").map_or(refusal.as_str(), |(_, split)| split).to_owned();
+    Ok(Gathering { select, sources, split })
 }
 
 /// What can be said of a SELECT that has to ask, before it has asked.
@@ -117,6 +132,8 @@ pub enum Outline {
     One(GroupIndex),
     /// Each group's part, columns not yet written out.
     Parts(Vec<(GroupIndex, Select)>),
+    /// The rows that each group is asked for.
+    Gather(Vec<(GroupIndex, Select)>),
 }
 
 /// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
@@ -143,7 +160,10 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
         leaf.group_by = grouped_by(leaf, &schema)?;
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        check(&grouped, select, share, &schema)?;
+        if let Err(refusal) = check(&grouped, select, share, &schema) {
+            let gathering = gathered((**select).clone(), &shares, refusal)?;
+            return gathering.parts(&named(select)).map(Outline::Gather);
+        }
     }
     Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))
 }
@@ -396,6 +416,7 @@ mod tests {
                 parts.sort_by_key(|(group, _)| *group);
                 parts.into_iter().map(|(group, part)| format!("{group}: {part}")).collect()
             }
+            Ok(Selected::Gather(gathering)) => vec![format!("gather {}", gathering.select)],
             Err(reason) => vec![reason],
         }
     }
