@@ -111,9 +111,8 @@ fn evaluate(expr: &Expr) -> Option<Moment> {
         Expr::Duration(ns) => Some(Moment::Length(*ns)),
         Expr::String(text) => parse_time(text).map(Moment::Time),
         Expr::Binary { op, lhs, rhs } => match (op, evaluate(lhs)?, evaluate(rhs)?) {
-            (BinaryOp::Add, Moment::Time(a), Moment::Length(b)) | (BinaryOp::Add, Moment::Length(a), Moment::Time(b)) => {
-                a.checked_add(b).map(Moment::Time)
-            }
+            (BinaryOp::Add, Moment::Time(a), Moment::Length(b))
+            | (BinaryOp::Add, Moment::Length(a), Moment::Time(b)) => a.checked_add(b).map(Moment::Time),
             (BinaryOp::Add, Moment::Length(a), Moment::Length(b)) => a.checked_add(b).map(Moment::Length),
             (BinaryOp::Sub, Moment::Time(a), Moment::Length(b)) => a.checked_sub(b).map(Moment::Time),
             (BinaryOp::Sub, Moment::Length(a), Moment::Length(b)) => a.checked_sub(b).map(Moment::Length),
@@ -220,7 +219,16 @@ mod tests {
         for ns in [0, -1, 951_782_400_000_000_000, 1_600_000_000_123_456_789, i64::MIN + 2, i64::MAX - 1] {
             assert_eq!(parse_time(&rfc3339_nano(ns)), Some(ns), "{}", rfc3339_nano(ns));
         }
-        for bad in ["", "yesterday", "2020-13-01", "2020-02-30", "2020-1-1", "2020-01-01T00:00", "2020-01-01 24:00:00", "é2020-01-01"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2020-13-01",
+            "2020-02-30",
+            "2020-1-1",
+            "2020-01-01T00:00",
+            "2020-01-01 24:00:00",
+            "é2020-01-01",
+        ] {
             assert_eq!(parse_time(bad), None, "{bad}");
         }
     }

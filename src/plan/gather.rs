@@ -148,7 +148,10 @@ mod tests {
                 "SELECT derivative(mean(v::float)) FROM m WHERE time >= 3m AND time <= 9m GROUP BY time(1m) ORDER BY time DESC",
                 "SELECT v::float FROM m WHERE time >= 180000000000 AND time <= 600000000000 GROUP BY *",
             ),
-            ("SELECT v::float FROM m WHERE a = 'x' OR time > 5", "SELECT v::float FROM m WHERE a = 'x' AND time >= 6 GROUP BY *"),
+            (
+                "SELECT v::float FROM m WHERE a = 'x' OR time > 5",
+                "SELECT v::float FROM m WHERE a = 'x' AND time >= 6 GROUP BY *",
+            ),
         ] {
             assert_eq!(part(text), expected, "{text}");
         }

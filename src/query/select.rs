@@ -75,8 +75,10 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
     };
     let planned = plan(select, &schema, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
-    if let Some(group) = first.filter(|_| !matches!(planned, Ok(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_))) || has_wildcard_call(select))
-        && let Some(error) = lookup::invalid(context, group, select).await?
+    if let Some(group) = first.filter(|_| {
+        !matches!(planned, Ok(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_)))
+            || has_wildcard_call(select)
+    }) && let Some(error) = lookup::invalid(context, group, select).await?
     {
         return Ok(Err(error));
     }

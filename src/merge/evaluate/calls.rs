@@ -233,17 +233,16 @@ impl Evaluation {
         sorted(inputs, |a, b| self.less(a, b, members, self.ascending))
     }
 
-    /// By time, then by what stands beside, as far as it is integers and strings.
+    /// By time, then by what stands beside, as far as it is strings.
     pub(super) fn less(&self, a: &Point, b: &Point, members: &[&Rows], ascending: bool) -> bool {
         if a.time != b.time {
             return if ascending { a.time < b.time } else { a.time > b.time };
         }
         for (_, place) in &self.refs {
-            let order = match (beside(a, place, members), beside(b, place, members)) {
-                (Beside::Integer(a), Beside::Integer(b)) => a.cmp(&b),
-                (Beside::Text(a), Beside::Text(b)) => a.cmp(b),
-                _ => return false,
+            let (Some(a), Some(b)) = (text_beside(a, place, members), text_beside(b, place, members)) else {
+                return false;
             };
+            let order = a.cmp(b);
             if order.is_ne() {
                 return if ascending { order.is_lt() } else { order.is_gt() };
             }
@@ -283,28 +282,14 @@ impl Evaluation {
     }
 }
 
-/// What InfluxDB compares of a point beside its time.
-enum Beside<'a> {
-    Integer(i64),
-    Text(&'a str),
-    Other,
-}
-
-fn beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Beside<'a> {
-    let Some(RowAt { series, row }) = point.row else { return Beside::Other };
-    let rows = members[series as usize];
+/// What InfluxDB compares of a point beside its time: strings alone.
+fn text_beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Option<&'a str> {
+    let RowAt { series, row } = point.row?;
+    let rows: &'a Rows = members[series as usize];
     match place {
-        Place::Tag(key) => match rows.tag(key) {
-            "" => Beside::Other,
-            // It lives as long as the rows.
-            text => Beside::Text(text),
-        },
-        Place::Field(field, _) => match &rows.fields[*field][row as usize] {
-            Value::Integer(number) => Beside::Integer(*number),
-            Value::String(text) => Beside::Text(text),
-            _ => Beside::Other,
-        },
-        Place::Nowhere => Beside::Other,
+        Place::Tag(key) => Some(rows.tag(key)).filter(|text| !text.is_empty()),
+        Place::Field(field, _) => rows.fields[*field][row as usize].as_str(),
+        Place::Nowhere => None,
     }
 }
 

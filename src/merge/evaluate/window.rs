@@ -42,7 +42,10 @@ impl Windows {
     /// The same windows over a longer range.
     pub fn widened(&self, before: i64, after: i64) -> Windows {
         let TimeRange { start, end } = self.range;
-        let range = TimeRange { start: start.saturating_sub(before).max(TIME_MIN), end: end.saturating_add(after).min(TIME_MAX) };
+        let range = TimeRange {
+            start: start.saturating_sub(before).max(TIME_MIN),
+            end: end.saturating_add(after).min(TIME_MAX),
+        };
         Windows { range, ..*self }
     }
 }

@@ -15,7 +15,8 @@ pub fn mean(points: &[Point]) -> Point {
             _ => floats += point.number().unwrap_or_default(),
         }
     }
-    let sum = if matches!(points.first(), Some(Point { value: Value::Integer(_), .. })) { integers as f64 } else { floats };
+    let sum =
+        if matches!(points.first(), Some(Point { value: Value::Integer(_), .. })) { integers as f64 } else { floats };
     Point { count, ..Point::new(NO_TIME, Value::Float(sum / count as f64)) }
 }
 

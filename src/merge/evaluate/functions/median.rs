@@ -1,7 +1,7 @@
 //! median: the value in the middle, or what is halfway between the two.
 
-use super::select::compare;
 use super::Args;
+use super::select::compare;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
 use crate::merge::results::Value;
 

@@ -1,7 +1,7 @@
 //! mode: the most frequent value, of equally frequent ones the one whose row in time ends first.
 
-use super::select::compare;
 use super::Args;
+use super::select::compare;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
 use crate::merge::results::Value;
 

@@ -1,7 +1,7 @@
 //! percentile: the value of the nearest rank; no point when there is no such rank.
 
-use super::select::compare;
 use super::Args;
+use super::select::compare;
 use crate::merge::evaluate::rows::Point;
 
 pub fn percentile(points: &[Point], args: &Args) -> Vec<Point> {

@@ -1,8 +1,8 @@
 //! spread: the greatest value less the smallest.
 
+use super::Args;
 use super::select::{max, min};
 use super::sum::minus;
-use super::Args;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
 
 pub fn spread(points: &[Point], _: &Args) -> Vec<Point> {

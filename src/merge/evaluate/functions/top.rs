@@ -28,7 +28,15 @@ pub fn best(points: Vec<Point>, count: usize, greatest: bool, ascending: bool) -
         }
     }
     let mut found = heap.items;
-    found.sort_by(|a, b| if worse(b, a) { Ordering::Less } else if worse(a, b) { Ordering::Greater } else { Ordering::Equal });
+    found.sort_by(|a, b| {
+        if worse(b, a) {
+            Ordering::Less
+        } else if worse(a, b) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    });
     found.sort_by(|a, b| if ascending { a.time.cmp(&b.time) } else { b.time.cmp(&a.time) });
     found
 }
