@@ -211,7 +211,7 @@ fn transformations() {
         "cumulative_sum(n)",
         "elapsed(s, 1ms)",
         "integral(v)",
-        "integral(n, 1m)",
+        "integral(v, 1m)",
         "difference(v) + difference(n)",
     ];
     let clauses = ["", BOUNDS, "WHERE n > 1", "WHERE host =~ /h1/ ORDER BY time DESC LIMIT 5", "LIMIT 3 OFFSET 2"];
@@ -286,7 +286,7 @@ fn what_is_not_exact_is_refused() {
         ("SELECT holt_winters(mean(v), 3, 0) FROM one WHERE time < 1600000100s GROUP BY time(20s)", "holt_winters()"),
         ("SELECT top(v, 3) FROM one LIMIT 3", "top() with LIMIT"),
         ("SELECT v FROM two OFFSET 2", "OFFSET without LIMIT"),
-        ("SELECT v FROM two GROUP BY region SLIMIT 1", "SLIMIT"),
+        ("SELECT v FROM two GROUP BY region SLIMIT 1", "add host to GROUP BY"),
         ("SELECT mean(v) FROM one WHERE time < 1600000100s GROUP BY time(1d) tz('Europe/Berlin')", "tz()"),
         ("SELECT max(m) FROM (SELECT mean(v) AS m FROM one)", "max()"),
     ]);

@@ -37,6 +37,9 @@ impl Evaluation {
             },
             _ => return Err(Stop::Refused(format!("{call}"))),
         };
+        if function.name == "integral" && kind == Kind::Integer && !self.ascending && self.windows.interval == 0 {
+            return Err(Stop::Refused("integral() of integers ORDER BY time DESC".to_owned()));
+        }
         if !function.takes.contains(&kind) {
             let (name, kind) = (function.name, format!("{kind:?}").to_lowercase());
             return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
@@ -76,7 +79,7 @@ impl Evaluation {
             How::Best { greatest } => Ok(self.best(call, members, greatest, &args)),
             How::Distinct => {
                 let input = self.ordered(call, members, windows);
-                let found = self.by_windows(input, &windows, |points| distinct(points, self.ascending));
+                let found = self.by_windows(input, &windows, distinct);
                 Ok(self.shown(found, &windows))
             }
             How::Twice(of, again) if matches!(call.args.first(), Some(Expr::Call(_))) => {
@@ -91,8 +94,8 @@ impl Evaluation {
                 let found = self.twice(call, members, &windows, of, again);
                 self.finished(call, function, found, &windows)
             }
-            How::End { last, .. } if windows.interval == 0 => {
-                let found = self.end(call, members, windows, last);
+            How::End { last, of } if windows.interval == 0 => {
+                let found = self.end(call, members, windows, last, of);
                 self.finished(call, function, found, &windows)
             }
             How::End { of, .. } => {
@@ -131,16 +134,24 @@ impl Evaluation {
         merged
     }
 
-    /// The first point of all, or the last: InfluxDB reads no more.
-    fn end(&self, call: &Call, members: &[&Rows], windows: Windows, last: bool) -> Vec<Point> {
+    /// The first point of all, or the last. InfluxDB reads two points of all series, and takes the better one.
+    fn end(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: Windows,
+        last: bool,
+        of: fn(&[Point]) -> Point,
+    ) -> Vec<Point> {
         let mut inputs = self.inputs(call, members, windows, !last);
         // Backwards in time the series come backwards too.
         if last == self.ascending {
             inputs.reverse();
         }
-        // Of each series only the first can be it.
-        let inputs = inputs.into_iter().map(|input| input.into_iter().take(1).collect()).collect();
-        sorted(inputs, |a, b| self.less(a, b, members, !last)).into_iter().take(1).collect()
+        inputs.iter_mut().for_each(|input| input.truncate(2));
+        let mut points = sorted(inputs, |a, b| self.less(a, b, members, !last));
+        points.truncate(2);
+        if points.is_empty() { points } else { vec![of(&points)] }
     }
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Vec<Point> {
@@ -149,7 +160,8 @@ impl Evaluation {
             &Expr::VarRef(ref var) => Some(var.name.as_str()),
             _ => None,
         };
-        let tags: Vec<&str> = call.args.iter().skip(1).filter_map(tag).collect();
+        let mut tags: Vec<&str> = call.args.iter().skip(1).filter_map(tag).collect();
+        tags.sort_unstable();
         let input = match tags.is_empty() {
             true => self.ordered(call, members, windows),
             false => {

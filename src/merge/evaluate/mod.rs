@@ -14,6 +14,7 @@ mod cursor;
 pub mod expr;
 pub mod fill;
 pub mod functions;
+mod gosort;
 pub mod order;
 pub mod rows;
 #[cfg(test)]

@@ -78,7 +78,7 @@ fn functions_answer_as_in_influxdb() {
     assert_answer("SELECT difference(v::float) FROM t", &[(110, -1.0), (120, 11.0), (130, -1.0)]);
     assert_answer("SELECT integral(v::float) FROM t WHERE time > 5s", &[(0, 210.0)]);
     assert_answer("SELECT max(v::float) FROM t", &[(120, 13.0)]);
-    assert_answer("SELECT first(v::float) FROM t", &[(100, 3.0)]);
+    assert_answer("SELECT first(v::float) FROM t", &[(100, 9.0)]);
     assert_answer("SELECT last(v::float) FROM t", &[(130, 12.0)]);
     assert_answer("SELECT sum(v::float) FROM t WHERE time < 120s", &[(0, 25.0)]);
     assert_answer("SELECT derivative(v::float) FROM t ORDER BY time DESC", &[(120, 0.1), (110, -1.2), (100, 0.1)]);

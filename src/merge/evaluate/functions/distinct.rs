@@ -17,11 +17,10 @@ fn key(value: &Value) -> (u8, u64, &str) {
     }
 }
 
-pub fn distinct(points: &[Point], ascending: bool) -> Vec<Point> {
+pub fn distinct(points: &[Point]) -> Vec<Point> {
     let mut seen = std::collections::HashSet::new();
     let mut found: Vec<Point> = points.iter().filter(|point| seen.insert(key(&point.value))).cloned().collect();
-    let time = |a: &Point, b: &Point| if ascending { a.time.cmp(&b.time) } else { b.time.cmp(&a.time) };
-    found.sort_by(|a, b| time(a, b).then_with(|| compare(&a.value, &b.value)));
+    found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| compare(&a.value, &b.value)));
     found
 }
 
@@ -33,7 +32,7 @@ mod tests {
     #[test]
     fn by_first_occurrence_then_value() {
         let points = floats(&[(1, 3.0), (1, 1.0), (2, 3.0), (2, 0.0), (3, -0.0)]);
-        let seen: Vec<f64> = distinct(&points, true).iter().filter_map(Point::number).collect();
+        let seen: Vec<f64> = distinct(&points).iter().filter_map(Point::number).collect();
         assert_eq!(seen, [1.0, 3.0, 0.0]);
     }
 }

@@ -19,12 +19,13 @@ struct Integral {
     window: (i64, i64),
     previous: Option<(i64, f64)>,
     sum: f64,
+    of_integers: bool,
 }
 
 pub fn begin(args: &Args) -> Box<dyn Stream> {
     let unit = args.unit.unwrap_or(SECOND) as f64;
     let Args { ascending, windows, .. } = *args;
-    Box::new(Integral { unit, ascending, windows, window: (0, 0), previous: None, sum: 0.0 })
+    Box::new(Integral { unit, ascending, windows, window: (0, 0), previous: None, sum: 0.0, of_integers: false })
 }
 
 impl Integral {
@@ -41,6 +42,7 @@ impl Integral {
 impl Stream for Integral {
     fn push(&mut self, point: &Point) -> Option<Point> {
         let current = (point.time, point.number()?);
+        self.of_integers = matches!(point.value, Value::Integer(_));
         let windowed = self.windows.interval > 0;
         let Some(mut previous) = self.previous.replace(current) else {
             if windowed {
@@ -69,6 +71,10 @@ impl Stream for Integral {
 
     fn finish(&mut self) -> Option<Point> {
         let (time, _) = self.previous?;
+        if self.of_integers && self.windows.interval == 0 {
+            // Only of integers InfluxDB shows the start of the range.
+            return Some(Point::new(self.windows.shown(time), Value::Float(self.sum)));
+        }
         (time != self.window.0).then(|| Point::new(self.window.0, Value::Float(self.sum)))
     }
 }

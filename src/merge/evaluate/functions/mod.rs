@@ -123,12 +123,12 @@ pub const FUNCTIONS: &[Function] = &[
     row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), "of equal ones the earliest"),
     row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, "the earliest"),
     row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, "the latest"),
-    row("spread", NUMBERS, Gives::Same, How::Window { ordered: false, of: spread::spread }, "greatest less smallest"),
+    row("spread", NUMBERS, Gives::Same, How::Window { ordered: true, of: spread::spread }, "greatest less smallest"),
     row(
         "stddev",
         NUMBERS,
         Gives::Float,
-        How::Window { ordered: false, of: stddev::stddev },
+        How::Window { ordered: true, of: stddev::stddev },
         "of a sample; null for one point",
     ),
     row(
@@ -138,7 +138,7 @@ pub const FUNCTIONS: &[Function] = &[
         How::Window { ordered: true, of: median::median },
         "the middle, or between the two",
     ),
-    row("mode", ALL, Gives::Same, How::Window { ordered: false, of: mode::mode }, "the most frequent"),
+    row("mode", ALL, Gives::Same, How::Window { ordered: true, of: mode::mode }, "the most frequent"),
     row(
         "percentile",
         NUMBERS,

@@ -2,6 +2,7 @@
 
 use super::Args;
 use super::select::compare;
+use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
 use crate::merge::results::Value;
 
@@ -12,7 +13,7 @@ pub fn mode(points: &[Point], _: &Args) -> Vec<Point> {
         return vec![Point::new(NO_TIME, Value::Boolean(yes * 2 >= points.len()))];
     }
     let mut sorted: Vec<&Point> = points.iter().collect();
-    sorted.sort_by(|a, b| compare(&a.value, &b.value));
+    sort(&mut sorted, |a, b| compare(&a.value, &b.value).is_lt());
     // As InfluxDB counts: the first of a run of equal values is not compared, but for the very first run.
     let (mut current, mut current_time, mut frequency) = (&sorted[0].value, sorted[0].time, 0);
     let (mut most, mut most_time, mut most_frequency) = (&sorted[0].value, sorted[0].time, 0);

@@ -2,6 +2,7 @@
 
 use super::Args;
 use super::select::compare;
+use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::rows::Point;
 
 pub fn percentile(points: &[Point], args: &Args) -> Vec<Point> {
@@ -10,7 +11,7 @@ pub fn percentile(points: &[Point], args: &Args) -> Vec<Point> {
         return Vec::new();
     }
     let mut sorted: Vec<&Point> = points.iter().collect();
-    sorted.sort_by(|a, b| compare(&a.value, &b.value));
+    sort(&mut sorted, |a, b| compare(&a.value, &b.value).is_lt());
     sorted.get(rank as usize - 1).map(|point| (*point).clone()).into_iter().collect()
 }
 

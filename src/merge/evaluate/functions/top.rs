@@ -37,7 +37,10 @@ pub fn best(points: Vec<Point>, count: usize, greatest: bool, ascending: bool) -
             Ordering::Equal
         }
     });
-    found.sort_by(|a, b| if ascending { a.time.cmp(&b.time) } else { b.time.cmp(&a.time) });
+    // Backwards in time InfluxDB leaves them in the order of their values.
+    if ascending {
+        found.sort_by_key(|point| point.time);
+    }
     found
 }
 
@@ -53,6 +56,6 @@ mod tests {
         let top: Vec<_> = best(points.clone(), 5, true, true).iter().map(|p| (p.time, p.number())).collect();
         assert_eq!(top, [(100, 9.0), (120, 13.0), (120, 12.0), (120, 11.0), (130, 12.0)].map(|(t, v)| (t, Some(v))));
         let bottom: Vec<_> = best(points, 2, false, false).iter().map(|p| (p.time, p.number())).collect();
-        assert_eq!(bottom, [(110, Some(2.0)), (100, Some(3.0))]);
+        assert_eq!(bottom, [(110, Some(2.0)), (100, Some(3.0))], "by value");
     }
 }
