@@ -3,7 +3,8 @@
 //! in another order.
 //!
 //! Left out, since influxd's own answer hangs on how its storage lies: OFFSET without LIMIT of raw rows, SLIMIT and SOFFSET,
-//! top and bottom with LIMIT, and the order of integral's series.
+//! top and bottom with LIMIT, the order of integral's series; and what hangs on its sort that is not stable: which of several
+//! points with its value a lone percentile shows, and mode's choice among texts that are equally frequent.
 
 mod support;
 
@@ -147,9 +148,8 @@ fn aggregates_and_selectors() {
         "stddev(v)",
         "median(n)",
         "median(v)",
-        "mode(s)",
         "mode(ok)",
-        "percentile(v, 90)",
+        "percentile(v, 90), max(n)",
         "distinct(n)",
         "count(distinct(s))",
         "mean(v), max(n), first(s)",

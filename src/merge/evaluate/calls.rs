@@ -190,7 +190,7 @@ impl Evaluation {
             }
         };
         let count = args.number as usize;
-        self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest, self.ascending))
+        self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest))
     }
 
     /// Runs a function over each window; what has no time gets the window's start.

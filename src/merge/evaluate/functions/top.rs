@@ -7,7 +7,7 @@ use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::Point;
 
 /// The best of a window: of equal values the earlier; then by time, at one time the better first.
-pub fn best(points: Vec<Point>, count: usize, greatest: bool, ascending: bool) -> Vec<Point> {
+pub fn best(points: Vec<Point>, count: usize, greatest: bool) -> Vec<Point> {
     // Whether one is worse than another.
     let worse = move |a: &Point, b: &Point| {
         let order = compare(&a.value, &b.value);
@@ -37,10 +37,8 @@ pub fn best(points: Vec<Point>, count: usize, greatest: bool, ascending: bool) -
             Ordering::Equal
         }
     });
-    // Backwards in time InfluxDB leaves them in the order of their values.
-    if ascending {
-        found.sort_by_key(|point| point.time);
-    }
+    // Also backwards in time.
+    found.sort_by_key(|point| point.time);
     found
 }
 
@@ -53,9 +51,9 @@ mod tests {
     #[test]
     fn by_time_then_the_better() {
         let points = floats(&[(100, 3.0), (100, 9.0), (110, 2.0), (120, 11.0), (120, 13.0), (120, 12.0), (130, 12.0)]);
-        let top: Vec<_> = best(points.clone(), 5, true, true).iter().map(|p| (p.time, p.number())).collect();
+        let top: Vec<_> = best(points.clone(), 5, true).iter().map(|p| (p.time, p.number())).collect();
         assert_eq!(top, [(100, 9.0), (120, 13.0), (120, 12.0), (120, 11.0), (130, 12.0)].map(|(t, v)| (t, Some(v))));
-        let bottom: Vec<_> = best(points, 2, false, false).iter().map(|p| (p.time, p.number())).collect();
-        assert_eq!(bottom, [(110, Some(2.0)), (100, Some(3.0))], "by value");
+        let bottom: Vec<_> = best(points, 2, false).iter().map(|p| (p.time, p.number())).collect();
+        assert_eq!(bottom, [(100, Some(3.0)), (110, Some(2.0))]);
     }
 }
