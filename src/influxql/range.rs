@@ -131,7 +131,8 @@ pub fn parse_time(text: &str) -> Option<i64> {
         return None;
     }
     let days = days_from_civil(year, month as u32, day as u32);
-    let ns = |seconds: i64, fraction: i64| seconds.checked_mul(1_000_000_000)?.checked_add(fraction);
+    let ns =
+        |seconds: i64, fraction: i64| i64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(fraction)).ok();
     if rest.is_empty() {
         return ns(days * 86_400, 0);
     }

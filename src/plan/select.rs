@@ -488,19 +488,14 @@ mod tests {
             wide[0].starts_with("0: SELECT v::float, w::integer FROM split") && wide[0].ends_with("GROUP BY dc, host"),
             "{wide:?}"
         );
-        let refused = planned(
+        let both = planned(
             &format!("SELECT mean(v) FROM split WHERE host = '{one}' OR host = '{other}'"),
             "v::float, host::tag",
         );
-        assert!(
-            refused[0].starts_with(
-                "mean() over several groups is not supported yet: measurement \"split\" is split over groups by [host]"
-            ),
-            "{refused:?}"
-        );
+        assert!(both[0].starts_with("gather SELECT mean(v::float) FROM split"), "{both:?}");
         let field =
             planned(&format!("SELECT mean(v) FROM split WHERE host = '{one}'"), "v::float, host::tag, host::string");
-        assert!(field[0].starts_with("mean() over"), "a field of that name: {field:?}");
+        assert!(field[0].starts_with("gather "), "a field of that name: {field:?}");
         let typed = planned(
             &format!("SELECT mean(v) FROM split WHERE host::tag = '{one}'"),
             "v::float, host::tag, host::string",
@@ -518,10 +513,11 @@ mod tests {
         assert_eq!(planned("SELECT max(x) FROM (SELECT mean(v) AS x FROM split) GROUP BY host", known).len(), 2);
         assert_eq!(planned("SELECT * FROM (SELECT mean(v) AS x FROM split GROUP BY *) GROUP BY *", known).len(), 2);
         assert_eq!(planned("SELECT mean(v) FROM split", "dc::tag, v::float").len(), 2, "no series has the tag");
+        for text in ["SELECT mean(v) FROM split GROUP BY dc", "SELECT v FROM split", "SELECT * FROM split"] {
+            let parts = planned(text, known);
+            assert!(parts.len() == 1 && parts[0].starts_with("gather "), "{parts:?}");
+        }
         for (text, reason) in [
-            ("SELECT mean(v) FROM split GROUP BY dc", "mean()"),
-            ("SELECT v FROM split", "a SELECT of rows"),
-            ("SELECT * FROM split", "SELECT *"),
             ("SELECT max(x) - min(x) FROM (SELECT mean(v) AS x FROM split GROUP BY host)", "max() and min()"),
             ("SELECT v FROM split GROUP BY host SLIMIT 1", "SLIMIT"),
         ] {
