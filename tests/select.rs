@@ -305,13 +305,9 @@ fn several_statements_each_at_its_place() {
 #[test]
 fn what_must_combine_is_refused_by_name() {
     loaded().assert_refused(&[
-        ("SELECT mean(v) FROM split1", "mean() over several groups is not supported yet: measurement \\\"split1\\\""),
-        ("SELECT v FROM split1", "a SELECT of rows over several groups"),
-        ("SELECT * FROM split1", "SELECT * over several groups"),
-        ("SELECT max(v) - min(v) FROM split2 GROUP BY host", "add region to GROUP BY, or fix it in WHERE by ="),
+        ("SELECT sample(v, 2) FROM split1", "over several groups is not supported yet: measurement \\\"split1\\\""),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM split1 GROUP BY host)", "max() over several groups"),
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
-        ("SELECT mean(v) FROM /./", "\\\"split1\\\""),
         ("SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)", "subqueries beside each other"),
     ]);
 }

@@ -123,6 +123,9 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                         Ok(Outline::Parts(parts)) => {
                             parts.iter().for_each(|(group, part)| print("concatenate", &[*group], part));
                         }
+                        Ok(Outline::Gather(parts)) => {
+                            parts.iter().for_each(|(group, part)| print("gather", &[*group], part));
+                        }
                         Err(reason) => return refused(&reason),
                     },
                 }

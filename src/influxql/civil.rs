@@ -26,6 +26,15 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year, month as u32, day as u32)
 }
 
+/// The day counted from 1970-01-01, of a month from 1 and a day from 1 that exist.
+pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (i64::from(month) + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`, always with nine digits.
 pub fn rfc3339_nano(ns: i64) -> String {
     let (seconds, nanos) = (ns.div_euclid(NS_PER_SECOND), ns.rem_euclid(NS_PER_SECOND));
@@ -64,6 +73,7 @@ mod tests {
         let mut expected = (1677, 9, 21);
         for days in -106_752..=106_751 {
             assert_eq!(civil_from_days(days), expected, "day {days}");
+            assert_eq!(days_from_civil(expected.0, expected.1, expected.2), days, "day {days}");
             let (year, month, day) = expected;
             let length = match month {
                 2 => 28 + u32::from(leap(year)),

@@ -201,6 +201,12 @@ const NS_FROM_YEAR_1_TO_1970: i128 = 62_135_596_800 * 1_000_000_000;
 /// from the year 1, an interval began. (Intervals themselves count from 1970: the two differ for
 /// weeks, and InfluxDB has it so.)
 fn now_as_offset(now_ns: i64, interval_ns: i64) -> i64 {
+    since_truncated(now_ns, interval_ns)
+}
+
+/// How long before a time an interval began, counting from the year 1: the offset that the time means in
+/// `GROUP BY time(interval, time)`.
+pub fn since_truncated(now_ns: i64, interval_ns: i64) -> i64 {
     let since_year_1 = i128::from(now_ns) + NS_FROM_YEAR_1_TO_1970;
     // The remainder is smaller than the interval, so it fits.
     since_year_1.rem_euclid(i128::from(interval_ns)) as i64

@@ -11,7 +11,7 @@
 //! and time zone names are not checked here: a backend refuses bad ones.
 //!
 //! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
-//! `ast` and `civil`.
+//! `ast` and `civil`, `range` too.
 
 pub mod ast;
 pub mod civil;
@@ -22,6 +22,7 @@ pub mod inspect;
 mod lexer;
 mod params;
 mod parser;
+pub mod range;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -2,10 +2,12 @@
 //!
 //! `results` is the typed answer, which `msgpack` reads from a group; `show` merges the answers of groups to one SHOW
 //! statement; `concatenate` puts the series of several groups in order (`naive` is its slow twin); `emit` cuts and joins
-//! results as InfluxDB does, `format` prints them; `points` makes points of rows. Pure.
+//! results as InfluxDB does, `format` prints them; `points` makes points of rows;
+//! `evaluate` answers a SELECT over rows of several groups. Pure.
 
 pub mod concatenate;
 pub mod emit;
+pub mod evaluate;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;

@@ -12,6 +12,7 @@ use columns::Schema;
 use select::Selected;
 
 pub mod columns;
+pub mod gather;
 pub mod names;
 pub mod params;
 mod pinned;
@@ -120,7 +121,7 @@ fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Pla
     }
     match select::select(select, &Schema::default(), circumstances)? {
         Selected::One(groups) => Ok(Place::One(groups)),
-        Selected::Rewritten(..) | Selected::Concatenate(_) => Ok(Place::Asks),
+        Selected::Rewritten(..) | Selected::Concatenate(_) | Selected::Gather(_) => Ok(Place::Asks),
     }
 }
 

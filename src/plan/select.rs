@@ -2,8 +2,8 @@
 //!
 //! One group answers it as it is when that group owns all that the SELECT can see. Else every series of the answer must
 //! come from one group alone, so that the groups' answers need only be put in order: *concatenate*. Each group reads its own
-//! measurements, with columns and types written out from the schema of all (`columns`). What would have to combine points
-//! of several groups in one series is refused: here is the place for it.
+//! measurements, with columns and types written out from the schema of all (`columns`). What has to combine points of
+//! several groups in one series is made of their rows: *gather* (`gather`).
 //!
 //! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
 //! `probe`, what the schema is. Pure.
@@ -16,6 +16,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, settle_types, widen};
+use super::gather::{Gathering, named};
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
 
 /// Where a SELECT runs.
@@ -27,6 +28,8 @@ pub enum Selected {
     Rewritten(GroupIndex, Box<Select>),
     /// Each group answers its part; no series is in two of them.
     Concatenate(Concatenation),
+    /// Points of several groups have to be combined.
+    Gather(Box<Gathering>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +128,9 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     }
     check_names(&shares, circumstances)?;
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        check(&whole, select, share, schema)?;
+        if let Err(refusal) = check(&whole, select, share, schema) {
+            return gathered(whole, &shares, refusal).map(|all| Selected::Gather(Box::new(all)));
+        }
     }
     let descending = select.order == Some(SortOrder::Descending);
     let parts = in_order(&shares).into_iter().map(|group| (group, part(&whole, &shares, group))).collect();
@@ -141,6 +146,21 @@ pub fn typed(select: &Select, schema: &Schema) -> Select {
     typed
 }
 
+/// A SELECT whose rows have to be gathered; the refusal if they cannot be.
+fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
+    if leaf(&select).is_none_or(|leaf| !std::ptr::eq(leaf, &select)) || series_limit(&select).is_some() {
+        return Err(refusal);
+    }
+    // InfluxDB makes one series of a name under several policies.
+    let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
+    if shares.iter().any(twice) {
+        return Err(refusal);
+    }
+    let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
+    let split = refusal.split_once(": ").map_or(refusal.as_str(), |(_, split)| split).to_owned();
+    Ok(Gathering { select, sources, split })
+}
+
 /// What can be said of a SELECT that has to ask, before it has asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outline {
@@ -150,6 +170,8 @@ pub enum Outline {
     One(GroupIndex),
     /// Each group's part, columns not yet written out.
     Parts(Vec<(GroupIndex, Select)>),
+    /// The rows that each group is asked for.
+    Gather(Vec<(GroupIndex, Select)>),
 }
 
 /// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
@@ -176,7 +198,10 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
         leaf.group_by = grouped_by(leaf, &schema)?;
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        check(&grouped, select, share, &schema)?;
+        if let Err(refusal) = check(&grouped, select, share, &schema) {
+            let gathering = gathered((**select).clone(), &shares, refusal)?;
+            return gathering.parts(&named(select)).map(Outline::Gather);
+        }
     }
     Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))
 }
@@ -433,6 +458,7 @@ mod tests {
                 parts.sort_by_key(|(group, _)| *group);
                 parts.into_iter().map(|(group, part)| format!("{group}: {part}")).collect()
             }
+            Ok(Selected::Gather(gathering)) => vec![format!("gather {}", gathering.select)],
             Err(reason) => vec![reason],
         }
     }
@@ -499,19 +525,14 @@ mod tests {
             wide[0].starts_with("0: SELECT v::float, w::integer FROM split") && wide[0].ends_with("GROUP BY dc, host"),
             "{wide:?}"
         );
-        let refused = planned(
+        let both = planned(
             &format!("SELECT mean(v) FROM split WHERE host = '{one}' OR host = '{other}'"),
             "v::float, host::tag",
         );
-        assert!(
-            refused[0].starts_with(
-                "mean() over several groups is not supported yet: measurement \"split\" is split over groups by [host]"
-            ),
-            "{refused:?}"
-        );
+        assert!(both[0].starts_with("gather SELECT mean(v::float) FROM split"), "{both:?}");
         let field =
             planned(&format!("SELECT mean(v) FROM split WHERE host = '{one}'"), "v::float, host::tag, host::string");
-        assert!(field[0].starts_with("mean() over"), "a field of that name: {field:?}");
+        assert!(field[0].starts_with("gather "), "a field of that name: {field:?}");
         let typed = planned(
             &format!("SELECT mean(v) FROM split WHERE host::tag = '{one}'"),
             "v::float, host::tag, host::string",
@@ -529,10 +550,11 @@ mod tests {
         assert_eq!(planned("SELECT max(x) FROM (SELECT mean(v) AS x FROM split) GROUP BY host", known).len(), 2);
         assert_eq!(planned("SELECT * FROM (SELECT mean(v) AS x FROM split GROUP BY *) GROUP BY *", known).len(), 2);
         assert_eq!(planned("SELECT mean(v) FROM split", "dc::tag, v::float").len(), 2, "no series has the tag");
+        for text in ["SELECT mean(v) FROM split GROUP BY dc", "SELECT v FROM split", "SELECT * FROM split"] {
+            let parts = planned(text, known);
+            assert!(parts.len() == 1 && parts[0].starts_with("gather "), "{parts:?}");
+        }
         for (text, reason) in [
-            ("SELECT mean(v) FROM split GROUP BY dc", "mean()"),
-            ("SELECT v FROM split", "a SELECT of rows"),
-            ("SELECT * FROM split", "SELECT *"),
             ("SELECT max(x) - min(x) FROM (SELECT mean(v) AS x FROM split GROUP BY host)", "max() and min()"),
             ("SELECT v FROM split GROUP BY host SLIMIT 1", "SLIMIT"),
         ] {

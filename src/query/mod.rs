@@ -7,7 +7,8 @@
 //!    began; the answer streams through untouched.
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
-//!    each for its part (`partials`), and puts the series in order; SHOW over several servers: `show`; writing statements:
+//!    each for its part (`partials`), and puts the series in order, or makes
+//!    the answer of their rows (`gather`); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
@@ -17,6 +18,7 @@
 mod choose;
 mod execute;
 mod forward;
+mod gather;
 mod into;
 mod lookup;
 mod output;

@@ -6,12 +6,13 @@ use crate::influxql::{Select, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
+use crate::plan::gather::named;
 use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
 use crate::plan::sources::{bound_by_now, name_regexes, regexes};
 
 use super::partials::Partial;
 use super::statement::{Ended, Running};
-use super::{Refusal, lookup, refuse};
+use super::{Refusal, gather, lookup, refuse};
 
 /// Rows of a document of a part: one of each group is held. They are cut anew for the client.
 const PART_ROWS: usize = 2_000;
@@ -44,10 +45,15 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
             explain(running, id, whole, *analyze).await
         }
         (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
+        (Selected::Gather(gathering), Statement::Explain { analyze, .. }) => {
+            let parts = gathering.parts(&named(&gathering.select)).map_err(|reason| refuse(400, reason))?;
+            explain(running, id, Concatenation { parts, descending: false }, *analyze).await
+        }
+        (Selected::Gather(gathering), _) => gather::run(running, id, *gathering).await,
     }
 }
 
-async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
+pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
     running.tell(StatementResult::failed(id, error)).await?;
     Ok(Ended::Failed)
 }
@@ -64,8 +70,11 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
     };
     let planned = plan(select, &schema, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
-    if let Some(first) = probe.first().filter(|_| planned.is_err() || has_wildcard_call(select))
-        && let Some(error) = lookup::invalid(context, first.group, &typed(select, &schema)).await?
+    let first = probe.first().map(|question| question.group);
+    if let Some(group) = first.filter(|_| {
+        !matches!(planned, Ok(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_)))
+            || has_wildcard_call(select)
+    }) && let Some(error) = lookup::invalid(context, group, &typed(select, &schema)).await?
     {
         return Ok(Err(error));
     }
@@ -73,7 +82,7 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
 }
 
 /// What decides which replica of a group is asked.
-fn first_source(select: &Select) -> String {
+pub fn first_source(select: &Select) -> String {
     let mut key = String::new();
     select.visit_measurements(&mut |mention| {
         if let (true, crate::influxql::inspect::Mention::Source(measurement)) = (key.is_empty(), mention) {

@@ -1,0 +1,311 @@
+//! What a call makes of the points of one series of the answer.
+
+use std::collections::BTreeMap;
+
+use crate::influxql::Expr;
+use crate::influxql::ast::{Call, Fill, FillValue};
+use crate::merge::results::Value;
+
+use super::fill::fill;
+use super::functions::{Args, Function, How, best, distinct::distinct, function, run};
+use super::order::{by_window, sorted};
+use super::rows::{NO_TIME, Point, RowAt, Rows};
+use super::window::Windows;
+use super::{Evaluation, Kind, Place, Stop};
+
+impl Evaluation {
+    /// The kind of what a call makes; `None`: of nothing, since nobody knows its argument.
+    pub(super) fn check_call(&self, call: &Call) -> Result<Option<Kind>, Stop> {
+        let function = known(call)?;
+        if let How::Refused(why) = function.how {
+            return Err(Stop::Refused(format!("{}(), since {why},", call.name)));
+        }
+        if let How::Best { .. } = function.how
+            && self.limit + self.offset > 0
+        {
+            let name = &call.name;
+            return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
+        }
+        let kind = match call.args.first() {
+            Some(Expr::VarRef(var)) => match self.place_of(var) {
+                Place::Field(_, kind) => kind,
+                Place::Tag(_) | Place::Nowhere => return Ok(None),
+            },
+            Some(Expr::Call(inner)) => match self.check_call(inner)? {
+                Some(kind) => kind,
+                None => return Ok(None),
+            },
+            _ => return Err(Stop::Refused(format!("{call}"))),
+        };
+        if function.name == "integral" && kind == Kind::Integer && !self.ascending && self.windows.interval == 0 {
+            return Err(Stop::Refused("integral() of integers ORDER BY time DESC".to_owned()));
+        }
+        if !function.takes.contains(&kind) {
+            let (name, kind) = (function.name, format!("{kind:?}").to_lowercase());
+            return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
+        }
+        Ok(Some(function.gives.of(kind)))
+    }
+
+    /// The points of a call, cut by LIMIT and OFFSET.
+    pub(super) fn points(&self, call: &Call, members: &[&Rows]) -> Result<Vec<Point>, Stop> {
+        let mut points = self.call(call, members, self.windows)?;
+        if self.offset > 0 {
+            points.drain(..self.offset.min(points.len()));
+        }
+        if self.limit > 0 {
+            points.truncate(self.limit);
+        }
+        Ok(points)
+    }
+
+    fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
+        let function = known(call)?;
+        let args = Args::new(call, self.ascending, windows);
+        match function.how {
+            How::Refused(why) => Err(Stop::Refused(format!("{}(), since {why},", call.name))),
+            How::Stream { reads_before, begin } => {
+                let interval = if reads_before { windows.interval } else { 0 };
+                let wider = match self.ascending {
+                    true => windows.widened(interval, 0),
+                    false => windows.widened(0, interval),
+                };
+                let input = match call.args.first() {
+                    Some(Expr::Call(inner)) => self.call(inner, members, wider)?,
+                    _ => self.ordered(call, members, wider),
+                };
+                Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
+            }
+            How::Best { greatest } => Ok(self.best(call, members, greatest, &args)),
+            How::Distinct => {
+                let input = self.ordered(call, members, windows);
+                let found = self.by_windows(input, &windows, distinct);
+                Ok(self.shown(found, &windows))
+            }
+            How::Twice(of, again) if matches!(call.args.first(), Some(Expr::Call(_))) => {
+                // count(distinct()).
+                let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
+                let input = self.call(inner, members, windows)?;
+                let input = input.into_iter().filter(|point| point.value != Value::Null).collect();
+                let _ = again;
+                self.finished(call, function, self.by_windows(input, &windows, |points| vec![of(points)]), &windows)
+            }
+            How::Twice(of, again) => {
+                let found = self.twice(call, members, &windows, of, again);
+                self.finished(call, function, found, &windows)
+            }
+            How::End { last, of } if windows.interval == 0 => {
+                let found = self.end(call, members, windows, last, of);
+                self.finished(call, function, found, &windows)
+            }
+            How::End { of, .. } => {
+                let found = self.twice(call, members, &windows, of, of);
+                self.finished(call, function, found, &windows)
+            }
+            How::Window { ordered, of } => {
+                let input = match ordered {
+                    true => self.ordered(call, members, windows),
+                    false => by_window(self.inputs(call, members, windows, self.ascending), self.ascending, &|time| {
+                        windows.start(time)
+                    }),
+                };
+                let found = self.by_windows(input, &windows, |points| of(points, &args));
+                self.finished(call, function, found, &windows)
+            }
+        }
+    }
+
+    /// Of every series, then of what that gave.
+    fn twice(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: &Windows,
+        of: fn(&[Point]) -> Point,
+        again: fn(&[Point]) -> Point,
+    ) -> Vec<Point> {
+        let inputs = self.inputs(call, members, *windows, self.ascending);
+        let each = |input| self.by_windows(input, windows, |points| vec![of(points)]);
+        let inputs = inputs.into_iter().map(each).collect();
+        let mut merged = by_window(inputs, self.ascending, &|time| windows.start(time));
+        for _ in 0..2 {
+            merged = self.by_windows(merged, windows, |points| vec![again(points)]);
+        }
+        merged
+    }
+
+    /// The first point of all, or the last. InfluxDB reads two points of all series, and takes the better one.
+    fn end(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: Windows,
+        last: bool,
+        of: fn(&[Point]) -> Point,
+    ) -> Vec<Point> {
+        let mut inputs = self.inputs(call, members, windows, !last);
+        // Backwards in time the series come backwards too.
+        if last == self.ascending {
+            inputs.reverse();
+        }
+        inputs.iter_mut().for_each(|input| input.truncate(2));
+        let mut points = sorted(inputs, |a, b| self.less(a, b, members, !last));
+        points.truncate(2);
+        if points.is_empty() { points } else { vec![of(&points)] }
+    }
+
+    fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Vec<Point> {
+        let windows = args.windows;
+        let mut tags: Vec<&str> = Vec::new();
+        for arg in call.args.iter().skip(1) {
+            if let Expr::VarRef(var) = arg {
+                tags.push(&var.name);
+            }
+        }
+        tags.sort_unstable();
+        let input = match tags.is_empty() {
+            true => self.ordered(call, members, windows),
+            false => {
+                let of = if greatest { "max" } else { "min" };
+                let Some(Function { how: How::Twice(of, again), .. }) = function(of) else { return Vec::new() };
+                let mut sets: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
+                for (number, series) in members.iter().enumerate() {
+                    sets.entry(tags.iter().map(|tag| series.tag(tag)).collect()).or_default().push(number);
+                }
+                let mut found = Vec::new();
+                for numbers in sets.values() {
+                    // The others' rows stay where they are: points say which row they are of.
+                    let only = |number: &usize| numbers.contains(number);
+                    let inputs = self.inputs_of(call, members, windows, self.ascending, &only);
+                    let each = |input| self.by_windows(input, &windows, |points| vec![of(points)]);
+                    let merged =
+                        by_window(inputs.into_iter().map(each).collect(), self.ascending, &|time| windows.start(time));
+                    found.extend(self.by_windows(merged, &windows, |points| vec![again(points)]));
+                }
+                let start = |point: &Point| windows.start(point.time);
+                match self.ascending {
+                    true => found.sort_by_key(start),
+                    false => found.sort_by_key(|point| std::cmp::Reverse(start(point))),
+                }
+                found
+            }
+        };
+        let count = args.number as usize;
+        self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest))
+    }
+
+    /// Runs a function over each window; what has no time gets the window's start.
+    fn by_windows(&self, points: Vec<Point>, windows: &Windows, of: impl Fn(&[Point]) -> Vec<Point>) -> Vec<Point> {
+        let mut found = Vec::new();
+        let mut rest = points.as_slice();
+        while let Some(first) = rest.first() {
+            let (start, end) = windows.of(first.time);
+            let inside = |point: &Point| (start..end).contains(&point.time) || point.time == first.time;
+            let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
+            let (window, behind) = rest.split_at(length);
+            for mut point in of(window) {
+                if point.time == NO_TIME {
+                    point.time = start;
+                }
+                found.push(point);
+            }
+            rest = behind;
+        }
+        found
+    }
+
+    fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
+        points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
+        points
+    }
+
+    /// Windows' times and fill(), but for a lone selector without windows.
+    fn finished(
+        &self,
+        call: &Call,
+        function: &Function,
+        points: Vec<Point>,
+        windows: &Windows,
+    ) -> Result<Vec<Point>, Stop> {
+        if self.selector && windows.interval == 0 {
+            return Ok(points);
+        }
+        let points = self.shown(points, windows);
+        if windows.interval == 0 || self.fill == Fill::None {
+            return Ok(points);
+        }
+        let null_is_zero = call.name == "count" && self.fill == Fill::Null;
+        let how = if null_is_zero { Fill::Value(FillValue::Integer(0)) } else { self.fill };
+        let kind = self.check_call(call)?.unwrap_or(function.gives.of(Kind::Float));
+        fill(points, windows, how, kind, self.ascending, self.rows_max).map_err(Stop::Rows)
+    }
+
+    /// All points of a call's field, as InfluxDB orders raw ones.
+    fn ordered(&self, call: &Call, members: &[&Rows], windows: Windows) -> Vec<Point> {
+        let inputs = self.inputs(call, members, windows, self.ascending);
+        sorted(inputs, |a, b| self.less(a, b, members, self.ascending))
+    }
+
+    /// By time, then by what stands beside, as far as it is strings.
+    pub(super) fn less(&self, a: &Point, b: &Point, members: &[&Rows], ascending: bool) -> bool {
+        if a.time != b.time {
+            return if ascending { a.time < b.time } else { a.time > b.time };
+        }
+        for (_, place) in &self.refs {
+            let (Some(a), Some(b)) = (text_beside(a, place, members), text_beside(b, place, members)) else {
+                return false;
+            };
+            let order = a.cmp(b);
+            if order.is_ne() {
+                return if ascending { order.is_lt() } else { order.is_gt() };
+            }
+        }
+        false
+    }
+
+    /// The points of a call's field, a list for each series.
+    fn inputs(&self, call: &Call, members: &[&Rows], windows: Windows, ascending: bool) -> Vec<Vec<Point>> {
+        self.inputs_of(call, members, windows, ascending, &|_| true)
+    }
+
+    fn inputs_of(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: Windows,
+        ascending: bool,
+        only: &dyn Fn(&usize) -> bool,
+    ) -> Vec<Vec<Point>> {
+        let Some(Expr::VarRef(var)) = call.args.first() else { return Vec::new() };
+        let Place::Field(field, _) = self.place_of(var) else { return Vec::new() };
+        let points_of = |(number, series): (usize, &&Rows)| {
+            let cells = series.times.iter().zip(&series.fields[field]).enumerate();
+            let valued = cells.filter(|(_, (time, value))| **value != Value::Null && windows.range.contains(**time));
+            let point = |(row, (time, value)): (usize, (&i64, &Value))| {
+                let row = Some(RowAt { series: number as u32, row: row as u32 });
+                Point { row, ..Point::new(*time, value.clone()) }
+            };
+            let mut points: Vec<Point> = valued.map(point).collect();
+            if !ascending {
+                points.reverse();
+            }
+            points
+        };
+        members.iter().enumerate().filter(|(number, _)| only(number)).map(points_of).collect()
+    }
+}
+
+/// What InfluxDB compares of a point beside its time: strings alone.
+fn text_beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Option<&'a str> {
+    let RowAt { series, row } = point.row?;
+    let rows: &'a Rows = members[series as usize];
+    match place {
+        Place::Tag(key) => Some(rows.tag(key)).filter(|text| !text.is_empty()),
+        Place::Field(field, _) => rows.fields[*field][row as usize].as_str(),
+        Place::Nowhere => None,
+    }
+}
+
+fn known(call: &Call) -> Result<&'static Function, Stop> {
+    function(&call.name).ok_or_else(|| Stop::Refused(format!("{}()", call.name)))
+}

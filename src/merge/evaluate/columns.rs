@@ -1,0 +1,179 @@
+//! The columns of a SELECT: their names, and what they are made of.
+
+use std::collections::BTreeMap;
+
+use crate::influxql::ast::{BinaryOp, Call, Field, VarRef};
+use crate::influxql::{Expr, Select};
+
+use super::expr::{Cell, math};
+use super::{Evaluation, Place, Stop};
+
+/// Reads the fields of a SELECT into an evaluation.
+pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
+    let is_time = |field: &&Field| matches!(&field.expr, Expr::VarRef(var) if var.name == "time");
+    let time = select.fields.iter().filter(is_time).find_map(|field| field.alias.clone());
+    let mut fields: Vec<Field> = Vec::new();
+    for field in select.fields.iter().filter(|field| !is_time(field)) {
+        fields.push(field.clone());
+        // What top and bottom group by stands beside them.
+        if let Expr::Call(Call { name, args }) = &field.expr
+            && matches!(name.as_str(), "top" | "bottom")
+        {
+            let beside = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)));
+            fields.extend(beside.map(|expr| Field { expr: expr.clone(), alias: None }));
+        }
+    }
+    evaluation.columns = names(time.unwrap_or_else(|| "time".to_owned()), &fields);
+    for field in &fields {
+        collect(evaluation, &field.expr)?;
+    }
+    evaluation.refs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then_with(|| cast(a).cmp(&cast(b))));
+    evaluation.selector = match evaluation.calls.as_slice() {
+        [call] => {
+            matches!(call.name.as_str(), "first" | "last" | "min" | "max" | "percentile" | "sample" | "top" | "bottom")
+        }
+        _ => false,
+    };
+    if !evaluation.selector && !evaluation.calls.is_empty() && !evaluation.refs.is_empty() {
+        return Err(Stop::Wrong("mixing aggregate and non-aggregate queries is not supported".to_owned()));
+    }
+    let cells: Result<Vec<Cell>, Stop> = fields.iter().map(|field| cell(evaluation, &field.expr)).collect();
+    evaluation.cells = cells?;
+    Ok(())
+}
+
+fn cast(var: &VarRef) -> String {
+    var.cast.map_or_else(String::new, |cast| cast.to_string())
+}
+
+/// As `SelectStatement.ColumnNames` has it: what would be there twice is numbered.
+fn names(time: String, fields: &[Field]) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for alias in fields.iter().filter_map(|field| field.alias.clone()) {
+        counts.insert(alias, 1);
+    }
+    let mut names = vec![time];
+    for field in fields {
+        if let Some(alias) = field.alias.clone().filter(|alias| !alias.is_empty()) {
+            names.push(alias);
+            continue;
+        }
+        let mut name = name(&field.expr);
+        if let Some(mut count) = counts.get(&name).copied() {
+            let numbered = loop {
+                let numbered = format!("{name}_{count}");
+                if !counts.contains_key(&numbered) {
+                    break numbered;
+                }
+                count += 1;
+            };
+            counts.insert(name, count + 1);
+            name = numbered;
+        }
+        *counts.entry(name.clone()).or_default() += 1;
+        names.push(name);
+    }
+    names
+}
+
+fn name(expr: &Expr) -> String {
+    match expr {
+        Expr::Call(call) => call.name.clone(),
+        Expr::VarRef(var) => var.name.clone(),
+        Expr::Paren(inner) => name(inner),
+        Expr::Binary { .. } => {
+            let mut parts = Vec::new();
+            parts_of(expr, &mut parts);
+            parts.join("_")
+        }
+        _ => String::new(),
+    }
+}
+
+fn parts_of(expr: &Expr, parts: &mut Vec<String>) {
+    match expr {
+        Expr::Call(call) => parts.push(call.name.clone()),
+        Expr::VarRef(var) => parts.push(var.name.clone()),
+        Expr::Binary { lhs, rhs, .. } => {
+            parts_of(lhs, parts);
+            parts_of(rhs, parts);
+        }
+        Expr::Paren(inner) => parts_of(inner, parts),
+        _ => {}
+    }
+}
+
+/// Finds the calls and names of a column.
+fn collect(evaluation: &mut Evaluation, expr: &Expr) -> Result<(), Stop> {
+    match expr {
+        Expr::VarRef(var) => {
+            if !evaluation.refs.iter().any(|(known, _)| known == var) {
+                let place = evaluation.place(var);
+                evaluation.refs.push((var.clone(), place));
+            }
+        }
+        Expr::Call(call) if math(&call.name).is_some() => {
+            for arg in &call.args {
+                collect(evaluation, arg)?;
+            }
+        }
+        Expr::Call(call) => {
+            if !evaluation.calls.contains(call) {
+                evaluation.calls.push(call.clone());
+                place_argument(evaluation, call);
+            }
+        }
+        Expr::Binary { lhs, rhs, .. } => {
+            collect(evaluation, lhs)?;
+            collect(evaluation, rhs)?;
+        }
+        Expr::Paren(inner) => collect(evaluation, inner)?,
+        other if Cell::literal(other).is_some() => {}
+        other => return Err(Stop::Refused(format!("the column {other}"))),
+    }
+    Ok(())
+}
+
+fn place_argument(evaluation: &mut Evaluation, call: &Call) {
+    match call.args.first() {
+        Some(Expr::VarRef(var)) => drop(evaluation.place(var)),
+        Some(Expr::Call(inner)) => place_argument(evaluation, inner),
+        _ => {}
+    }
+}
+
+fn cell(evaluation: &Evaluation, expr: &Expr) -> Result<Cell, Stop> {
+    if let Some(literal) = Cell::literal(expr) {
+        return Ok(literal);
+    }
+    let unknown = || Stop::Refused(format!("the column {expr}"));
+    match expr {
+        Expr::VarRef(var) => {
+            let at = evaluation.refs.iter().position(|(known, _)| known == var).ok_or_else(unknown)?;
+            Ok(Cell::Slot(evaluation.calls.len() + at))
+        }
+        Expr::Call(call) => match math(&call.name) {
+            Some(math) => {
+                let args: Result<Vec<Cell>, Stop> = call.args.iter().map(|arg| cell(evaluation, arg)).collect();
+                Ok(Cell::Math(math, args?))
+            }
+            None => {
+                let at = evaluation.calls.iter().position(|known| known == call).ok_or_else(unknown)?;
+                Ok(Cell::Slot(at))
+            }
+        },
+        Expr::Binary { op: BinaryOp::Match | BinaryOp::NotMatch, .. } => Err(unknown()),
+        Expr::Binary { op, lhs, rhs } => {
+            Ok(Cell::Binary(*op, Box::new(cell(evaluation, lhs)?), Box::new(cell(evaluation, rhs)?)))
+        }
+        Expr::Paren(inner) => cell(evaluation, inner),
+        _ => Err(unknown()),
+    }
+}
+
+impl Evaluation {
+    /// Whether any of the names outside calls is known.
+    pub(super) fn knows_a_ref(&self) -> bool {
+        self.refs.iter().any(|(_, place)| matches!(place, Place::Field(..)))
+    }
+}

@@ -1,0 +1,126 @@
+//! The calls' points side by side, as rows.
+//!
+//! As InfluxDB's cursors have it: the earliest time of all calls is the next row (the latest, backwards), what a call has not
+//! at that time is null, or what fill() says.
+
+use std::iter::Peekable;
+
+use crate::influxql::ast::Fill;
+use crate::merge::results::Value;
+
+use super::fill::number;
+use super::order::sorted;
+use super::rows::{Point, RowAt, Rows};
+use super::{Carried, Evaluation, Kind, Place, Stop};
+
+impl Evaluation {
+    /// Rows as they are: those that have any of the fields.
+    pub(super) fn raw(&self, members: &[&Rows]) -> Vec<Vec<Value>> {
+        if !self.knows_a_ref() {
+            return Vec::new();
+        }
+        let fields: Vec<usize> = self.refs.iter().filter_map(|(_, place)| field_of(place)).collect();
+        let points_of = |(number, series): (usize, &&Rows)| {
+            let valued = |row: &usize| fields.iter().any(|field| series.fields[*field][*row] != Value::Null);
+            let inside = |row: &usize| self.windows.range.contains(series.times[*row]);
+            let point = |row: usize| {
+                let at = Some(RowAt { series: number as u32, row: row as u32 });
+                Point { row: at, ..Point::new(series.times[row], Value::Null) }
+            };
+            let rows = (0..series.times.len()).filter(inside).filter(valued).map(point);
+            if self.ascending { rows.collect() } else { rows.rev().collect() }
+        };
+        let inputs: Vec<Vec<Point>> = members.iter().enumerate().map(points_of).collect();
+        let merged = sorted(inputs, |a, b| self.less(a, b, members, self.ascending));
+        let left = merged.into_iter().skip(self.offset);
+        let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
+        let mut slots = vec![Value::Null; self.refs.len()];
+        let row = |point: Point| {
+            for (slot, (_, place)) in slots.iter_mut().zip(&self.refs) {
+                *slot = beside(&point, place, members);
+            }
+            self.row(point.time, &slots)
+        };
+        left.map(row).collect()
+    }
+
+    /// Rows of the calls.
+    pub(super) fn side_by_side(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Vec<Value>>, Stop> {
+        let slots = &mut carried.slots;
+        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
+        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> = Vec::new();
+        for call in &self.calls {
+            scanners.push(self.points(call, members)?.into_iter().peekable());
+        }
+        let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
+        let kinds = kinds?;
+        let mut rows = Vec::new();
+        loop {
+            let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek().map(|point| point.time));
+            let next = if self.ascending { heads.min() } else { heads.max() };
+            let Some(time) = next else { return Ok(rows) };
+            for (at, scanner) in scanners.iter_mut().enumerate() {
+                let point = scanner.next_if(|point| point.time == time);
+                let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
+                self.set(&mut slots[at], value, kinds[at]);
+                if self.refs.is_empty() {
+                    continue;
+                }
+                for (slot, (_, place)) in slots[self.calls.len()..].iter_mut().zip(&self.refs) {
+                    let value = point.as_ref().map_or(Value::Null, |point| beside(point, place, members));
+                    self.set(slot, value, kind_of(place));
+                }
+            }
+            if rows.len() >= self.rows_max {
+                return Err(Stop::Rows(rows.len() + 1));
+            }
+            rows.push(self.row(time, slots));
+        }
+    }
+
+    /// A slot's new value; what is missing is as fill() says.
+    fn set(&self, slot: &mut Value, value: Value, kind: Option<Kind>) {
+        *slot = match (value, self.fill, kind) {
+            (Value::Null, Fill::Previous, _) => return,
+            (Value::Null, Fill::Value(of), Some(kind)) => number(of, kind),
+            (value, _, _) => value,
+        };
+    }
+
+    fn row(&self, time: i64, slots: &[Value]) -> Vec<Value> {
+        let value = |cell: &super::Cell| match cell.value(slots) {
+            Value::Float(number) if number.is_nan() => Value::Null,
+            value => value,
+        };
+        std::iter::once(Value::Time(time)).chain(self.cells.iter().map(value)).collect()
+    }
+}
+
+fn field_of(place: &Place) -> Option<usize> {
+    match place {
+        Place::Field(field, _) => Some(*field),
+        Place::Tag(_) | Place::Nowhere => None,
+    }
+}
+
+fn kind_of(place: &Place) -> Option<Kind> {
+    match place {
+        Place::Field(_, kind) => Some(*kind),
+        Place::Tag(_) => Some(Kind::String),
+        Place::Nowhere => None,
+    }
+}
+
+/// What stands beside a point in its row.
+fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
+    let Some(RowAt { series, row }) = point.row else { return Value::Null };
+    let rows = members[series as usize];
+    match place {
+        Place::Field(field, _) => rows.fields[*field][row as usize].clone(),
+        Place::Tag(key) => match rows.tag(key) {
+            "" => Value::Null,
+            text => Value::String(text.to_owned()),
+        },
+        Place::Nowhere => Value::Null,
+    }
+}

@@ -1,0 +1,206 @@
+//! A column's expression over the values of one row.
+//!
+//! As `ValuerEval` of influxql with `MathValuer` has it: an integer divided by an integer is a float, what is divided by zero
+//! is zero, and what has no value makes none.
+
+use crate::influxql::Expr;
+use crate::influxql::ast::BinaryOp;
+use crate::merge::results::Value;
+
+use super::rows::as_f64;
+
+/// A column's expression: names and calls are slots of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Slot(usize),
+    Literal(Value),
+    Binary(BinaryOp, Box<Cell>, Box<Cell>),
+    Math(&'static Math, Vec<Cell>),
+}
+
+/// A function of numbers, evaluated on a row.
+#[derive(Debug, PartialEq)]
+pub struct Math {
+    pub name: &'static str,
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    One(fn(f64) -> Option<f64>),
+    Two(fn(f64, f64) -> f64),
+    /// An integer stays what it is.
+    Whole(fn(f64) -> f64),
+    Abs,
+}
+
+/// By its name alone.
+impl PartialEq for Of {
+    fn eq(&self, other: &Of) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+const fn row(name: &'static str, of: Of) -> Math {
+    Math { name, of }
+}
+
+/// One row a function.
+const MATH: &[Math] = &[
+    row("abs", Of::Abs),
+    row("sin", Of::One(|x| Some(x.sin()))),
+    row("cos", Of::One(|x| Some(x.cos()))),
+    row("tan", Of::One(|x| Some(x.tan()))),
+    row("asin", Of::One(|x| (-1.0..=1.0).contains(&x).then(|| x.asin()))),
+    row("acos", Of::One(|x| (-1.0..=1.0).contains(&x).then(|| x.acos()))),
+    row("atan", Of::One(|x| Some(x.atan()))),
+    row("atan2", Of::Two(f64::atan2)),
+    row("exp", Of::One(|x| Some(x.exp()))),
+    row("ln", Of::One(|x| Some(x.ln()))),
+    row("log", Of::Two(|x, base| x.ln() / base.ln())),
+    row("log2", Of::One(|x| Some(x.log2()))),
+    row("log10", Of::One(|x| Some(x.log10()))),
+    row("sqrt", Of::One(|x| Some(x.sqrt()))),
+    row("pow", Of::Two(f64::powf)),
+    row("floor", Of::Whole(f64::floor)),
+    row("ceil", Of::Whole(f64::ceil)),
+    row("round", Of::Whole(f64::round)),
+];
+
+pub fn math(name: &str) -> Option<&'static Math> {
+    MATH.iter().find(|math| math.name == name)
+}
+
+impl Cell {
+    /// What a number, text or truth in a column stands for.
+    pub fn literal(expr: &Expr) -> Option<Cell> {
+        Some(Cell::Literal(match expr {
+            Expr::Integer(number) => Value::Integer(*number),
+            Expr::Unsigned(number) => Value::Unsigned(*number),
+            Expr::Float(number) => Value::Float(*number),
+            Expr::Boolean(truth) => Value::Boolean(*truth),
+            Expr::String(text) => Value::String(text.clone()),
+            _ => return None,
+        }))
+    }
+
+    pub fn value(&self, slots: &[Value]) -> Value {
+        match self {
+            Cell::Slot(at) => slots[*at].clone(),
+            Cell::Literal(value) => value.clone(),
+            Cell::Binary(op, lhs, rhs) => binary(*op, &lhs.value(slots), &rhs.value(slots)),
+            Cell::Math(math, args) => {
+                let args: Vec<Value> = args.iter().map(|arg| arg.value(slots)).collect();
+                math.value(&args)
+            }
+        }
+    }
+}
+
+impl Math {
+    fn value(&self, args: &[Value]) -> Value {
+        let float = |number: Option<f64>| number.map_or(Value::Null, Value::Float);
+        match (self.of, args) {
+            // Of an integer influxd 1.6.7 gives the integer itself, negative or not: the third arm.
+            (Of::Abs, [Value::Float(number)]) => Value::Float(number.abs()),
+            (Of::Whole(of), [Value::Float(number)]) => Value::Float(of(*number)),
+            (Of::Abs | Of::Whole(_), [whole @ (Value::Integer(_) | Value::Unsigned(_))]) => whole.clone(),
+            (Of::One(of), [one]) => float(as_f64(one).and_then(of)),
+            (Of::Two(of), [one, other]) => float(as_f64(one).zip(as_f64(other)).map(|(one, other)| of(one, other))),
+            _ => Value::Null,
+        }
+    }
+}
+
+fn binary(op: BinaryOp, lhs: &Value, rhs: &Value) -> Value {
+    match (lhs, rhs) {
+        (Value::Boolean(a), Value::Boolean(b)) => match op {
+            BinaryOp::BitAnd => Value::Boolean(a & b),
+            BinaryOp::BitOr => Value::Boolean(a | b),
+            BinaryOp::BitXor => Value::Boolean(a ^ b),
+            BinaryOp::Equal => Value::Boolean(a == b),
+            BinaryOp::NotEqual => Value::Boolean(a != b),
+            _ => Value::Null,
+        },
+        (Value::Integer(a), Value::Integer(b)) => integers(op, *a, *b),
+        (Value::String(a), Value::String(b)) => match op {
+            BinaryOp::Equal => Value::Boolean(a == b),
+            BinaryOp::NotEqual => Value::Boolean(a != b),
+            _ => Value::Null,
+        },
+        _ => match (as_f64(lhs), as_f64(rhs)) {
+            (Some(a), Some(b)) => floats(op, a, b),
+            _ if op.is_comparison() => Value::Boolean(false),
+            _ => Value::Null,
+        },
+    }
+}
+
+fn integers(op: BinaryOp, a: i64, b: i64) -> Value {
+    match op {
+        BinaryOp::Add => Value::Integer(a.wrapping_add(b)),
+        BinaryOp::Sub => Value::Integer(a.wrapping_sub(b)),
+        BinaryOp::Mul => Value::Integer(a.wrapping_mul(b)),
+        BinaryOp::Div => floats(op, a as f64, b as f64),
+        BinaryOp::Mod if b == 0 => Value::Integer(0),
+        BinaryOp::Mod => Value::Integer(a.wrapping_rem(b)),
+        BinaryOp::BitAnd => Value::Integer(a & b),
+        BinaryOp::BitOr => Value::Integer(a | b),
+        BinaryOp::BitXor => Value::Integer(a ^ b),
+        BinaryOp::Equal => Value::Boolean(a == b),
+        BinaryOp::NotEqual => Value::Boolean(a != b),
+        BinaryOp::Less => Value::Boolean(a < b),
+        BinaryOp::LessEqual => Value::Boolean(a <= b),
+        BinaryOp::Greater => Value::Boolean(a > b),
+        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
+        BinaryOp::Match | BinaryOp::NotMatch => Value::Null,
+    }
+}
+
+fn floats(op: BinaryOp, a: f64, b: f64) -> Value {
+    match op {
+        BinaryOp::Add => Value::Float(a + b),
+        BinaryOp::Sub => Value::Float(a - b),
+        BinaryOp::Mul => Value::Float(a * b),
+        BinaryOp::Div if b == 0.0 => Value::Float(0.0),
+        BinaryOp::Div => Value::Float(a / b),
+        BinaryOp::Mod => Value::Float(a % b),
+        BinaryOp::Equal => Value::Boolean(a == b),
+        BinaryOp::NotEqual => Value::Boolean(a != b),
+        BinaryOp::Less => Value::Boolean(a < b),
+        BinaryOp::LessEqual => Value::Boolean(a <= b),
+        BinaryOp::Greater => Value::Boolean(a > b),
+        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_is_influxdbs() {
+        use Value::{Boolean, Float, Integer, Null};
+        for (op, a, b, expected) in [
+            (BinaryOp::Div, Integer(7), Integer(2), Float(3.5)),
+            (BinaryOp::Div, Integer(7), Integer(0), Float(0.0)),
+            (BinaryOp::Div, Float(7.0), Integer(0), Float(0.0)),
+            (BinaryOp::Mod, Integer(7), Integer(0), Integer(0)),
+            (BinaryOp::Mul, Integer(i64::MAX), Integer(2), Integer(-2)),
+            (BinaryOp::Add, Integer(1), Float(0.5), Float(1.5)),
+            (BinaryOp::Add, Null, Float(0.5), Null),
+            (BinaryOp::Less, Null, Float(0.5), Boolean(false)),
+            (BinaryOp::BitAnd, Float(3.0), Integer(1), Null),
+            (BinaryOp::BitAnd, Boolean(true), Boolean(false), Boolean(false)),
+        ] {
+            assert_eq!(binary(op, &a, &b), expected, "{a:?} {} {b:?}", op.symbol());
+        }
+        let value = |name: &str, args: &[Value]| math(name).expect("it has a row").value(args);
+        assert_eq!(value("abs", &[Integer(-3)]), Integer(-3), "as influxd 1.6.7 has it");
+        assert_eq!(value("round", &[Float(-2.5)]), Float(-3.0));
+        assert_eq!(value("pow", &[Integer(3), Integer(2)]), Float(9.0));
+        assert_eq!(value("asin", &[Float(2.0)]), Null);
+        assert_eq!(value("sqrt", &[Null]), Null);
+    }
+}

@@ -1,0 +1,38 @@
+//! distinct: each value once, by when it came first, then by value.
+
+use super::select::compare;
+use crate::merge::evaluate::rows::Point;
+use crate::merge::results::Value;
+
+/// Hashes a value as Go's map does: by what it is.
+fn key(value: &Value) -> (u8, u64, &str) {
+    match value {
+        Value::Null => (0, 0, ""),
+        Value::Boolean(truth) => (1, u64::from(*truth), ""),
+        Value::Integer(number) | Value::Time(number) => (2, *number as u64, ""),
+        Value::Unsigned(number) => (3, *number, ""),
+        // Both zeros are one.
+        Value::Float(number) => (4, if *number == 0.0 { 0 } else { number.to_bits() }, ""),
+        Value::String(text) => (5, 0, text),
+    }
+}
+
+pub fn distinct(points: &[Point]) -> Vec<Point> {
+    let mut seen = std::collections::HashSet::new();
+    let mut found: Vec<Point> = points.iter().filter(|point| seen.insert(key(&point.value))).cloned().collect();
+    found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| compare(&a.value, &b.value)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::floats;
+    use super::*;
+
+    #[test]
+    fn by_first_occurrence_then_value() {
+        let points = floats(&[(1, 3.0), (1, 1.0), (2, 3.0), (2, 0.0), (3, -0.0)]);
+        let seen: Vec<f64> = distinct(&points).iter().filter_map(Point::number).collect();
+        assert_eq!(seen, [1.0, 3.0, 0.0]);
+    }
+}

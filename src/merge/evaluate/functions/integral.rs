@@ -1,0 +1,94 @@
+//! integral: the area under the points by the trapezium rule; a window's border is interpolated.
+//!
+//! As InfluxDB's reducer has it, step by step: of points at one time the last counts, a window is told when the next one
+//! begins, and backwards in time the windows' ends are shown.
+
+use super::{Args, Stream};
+use crate::merge::evaluate::fill::between;
+use crate::merge::evaluate::rows::Point;
+use crate::merge::evaluate::window::Windows;
+use crate::merge::results::Value;
+
+const SECOND: i64 = 1_000_000_000;
+
+struct Integral {
+    unit: f64,
+    ascending: bool,
+    windows: Windows,
+    /// What is shown, and where it ends; (0, 0) without windows.
+    window: (i64, i64),
+    previous: Option<(i64, f64)>,
+    sum: f64,
+    of_integers: bool,
+}
+
+pub fn begin(args: &Args) -> Box<dyn Stream> {
+    let unit = args.unit.unwrap_or(SECOND) as f64;
+    let Args { ascending, windows, .. } = *args;
+    Box::new(Integral { unit, ascending, windows, window: (0, 0), previous: None, sum: 0.0, of_integers: false })
+}
+
+impl Integral {
+    fn window_of(&self, time: i64) -> (i64, i64) {
+        let (start, end) = self.windows.of(time);
+        if self.ascending { (start, end) } else { (end, start) }
+    }
+
+    fn area(&self, from: (i64, f64), to: (i64, f64)) -> f64 {
+        0.5 * (to.1 + from.1) * (to.0.wrapping_sub(from.0) as f64 / self.unit)
+    }
+}
+
+impl Stream for Integral {
+    fn push(&mut self, point: &Point) -> Option<Point> {
+        let current = (point.time, point.number()?);
+        self.of_integers = matches!(point.value, Value::Integer(_));
+        let windowed = self.windows.interval > 0;
+        let Some(mut previous) = self.previous.replace(current) else {
+            if windowed {
+                self.window = self.window_of(point.time);
+            }
+            return None;
+        };
+        if previous.0 == point.time {
+            return None;
+        }
+        let (shown, end) = self.window;
+        let mut told = None;
+        if windowed && (self.ascending && point.time >= end || !self.ascending && point.time <= end) {
+            if previous.0 != end {
+                let border = (end, between(end, previous.0, current.0, previous.1, current.1));
+                self.sum += self.area(previous, border);
+                previous = border;
+            }
+            told = Some(Point::new(shown, Value::Float(self.sum)));
+            self.window = self.window_of(point.time);
+            self.sum = 0.0;
+        }
+        self.sum += self.area(previous, current);
+        told
+    }
+
+    fn finish(&mut self) -> Option<Point> {
+        let (time, _) = self.previous?;
+        if self.of_integers && self.windows.interval == 0 {
+            // Only of integers InfluxDB shows the start of the range.
+            return Some(Point::new(self.windows.shown(time), Value::Float(self.sum)));
+        }
+        (time != self.window.0).then(|| Point::new(self.window.0, Value::Float(self.sum)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run;
+    use super::super::tests::{args, floats};
+    use super::*;
+
+    /// Seen of influxd 1.6.7: a series of 3 at 100 s and 110 s, 13 at 120 s.
+    #[test]
+    fn the_area_is_influxdbs() {
+        let points = floats(&[(100 * SECOND, 3.0), (110 * SECOND, 3.0), (120 * SECOND, 13.0)]);
+        assert_eq!(run(&mut *begin(&args(0.0, None)), &points), floats(&[(0, 110.0)]));
+    }
+}

@@ -1,0 +1,211 @@
+//! The functions over rows: one row of the table a function, one file for what it does.
+//!
+//! What a function does to points is InfluxDB's (query/functions.go, query/call_iterator.go), down to which of equal points
+//! it takes. What the table has not, or has as refused, is refused by name.
+
+mod cumulative_sum;
+mod derivative;
+mod difference;
+pub mod distinct;
+mod elapsed;
+mod integral;
+mod mean;
+mod median;
+mod mode;
+mod moving_average;
+mod percentile;
+mod select;
+mod spread;
+mod stddev;
+mod sum;
+mod top;
+
+use crate::influxql::Expr;
+use crate::influxql::ast::Call;
+
+use super::Kind;
+use super::rows::Point;
+use super::window::Windows;
+
+pub use top::best;
+
+/// One function.
+pub struct Function {
+    pub name: &'static str,
+    /// What it takes.
+    pub takes: &'static [Kind],
+    pub gives: Gives,
+    pub how: How,
+    /// What it says of the points of a group. Shown beside the refusals.
+    pub help: &'static str,
+}
+
+/// The kind of what comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    Same,
+    Integer,
+    Float,
+}
+
+/// How it goes over the points.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// Of each series, then (the second) of what that gave, once for all series and once more for all measurements.
+    Twice(fn(&[Point]) -> Point, fn(&[Point]) -> Point),
+    /// The first point of all in time, or the last. In windows like `Twice`.
+    End { last: bool, of: fn(&[Point]) -> Point },
+    /// Of all points of a window.
+    Window { ordered: bool, of: fn(&[Point], &Args) -> Vec<Point> },
+    /// The different values of a window.
+    Distinct,
+    /// Point after point, over windows and all. `reads_before`: with GROUP BY time it reads one interval more.
+    Stream { reads_before: bool, begin: fn(&Args) -> Box<dyn Stream> },
+    /// top, or bottom.
+    Best { greatest: bool },
+    /// Not exact over several groups, for this reason.
+    Refused(&'static str),
+}
+
+/// What a stream makes of one point after the other.
+pub trait Stream {
+    fn push(&mut self, point: &Point) -> Option<Point>;
+
+    /// Nothing more comes.
+    fn finish(&mut self) -> Option<Point> {
+        None
+    }
+}
+
+/// What a call says beside its points.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// The last argument, where it is a number.
+    pub number: f64,
+    /// The last argument where it is a duration, in nanoseconds.
+    pub unit: Option<i64>,
+    pub ascending: bool,
+    pub windows: Windows,
+}
+
+impl Args {
+    pub fn new(call: &Call, ascending: bool, windows: Windows) -> Args {
+        let (mut number, mut unit) = (0.0, None);
+        match call.args.last() {
+            Some(Expr::Integer(value)) => number = *value as f64,
+            Some(Expr::Float(value)) => number = *value,
+            Some(Expr::Duration(value)) => unit = Some(*value),
+            _ => {}
+        }
+        Args { number, unit, ascending, windows }
+    }
+}
+
+use Kind::{Boolean, Float, Integer, String as Text, Unsigned};
+
+const NUMBERS: &[Kind] = &[Float, Integer, Unsigned];
+const ORDERED: &[Kind] = &[Float, Integer, Unsigned, Boolean];
+const ALL: &[Kind] = &[Float, Integer, Unsigned, Text, Boolean];
+
+const fn row(name: &'static str, takes: &'static [Kind], gives: Gives, how: How, help: &'static str) -> Function {
+    Function { name, takes, gives, how, help }
+}
+
+const fn stream(reads_before: bool, begin: fn(&Args) -> Box<dyn Stream>) -> How {
+    How::Stream { reads_before, begin }
+}
+
+pub const FUNCTIONS: &[Function] = &[
+    row("count", ALL, Gives::Integer, How::Twice(sum::count, sum::sum), "how many"),
+    row("sum", NUMBERS, Gives::Same, How::Twice(sum::sum, sum::sum), "integers wrap"),
+    row("mean", NUMBERS, Gives::Float, How::Twice(mean::mean, mean::mean), "of means, weighted"),
+    row("min", ORDERED, Gives::Same, How::Twice(select::min, select::min), "of equal ones the earliest"),
+    row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), "of equal ones the earliest"),
+    row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, "the earliest"),
+    row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, "the latest"),
+    row("spread", NUMBERS, Gives::Same, How::Window { ordered: true, of: spread::spread }, "greatest less smallest"),
+    row(
+        "stddev",
+        NUMBERS,
+        Gives::Float,
+        How::Window { ordered: true, of: stddev::stddev },
+        "of a sample; null for one point",
+    ),
+    row(
+        "median",
+        NUMBERS,
+        Gives::Float,
+        How::Window { ordered: true, of: median::median },
+        "the middle, or between the two",
+    ),
+    row("mode", ALL, Gives::Same, How::Window { ordered: true, of: mode::mode }, "the most frequent"),
+    row(
+        "percentile",
+        NUMBERS,
+        Gives::Same,
+        How::Window { ordered: true, of: percentile::percentile },
+        "by nearest rank",
+    ),
+    row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
+    row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
+    row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, "the smallest, by time"),
+    row("integral", NUMBERS, Gives::Float, stream(false, integral::begin), "by the trapezium rule"),
+    row("derivative", NUMBERS, Gives::Float, stream(true, derivative::derivative), "change a unit of time"),
+    row("non_negative_derivative", NUMBERS, Gives::Float, stream(true, derivative::non_negative), "without what falls"),
+    row("difference", NUMBERS, Gives::Same, stream(true, difference::difference), "change"),
+    row("non_negative_difference", NUMBERS, Gives::Same, stream(true, difference::non_negative), "without what falls"),
+    row("moving_average", NUMBERS, Gives::Float, stream(true, moving_average::begin), "of the last so many"),
+    row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), "so far"),
+    row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), "time since the point before"),
+    row("sample", ALL, Gives::Same, How::Refused("it takes points by chance"), "so many by chance"),
+    row("holt_winters", NUMBERS, Gives::Float, How::Refused(PREDICTS), "predicted"),
+    row("holt_winters_with_fit", NUMBERS, Gives::Float, How::Refused(PREDICTS), "fitted and predicted"),
+];
+
+const PREDICTS: &str = "what it predicts hangs on the rounding of every step of InfluxDB's own search";
+
+pub fn function(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+impl Gives {
+    pub fn of(self, argument: Kind) -> Kind {
+        match self {
+            Gives::Same => argument,
+            Gives::Integer => Integer,
+            Gives::Float => Float,
+        }
+    }
+}
+
+/// Runs a stream over points; what has no value is passed over.
+pub fn run(stream: &mut dyn Stream, points: &[Point]) -> Vec<Point> {
+    let valued = points.iter().filter(|point| point.value != crate::merge::results::Value::Null);
+    let mut out: Vec<Point> = valued.filter_map(|point| stream.push(point)).collect();
+    out.extend(stream.finish());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::range::TimeRange;
+    use crate::merge::results::Value;
+
+    pub fn floats(values: &[(i64, f64)]) -> Vec<Point> {
+        values.iter().map(|(time, value)| Point::new(*time, Value::Float(*value))).collect()
+    }
+
+    pub fn args(number: f64, unit: Option<i64>) -> Args {
+        let windows = Windows { interval: 0, offset: 0, range: TimeRange::default() };
+        Args { number, unit, ascending: true, windows }
+    }
+
+    #[test]
+    fn every_function_is_named_once() {
+        for (at, function) in FUNCTIONS.iter().enumerate() {
+            assert!(FUNCTIONS[at + 1..].iter().all(|other| other.name != function.name), "{}", function.name);
+            assert!(!function.help.is_empty() && !function.takes.is_empty());
+        }
+    }
+}

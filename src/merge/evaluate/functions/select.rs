@@ -1,0 +1,58 @@
+//! min, max, first, last: one of the points, with the row that it comes from.
+
+use std::cmp::Ordering;
+
+use crate::merge::evaluate::rows::{NO_TIME, Point};
+use crate::merge::results::Value;
+
+/// Of values of one kind.
+pub fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+        (Value::Unsigned(a), Value::Unsigned(b)) => a.cmp(b),
+        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        _ => Ordering::Equal,
+    }
+}
+
+/// The first point that no other is better than.
+fn best(points: &[Point], better: impl Fn(&Point, &Point) -> bool) -> Point {
+    let chosen = points.iter().reduce(|chosen, point| if better(point, chosen) { point } else { chosen });
+    chosen.cloned().unwrap_or_else(|| Point::new(NO_TIME, Value::Null))
+}
+
+pub fn min(points: &[Point]) -> Point {
+    best(points, |a, b| compare(&a.value, &b.value).then(a.time.cmp(&b.time)).is_lt())
+}
+
+pub fn max(points: &[Point]) -> Point {
+    best(points, |a, b| compare(&b.value, &a.value).then(a.time.cmp(&b.time)).is_lt())
+}
+
+/// At one time the greater value.
+pub fn first(points: &[Point]) -> Point {
+    best(points, |a, b| a.time.cmp(&b.time).then(compare(&b.value, &a.value)).is_lt())
+}
+
+/// At one time the greater value.
+pub fn last(points: &[Point]) -> Point {
+    best(points, |a, b| b.time.cmp(&a.time).then(compare(&b.value, &a.value)).is_lt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::floats;
+    use super::*;
+
+    #[test]
+    fn ties_go_to_the_earlier_time_or_the_greater_value() {
+        let points = floats(&[(5, 2.0), (3, 2.0), (3, 1.0), (9, 1.0), (9, 1.5)]);
+        let of = |function: fn(&[Point]) -> Point| {
+            let point = function(&points);
+            (point.time, point.number().expect("a number"))
+        };
+        assert_eq!([of(min), of(max), of(first), of(last)], [(3, 1.0), (3, 2.0), (3, 2.0), (9, 1.5)]);
+    }
+}

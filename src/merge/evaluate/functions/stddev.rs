@@ -1,0 +1,32 @@
+//! stddev: of a sample, around the mean as it grew.
+
+use super::Args;
+use crate::merge::evaluate::rows::{NO_TIME, Point};
+use crate::merge::results::Value;
+
+pub fn stddev(points: &[Point], _: &Args) -> Vec<Point> {
+    let numbers: Vec<f64> = points.iter().filter_map(Point::number).collect();
+    if numbers.len() < 2 {
+        return vec![Point::new(NO_TIME, Value::Null)];
+    }
+    let (mut mean, mut count) = (0.0, 0.0);
+    for number in &numbers {
+        count += 1.0;
+        mean += (number - mean) / count;
+    }
+    let squares: f64 = numbers.iter().fold(0.0, |sum, number| sum + (number - mean) * (number - mean));
+    vec![Point::new(NO_TIME, Value::Float((squares / (count - 1.0)).sqrt()))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{args, floats};
+    use super::*;
+
+    #[test]
+    fn of_one_point_there_is_none() {
+        let of = |points: &[(i64, f64)]| stddev(&floats(points), &args(0.0, None)).remove(0).value;
+        assert_eq!(of(&[(1, 3.0)]), Value::Null);
+        assert_eq!(of(&[(1, 1.0), (1, 3.0), (2, 5.0)]), Value::Float(2.0));
+    }
+}

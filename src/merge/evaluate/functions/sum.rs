@@ -1,0 +1,45 @@
+//! count, sum.
+
+use crate::merge::results::Value;
+
+use crate::merge::evaluate::rows::{NO_TIME, Point};
+
+pub fn count(points: &[Point]) -> Point {
+    Point::new(NO_TIME, Value::Integer(points.len() as i64))
+}
+
+pub fn sum(points: &[Point]) -> Point {
+    Point::new(NO_TIME, points.iter().map(|point| &point.value).fold(Value::Null, |so_far, value| plus(&so_far, value)))
+}
+
+/// Integers wrap.
+pub fn plus(a: &Value, b: &Value) -> Value {
+    match (a, b) {
+        (Value::Integer(a), Value::Integer(b)) => Value::Integer(a.wrapping_add(*b)),
+        (Value::Unsigned(a), Value::Unsigned(b)) => Value::Unsigned(a.wrapping_add(*b)),
+        (Value::Float(a), Value::Float(b)) => Value::Float(a + b),
+        (Value::Null, other) => other.clone(),
+        (other, _) => other.clone(),
+    }
+}
+
+pub fn minus(a: &Value, b: &Value) -> Value {
+    match (a, b) {
+        (Value::Integer(a), Value::Integer(b)) => Value::Integer(a.wrapping_sub(*b)),
+        (Value::Unsigned(a), Value::Unsigned(b)) => Value::Unsigned(a.wrapping_sub(*b)),
+        (Value::Float(a), Value::Float(b)) => Value::Float(a - b),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_wrap() {
+        let points = [i64::MAX, 1, 1].map(|value| Point::new(0, Value::Integer(value)));
+        assert_eq!(sum(&points).value, Value::Integer(i64::MIN + 1));
+        assert_eq!(count(&points).value, Value::Integer(3));
+    }
+}

@@ -1,0 +1,261 @@
+//! A SELECT over rows of several groups -> what one InfluxDB with all of them answers.
+//!
+//! THE STORY: the groups' rows come series by series (`rows`), of the columns and the time that [`Evaluation`] asks for; WHERE
+//! has been applied by the groups. For each series of the answer (`groups`), each call of the SELECT makes points of them
+//! (`calls`, `functions`, `window`, `fill`, `order`), LIMIT and OFFSET are cut, and the calls' points are put side by side as
+//! rows, whose columns are expressions over them (`cursor`, `expr`). All follow InfluxDB's own iterators step by step, so that
+//! ties fall as they do there.
+//!
+//! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
+
+mod calls;
+mod columns;
+mod cursor;
+pub mod expr;
+pub mod fill;
+pub mod functions;
+mod gosort;
+pub mod order;
+pub mod rows;
+#[cfg(test)]
+mod tests;
+pub mod window;
+
+use std::collections::BTreeMap;
+
+use crate::influxql::ast::{Call, Cast, Fill, SortOrder, VarRef};
+use crate::influxql::range::{TimeRange, split_time};
+use crate::influxql::{Expr, Select};
+
+use super::results::{Series, Value};
+use expr::Cell;
+use rows::Rows;
+use window::Windows;
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Float,
+    Integer,
+    Unsigned,
+    String,
+    Boolean,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// InfluxDB's own error about the statement.
+    Wrong(String),
+    /// It cannot be told exactly.
+    Refused(String),
+    /// There are more rows than are allowed; so many at least.
+    Rows(usize),
+}
+
+/// Where a name's values are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// A field, by its number among those that are asked for.
+    Field(usize, Kind),
+    Tag(String),
+    /// Nobody knows it.
+    Nowhere,
+}
+
+/// A SELECT that is ready for rows.
+pub struct Evaluation {
+    /// Of the answer, time first.
+    columns: Vec<String>,
+    cells: Vec<Cell>,
+    /// Each text once; the first slots are theirs.
+    calls: Vec<Call>,
+    /// Names outside calls, by name; the slots behind those of the calls.
+    refs: Vec<(VarRef, Place)>,
+    /// Fields that are asked of the groups, in order.
+    pub fields: Vec<VarRef>,
+    /// Tags of GROUP BY, by key.
+    dimensions: Vec<String>,
+    windows: Windows,
+    ascending: bool,
+    fill: Fill,
+    limit: usize,
+    offset: usize,
+    /// A lone call that takes one of the points.
+    selector: bool,
+    rows_max: usize,
+}
+
+/// A series of the answer: its name, the tags' values, and which of the rows belong to it.
+pub struct Group {
+    name: String,
+    values: Vec<String>,
+    members: Vec<usize>,
+}
+
+/// What goes on from one series of the answer to the next: fill(previous) takes it up.
+#[derive(Default)]
+pub struct Carried {
+    slots: Vec<Value>,
+}
+
+impl Evaluation {
+    /// `select` reads measurements; its wildcards are written out, its names have their types, `now()` is a literal and GROUP
+    /// BY time has its upper bound.
+    ///
+    /// # Errors
+    /// InfluxDB's own error, or why it cannot be told exactly.
+    pub fn new(select: &Select, rows_max: usize) -> Result<Evaluation, Stop> {
+        let range = match &select.condition {
+            Some(condition) => split_time(condition).map_err(Stop::Refused)?.1,
+            None => TimeRange::default(),
+        };
+        let (dimensions, windows) = grouping(select, range)?;
+        let mut evaluation = Evaluation {
+            columns: Vec::new(),
+            cells: Vec::new(),
+            calls: Vec::new(),
+            refs: Vec::new(),
+            fields: Vec::new(),
+            dimensions,
+            windows,
+            ascending: select.order != Some(SortOrder::Descending),
+            fill: select.fill,
+            limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
+            offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
+            selector: false,
+            rows_max,
+        };
+        columns::read(&mut evaluation, select)?;
+        evaluation.check(select)?;
+        Ok(evaluation)
+    }
+
+    /// What is asked for cannot be told exactly.
+    fn check(&self, select: &Select) -> Result<(), Stop> {
+        if select.timezone.is_some() {
+            return Err(Stop::Refused("tz()".to_owned()));
+        }
+        if self.calls.is_empty() && self.offset > 0 && self.limit == 0 {
+            return Err(Stop::Refused("OFFSET without LIMIT, which InfluxDB counts in each storage shard,".to_owned()));
+        }
+        self.calls.iter().try_for_each(|call| self.check_call(call).map(|_| ()))
+    }
+
+    /// Whether a call keeps each point's tags where its rows are written.
+    pub fn keeps_tags(&self) -> bool {
+        self.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
+    }
+
+    /// Sorts rows by series of the answer, in InfluxDB's order.
+    pub fn groups(&self, rows: &[Rows]) -> Vec<Group> {
+        let mut found: BTreeMap<(String, Vec<String>), Vec<usize>> = BTreeMap::new();
+        for (number, series) in rows.iter().enumerate() {
+            let values = self.dimensions.iter().map(|key| series.tag(key).to_owned()).collect();
+            found.entry((series.name.clone(), values)).or_default().push(number);
+        }
+        let group = |((name, values), mut members): (_, Vec<usize>)| {
+            members.sort_by_cached_key(|number| rows[*number].key());
+            if !self.ascending {
+                members.reverse();
+            }
+            Group { name, values, members }
+        };
+        let mut groups: Vec<Group> = found.into_iter().map(group).collect();
+        if !self.ascending {
+            groups.reverse();
+        }
+        groups
+    }
+
+    /// A series of the answer; `None`: it has no rows.
+    ///
+    /// # Errors
+    /// There are too many rows.
+    pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Option<Series>, Stop> {
+        let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
+        let values = match self.calls.is_empty() {
+            true => self.raw(&members),
+            false => self.side_by_side(&members, carried)?,
+        };
+        if values.len() > self.rows_max {
+            return Err(Stop::Rows(values.len()));
+        }
+        let tags = self.dimensions.iter().cloned().zip(group.values.iter().cloned()).collect();
+        let (name, columns) = (group.name.clone(), self.columns.clone());
+        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
+    }
+
+    /// The field of this name and type that is asked for; it is asked for from now on.
+    fn place(&mut self, var: &VarRef) -> Place {
+        let kind = match var.cast {
+            Some(Cast::Tag) => return Place::Tag(var.name.clone()),
+            Some(Cast::Float) => Kind::Float,
+            Some(Cast::Integer) => Kind::Integer,
+            Some(Cast::Unsigned) => Kind::Unsigned,
+            Some(Cast::String) => Kind::String,
+            Some(Cast::Boolean) => Kind::Boolean,
+            Some(Cast::Field) | None => return Place::Nowhere,
+        };
+        let known = self.fields.iter().position(|field| field == var);
+        let at = known.unwrap_or_else(|| {
+            self.fields.push(var.clone());
+            self.fields.len() - 1
+        });
+        Place::Field(at, kind)
+    }
+
+    /// The same of a name that stands inside a call.
+    fn place_of(&self, var: &VarRef) -> Place {
+        let kind = match var.cast {
+            Some(Cast::Float) => Kind::Float,
+            Some(Cast::Integer) => Kind::Integer,
+            Some(Cast::Unsigned) => Kind::Unsigned,
+            Some(Cast::String) => Kind::String,
+            Some(Cast::Boolean) => Kind::Boolean,
+            Some(Cast::Tag) => return Place::Tag(var.name.clone()),
+            Some(Cast::Field) | None => return Place::Nowhere,
+        };
+        self.fields.iter().position(|field| field == var).map_or(Place::Nowhere, |at| Place::Field(at, kind))
+    }
+}
+
+/// The tags of GROUP BY, and the windows.
+fn grouping(select: &Select, range: TimeRange) -> Result<(Vec<String>, Windows), Stop> {
+    let mut dimensions = Vec::new();
+    let mut windows = Windows { interval: 0, offset: 0, range };
+    for expr in &select.group_by {
+        match expr {
+            Expr::VarRef(var) => dimensions.push(var.name.clone()),
+            Expr::Call(call) if call.name == "time" => match call.args.as_slice() {
+                [Expr::Duration(interval)] if *interval > 0 => windows.interval = *interval,
+                [Expr::Duration(interval), offset] if *interval > 0 => {
+                    windows.interval = *interval;
+                    windows.offset = offset_of(offset, *interval).ok_or_else(|| unreadable(expr))?;
+                }
+                _ => return Err(unreadable(expr)),
+            },
+            other => return Err(unreadable(other)),
+        }
+    }
+    dimensions.sort();
+    dimensions.dedup();
+    Ok((dimensions, windows))
+}
+
+fn unreadable(expr: &Expr) -> Stop {
+    Stop::Refused(format!("GROUP BY {expr}"))
+}
+
+/// How far windows are moved: less than an interval.
+fn offset_of(expr: &Expr, interval: i64) -> Option<i64> {
+    match expr {
+        Expr::Duration(offset) => Some(offset % interval),
+        Expr::String(text) => {
+            let time = crate::influxql::range::parse_time(text)?;
+            Some(crate::influxql::inspect::since_truncated(time, interval))
+        }
+        Expr::Binary { .. } | Expr::Paren(_) | Expr::Integer(_) => None,
+        _ => None,
+    }
+}

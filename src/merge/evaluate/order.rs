@@ -1,0 +1,164 @@
+//! Go's heap, and the two ways in which InfluxDB merges the points of series with it.
+//!
+//! Where points are equal in all that is compared, their order is that of the heap: so it is Go's (`container/heap`), swap by
+//! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard; here is one for all.
+
+use super::rows::Point;
+
+/// Go's `container/heap`.
+pub struct Heap<T, L> {
+    pub items: Vec<T>,
+    less: L,
+}
+
+impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
+    pub fn new(items: Vec<T>, less: L) -> Heap<T, L> {
+        let mut heap = Heap { items, less };
+        for at in (0..heap.items.len() / 2).rev() {
+            heap.down(at, heap.items.len());
+        }
+        heap
+    }
+
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
+        self.up(self.items.len() - 1);
+    }
+
+    pub fn pop(&mut self) -> Option<T> {
+        let last = self.items.len().checked_sub(1)?;
+        self.items.swap(0, last);
+        self.down(0, last);
+        self.items.pop()
+    }
+
+    /// Puts another in the place of the first, of which there is one.
+    pub fn replace_first(&mut self, item: T) {
+        self.items[0] = item;
+        self.down(0, self.items.len());
+    }
+
+    fn up(&mut self, mut at: usize) {
+        while at > 0 {
+            let parent = (at - 1) / 2;
+            if !(self.less)(&self.items[at], &self.items[parent]) {
+                break;
+            }
+            self.items.swap(parent, at);
+            at = parent;
+        }
+    }
+
+    fn down(&mut self, mut at: usize, count: usize) {
+        loop {
+            let mut child = 2 * at + 1;
+            if child >= count {
+                break;
+            }
+            if child + 1 < count && (self.less)(&self.items[child + 1], &self.items[child]) {
+                child += 1;
+            }
+            if !(self.less)(&self.items[child], &self.items[at]) {
+                break;
+            }
+            self.items.swap(at, child);
+            at = child;
+        }
+    }
+}
+
+/// The points of several series, each in order, by `less`.
+pub fn sorted(inputs: Vec<Vec<Point>>, less: impl Fn(&Point, &Point) -> bool) -> Vec<Point> {
+    let count = inputs.iter().map(Vec::len).sum();
+    let mut items = Vec::new();
+    for input in inputs {
+        let mut rest = input.into_iter();
+        if let Some(first) = rest.next() {
+            items.push((first, rest));
+        }
+    }
+    if items.len() == 1 {
+        return items.into_iter().flat_map(|(first, rest)| std::iter::once(first).chain(rest)).collect();
+    }
+    let mut merged = Vec::with_capacity(count);
+    let mut heap = Heap::new(items, |(a, _): &(Point, _), (b, _): &(Point, _)| less(a, b));
+    while let Some((point, mut rest)) = heap.pop() {
+        merged.push(point);
+        if let Some(next) = rest.next() {
+            heap.push((next, rest));
+        }
+    }
+    merged
+}
+
+/// InfluxDB merges in as many parts as it has cores. What depends on it is rounding, and which of several points is taken that
+/// are equal in time and value: here as on two cores.
+const PARTS: usize = 2;
+
+/// The points of several series, window after window, in each of them series after series. `window` tells a window's start.
+pub fn by_window(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> i64) -> Vec<Point> {
+    let mut inputs: Vec<Vec<Point>> = inputs.into_iter().filter(|input| !input.is_empty()).collect();
+    if inputs.len() < 2 {
+        return inputs.pop().unwrap_or_default();
+    }
+    let second = inputs.split_off(inputs.len() / PARTS);
+    let halves = [inputs, second].map(|part| one_heap(part, ascending, window));
+    one_heap(halves.into_iter().collect(), ascending, window)
+}
+
+fn one_heap(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> i64) -> Vec<Point> {
+    let count = inputs.iter().map(Vec::len).sum();
+    let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_iter().peekable()).collect();
+    let mut merged: Vec<Point> = Vec::with_capacity(count);
+    // The start of each one's next window.
+    let mut items = Vec::new();
+    for mut input in inputs {
+        if let Some(first) = input.peek() {
+            items.push((window(first.time), input));
+        }
+    }
+    let less = |a: &(i64, _), b: &(i64, _)| if ascending { a.0 < b.0 } else { a.0 > b.0 };
+    let mut heap = Heap::new(items, less);
+    while let Some((start, mut input)) = heap.pop() {
+        while let Some(point) = input.next_if(|point| window(point.time) == start) {
+            merged.push(point);
+        }
+        if let Some(next) = input.peek() {
+            heap.push((window(next.time), input));
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::results::Value;
+
+    fn series(number: usize, times: &[i64]) -> Vec<Point> {
+        times.iter().map(|time| Point::new(*time, Value::Integer(number as i64))).collect()
+    }
+
+    /// Seen of influxd 1.6.7: five series, one of them with a point less each time.
+    #[test]
+    fn equal_times_come_out_as_influxdb_has_them() {
+        let inputs = vec![
+            series(0, &[100, 110, 120]),
+            series(1, &[100, 110, 120]),
+            series(2, &[100, 110, 120]),
+            series(3, &[100, 110, 130]),
+            series(4, &[100]),
+        ];
+        let merged = sorted(inputs, |a, b| a.time < b.time);
+        let order: Vec<i64> = merged.iter().filter_map(|point| point.value.as_i64()).collect();
+        assert_eq!(order, [0, 4, 1, 3, 2, 3, 2, 0, 1, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn windows_come_one_after_the_other() {
+        let inputs = vec![series(0, &[1, 2, 11]), series(1, &[3, 12]), series(2, &[0, 25])];
+        let merged = by_window(inputs, true, &|time| time / 10 * 10);
+        let seen: Vec<i64> = merged.iter().map(|point| point.time).collect();
+        assert_eq!(seen, [1, 2, 3, 0, 11, 12, 25]);
+    }
+}

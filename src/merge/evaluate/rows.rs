@@ -1,0 +1,110 @@
+//! What the groups gave: rows of series, and points of one field of them.
+
+use crate::merge::results::{Value, row_bytes};
+
+/// The rows of one series, in order of time. Fields stand in the order in which they were asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    pub name: String,
+    /// Every tag of the measurement, by key; one that the series has not is empty.
+    pub tags: Vec<(String, String)>,
+    pub times: Vec<i64>,
+    /// As many cells each as there are times.
+    pub fields: Vec<Vec<Value>>,
+}
+
+/// A value of one field, or what a function made of such.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// `NO_TIME` when a function does not say it.
+    pub time: i64,
+    pub value: Value,
+    /// Of how many points.
+    pub count: u64,
+    /// The row that it comes from: what stands beside it.
+    pub row: Option<RowAt>,
+}
+
+/// A function's point that has no time of its own: its window's start stands for it.
+pub const NO_TIME: i64 = i64::MIN;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowAt {
+    pub series: u32,
+    pub row: u32,
+}
+
+impl Point {
+    pub fn new(time: i64, value: Value) -> Point {
+        Point { time, value, count: 1, row: None }
+    }
+
+    /// The value, if it is a number.
+    pub fn number(&self) -> Option<f64> {
+        as_f64(&self.value)
+    }
+}
+
+pub fn as_f64(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        Value::Unsigned(number) => Some(*number as f64),
+        _ => None,
+    }
+}
+
+impl Rows {
+    /// Takes the rows of one more piece of the series: the time, then the fields.
+    ///
+    /// # Errors
+    /// They are not what was asked for.
+    pub fn extend(&mut self, values: Vec<Vec<Value>>, fields: usize) -> Result<(), String> {
+        self.fields.resize_with(fields, Vec::new);
+        for row in values {
+            let mut cells = row.into_iter();
+            let Some(Value::Time(time)) = cells.next() else { return Err("a row without a time".to_owned()) };
+            if cells.len() != fields {
+                return Err(format!("a row of {} fields instead of {fields}", cells.len()));
+            }
+            if self.times.last().is_some_and(|last| *last > time) {
+                return Err("rows that are not in order of time".to_owned());
+            }
+            self.times.push(time);
+            self.fields.iter_mut().zip(cells).for_each(|(field, cell)| field.push(cell));
+        }
+        Ok(())
+    }
+
+    pub fn tag(&self, key: &str) -> &str {
+        self.tags.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value)
+    }
+
+    /// What InfluxDB orders series by.
+    pub fn key(&self) -> String {
+        let mut key = escaped(&self.name, &[',', ' ']);
+        for (name, value) in self.tags.iter().filter(|(_, value)| !value.is_empty()) {
+            key.push(',');
+            key.push_str(&escaped(name, &[',', '=', ' ']));
+            key.push('=');
+            key.push_str(&escaped(value, &[',', '=', ' ']));
+        }
+        key
+    }
+}
+
+/// How much memory a row takes here, about, that came as `row`.
+pub fn bytes_of(row: &[Value]) -> usize {
+    row_bytes(row)
+}
+
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if special.contains(&char) {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}

@@ -1,0 +1,159 @@
+//! A SELECT that must combine points of several groups: each is asked for its raw rows, and the answer is made of them here.
+//!
+//! A group gets the SELECT's condition as it is, so that it gives no row more than counts, with bounds in time written out,
+//! wider by what transformations of windows read before; and GROUP BY *, so that series stay apart: where times are equal,
+//! their order decides. `merge::evaluate` makes the answer. Pure.
+
+use crate::influxql::ast::{BinaryOp, Field, Fill, Source, VarRef};
+use crate::influxql::range::{TIME_MAX, TIME_MIN, split_time};
+use crate::influxql::{Expr, Select};
+use crate::topology::GroupIndex;
+
+/// What has to be gathered for a SELECT.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gathering {
+    /// Wildcards written out, names with their types.
+    pub select: Select,
+    /// The measurements that each group has of it, at least one of them in several groups.
+    pub sources: Vec<(GroupIndex, Vec<Source>)>,
+    /// What stands in the way of asking one group alone: what a refusal says behind the function's name.
+    pub split: String,
+}
+
+impl Gathering {
+    /// What each group is asked.
+    ///
+    /// # Errors
+    /// A bound in time that cannot be read here.
+    pub fn parts(&self, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
+        let condition = condition(&self.select)?;
+        let field = |var: &VarRef| Field { expr: Expr::VarRef(var.clone()), alias: None };
+        let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
+            let part = Select {
+                fields: fields.iter().map(field).collect(),
+                into: None,
+                sources: sources.clone(),
+                condition: condition.clone(),
+                group_by: vec![Expr::Wildcard(None)],
+                fill: Fill::Null,
+                order: None,
+                limit: 0,
+                offset: 0,
+                slimit: 0,
+                soffset: 0,
+                timezone: None,
+            };
+            (*group, part)
+        };
+        Ok(self.sources.iter().map(part).collect())
+    }
+}
+
+/// WHERE as the groups get it.
+fn condition(select: &Select) -> Result<Option<Expr>, String> {
+    let Some(condition) = &select.condition else { return Ok(None) };
+    let (rest, range) = split_time(condition)?;
+    let before = read_before(select);
+    let (earlier, later) = match select.order {
+        Some(crate::influxql::ast::SortOrder::Descending) => (0, before),
+        _ => (before, 0),
+    };
+    let time = |op, ns| {
+        let time = VarRef { name: "time".to_owned(), cast: None };
+        Expr::Binary { op, lhs: Box::new(Expr::VarRef(time)), rhs: Box::new(Expr::Integer(ns)) }
+    };
+    let mut terms = Vec::new();
+    match rest {
+        Some(Expr::And(own)) => terms.extend(own),
+        Some(rest @ Expr::Or(_)) => terms.push(Expr::Paren(Box::new(rest))),
+        other => terms.extend(other),
+    }
+    if range.start != TIME_MIN {
+        terms.push(time(BinaryOp::GreaterEqual, range.start.saturating_sub(earlier).max(TIME_MIN)));
+    }
+    if range.end != TIME_MAX {
+        terms.push(time(BinaryOp::LessEqual, range.end.saturating_add(later).min(TIME_MAX)));
+    }
+    Ok(if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() })
+}
+
+/// How much more a call of a call reads with GROUP BY time, at most: an interval each.
+fn read_before(select: &Select) -> i64 {
+    let interval = select.group_by.iter().find_map(|expr| match expr {
+        Expr::Call(call) => match call.args.first() {
+            Some(Expr::Duration(interval)) => Some(*interval),
+            _ => None,
+        },
+        _ => None,
+    });
+    let depth = select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or_default();
+    interval.unwrap_or_default().saturating_mul(depth.saturating_sub(1))
+}
+
+fn depth(expr: &Expr) -> i64 {
+    match expr {
+        Expr::Call(call) => 1 + call.args.iter().map(depth).max().unwrap_or_default(),
+        Expr::Binary { lhs, rhs, .. } => depth(lhs).max(depth(rhs)),
+        Expr::Paren(inner) => depth(inner),
+        _ => 0,
+    }
+}
+
+/// The fields that a SELECT names, types or not: what will be asked for, before the schema is known.
+pub fn named(select: &Select) -> Vec<VarRef> {
+    let mut found = Vec::new();
+    select.fields.iter().for_each(|field| names(&field.expr, &mut found));
+    found
+}
+
+fn names(expr: &Expr, found: &mut Vec<VarRef>) {
+    match expr {
+        Expr::VarRef(var) if !found.contains(var) => found.push(var.clone()),
+        Expr::Call(call) => call.args.iter().for_each(|arg| names(arg, found)),
+        Expr::Binary { lhs, rhs, .. } => {
+            names(lhs, found);
+            names(rhs, found);
+        }
+        Expr::Paren(inner) => names(inner, found),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse_query};
+
+    fn part(text: &str) -> String {
+        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let Statement::Select(select) = query.statements.into_iter().next().expect("one") else { panic!("a SELECT") };
+        let (fields, sources) = (named(&select), vec![(0, select.sources.clone())]);
+        let gathering = Gathering { select: *select, sources, split: String::new() };
+        gathering.parts(&fields).expect("its times can be read").remove(0).1.to_string()
+    }
+
+    #[test]
+    fn groups_are_asked_for_rows() {
+        for (text, expected) in [
+            ("SELECT mean(v::float), max(n::integer) FROM m", "SELECT v::float, n::integer FROM m GROUP BY *"),
+            (
+                "SELECT percentile(v::float, 9) FROM m WHERE (a = 'x' OR b = 'y') AND time > 5 AND time < 9 LIMIT 3",
+                "SELECT v::float FROM m WHERE (a = 'x' OR b = 'y') AND time >= 6 AND time <= 8 GROUP BY *",
+            ),
+            (
+                "SELECT derivative(mean(v::float)) FROM m WHERE time >= 3m AND time <= 9m GROUP BY time(1m), host",
+                "SELECT v::float FROM m WHERE time >= 120000000000 AND time <= 540000000000 GROUP BY *",
+            ),
+            (
+                "SELECT derivative(mean(v::float)) FROM m WHERE time >= 3m AND time <= 9m GROUP BY time(1m) ORDER BY time DESC",
+                "SELECT v::float FROM m WHERE time >= 180000000000 AND time <= 600000000000 GROUP BY *",
+            ),
+            (
+                "SELECT v::float FROM m WHERE a = 'x' OR time > 5",
+                "SELECT v::float FROM m WHERE a = 'x' AND time >= 6 GROUP BY *",
+            ),
+        ] {
+            assert_eq!(part(text), expected, "{text}");
+        }
+    }
+}
