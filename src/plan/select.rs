@@ -29,7 +29,7 @@ pub enum Selected {
     /// Each group answers its part; no series is in two of them.
     Concatenate(Concatenation),
     /// Points of several groups have to be combined.
-    Gather(Gathering),
+    Gather(Box<Gathering>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     check_names(&shares, circumstances)?;
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, schema) {
-            return gathered(whole, &shares, refusal).map(Selected::Gather);
+            return gathered(whole, &shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
         }
     }
     let descending = select.order == Some(SortOrder::Descending);

@@ -50,7 +50,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
             let parts = gathering.parts(&named(&gathering.select)).map_err(|reason| refuse(400, reason))?;
             explain(running, id, Concatenation { parts, descending: false }, *analyze).await
         }
-        (Selected::Gather(gathering), _) => gather::run(running, id, gathering).await,
+        (Selected::Gather(gathering), _) => gather::run(running, id, *gathering).await,
     }
 }
 
