@@ -373,7 +373,10 @@ fn route_shows_the_plan_and_the_parts() {
     );
     assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
     assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
-    assert!(route("SELECT mean(v) FROM split1").starts_with("plan=refused reason=mean() over several groups"));
+    let gathered = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
+    assert_eq!(gathered.lines().count(), 3, "{gathered}");
+    assert!(gathered.starts_with("plan=gather group=1"), "{gathered}");
+    assert!(gathered.contains("query=SELECT v FROM split1 WHERE n > 2 GROUP BY *"), "{gathered}");
 }
 
 #[test]

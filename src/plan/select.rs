@@ -129,7 +129,7 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     check_names(&shares, circumstances)?;
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, schema) {
-            return gathered(whole, &shares, refusal).map(|all| Selected::Gather(Box::new(all)));
+            return gathered(whole, &shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
         }
     }
     let descending = select.order == Some(SortOrder::Descending);

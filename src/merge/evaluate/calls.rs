@@ -82,12 +82,11 @@ impl Evaluation {
                 let found = self.by_windows(input, &windows, distinct);
                 Ok(self.shown(found, &windows))
             }
-            How::Twice(of, again) if matches!(call.args.first(), Some(Expr::Call(_))) => {
+            How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
                 let input = self.call(inner, members, windows)?;
                 let input = input.into_iter().filter(|point| point.value != Value::Null).collect();
-                let _ = again;
                 self.finished(call, function, self.by_windows(input, &windows, |points| vec![of(points)]), &windows)
             }
             How::Twice(of, again) => {
@@ -102,13 +101,8 @@ impl Evaluation {
                 let found = self.twice(call, members, &windows, of, of);
                 self.finished(call, function, found, &windows)
             }
-            How::Window { ordered, of } => {
-                let input = match ordered {
-                    true => self.ordered(call, members, windows),
-                    false => by_window(self.inputs(call, members, windows, self.ascending), self.ascending, &|time| {
-                        windows.start(time)
-                    }),
-                };
+            How::Window(of) => {
+                let input = self.ordered(call, members, windows);
                 let found = self.by_windows(input, &windows, |points| of(points, &args));
                 self.finished(call, function, found, &windows)
             }

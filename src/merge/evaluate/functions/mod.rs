@@ -56,7 +56,7 @@ pub enum How {
     /// The first point of all in time, or the last. In windows like `Twice`.
     End { last: bool, of: fn(&[Point]) -> Point },
     /// Of all points of a window.
-    Window { ordered: bool, of: fn(&[Point], &Args) -> Vec<Point> },
+    Window(fn(&[Point], &Args) -> Vec<Point>),
     /// The different values of a window.
     Distinct,
     /// Point after point, over windows and all. `reads_before`: with GROUP BY time it reads one interval more.
@@ -123,29 +123,11 @@ pub const FUNCTIONS: &[Function] = &[
     row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), "of equal ones the earliest"),
     row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, "the earliest"),
     row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, "the latest"),
-    row("spread", NUMBERS, Gives::Same, How::Window { ordered: true, of: spread::spread }, "greatest less smallest"),
-    row(
-        "stddev",
-        NUMBERS,
-        Gives::Float,
-        How::Window { ordered: true, of: stddev::stddev },
-        "of a sample; null for one point",
-    ),
-    row(
-        "median",
-        NUMBERS,
-        Gives::Float,
-        How::Window { ordered: true, of: median::median },
-        "the middle, or between the two",
-    ),
-    row("mode", ALL, Gives::Same, How::Window { ordered: true, of: mode::mode }, "the most frequent"),
-    row(
-        "percentile",
-        NUMBERS,
-        Gives::Same,
-        How::Window { ordered: true, of: percentile::percentile },
-        "by nearest rank",
-    ),
+    row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), "greatest less smallest"),
+    row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), "of a sample; null for one point"),
+    row("median", NUMBERS, Gives::Float, How::Window(median::median), "the middle, or between the two"),
+    row("mode", ALL, Gives::Same, How::Window(mode::mode), "the most frequent"),
+    row("percentile", NUMBERS, Gives::Same, How::Window(percentile::percentile), "by nearest rank"),
     row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
     row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
     row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, "the smallest, by time"),
