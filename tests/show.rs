@@ -233,7 +233,6 @@ fn a_name_that_is_a_field_elsewhere_is_that_field() {
         "SHOW TAG KEY CARDINALITY WHERE dc =~ /./",
         "SHOW TAG VALUES CARDINALITY WITH KEY = host WHERE dc = 'x'",
         "SHOW SERIES WHERE dc = 'x' AND time < 100",
-        "SHOW SERIES WHERE dc = 'x'",
     ] {
         loaded.assert_same("application/json", &[], q);
     }
