@@ -165,6 +165,10 @@ fn undetermined(seen: &Answer, expected: &Answer, others: &[Answer]) -> bool {
     if expected.contains("[panic:") {
         return true;
     }
+    // A call that a type does not have is an error, or now and then that bug, of whichever influxd is asked.
+    if seen.contains("[panic:") && expected.contains(" iterator type: *query.") {
+        return true;
+    }
     // Whoever answers where slotline says an error shows that there is an answer.
     let fails = |answer: &Answer| !answer.has_rows() && answer.contains("error");
     if fails(seen) && !fails(expected) && !others.iter().any(fails) {
