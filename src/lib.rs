@@ -48,14 +48,15 @@
 //! groups, slots and rules, with its *epoch* · *rule* which tags beside the measurement make the slot key · *shard* one
 //! pinned executor and all that it owns · *batch* points for one group · *source* the connection or UDP socket that
 //! points came from · *spool* the durable queue of batches and statements that a replica has still to take · *log* a row
-//! of segments on disk, one of a spool's two queues · *record* one batch or statement in it · *gate* whether writes reach
+//! of segments on disk, one of a spool's queues · *record* one batch or statement in it · *gate* whether writes reach
 //! a replica directly · *backlog* what a replica has still to take, in any proxy's spool: without one it is *complete* ·
 //! *statement* one InfluxQL statement · *plan* where its parts run and how they join · *partial* one group's answer.
 //!
 //! # To add
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
 //! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`; a
-//! protocol for points: a file in `ingest/`, a row in `config::Protocol` and one in `shard/accept.rs`.
+//! protocol for points: a file in `ingest/`, a row in `config::Protocol` and one in `shard/accept.rs`; an InfluxQL
+//! function over rows of several groups: a file in `merge/evaluate/functions/` and a row in its `mod.rs`.
 
 pub mod batch;
 pub mod config;

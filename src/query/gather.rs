@@ -13,12 +13,13 @@ use crate::influxql::Select;
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
+use crate::net::guarded;
 use crate::plan::gather::Gathering;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
 use super::select::{failed, first_source};
-use super::statement::{Ended, Running};
+use super::statement::{BROKE_OFF, Ended, Running};
 use super::{Refusal, fails, refuse};
 
 /// Rows of a document of a part.
@@ -140,12 +141,14 @@ async fn tell(
     for group in evaluation.groups(&rows) {
         let (evaluation, rows) = (evaluation.clone(), rows.clone());
         let made = glommio::executor().spawn_blocking(move || {
-            let series = evaluation.series(&rows, &group, &mut carried);
+            let mut series = None;
+            // A panic there would never come back, and the thread with it.
+            guarded("evaluation", || series = Some(evaluation.series(&rows, &group, &mut carried)));
             (series, carried)
         });
         let (series, kept) = made.await;
         carried = kept;
-        let series = match series {
+        let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
             Ok(Some(series)) => series,
             Ok(None) => continue,
             Err(stop) => return stopped(running, id, stop, gathering).await,

@@ -123,7 +123,7 @@ struct Told {
 }
 
 /// What a client hears of a query that slotline itself has failed.
-const BROKE_OFF: &str = "the query broke off; see slotline's log";
+pub const BROKE_OFF: &str = "the query broke off; see slotline's log";
 
 impl http_body::Body for Told {
     type Data = Bytes;
