@@ -4,8 +4,8 @@
 //! 1. waits until nothing is on its way directly any more, and until a request that was cut can have no effect any more;
 //! 2. reads the log, joins neighbours of one database (`run`), sends them (`refused` finds guilty lines), and lets go of
 //!    what was taken or lies in the dead-letter file;
-//! 3. moves what the replica lacks the database or retention policy for, or denies, to that database's own log (`parked`), and all that
-//!    follows of it, so that nothing else waits for it;
+//! 3. moves what the replica lacks the database or retention policy for, or denies, to that database's own log
+//!    (`parked`), and all that follows of it, so that nothing else waits for it;
 //! 4. when the log is nearly empty, holds the gate for a moment, takes the last of it, and opens the gate.
 //!
 //! What is parked is tried every now and then, with the gate open or not.
