@@ -148,7 +148,6 @@ fn aggregates_and_selectors() {
         "stddev(v)",
         "median(n)",
         "median(v)",
-        "mode(ok)",
         "percentile(v, 90), max(n)",
         "distinct(n)",
         "count(distinct(s))",
