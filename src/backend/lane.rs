@@ -201,8 +201,12 @@ impl Lane {
     }
 
     fn travels_alone(&self, item: &Item) -> bool {
-        let suspect = || self.alone.borrow().get(&item.source).is_some_and(|until| *until > Instant::now());
-        item.batch().open || suspect()
+        item.batch().open || self.suspects(item.source)
+    }
+
+    /// Whether something of this source was refused lately.
+    pub fn suspects(&self, source: u64) -> bool {
+        self.alone.borrow().get(&source).is_some_and(|until| *until > Instant::now())
     }
 
     fn reply(&self, item: Item, answer: &ReplicaAnswer) {

@@ -28,6 +28,9 @@ pub trait Disk {
     /// Behind what is there; on an error any part of it may have been written.
     fn append(&self, file: &mut Self::File, pieces: &[&[u8]]) -> io::Result<()>;
 
+    /// In place of as many bytes that are there; on an error any part of it may have been written.
+    fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()>;
+
     /// Exactly so many bytes.
     fn read_at(&self, file: &Self::File, at: u64, bytes: usize) -> io::Result<Bytes>;
 
@@ -116,6 +119,11 @@ impl Disk for Folder {
         Ok(())
     }
 
+    fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()> {
+        // A file that is open for appending takes bytes at its end alone.
+        OpenOptions::new().write(true).open(self.path(name))?.write_all_at(content, at)
+    }
+
     fn read_at(&self, file: &File, at: u64, bytes: usize) -> io::Result<Bytes> {
         let mut buffer = vec![0; bytes];
         file.read_exact_at(&mut buffer, at)?;
@@ -183,6 +191,7 @@ pub mod faulty {
         pub truncate: bool,
         pub create: bool,
         pub remove: bool,
+        pub replace: bool,
     }
 
     #[derive(Clone, Default)]
@@ -339,6 +348,20 @@ pub mod faulty {
             state.files[*file].now.extend_from_slice(&all[..all.len().min(room)]);
             state.room = state.room.map(|room| room.saturating_sub(all.len()));
             if all.len() > room { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+
+        fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()> {
+            let file = self.open(name)?;
+            let state = &mut *self.0.borrow_mut();
+            let at = at as usize;
+            if state.failing.replace {
+                // Half of it was written.
+                let half = content.len() / 2;
+                state.files[file].now[at..at + half].copy_from_slice(&content[..half]);
+                return Err(failed("replace"));
+            }
+            state.files[file].now[at..at + content.len()].copy_from_slice(content);
+            Ok(())
         }
 
         fn read_at(&self, file: &usize, at: u64, bytes: usize) -> io::Result<Bytes> {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::spool::{DeadLetter, Entry, Queue, Spool, look};
+use crate::spool::{DeadLetter, Entry, Queue, Record, Spool, look};
 
 use super::{ConfigFile, Failure, Place, READ_BYTES, finish, print, wait};
 
@@ -55,7 +55,8 @@ fn empty(spool: &Spool, queue: Queue, dropped: &mut (u64, u64)) -> Result<(), Fa
         let Some(end) = entries.last().map(|entry| entry.end) else { return finish(spool, queue) };
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let letter = |entry: Entry| DeadLetter { record: entry.record, reason: REASON.to_owned(), at_ms };
-        let letters: Vec<DeadLetter> = entries.into_iter().map(letter).collect();
+        let there = entries.into_iter().filter(|entry| entry.record != Record::Void);
+        let letters: Vec<DeadLetter> = there.map(letter).collect();
         let points: u64 = letters.iter().map(|letter| u64::from(letter.record.points())).sum();
         let records = letters.len() as u64;
         wait(spool, spool.consume(queue, end, letters))?;

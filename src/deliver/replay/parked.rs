@@ -28,6 +28,7 @@ impl Replay {
             _ if parked.is_empty() => None,
             Run::Points { key, .. } => Some(parked_key(&key.db)).filter(|key| parked.get(*key).is_some()),
             Run::Statement { db, text, .. } => Concern::of(db, text).waits_for(parked),
+            Run::Void { .. } => None,
         }
     }
 
