@@ -10,7 +10,7 @@ const SLOW_START: u64 = 16;
 /// So long at one rate before it doubles.
 const STEP: Duration = Duration::from_secs(1);
 /// A chunk is what the rate allows in this time: sending a long one keeps the core, and with it live writes, waiting.
-const CHUNKS_A_SECOND: u64 = 128;
+const CHUNKS_A_SECOND: u64 = 256;
 
 pub struct Pace {
     pause_max: Duration,
