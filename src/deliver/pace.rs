@@ -87,7 +87,7 @@ mod tests {
         let thousands: Vec<u64> = rates.iter().map(|rate| (rate + 500) / 1000).collect();
         assert_eq!(thousands, [100, 200, 400, 800, 1600, 1600, 1600]);
         pace.failed(0.5);
-        assert_eq!(pace.chunk(usize::MAX), 100_000 / 128);
+        assert_eq!(pace.chunk(usize::MAX) as u64, 100_000 / CHUNKS_A_SECOND);
         assert_eq!(
             pace.took(1_000_000, Duration::from_secs(100)),
             Duration::ZERO,
