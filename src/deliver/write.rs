@@ -18,7 +18,8 @@ use glommio::timer::sleep;
 
 use crate::backend::{Backend, Backends, Item, Target, WriteKey};
 use crate::batch::{
-    Batch, Batches, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas, refused_points,
+    Batch, Batches, Checked, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas,
+    refused_points,
 };
 use crate::net::{Held, deadline};
 use crate::stats::ShardStats;
@@ -246,10 +247,8 @@ impl Delivery {
             Verdict::Keep => {
                 // What its peers refused line by line is not kept.
                 let refused = |part: &Part| matches!(part.answer(), Some(ReplicaAnswer::Refused { status: 400, .. }));
-                Some(match sent.parts.iter().any(refused) {
-                    true => Kept::Good(check(batch, write.key.precision).good),
-                    false => Kept::Whole,
-                })
+                let kept = || Kept::of_checked(check(batch, write.key.precision)).0;
+                Some(if sent.parts.iter().any(refused) { kept() } else { Kept::Whole })
             }
             Verdict::Refuse => {
                 // Nobody shall have it; who did not answer says nothing.
@@ -333,11 +332,7 @@ impl Delivery {
             let error = "invalid consistency level".to_owned();
             return (Kept::Good(None), Some(ReplicaAnswer::Refused { status: 400, error }));
         }
-        let checked = check(batch, write.key.precision);
-        match checked.answer {
-            answer @ ReplicaAnswer::Refused { .. } => (Kept::Good(checked.good), Some(answer)),
-            _ => (Kept::Whole, None),
-        }
+        Kept::of_checked(check(batch, write.key.precision))
     }
 
     /// Keeps in mind what InfluxDB's own answer to a batch says of its database and policy.
@@ -396,6 +391,14 @@ enum Kept {
 }
 
 impl Kept {
+    /// With what is to be said of the rest.
+    fn of_checked(checked: Checked) -> (Kept, Option<ReplicaAnswer>) {
+        match checked.answer {
+            answer @ ReplicaAnswer::Refused { .. } => (Kept::Good(checked.good), Some(answer)),
+            _ => (Kept::Whole, None),
+        }
+    }
+
     fn of<'a>(&'a self, batch: &'a Batch) -> Option<&'a Batch> {
         match self {
             Kept::Whole => Some(batch),

@@ -64,12 +64,17 @@ impl Folder {
     }
 }
 
-/// Makes a private folder if need be; it and its way down from an existing one are on the disk then.
+/// Makes a private folder if need be; it and its way down from an existing one are on the disk then. One that is there may
+/// have been made by a process that ended before its name was on the disk.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return match File::open(above) {
+            // One that we may not look into we have not made either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            folder => folder?.sync_all(),
+        };
+    }
     make_folder(above)?;
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -150,7 +150,7 @@ impl Replay {
         tracing::error!(
             replica = %self.name, db, reason,
             "points are parked: make the database or retention policy on the replica, or let its user write to it, or drop \
-             them with `slotline spool drop`; other databases go on"
+             them with `slotline spool drop --db`; other databases go on"
         );
     }
 }
