@@ -72,7 +72,7 @@ pub async fn parse_error(
     until: Instant,
 ) -> Option<Response<Body>> {
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
-    let candidates = candidates(queries, backends, &groups, "").ok()?;
+    let candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
     let first = first_answer(queries, &candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
     let (head, body) = first.answer.into_parts();
     if head.status.as_u16() != 400 {

@@ -1,7 +1,8 @@
 //! THE READ STORY, on one shard: from a client's query to its answer.
 //!
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
-//! 2. The topology is taken with its backends, once; the text is parsed whole.
+//! 2. The topology is taken with its backends, once; the text is parsed whole. What InfluxDB alone can judge in it (most
+//!    regular expressions, time zones) it judges before anything runs.
 //! 3. `plan::plan` says where it runs, or why it is refused.
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
 //!    began; the answer streams through untouched.
@@ -10,7 +11,8 @@
 //!    each for its part (`partials`), and puts the series in order, or makes
 //!    the answer of their rows (`gather`); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
-//! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
+//! 6. A query ends before its answer when it is killed or its client leaves (`running`).
+//! 7. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
 //!
 //! Used by `shard`; never by `ingest`.

@@ -1,7 +1,8 @@
 //! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. One table for the process; shared by the shards
 //! without a lock: each change makes a new table of shared entries.
 //!
-//! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`.
+//! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`, as does one
+//! whose client has left. As in InfluxDB, one that has closed only its own side of the connection has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
