@@ -22,6 +22,7 @@ pub mod inspect;
 mod lexer;
 mod params;
 mod parser;
+mod plain;
 pub mod range;
 #[cfg(test)]
 mod tests;
