@@ -3,8 +3,7 @@
 //! in another order.
 //!
 //! Left out, since influxd's own answer hangs on how its storage lies: OFFSET without LIMIT of raw rows, SLIMIT and SOFFSET,
-//! top and bottom with LIMIT, the order of integral's series; and what hangs on its sort that is not stable: which of several
-//! points with its value a lone percentile shows, and mode's choice among texts that are equally frequent.
+//! top and bottom with LIMIT, the order of integral's series.
 
 mod support;
 
@@ -289,4 +288,33 @@ fn what_is_not_exact_is_refused() {
         ("SELECT mean(v) FROM one WHERE time < 1600000100s GROUP BY time(1d) tz('Europe/Berlin')", "tz()"),
         ("SELECT max(m) FROM (SELECT mean(v) AS m FROM one)", "max()"),
     ]);
+}
+
+/// What hangs on how Go's sort orders the equal: which of several equally frequent values is the mode, and which of several
+/// points with its value a lone percentile shows.
+#[test]
+fn ties_are_sorted_as_go_sorts_them() {
+    let mut columns: Vec<String> = ["v", "n", "s", "ok", "*"].map(|field| format!("mode({field})")).to_vec();
+    for percent in (5..100).step_by(12) {
+        columns.push(format!("percentile(v, {percent})"));
+        columns.push(format!("percentile(n, {percent}), host, s"));
+    }
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let time = |rest: &str| format!("{BOUNDS} GROUP BY time({rest}");
+    let clauses = [
+        String::new(),
+        "WHERE host =~ /h[0-2]/ AND n > 2".to_owned(),
+        BOUNDS.to_owned(),
+        "ORDER BY time DESC".to_owned(),
+        "GROUP BY region".to_owned(),
+        "GROUP BY region ORDER BY time DESC".to_owned(),
+        time("30s)"),
+        time("30s, 7s), region"),
+        time("7s) fill(none)"),
+        time("7s) fill(previous)"),
+        time("20s) ORDER BY time DESC LIMIT 3"),
+        "WHERE time < 1600000060s GROUP BY time(25s) fill(0)".to_owned(),
+    ];
+    let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
+    loaded().assert_same(&product(&columns, &clauses));
 }

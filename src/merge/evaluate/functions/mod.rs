@@ -11,6 +11,7 @@ mod elapsed;
 mod integral;
 mod mean;
 mod median;
+mod mode;
 mod moving_average;
 mod percentile;
 mod select;
@@ -125,13 +126,7 @@ pub const FUNCTIONS: &[Function] = &[
     row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), "greatest less smallest"),
     row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), "of a sample; null for one point"),
     row("median", NUMBERS, Gives::Float, How::Window(median::median), "the middle, or between the two"),
-    row(
-        "mode",
-        ALL,
-        Gives::Same,
-        How::Refused("which of equally frequent values InfluxDB takes is not known"),
-        "the most frequent",
-    ),
+    row("mode", ALL, Gives::Same, How::Window(mode::mode), "the most frequent"),
     row("percentile", NUMBERS, Gives::Same, How::Window(percentile::percentile), "by nearest rank"),
     row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
     row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
