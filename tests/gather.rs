@@ -273,6 +273,22 @@ fn raw_rows() {
     loaded().assert_same(&product(&columns, &clauses));
 }
 
+/// A window that gives no point ends the answer, but where somebody asks again.
+#[test]
+fn windows_without_a_percentile() {
+    let columns = ["percentile(v, 3)", "difference(percentile(v, 5))", "percentile(v, 4), ok, s"];
+    let clauses = [
+        format!("{BOUNDS} GROUP BY time(7s), host fill(none)"),
+        format!("{BOUNDS} GROUP BY time(7s), region fill(none)"),
+        format!("{BOUNDS} GROUP BY time(20s), region fill(2.5) ORDER BY time DESC"),
+        format!("{BOUNDS} GROUP BY time(30s), region"),
+    ];
+    let mut queries = product(&columns, &clauses.iter().map(String::as_str).collect::<Vec<_>>());
+    queries.extend(product(&["percentile(v, 3)"], &["GROUP BY host", "GROUP BY region ORDER BY time DESC"]));
+    queries.extend(product(&["max(v), percentile(n, 5)"], &[&clauses[1], &clauses[3]]));
+    loaded().assert_same(&queries);
+}
+
 #[test]
 fn what_is_not_exact_is_refused() {
     loaded().assert_refused(&[

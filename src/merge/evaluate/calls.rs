@@ -11,7 +11,7 @@ use super::functions::{Args, Function, How, best, distinct::distinct, function, 
 use super::order::{by_window, sorted};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
-use super::{Evaluation, Kind, Place, Stop};
+use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// The kind of what a call makes; `None`: of nothing, since nobody knows its argument.
@@ -48,8 +48,8 @@ impl Evaluation {
     }
 
     /// The points of a call, cut by LIMIT and OFFSET.
-    pub(super) fn points(&self, call: &Call, members: &[&Rows]) -> Result<Vec<Point>, Stop> {
-        let mut points = self.call(call, members, self.windows)?;
+    pub(super) fn points(&self, call: &Call, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Point>, Stop> {
+        let mut points = self.call(call, members, self.windows, carried)?;
         if self.offset > 0 {
             points.drain(..self.offset.min(points.len()));
         }
@@ -59,7 +59,13 @@ impl Evaluation {
         Ok(points)
     }
 
-    fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
+    fn call(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: Windows,
+        carried: &mut Carried,
+    ) -> Result<Vec<Point>, Stop> {
         let function = known(call)?;
         let args = Args::new(call, self.ascending, windows);
         match function.how {
@@ -71,7 +77,7 @@ impl Evaluation {
                     false => windows.widened(0, interval),
                 };
                 let input = match call.args.first() {
-                    Some(Expr::Call(inner)) => self.call(inner, members, wider)?,
+                    Some(Expr::Call(inner)) => self.call(inner, members, wider, carried)?,
                     _ => self.ordered(call, members, wider),
                 };
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
@@ -85,7 +91,7 @@ impl Evaluation {
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
-                let input = self.call(inner, members, windows)?;
+                let input = self.call(inner, members, windows, carried)?;
                 let input = input.into_iter().filter(|point| point.value != Value::Null).collect();
                 self.finished(call, function, self.by_windows(input, &windows, |points| vec![of(points)]), &windows)
             }
@@ -103,7 +109,11 @@ impl Evaluation {
             }
             How::Window(of) => {
                 let input = self.ordered(call, members, windows);
-                let found = self.by_windows(input, &windows, |points| of(points, &args));
+                let found = self.by_windows(input, &windows, |points| match of(points, &args) {
+                    found if found.is_empty() => vec![Point { count: 0, ..Point::new(NO_TIME, Value::Null) }],
+                    found => found,
+                });
+                let found = self.until_the_end(call, found, &windows, carried);
                 self.finished(call, function, found, &windows)
             }
         }

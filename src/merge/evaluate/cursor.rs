@@ -5,7 +5,7 @@
 
 use std::iter::Peekable;
 
-use crate::influxql::ast::Fill;
+use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::results::Value;
 
 use super::fill::number;
@@ -46,12 +46,12 @@ impl Evaluation {
 
     /// Rows of the calls.
     pub(super) fn side_by_side(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Vec<Value>>, Stop> {
-        let slots = &mut carried.slots;
-        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> = Vec::new();
         for call in &self.calls {
-            scanners.push(self.points(call, members)?.into_iter().peekable());
+            scanners.push(self.points(call, members, carried)?.into_iter().peekable());
         }
+        let slots = &mut carried.slots;
+        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
         let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
         let kinds = kinds?;
         let mut rows = Vec::new();
@@ -82,6 +82,8 @@ impl Evaluation {
     fn set(&self, slot: &mut Value, value: Value, kind: Option<Kind>) {
         *slot = match (value, self.fill, kind) {
             (Value::Null, Fill::Previous, _) => return,
+            // What is no number stays the number that fill() says.
+            (Value::Null, Fill::Value(of), Some(Kind::String | Kind::Boolean)) => as_it_is(of),
             (Value::Null, Fill::Value(of), Some(kind)) => number(of, kind),
             (value, _, _) => value,
         };
@@ -93,6 +95,13 @@ impl Evaluation {
             value => value,
         };
         std::iter::once(Value::Time(time)).chain(self.cells.iter().map(value)).collect()
+    }
+}
+
+fn as_it_is(value: FillValue) -> Value {
+    match value {
+        FillValue::Integer(number) => Value::Integer(number),
+        FillValue::Float(number) => Value::Float(number),
     }
 }
 

@@ -11,6 +11,7 @@
 mod calls;
 mod columns;
 mod cursor;
+mod ends;
 pub mod expr;
 pub mod fill;
 pub mod functions;
@@ -28,6 +29,7 @@ use crate::influxql::range::{TimeRange, split_time};
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
+use ends::Reads;
 use expr::Cell;
 use rows::Rows;
 use window::Windows;
@@ -93,10 +95,13 @@ pub struct Group {
     members: Vec<usize>,
 }
 
-/// What goes on from one series of the answer to the next: fill(previous) takes it up.
+/// What goes on from one series of the answer to the next.
 #[derive(Default)]
 pub struct Carried {
+    /// fill(previous) takes it up.
     slots: Vec<Value>,
+    /// How far InfluxDB reads calls whose windows may give no point.
+    reads: Vec<(Call, Reads)>,
 }
 
 impl Evaluation {
