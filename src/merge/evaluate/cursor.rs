@@ -15,9 +15,9 @@ use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
-    pub(super) fn raw(&self, members: &[&Rows]) -> Vec<Vec<Value>> {
+    pub(super) fn raw(&self, members: &[&Rows]) -> Result<Vec<Vec<Value>>, Stop> {
         if !self.knows_a_ref() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let fields: Vec<usize> = self.refs.iter().filter_map(|(_, place)| field_of(place)).collect();
         let points_of = |(number, series): (usize, &&Rows)| {
@@ -32,6 +32,9 @@ impl Evaluation {
         };
         let inputs: Vec<Vec<Point>> = members.iter().enumerate().map(points_of).collect();
         let merged = sorted(inputs, |a, b| self.less(a, b, members, self.ascending));
+        if self.limit == 0 {
+            self.check_cut(merged.len(), "OFFSET without LIMIT")?;
+        }
         let left = merged.into_iter().skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
         let mut slots = vec![Value::Null; self.refs.len()];
@@ -41,7 +44,7 @@ impl Evaluation {
             }
             self.row(point.time, &slots)
         };
-        left.map(row).collect()
+        Ok(left.map(row).collect())
     }
 
     /// Rows of the calls.
@@ -59,10 +62,12 @@ impl Evaluation {
             let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek().map(|point| point.time));
             let next = if self.ascending { heads.min() } else { heads.max() };
             let Some(time) = next else { return Ok(rows) };
+            let mut tags = Vec::new();
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let point = scanner.next_if(|point| point.time == time);
                 let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
                 self.set(&mut slots[at], value, kinds[at]);
+                tags.extend(self.kept_tags(point.as_ref(), members));
                 if self.refs.is_empty() {
                     continue;
                 }
@@ -74,7 +79,9 @@ impl Evaluation {
             if rows.len() >= self.rows_max {
                 return Err(Stop::Rows(rows.len() + 1));
             }
-            rows.push(self.row(time, slots));
+            let mut row = self.row(time, slots);
+            row.extend(tags);
+            rows.push(row);
         }
     }
 
@@ -94,7 +101,11 @@ impl Evaluation {
             Value::Float(number) if number.is_nan() => Value::Null,
             value => value,
         };
-        std::iter::once(Value::Time(time)).chain(self.cells.iter().map(value)).collect()
+        let time = match self.windows.zone {
+            Some(zone) if self.tells_zone => Value::String(zone.rfc3339(time)),
+            _ => Value::Time(time),
+        };
+        std::iter::once(time).chain(self.cells.iter().map(value)).collect()
     }
 }
 

@@ -24,11 +24,12 @@ pub struct Reads {
 
 impl Evaluation {
     /// The windows' points up to the end that InfluxDB sees. A window without one comes as a point of no points, and goes.
+    /// `filled`: fill() reads them.
     pub(super) fn until_the_end(
         &self,
         call: &Call,
         points: Vec<Point>,
-        windows: &Windows,
+        filled: Option<&Windows>,
         carried: &mut Carried,
     ) -> Vec<Point> {
         let (outermost, lone) = (self.calls.contains(call), self.calls.len() == 1);
@@ -43,7 +44,8 @@ impl Evaluation {
                 break;
             }
             if point.count > 0 {
-                (reads.due, reads.untold) = (self.due_behind(point.time, windows), outermost);
+                (reads.due, reads.untold) =
+                    (filled.map_or(0, |windows| self.due_behind(point.time, windows)), outermost);
                 found.push(point);
             } else if reads.due > 0 {
                 (reads.due, reads.untold) = (reads.due - 1, outermost);
