@@ -153,11 +153,6 @@ fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gat
     if leaf(&select).is_none_or(|leaf| !std::ptr::eq(leaf, &select)) || series_limit(&select).is_some() {
         return Err(refusal);
     }
-    // InfluxDB makes one series of a name under several policies.
-    let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
-    if shares.iter().any(twice) {
-        return Err(refusal);
-    }
     let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
     let split = refusal.split_once(": ").map_or(refusal.as_str(), |(_, split)| split).to_owned();
     Ok(Gathering { select, sources, split })

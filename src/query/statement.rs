@@ -329,12 +329,14 @@ impl Running {
         chunk_rows: usize,
     ) -> Result<Partial, Refusal> {
         let Context { queries, backends, asked, until, .. } = &self.context;
-        // In MessagePack a time has no zone; none is written either.
-        let json = time_zone
-            && self.into.is_none()
-            && asked.params.get("epoch").is_empty()
-            && matches!(asked.format(), Format::Json { .. });
+        let json = time_zone && self.tells_zones();
         Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
+    }
+
+    /// Whether times of tz() are told with their zone. In MessagePack a time has none; none is written either.
+    pub fn tells_zones(&self) -> bool {
+        let asked = &self.context.asked;
+        self.into.is_none() && asked.params.get("epoch").is_empty() && matches!(asked.format(), Format::Json { .. })
     }
 
     /// A writing statement on every replica of its groups.
