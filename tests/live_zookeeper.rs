@@ -230,7 +230,7 @@ fn a_start_without_zookeeper() {
     slotline.wait_metric(CONNECTED, 1.0);
     assert_without_topology(&slotline);
     let path = slotline.config_path();
-    let ended = run(&["topology", "push", "--config", path.to_str().expect("UTF-8")], "");
+    let ended = run(&["topology", "push", "--yes", "--config", path.to_str().expect("UTF-8")], "");
     assert_eq!(ended.code, 0, "{ended:?}");
     let before = Instant::now();
     wait_for("the first answer", SOON, || (slotline.http().write("db", "a v=1 1").status == 204).then_some(()));
