@@ -50,6 +50,8 @@ impl std::fmt::Debug for Settings {
 pub trait Audience: Send {
     /// `Err`: refused whole, the last good one stays; the log says why, once per content.
     fn topology(&mut self, document: &[u8]) -> Result<(), String>;
+    /// The topology was read, and was offered before if it was new.
+    fn topology_read(&mut self) {}
     /// Deleted, never made, empty or not to be read: the last good one stays.
     fn topology_missing(&mut self, reason: &str);
     /// `None`: there is no such znode.
@@ -307,6 +309,7 @@ impl Loop {
             Err(error) => Offered::Missing(error.to_string()),
         };
         self.offer_topology(topology);
+        self.audience.topology_read();
         let udp = match store.read(&self.znodes.udp()) {
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing(String::new()),
