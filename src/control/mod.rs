@@ -93,6 +93,9 @@ struct Pace {
     backlog: backlog::Pace,
 }
 
+/// After a new topology it is looked so often, so soon, whether all of it is applied: others wait for the registration.
+const SOON: (u32, Duration) = (30, Duration::from_millis(10));
+
 const PACE: Pace = Pace {
     poll: Duration::from_millis(200),
     reread: Duration::from_secs(4),
@@ -203,6 +206,8 @@ struct Loop {
     topology: Offered,
     udp: Offered,
     backlog: Folder,
+    /// So many more looks at the registration come soon.
+    soon: u32,
     /// What `proxies/<id>` holds; `None` when that is not known.
     registered: Option<Vec<u8>>,
     /// The trouble with it that the log has told.
@@ -217,7 +222,7 @@ impl Loop {
         let (topology, udp) = (Offered::Nothing, Offered::Nothing);
         let backlog = Folder::new(znodes.backlog(), proxy_id, pace.backlog);
         let (registered, registration_fault, connected) = (None, None, None);
-        let shared = Arc::default();
+        let (shared, soon) = (Arc::default(), 0);
         Loop {
             place,
             znodes,
@@ -228,6 +233,7 @@ impl Loop {
             topology,
             udp,
             backlog,
+            soon,
             registered,
             registration_fault,
             connected,
@@ -282,7 +288,13 @@ impl Loop {
         let mut read_at = Instant::now();
         let mut done = true;
         while !self.shared.stops() {
-            let changed = changed(store, if done { self.pace.poll } else { Duration::ZERO })?;
+            let pause = match (done, self.soon) {
+                (false, _) => Duration::ZERO,
+                (true, 0) => self.pace.poll,
+                (true, _) => SOON.1.min(self.pace.poll),
+            };
+            self.soon = self.soon.saturating_sub(1);
+            let changed = changed(store, pause)?;
             let all = read_at.elapsed() >= self.pace.reread;
             if changed || all {
                 self.read(store)?;
@@ -338,6 +350,7 @@ impl Loop {
             Offered::Nothing => {}
         }
         self.topology = found;
+        self.soon = SOON.0;
     }
 
     fn offer_udp(&mut self, found: Offered) {

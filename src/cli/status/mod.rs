@@ -154,14 +154,20 @@ fn lost_slots(waiting: &Waiting, now: &Topology, earlier: &[history::Note]) -> S
     topology::slots_text(&lost)
 }
 
+/// The epoch that a proxy applies: what it says of itself is newer than its registration.
+fn applied(proxy: &Proxy, view: &Result<View, String>) -> u64 {
+    view.as_ref().map_or(proxy.epoch, |view| view.epoch)
+}
+
 fn json(status: &Status, place: &Place, problems: &[problems::Problem]) -> serde_json::Value {
     let Status { topology, proxies, backlogs, fields, .. } = status;
     let proxy = |(proxy, view): &(Proxy, Result<View, String>)| {
+        let behind = applied(proxy, view) < topology.epoch;
         let (view, error) = match view {
             Ok(view) => (Some(view), None),
             Err(error) => (None, Some(error)),
         };
-        json!({"proxy": proxy, "behind": proxy.epoch < topology.epoch, "sees": view, "error": error})
+        json!({"proxy": proxy, "behind": behind, "sees": view, "error": error})
     };
     let group = |index| {
         let group = topology.group(index);

@@ -34,9 +34,9 @@ pub fn page(status: &Status, place: &Place, problems: &[Problem], screen: Screen
 fn proxy_rows(status: &Status) -> Vec<[Cell; 5]> {
     let mut rows = vec![["PROXY", "EPOCH", "ZOOKEEPER", "VERSION", "ID"].map(Cell::from)];
     for (proxy, view) in &status.proxies {
-        let epoch = match proxy.epoch >= status.topology.epoch {
-            true => painted(proxy.epoch.to_string(), Paint::Good),
-            false => painted(format!("{} behind", proxy.epoch), Paint::Bad),
+        let epoch = match super::applied(proxy, view) {
+            own if own >= status.topology.epoch => painted(own.to_string(), Paint::Good),
+            own => painted(format!("{own} ({} behind)", status.topology.epoch - own), Paint::Bad),
         };
         let zookeeper = match view {
             Ok(view) if view.zookeeper_connected => painted("connected", Paint::Good),
