@@ -173,6 +173,43 @@ fn a_replica_joins_serves_and_is_replaced() {
 }
 
 #[test]
+fn servers_that_ask_for_credentials() {
+    let admin = |influxd: Influxd, password: &str| {
+        influxd.http().run("", &format!("CREATE USER admin WITH PASSWORD '{password}' WITH ALL PRIVILEGES"));
+        influxd
+    };
+    let zookeeper = Zookeeper::start();
+    let servers = ["one", "one", "two"].map(|password| admin(Influxd::start_with_auth(), password));
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let lines = "  username = \"admin\"\n  password = \"one\"\n";
+    let config = Config::new().zookeeper(zookeeper.addr()).group_with(&[("g1a".to_owned(), servers[0].url())], lines);
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, config.to_toml(&dir.path().join("data"))).expect("a folder takes a file");
+    let operator = Operator::of(zookeeper.addr());
+    let pushed = operator.run("topology push --yes --config", &[path.to_str().expect("UTF-8")]);
+    assert_eq!(pushed.code, 0, "{}", pushed.said());
+    let own = |q: &str| servers[0].http().get_query(&[("u", "admin"), ("p", "one"), ("q", q)]);
+    assert_eq!(own("CREATE DATABASE db").status, 200);
+
+    // The others' credentials, when nothing is said; others by a file; wrong ones are told without the password.
+    operator.does(&format!("groups add g2a={}", servers[1].url()));
+    let there = servers[1].http().get_query(&[("u", "admin"), ("p", "one"), ("q", "SHOW DATABASES")]);
+    assert!(there.text().contains("\"db\""), "{there:?}");
+    operator
+        .cannot(&format!("groups add g3a={}", servers[2].url()), &["g3a (", "cannot be asked: authorization failed"]);
+    let file = dir.path().join("password");
+    std::fs::write(&file, "two\n").expect("a folder takes a file");
+    let words = format!("groups add g3a={} --username admin --password-file {}", servers[2].url(), file.display());
+    let said = operator.does(&words);
+    assert!(said.contains("group 3 is new") && !said.contains("two"), "{said}");
+    let four = format!("groups add-replica 3 g3b={}", servers[1].url());
+    operator.cannot(&four, &["different credentials: --username USER says which"]);
+    operator.cannot(&format!("{four} --username admin"), &["--password-file FILE, or SLOTLINE_REPLICA_PASSWORD"]);
+    let replicas = &operator.json("topology show")["groups"][2]["replicas"][0];
+    assert_eq!((&replicas["username"], &replicas["password"]), (&json!("admin"), &json!("***")));
+}
+
+#[test]
 fn rules_are_made_for_what_holds_no_data_yet() {
     let cluster = Cluster::start(2);
     let Cluster { operator, .. } = &cluster;
@@ -234,7 +271,7 @@ fn shared_udp_listeners_come_and_go() {
     assert_eq!((list.as_array().map(Vec::len), &list[0]["db"]), (Some(1), &json!("other")));
     // Nobody follows while the proxy is stopped: it is named.
     cluster.slotline.signal(libc::SIGSTOP);
-    let ended = operator.run(&format!("udp remove {two}"), &["--yes", "--wait", "1s"]);
+    let ended = operator.run(&format!("udp remove {two}"), &["--yes", "--wait=1s"]);
     cluster.slotline.signal(libc::SIGCONT);
     assert_eq!(ended.code, 1, "{}", ended.said());
     assert!(ended.said().contains("1 of 1 proxies do not apply it"), "{}", ended.said());

@@ -63,7 +63,7 @@ impl Scene {
     #[track_caller]
     fn does(&mut self, words: &str) {
         let from = Instant::now();
-        let ended = self.operator.run(words, &["--yes", "--wait", "20s", "--json"]);
+        let ended = self.operator.run(words, &["--yes", "--wait=20s", "--json"]);
         assert_eq!(ended.code, 0, "{words}: {}", ended.said());
         let until = Instant::now();
         let done: serde_json::Value = serde_json::from_str(&ended.stdout).expect("it prints JSON");
@@ -210,7 +210,7 @@ fn an_ensemble_loses_its_leader() {
         (there.as_array()?.len() == 3).then_some(())
     });
     scene.does("slots assign 100-199 2 --force");
-    // Without a majority nobody serves: what was said last stays, and no processor time goes into waiting.
+    // Without a majority the last one only lets others read, which is not enough: what was said last stays.
     let second = others().map(|(at, _)| at).next().expect("two are left");
     ensemble[second].kill9();
     proxies.iter().for_each(|proxy| proxy.wait_metric("slotline_zookeeper_connected", 0.0));

@@ -4,8 +4,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -700,4 +700,79 @@ fn a_udp_listener_that_still_delivers_can_be_opened_again() {
     znodes.put("udp", udp(&[(addr, "one", "random")]));
     wait_open(&slotline, addr);
     wait_numbers(fake, "one", sender.send(addr, 200));
+}
+
+/// Somebody who sends 100,000 points a second, 8 a datagram, wherever it is told to.
+struct Stream {
+    target: Arc<Mutex<SocketAddr>>,
+    stop: Arc<AtomicBool>,
+    /// How many points it has sent, and for how long.
+    sending: JoinHandle<(u64, Duration)>,
+}
+
+impl Stream {
+    const POINTS_PER_MS: u64 = 100;
+    const POINTS_PER_DATAGRAM: u64 = 8;
+
+    fn start(to: SocketAddr) -> Stream {
+        let (target, stop) = (Arc::new(Mutex::new(to)), Arc::<AtomicBool>::default());
+        let (to, stopped) = (target.clone(), stop.clone());
+        let sending = std::thread::spawn(move || {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+            let (mut next, began) = (1, Instant::now());
+            let mut due = began;
+            while !stopped.load(Ordering::Relaxed) {
+                // Nobody changes it while something goes there.
+                let target = to.lock().expect("no holder panics");
+                let end = next + Stream::POINTS_PER_MS;
+                while next < end {
+                    let upto = (next + Stream::POINTS_PER_DATAGRAM).min(end);
+                    let lines: String = (next..upto).map(|number| format!("u n={number}i {number}\n")).collect();
+                    socket.send_to(lines.as_bytes(), *target).expect("loopback takes a datagram");
+                    next = upto;
+                }
+                drop(target);
+                due += Duration::from_millis(1);
+                match due.checked_duration_since(Instant::now()) {
+                    Some(left) => std::thread::sleep(left),
+                    // A machine that had no time for us is not made up for by a burst.
+                    None if due.elapsed() > Duration::from_millis(20) => due = Instant::now(),
+                    None => {}
+                }
+            }
+            (next - 1, began.elapsed())
+        });
+        Stream { target, stop, sending }
+    }
+
+    /// From when this returns nothing more goes to the old place.
+    fn turn_to(&self, to: SocketAddr) {
+        *self.target.lock().expect("no holder panics") = to;
+    }
+}
+
+#[test]
+fn at_full_rate_a_listener_moves_and_nothing_is_lost() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(1);
+    znodes.put("topology", Document::of(urls(&fakes)).text());
+    let slotline = Slotline::start(&config(&zookeeper));
+    let operator = Operator::of(zookeeper.addr());
+    let (mut old, mut new) = (free_udp(), free_udp());
+    operator.does(&format!("udp add {old} db"));
+    let stream = Stream::start(old);
+    for _ in 0..3 {
+        operator.does(&format!("udp add {new} db"));
+        stream.turn_to(new);
+        // What was sent before still lies in its sockets.
+        operator.does(&format!("udp remove {old}"));
+        (old, new) = (new, old);
+    }
+    stream.stop.store(true, Ordering::Relaxed);
+    let (sent, time) = stream.sending.join().expect("it does not panic");
+    println!("{sent} points at {:.0} a second over three moves", sent as f64 / time.as_secs_f64());
+    wait_numbers(&fakes[0], "db", 1..sent + 1);
+    let dropped = format!("slotline_udp_dropped_total{{listener=\"{old}\",reason=\"kernel\"}}");
+    assert_eq!(slotline.figure(&dropped), Some(0.0));
 }

@@ -137,7 +137,7 @@ fn a_proxy_that_is_behind_and_fields_of_two_types() {
     // One that hears nothing is behind; a change that waits for it names it.
     scene.proxies[1].signal(libc::SIGSTOP);
     let addr = scene.proxies[1].http().addr.to_string();
-    let ended = scene.operator.run("rules add db new host", &["--yes", "--wait", "2s"]);
+    let ended = scene.operator.run("rules add db new host", &["--yes", "--wait=2s"]);
     assert_eq!(ended.code, 1, "{}", ended.said());
     let named = format!("1 of 2 proxies do not apply epoch 2 after 2.0 s: {addr} (id ");
     assert!(ended.said().contains(&named), "{}", ended.said());

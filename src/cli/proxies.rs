@@ -30,12 +30,14 @@ fn show(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let epoch = place.topology(store.as_mut()).map_or(0, |topology| topology.epoch);
-    let mut rows = vec![["HTTP", "ADMIN", "EPOCH", "VERSION", "STARTED", "ID"].map(Cell::from)];
+    // What the table has no room for is in the JSON.
+    let mut rows = vec![["HTTP", "ADMIN", "EPOCH", "ID"].map(Cell::from)];
     rows.extend(proxies.iter().map(|proxy| {
-        let Proxy { id, version, http, admin, epoch: own, started } = proxy.clone();
-        let paint = if own >= epoch { Paint::Good } else { Paint::Bad };
-        let started = started.split('.').next().unwrap_or_default().to_owned();
-        [http.into(), admin.into(), painted(own.to_string(), paint), version.into(), started.into(), id.into()]
+        let Proxy { id, http, admin, epoch: own, .. } = proxy;
+        let paint = if *own >= epoch { Paint::Good } else { Paint::Bad };
+        let texts = [http, admin, id].map(|text| Cell::from(text.as_str()));
+        let [http, admin, id] = texts;
+        [http, admin, painted(own.to_string(), paint), id]
     }));
     print!("{}", Screen::stdout().table(&rows));
     Ok(())

@@ -21,7 +21,7 @@ impl Operator {
     /// A change that goes through without a question.
     #[track_caller]
     pub fn does(&self, words: &str) -> String {
-        let ended = self.run(words, &["--yes", "--wait", "20s"]);
+        let ended = self.run(words, &["--yes", "--wait=20s"]);
         assert_eq!(ended.code, 0, "{words}: {}", ended.said());
         ended.said()
     }

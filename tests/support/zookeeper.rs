@@ -9,7 +9,9 @@ use super::{SOON, wait_for};
 
 /// The jar names those that it needs; the logger writes to standard error.
 const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
-const JAVA: [&str; 7] = [
+/// Members of an ensemble without a majority serve those who only read.
+const JAVA: [&str; 8] = [
+    "-Dreadonlymode.enabled=true",
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",

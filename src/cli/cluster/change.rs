@@ -47,7 +47,14 @@ pub struct MannerArgs {
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     /// Wait until every live proxy applies it, or so long [default: 30s], and name those that do not.
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = time)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30s",
+        value_parser = time
+    )]
     wait: Option<Duration>,
     /// Print what was done as JSON.
     #[arg(long)]

@@ -72,6 +72,11 @@ impl Plan {
             print!("{text}")
         }
         if manner.dry_run {
+            if manner.json {
+                let mut told = self.json();
+                told["changed"] = false.into();
+                println!("{told}");
+            }
             return Ok(false);
         }
         if self.needs_force() && !manner.force {

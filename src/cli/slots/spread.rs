@@ -26,6 +26,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let holding = if stored.unknown.is_empty() { stored.slots(&before) } else { [true; SLOTS] };
     let spec = change::spread(&before, &groups, &|slot| holding[slot.index()], empty).map_err(Failure::usage)?;
     let named: Vec<String> = groups.iter().map(GroupId::to_string).collect();
-    let words = format!("slots spread {}{}", named.join(" "), if empty { " --empty" } else { "" });
-    change.make(words.trim_end(), spec)
+    let words = [&["slots".to_owned(), "spread".to_owned()], &named[..]].concat().join(" ");
+    change.make(&format!("{words}{}", if empty { " --empty" } else { "" }), spec)
 }

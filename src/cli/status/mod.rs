@@ -118,10 +118,10 @@ fn backlogs(
     }
     // Newest first, as far back as the oldest backlog reaches.
     let mut earlier = Vec::new();
-    let oldest = all.iter().map(|waiting| seconds(&waiting.backlog.since).to_owned()).min().unwrap_or_default();
+    let oldest = all.iter().map(|waiting| moment(&waiting.backlog.since)).min().unwrap_or_default();
     for epoch in epochs.iter().rev() {
         let Some(note) = history::read(store, &place.znodes, *epoch).map_err(Failure::new)? else { continue };
-        let reaches = seconds(&note.at) < oldest.as_str();
+        let reaches = moment(&note.at) < oldest;
         earlier.push(note);
         if reaches {
             break;
@@ -133,19 +133,25 @@ fn backlogs(
     Ok(all)
 }
 
-/// A time to the second, so that texts compare.
+/// An RFC 3339 time in UTC to the second.
 fn seconds(time: &str) -> &str {
     time.get(..19).unwrap_or(time)
 }
 
+/// The whole of it, in texts that compare: fractions may have any number of digits.
+fn moment(time: &str) -> String {
+    let fraction = time.get(19..).unwrap_or_default().trim_matches(['.', 'Z']);
+    format!("{}.{fraction:0<9}", seconds(time))
+}
+
 /// Slots that the replica's group owned since the backlog began, and does not own now.
 fn lost_slots(waiting: &Waiting, now: &Topology, earlier: &[history::Note]) -> String {
-    let since = seconds(&waiting.backlog.since);
+    let since = moment(&waiting.backlog.since);
     let mut lost = std::collections::BTreeSet::new();
     for note in earlier {
         lost.extend(note.topology.iter().flat_map(|topology| topology.slots_of_replica(&waiting.replica)));
         // That one was in force when the backlog began.
-        if seconds(&note.at) < since {
+        if moment(&note.at) < since {
             break;
         }
     }
@@ -220,7 +226,8 @@ mod tests {
             let (replica, proxy, lost_slots) = (replica.to_owned(), "p".to_owned(), String::new());
             super::lost_slots(&Waiting { replica, proxy, gone: false, backlog, lost_slots }, &now, &earlier)
         };
-        assert_eq!(lost("a", "2026-01-03T00:00:01.5Z"), "");
+        assert_eq!(lost("a", "2026-01-03T00:00:00.5Z"), "");
+        assert_eq!(lost("a", "2026-01-02T23:59:59.999999Z"), "510-511");
         assert_eq!(lost("a", "2026-01-02T12:00:00.5Z"), "510-511");
         assert_eq!(lost("a", "2026-01-01T12:00:00.5Z"), "510-519");
         assert_eq!(lost("b", "2026-01-01T12:00:00.5Z"), "");
