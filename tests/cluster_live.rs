@@ -10,7 +10,7 @@ use support::*;
 
 /// Times of points tell by which client they came.
 const BASE: u64 = 1_000_000_000;
-/// Changes, on the median, and at the worst, a request's answer too, while the machine does everything else.
+/// Changes, on the median, and at the worst; a request's answer, while the machine does everything else, in twice that.
 const MEDIAN_MAX: Duration = Duration::from_millis(300);
 const WORST_MAX: Duration = Duration::from_secs(3);
 
@@ -179,7 +179,7 @@ fn everything_is_changed_under_load_and_zookeeper_fails() {
         took.len(),
         sent.len()
     );
-    assert!(median <= MEDIAN_MAX && worst <= WORST_MAX && slowest <= WORST_MAX, "{took:?}, {slowest:?}");
+    assert!(median <= MEDIAN_MAX && worst <= WORST_MAX && slowest <= 2 * WORST_MAX, "{took:?}, {slowest:?}");
     proxies.iter().for_each(|proxy| assert_eq!(proxy.figure("slotline_panics_total"), Some(0.0)));
     proxies.iter().for_each(Slotline::wait_direct);
     let late: BTreeSet<String> = [&servers[4], &servers[5]].map(Influxd::url).into();

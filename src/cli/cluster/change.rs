@@ -125,7 +125,11 @@ impl ChangeArgs {
 impl Change {
     /// The topology in force; it must be there and sound.
     pub fn topology(&mut self) -> Result<Topology, Failure> {
-        self.place.topology(self.store.as_mut())
+        match (&self.before.topology, &self.before.trouble) {
+            (Some(topology), None) => Ok(topology.clone()),
+            // Which says what is wrong.
+            _ => self.place.topology(self.store.as_mut()),
+        }
     }
 
     pub fn store(&mut self) -> (&mut dyn Store, &Place) {
