@@ -176,8 +176,10 @@ fn with_zookeeper_the_topology_lies_there() {
     // The greeting's own line, as a person would paste it.
     let line = wait_for("a line to paste", SOON, || {
         let said = dev.said();
-        said.lines().find_map(|line| Some(line.split_once("slotline topology show ")?.1.to_owned()))
+        said.lines().find_map(|line| Some(line.split_once("slotline status ")?.1.to_owned()))
     });
+    let status = run(&["status"].into_iter().chain(line.split_whitespace()).collect::<Vec<_>>(), "");
+    assert!(status.code == 0 && status.stdout.contains("all is well"), "{status:?}");
     let args: Vec<&str> = ["topology", "show"].into_iter().chain(line.split_whitespace()).collect();
     let shown = run(&args, "");
     assert_eq!(shown.code, 0, "{shown:?}");
@@ -187,6 +189,43 @@ fn with_zookeeper_the_topology_lies_there() {
     dev.process.signal(libc::SIGINT);
     assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
     assert_nothing_left(dev.dir.path());
+}
+
+#[test]
+fn ctl_adds_a_group_that_is_there_again_at_the_next_start() {
+    let mut dev = Dev::start_with(1, 2, &["--zookeeper"]);
+    dev.http.run("", "CREATE DATABASE db");
+    let body: String = (0..50).map(|n| format!("before{n} v={n} 1\n")).collect();
+    dev.http.store("db", body);
+    dev.ctl(&["add-group"]);
+    let body: String = (0..50).map(|n| format!("after{n} v={n} 1\n")).collect();
+    dev.http.store("db", body);
+    let all = |dev: &Dev| {
+        for n in 0..100 {
+            let name = if n < 50 { format!("before{n}") } else { format!("after{}", n - 50) };
+            let seen = dev.http.run("db", &format!("SELECT v FROM {name}"));
+            assert_eq!(seen["results"][0]["series"][0]["values"][0][1], n % 50, "{name}: {seen}");
+        }
+    };
+    all(&dev);
+    let groups = |dev: &Dev| {
+        let shown = dev.http.run("", "SHOW DIAGNOSTICS");
+        shown.to_string().matches("\"replica\":\"g2").count()
+    };
+    assert!(groups(&dev) > 0, "the new group is asked for nothing");
+    dev.process.signal(libc::SIGINT);
+    assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
+    assert_nothing_left(dev.dir.path());
+    let (dir, http) = (text(dev.dir.path()).to_owned(), free_port());
+    let args = ["dev", "--groups", "1", "--replicas", "2", "--zookeeper", "--dir", &dir, "--http", &http.to_string()];
+    dev.process = spawn(&args);
+    dev.http = Http::new(http);
+    wait_for("the cluster", SOON, || {
+        let up = std::net::TcpStream::connect(http).is_ok();
+        (up && dev.http.get("/ready").status == 200).then_some(())
+    });
+    all(&dev);
+    assert!(groups(&dev) > 0, "the group has gone");
 }
 
 #[test]

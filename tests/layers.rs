@@ -87,7 +87,22 @@ const TABLE: &[Row] = &[
             "shard",
         ],
     ),
-    ("cli", &["lineprotocol", "topology", "influxql", "gate", "config", "batch", "plan", "spool", "control", "server"]),
+    (
+        "cli",
+        &[
+            "lineprotocol",
+            "topology",
+            "influxql",
+            "http",
+            "gate",
+            "config",
+            "batch",
+            "plan",
+            "spool",
+            "control",
+            "server",
+        ],
+    ),
     // The program.
     ("main", &["cli"]),
 ];

@@ -111,7 +111,7 @@ const UDP: [UdpRow; 5] = [
 /// Metric, help, kind, value.
 type ControlRow = (&'static str, &'static str, MetricType, fn(&ControlStats) -> u64);
 
-const CONTROL: [ControlRow; 4] = [
+const CONTROL: [ControlRow; 6] = [
     ("slotline_zookeeper_connected", "Whether ZooKeeper answers.", MetricType::GAUGE, |c| {
         u64::from(c.connected.load(Ordering::Relaxed))
     }),
@@ -126,6 +126,18 @@ const CONTROL: [ControlRow; 4] = [
         "Topologies applied although their epoch did not rise.",
         MetricType::COUNTER,
         |c| c.epochs_not_risen.get(),
+    ),
+    (
+        "slotline_topology_confirmed_seconds_ago",
+        "When ZooKeeper last held the topology in force here.",
+        MetricType::GAUGE,
+        |c| c.confirmed_ago().as_secs(),
+    ),
+    (
+        "slotline_topology_unconfirmed",
+        "Whether that is longer ago than cluster.confirm_within.",
+        MetricType::GAUGE,
+        |c| u64::from(c.is_unconfirmed()),
     ),
 ];
 

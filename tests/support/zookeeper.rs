@@ -9,7 +9,9 @@ use super::{SOON, wait_for};
 
 /// The jar names those that it needs; the logger writes to standard error.
 const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
-const JAVA: [&str; 7] = [
+/// Members of an ensemble without a majority serve those who only read.
+const JAVA: [&str; 8] = [
+    "-Dreadonlymode.enabled=true",
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -53,10 +55,43 @@ impl Zookeeper {
         Zookeeper { dir, addr, process: None }
     }
 
+    /// Three that agree among themselves, all running.
+    pub fn ensemble() -> Vec<Zookeeper> {
+        let ports: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let port = |at: usize| ports[at].local_addr().expect("a bound socket has an address").port();
+        let server = |id: usize| format!("server.{id}=127.0.0.1:{}:{}", port(2 * id - 2), port(2 * id - 1));
+        let lines = format!("initLimit=10\nsyncLimit=5\n{}\n{}\n{}", server(1), server(2), server(3));
+        drop(ports);
+        let mut members: Vec<Zookeeper> = (1..=3)
+            .map(|id| {
+                let member = Zookeeper::stopped(&lines);
+                let data = member.dir.path().join("data");
+                std::fs::create_dir(&data).expect("a folder takes a folder");
+                std::fs::write(data.join("myid"), id.to_string()).expect("a folder takes a file");
+                member
+            })
+            .collect();
+        // None serves before two are there.
+        members.iter_mut().for_each(Zookeeper::spawn);
+        members.iter_mut().for_each(Zookeeper::wait_serving);
+        members
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.says("srvr").contains("Mode: leader")
+    }
+
     /// Starts it, again too: same port, same data. The test's own thread must call this: the process dies with the
     /// thread that starts it.
     #[track_caller]
     pub fn launch(&mut self) {
+        self.spawn();
+        self.wait_serving();
+    }
+
+    /// Only starts it.
+    #[track_caller]
+    pub fn spawn(&mut self) {
         let config = self.dir.path().join("zoo.cfg");
         let config = config.to_str().expect("temporary paths are UTF-8");
         let process = match Process::start(command("java", &[&JAVA[..], &[config]].concat())) {
@@ -66,7 +101,12 @@ impl Zookeeper {
             }
             Err(error) => panic!("java does not start: {error}"),
         };
-        let process = self.process.insert(process);
+        self.process = Some(process);
+    }
+
+    #[track_caller]
+    fn wait_serving(&mut self) {
+        let process = self.process.as_mut().expect("it was started");
         let addr = self.addr;
         wait_for("ZooKeeper", SOON, || {
             if let Some(status) = process.has_exited() {

@@ -5,6 +5,9 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+/// How many groups one machine is asked to run.
+pub const GROUPS_MAX: u32 = 64;
+
 pub struct Layout {
     dir: PathBuf,
     http: SocketAddr,
@@ -16,7 +19,7 @@ pub struct Layout {
 
 pub struct Replica {
     pub name: String,
-    group: u32,
+    pub group: u32,
     pub http: SocketAddr,
     pub config: PathBuf,
     pub log: PathBuf,
@@ -33,28 +36,47 @@ impl Layout {
     ) -> Result<Layout, String> {
         fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let dir = fs::canonicalize(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        let names = (1..=groups)
-            .flat_map(|group| (0..replicas).map(move |i| (group, format!("g{group}{}", char::from(b'a' + i as u8)))));
-        let names: Vec<(u32, String)> = names.collect();
-        let mut ports = free_ports(2 * names.len() + 2)?;
-        let mut port = || ports.pop().ok_or("no free port");
-        let admin = port()?;
-        let zookeeper = if with_zookeeper { Some(port()?) } else { None };
-        let mut made = Vec::new();
-        for (group, name) in names {
-            let folder = dir.join(&name);
-            let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
-            let (http, rpc) = (port()?, port()?);
-            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            write(&config, &influxd_config(&folder, http, rpc))?;
-            made.push(Replica { name, group, http, config, log });
+        // Groups that were added while it ran are there again.
+        let there = (groups + 1..=GROUPS_MAX).take_while(|group| dir.join(replica_name(*group, 0)).is_dir());
+        let groups = groups + u32::try_from(there.count()).unwrap_or_default();
+        let mut ports = free_ports(2)?;
+        let admin = ports.pop().ok_or("no free port")?;
+        let zookeeper = if with_zookeeper { ports.pop() } else { None };
+        let mut layout = Layout { dir, http, admin, zookeeper, replicas: Vec::new() };
+        for group in 1..=groups {
+            layout.add_group(group, replicas)?;
         }
-        let layout = Layout { dir, http, admin, zookeeper, replicas: made };
         write(&layout.config(), &layout.slotline_config())?;
         if let Some(address) = zookeeper {
             write(&layout.zookeeper_config(), &zookeeper_config(&layout.dir.join("zookeeper"), address))?;
         }
         Ok(layout)
+    }
+
+    /// Folders and files of a group; its replicas are the last ones then.
+    pub fn add_group(&mut self, group: u32, replicas: u32) -> Result<(), String> {
+        let mut ports = free_ports(2 * replicas as usize)?;
+        let mut port = || ports.pop().ok_or("no free port");
+        for replica in 0..replicas {
+            let name = replica_name(group, replica);
+            let folder = self.dir.join(&name);
+            let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
+            let (http, rpc) = (port()?, port()?);
+            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            write(&config, &influxd_config(&folder, http, rpc))?;
+            self.replicas.push(Replica { name, group, http, config, log });
+        }
+        Ok(())
+    }
+
+    /// The number of a group more, and how many replicas the last one has.
+    pub fn next_group(&self) -> Result<(u32, u32), String> {
+        let last = self.replicas.last().map_or(0, |replica| replica.group);
+        let replicas = self.replicas.iter().filter(|replica| replica.group == last).count();
+        match last < GROUPS_MAX {
+            true => Ok((last + 1, u32::try_from(replicas).unwrap_or(1))),
+            false => Err(format!("there are {GROUPS_MAX} groups; that is the limit here")),
+        }
     }
 
     pub fn replicas(&self) -> &[Replica] {
@@ -112,7 +134,7 @@ impl Layout {
             let _ = writeln!(text, "group {group}    {name} http://{http}");
         }
         if let Some(address) = self.zookeeper {
-            let _ = writeln!(text, "zookeeper  {address}   slotline topology show --zookeeper {address}");
+            let _ = writeln!(text, "zookeeper  {address}   slotline status --zookeeper {address}");
         }
         let _ = write!(
             text,
@@ -120,11 +142,17 @@ impl Layout {
              \x20 curl -XPOST 'http://{http}/query' --data-urlencode 'q=CREATE DATABASE demo'\n\
              \x20 curl -i -XPOST 'http://{http}/write?db=demo' --data-binary 'cpu,host=web-1 usage=42'\n\
              \x20 curl -G 'http://{http}/query?db=demo&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n\n\
-             slotline dev ctl --dir {dir} kill {name} | restart {name}\nCtrl-C stops everything.\n",
+             slotline dev ctl --dir {dir} kill {name} | restart {name}{add}\nCtrl-C stops everything.\n",
+            add = if self.zookeeper.is_some() { " | add-group" } else { "" },
             name = self.replicas.first().map_or("", |replica| replica.name.as_str()),
         );
         text
     }
+}
+
+/// Group 1, replica 0 is `g1a`.
+fn replica_name(group: u32, replica: u32) -> String {
+    format!("g{group}{}", char::from(b'a' + replica as u8))
 }
 
 fn influxd_config(folder: &Path, http: SocketAddr, rpc: SocketAddr) -> String {
