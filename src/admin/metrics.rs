@@ -211,9 +211,12 @@ const SPOOLS: [SpoolRow; 16] = [
             (bytes, rate) => bytes as f64 / rate as f64,
         },
     ),
-    ("slotline_spool_appended_points_total", "Points that came to wait.", MetricType::COUNTER, |s, _| {
-        s.points_appended.get() as f64
-    }),
+    (
+        "slotline_spool_appended_points_total",
+        "Points that came to wait, those that were taken back too.",
+        MetricType::COUNTER,
+        |s, _| s.points_appended.get() as f64,
+    ),
     ("slotline_spool_replayed_points_total", "Points that the replica took late.", MetricType::COUNTER, |s, _| {
         s.points_replayed.get() as f64
     }),
