@@ -180,7 +180,7 @@ const REPLICAS: [ReplicaRow; 5] = [
 /// Metric, help, kind, value of one replica's spool at a moment (milliseconds since 1970).
 type SpoolRow = (&'static str, &'static str, MetricType, fn(&SpoolStats, u64) -> f64);
 
-const SPOOLS: [SpoolRow; 16] = [
+const SPOOLS: [SpoolRow; 17] = [
     ("slotline_spool_bytes", "What waits on disk for the replica.", MetricType::GAUGE, |s, _| s.bytes.get() as f64),
     ("slotline_spool_points", "Points of it.", MetricType::GAUGE, |s, _| s.points.get() as f64),
     (
@@ -239,6 +239,12 @@ const SPOOLS: [SpoolRow; 16] = [
         |s, _| s.records_damaged.get() as f64,
     ),
     ("slotline_spool_records", "Batches and statements that wait.", MetricType::GAUGE, |s, _| s.records.get() as f64),
+    (
+        "slotline_spool_void_bytes",
+        "Of the bytes: what was taken back; from a sixteenth of spool.bytes_max on, writes wait for the disk behind the peers.",
+        MetricType::GAUGE,
+        |s, _| s.void_bytes.get() as f64,
+    ),
 ];
 
 /// Name of the summary, name of the histogram, help, which.
