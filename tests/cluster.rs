@@ -250,8 +250,7 @@ fn rules_are_made_for_what_holds_no_data_yet() {
 fn shared_udp_listeners_come_and_go() {
     let cluster = Cluster::start(1);
     let Cluster { operator, servers, .. } = &cluster;
-    let port = || std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
-    let (one, two) = (port(), port());
+    let (one, two) = (own_addr(), own_addr());
     assert!(operator.does(&format!("udp add {one} lines --precision s")).contains("all 1 proxies apply it"));
     operator.does(&format!("udp add {two} other --spread source"));
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");

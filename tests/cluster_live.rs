@@ -164,7 +164,7 @@ fn everything_is_changed_under_load_and_zookeeper_fails() {
     scene.does(&format!("topology rollback {before_last} --force"));
 
     // Listeners come and go beside it.
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let port = own_addr();
     let udp = |words: &str| scene.operator.run(words, &["--yes"]);
     assert_eq!(udp(&format!("udp add {port} lines")).code, 0);
     assert_eq!(udp(&format!("udp remove {port}")).code, 0);

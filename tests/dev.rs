@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use support::process::{Process, exit_code, processes_naming};
@@ -22,7 +21,7 @@ impl Dev {
 
     fn start_with(groups: usize, replicas: usize, more: &[&str]) -> Dev {
         let dir = tempfile::Builder::new().prefix("dev-").tempdir().expect("a temporary folder");
-        let http = free_port();
+        let http = own_addr();
         let (groups, replicas) = (groups.to_string(), replicas.to_string());
         let (dir_text, http_text) = (text(dir.path()), http.to_string());
         let args = ["dev", "--groups", &groups, "--replicas", &replicas, "--dir", dir_text, "--http", &http_text];
@@ -63,11 +62,6 @@ impl Drop for Dev {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
 }
 
 #[track_caller]
@@ -144,7 +138,7 @@ fn data_in_dir_is_there_again_at_the_next_start() {
     dev.process.signal(libc::SIGINT);
     assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
     assert_nothing_left(dev.dir.path());
-    let http = free_port();
+    let http = own_addr();
     let dir = text(dev.dir.path());
     let args = ["dev", "--groups", "1", "--replicas", "1", "--dir", dir, "--http", &http.to_string()];
     dev.process = spawn(&args);
@@ -160,7 +154,7 @@ fn data_in_dir_is_there_again_at_the_next_start() {
 #[test]
 fn a_missing_influxd_is_told_with_the_package_to_install() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let port = free_port().to_string();
+    let port = own_addr().to_string();
     let args = ["dev", "--dir", text(dir.path()), "--http", &port];
     let ended = run_with_path(&args, "/nonexistent");
     assert_ne!(ended.code, 0, "{ended:?}");
@@ -216,7 +210,7 @@ fn ctl_adds_a_group_that_is_there_again_at_the_next_start() {
     dev.process.signal(libc::SIGINT);
     assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
     assert_nothing_left(dev.dir.path());
-    let (dir, http) = (text(dev.dir.path()).to_owned(), free_port());
+    let (dir, http) = (text(dev.dir.path()).to_owned(), own_addr());
     let args = ["dev", "--groups", "1", "--replicas", "2", "--zookeeper", "--dir", &dir, "--http", &http.to_string()];
     dev.process = spawn(&args);
     dev.http = Http::new(http);
@@ -232,7 +226,7 @@ fn ctl_adds_a_group_that_is_there_again_at_the_next_start() {
 fn a_missing_zookeeper_is_told_with_the_package_to_install() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(dir.path().join("influxd"), "").expect("a folder takes a file");
-    let args = ["dev", "--zookeeper", "--http", &free_port().to_string()];
+    let args = ["dev", "--zookeeper", "--http", &own_addr().to_string()];
     let ended = run_with_path(&args, text(dir.path()));
     assert_ne!(ended.code, 0, "{ended:?}");
     assert!(ended.said().contains("apt-get install zookeeper"), "{ended:?}");

@@ -288,8 +288,7 @@ fn a_start_without_zookeeper() {
     drop(early);
 
     // Gone again at the next start: the copy serves, UDP too. A newer document comes with it.
-    let shared = SocketAddr::from(([127, 0, 0, 1], 0));
-    let shared = std::net::UdpSocket::bind(shared).and_then(|socket| socket.local_addr()).expect("a free port");
+    let shared = own_addr();
     znodes.put("udp", serde_json::json!([{"bind": shared.to_string(), "db": "shared"}]).to_string());
     let datagrams = format!("slotline_udp_datagrams_total{{listener=\"{shared}\"}}");
     slotline.wait_metric(&datagrams, 0.0);

@@ -1,17 +1,19 @@
 //! One real ZooKeeper in a folder of its own, on a loopback port.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::process::{Process, command};
-use super::{SOON, wait_for};
+use super::{SOON, own_addr, wait_for};
 
 /// The jar names those that it needs; the logger writes to standard error.
 const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
-/// Members of an ensemble without a majority serve those who only read.
-const JAVA: [&str; 8] = [
+/// Members of an ensemble without a majority serve those who only read, and ask each other every second at least who
+/// leads: without this the pauses double up to a minute.
+const JAVA: [&str; 9] = [
     "-Dreadonlymode.enabled=true",
+    "-Dzookeeper.fastleader.maxNotificationInterval=1000",
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -43,8 +45,7 @@ impl Zookeeper {
     /// One that does not run yet.
     pub fn stopped(lines: &str) -> Zookeeper {
         let dir = tempfile::Builder::new().prefix("zookeeper-").tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = port.local_addr().expect("a bound socket has an address");
+        let addr = own_addr();
         let text = format!(
             "tickTime=1000\ndataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\npreAllocSize=1024\n{lines}\n",
@@ -57,11 +58,8 @@ impl Zookeeper {
 
     /// Three that agree among themselves, all running.
     pub fn ensemble() -> Vec<Zookeeper> {
-        let ports: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let port = |at: usize| ports[at].local_addr().expect("a bound socket has an address").port();
-        let server = |id: usize| format!("server.{id}=127.0.0.1:{}:{}", port(2 * id - 2), port(2 * id - 1));
+        let server = |id: usize| format!("server.{id}={}:{}", own_addr(), own_addr().port());
         let lines = format!("initLimit=10\nsyncLimit=5\n{}\n{}\n{}", server(1), server(2), server(3));
-        drop(ports);
         let mut members: Vec<Zookeeper> = (1..=3)
             .map(|id| {
                 let member = Zookeeper::stopped(&lines);

@@ -2,11 +2,16 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How many groups one machine is asked to run.
 pub const GROUPS_MAX: u32 = 64;
+/// What the servers' ports are taken from.
+const PORTS: Range<u16> = 20_000..32_000;
+/// How many ports lie between the first ones of processes that start one after the other.
+const APART: usize = 61;
 
 pub struct Layout {
     dir: PathBuf,
@@ -15,6 +20,7 @@ pub struct Layout {
     /// Where ZooKeeper listens, if there shall be one.
     zookeeper: Option<SocketAddr>,
     replicas: Vec<Replica>,
+    ports: Ports,
 }
 
 pub struct Replica {
@@ -39,10 +45,10 @@ impl Layout {
         // Groups that were added while it ran are there again.
         let there = (groups + 1..=GROUPS_MAX).take_while(|group| dir.join(replica_name(*group, 0)).is_dir());
         let groups = groups + u32::try_from(there.count()).unwrap_or_default();
-        let mut ports = free_ports(2)?;
-        let admin = ports.pop().ok_or("no free port")?;
-        let zookeeper = if with_zookeeper { ports.pop() } else { None };
-        let mut layout = Layout { dir, http, admin, zookeeper, replicas: Vec::new() };
+        let mut ports = Ports::new();
+        let admin = ports.take()?;
+        let zookeeper = if with_zookeeper { Some(ports.take()?) } else { None };
+        let mut layout = Layout { dir, http, admin, zookeeper, replicas: Vec::new(), ports };
         for group in 1..=groups {
             layout.add_group(group, replicas)?;
         }
@@ -55,13 +61,11 @@ impl Layout {
 
     /// Folders and files of a group; its replicas are the last ones then.
     pub fn add_group(&mut self, group: u32, replicas: u32) -> Result<(), String> {
-        let mut ports = free_ports(2 * replicas as usize)?;
-        let mut port = || ports.pop().ok_or("no free port");
         for replica in 0..replicas {
             let name = replica_name(group, replica);
             let folder = self.dir.join(&name);
             let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
-            let (http, rpc) = (port()?, port()?);
+            let (http, rpc) = (self.ports.take()?, self.ports.take()?);
             fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             write(&config, &influxd_config(&folder, http, rpc))?;
             self.replicas.push(Replica { name, group, http, config, log });
@@ -180,9 +184,19 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Free ports on the loopback address, all different.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, String> {
-    let held: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let held = held.map_err(|error| format!("no free port: {error}"))?;
-    held.iter().map(|held| held.local_addr().map_err(|error| error.to_string())).collect()
+/// Free ports on the loopback address, each given once, and none of those that the kernel may give to a connection before
+/// the server listens, or while it is down. Clusters that start at the same time look in different places.
+struct Ports(Box<dyn Iterator<Item = u16>>);
+
+impl Ports {
+    fn new() -> Ports {
+        let first = std::process::id() as usize * APART % PORTS.len();
+        Ports(Box::new(PORTS.cycle().skip(first).take(PORTS.len())))
+    }
+
+    fn take(&mut self) -> Result<SocketAddr, String> {
+        let mut addresses = self.0.by_ref().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+        free.ok_or_else(|| format!("no free port on 127.0.0.1 among {PORTS:?}"))
+    }
 }

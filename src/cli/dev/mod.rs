@@ -8,7 +8,7 @@ mod ctl;
 mod layout;
 mod zookeeper;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::net;
 
 use child::Child;
 use layout::{GROUPS_MAX, Layout, Replica};
@@ -81,7 +83,7 @@ fn cluster(args: Args) -> Result<(), String> {
     watch_signals(events.clone(), interrupted.clone())?;
     let influxd = find_influxd()?;
     let java = if args.zookeeper { Some(zookeeper::find_java()?) } else { None };
-    drop(TcpListener::bind(args.http).map_err(|error| format!("--http {}: {error}", args.http))?);
+    net::check_free(args.http).map_err(|error| format!("--http {}: {error}", args.http))?;
     let temporary = match &args.dir {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix(ctl::TEMPORARY).tempdir().map_err(|e| format!("a folder: {e}"))?),
