@@ -87,7 +87,10 @@ const TABLE: &[Row] = &[
             "shard",
         ],
     ),
-    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "spool", "control", "server"]),
+    (
+        "cli",
+        &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "merge", "spool", "control", "server"],
+    ),
     // The program.
     ("main", &["cli"]),
 ];

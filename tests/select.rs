@@ -373,7 +373,16 @@ fn route_shows_the_plan_and_the_parts() {
     );
     assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
     assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
-    let gathered = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
+    let combined = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
+    assert_eq!(combined.lines().count(), 3, "{combined}");
+    assert!(combined.starts_with("plan=combine group=1"), "{combined}");
+    assert!(combined.contains("query=SELECT count(v), sum(v) FROM split1 WHERE n > 2\n"), "{combined}");
+    let chosen = route("SELECT last(v) FROM split1");
+    assert!(
+        chosen.starts_with("plan=combine group=1 replicas=g1a query=SELECT last(v) FROM split1 GROUP BY *"),
+        "{chosen}"
+    );
+    let gathered = route("SELECT median(v) FROM split1 WHERE n > 2 LIMIT 1");
     assert_eq!(gathered.lines().count(), 3, "{gathered}");
     assert!(gathered.starts_with("plan=gather group=1"), "{gathered}");
     assert!(gathered.contains("query=SELECT v FROM split1 WHERE n > 2 GROUP BY *"), "{gathered}");

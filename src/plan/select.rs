@@ -16,7 +16,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, settle_types, widen};
-use super::gather::{Gathering, named};
+use super::gather::Gathering;
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
 
 /// Where a SELECT runs.
@@ -170,8 +170,8 @@ pub enum Outline {
     One(GroupIndex),
     /// Each group's part, columns not yet written out.
     Parts(Vec<(GroupIndex, Select)>),
-    /// The rows that each group is asked for.
-    Gather(Vec<(GroupIndex, Select)>),
+    /// Points of several groups have to be combined.
+    Gather(Box<Gathering>),
 }
 
 /// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
@@ -199,8 +199,8 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&grouped, select, share, &schema) {
-            let gathering = gathered((**select).clone(), &shares, refusal)?;
-            return gathering.parts(&named(select)).map(Outline::Gather);
+            return gathered((**select).clone(), &shares, refusal)
+                .map(|gathering| Outline::Gather(Box::new(gathering)));
         }
     }
     Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))

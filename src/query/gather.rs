@@ -1,20 +1,23 @@
-//! A SELECT that combines points of several groups: they are asked for raw rows at once, and the answer is made of them.
+//! A SELECT that combines points of several groups: they are asked at once, for what each makes of its own points or for
+//! these, and the answer is made of what they say.
 //!
-//! The rows are held, within `query.merge_bytes_max`. What is made of one series of the answer is made on a thread beside the
-//! shard's, so that the shard goes on; series go on to the client as they are made. Used by `select`.
+//! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. What is
+//! made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
+//! as they are made. Used by `select`.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
 use crate::influxql::Select;
+use crate::merge::combine::ask::{Ask, ask};
+use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Carried, Evaluation, Stop};
+use crate::merge::evaluate::{Carried, Evaluation, Group, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
-use crate::plan::gather::Gathering;
+use crate::plan::gather::{Gathering, named};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -24,10 +27,19 @@ use super::{Refusal, fails, refuse};
 
 /// Rows of a document of a part.
 const PART_ROWS: usize = 5_000;
+/// Rows of the answer that are made at once, at least, before the client is told.
+const TOLD_ROWS: usize = 10_000;
 
-/// What came of one group.
+/// What groups have said so far.
+enum Held {
+    Combination(Combination),
+    /// With how much memory they take, about.
+    Rows(Vec<Vec<Rows>>, usize),
+}
+
+/// What there is of one group besides.
+#[derive(Default)]
 struct Part {
-    rows: Vec<Rows>,
     behind: Option<Behind>,
     messages: Vec<Message>,
 }
@@ -39,7 +51,19 @@ enum Broken {
     Refused(Refusal),
 }
 
-/// Runs a SELECT over the rows of several groups.
+/// What each group is asked, as far as that is known without the schema.
+///
+/// # Errors
+/// A bound in time that cannot be read here.
+pub fn parts(gathering: &Gathering) -> Result<Vec<(GroupIndex, Select)>, String> {
+    let fields = named(&gathering.select);
+    match ask(&gathering.select).part(&gathering.select, &fields) {
+        Some((part, wider)) => gathering.parts(part, wider),
+        None => gathering.rows(&fields),
+    }
+}
+
+/// Runs a SELECT over the points of several groups.
 pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     let evaluation = match Evaluation::new(&gathering.select, rows_max) {
@@ -49,19 +73,31 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     if evaluation.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &gathering).await;
     }
-    let parts = gathering.parts(&evaluation.fields).map_err(|reason| refuse(400, reason))?;
     // Without a field there are no rows; which measurements and policies there are the groups still say.
-    let parts = match evaluation.fields.is_empty() {
-        true => return nothing(running, id, &gathering).await,
-        false => parts,
+    if evaluation.fields.is_empty() {
+        return nothing(running, id, &gathering).await;
+    }
+    let ask = ask(&gathering.select);
+    let parts = match ask.part(&gathering.select, &evaluation.fields) {
+        Some((part, wider)) => gathering.parts(part, wider),
+        None => gathering.rows(&evaluation.fields),
     };
-    let bytes = Cell::new(0);
-    let gathered = join_all(parts.iter().map(|part| gather(running, part, evaluation.fields.len(), &bytes))).await;
-    let (mut rows, mut behind, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    let parts = parts.map_err(|reason| refuse(400, reason))?;
+    let combination = match &ask {
+        Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
+        Ask::Rows => evaluation.combination(None),
+        Ask::Chosen(_) => None,
+    };
+    let held = match combination {
+        Some(combination) => Held::Combination(combination),
+        None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
+    };
+    let (held, fields) = (RefCell::new(held), evaluation.fields.len());
+    let gathered = join_all(parts.iter().enumerate().map(|(at, part)| gather(running, at, part, fields, &held))).await;
+    let (mut behind, mut messages) = (Vec::new(), Vec::new());
     for part in gathered {
         match part {
             Ok(part) => {
-                rows.extend(part.rows);
                 behind.extend(part.behind);
                 messages.extend(part.messages);
             }
@@ -69,10 +105,113 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
             Err(Broken::Refused(refusal)) => return Err(refusal),
         }
     }
-    apart(&rows).map_err(|error| refuse(503, error))?;
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
-    tell(running, id, evaluation, rows, messages, &gathering).await
+    let making = Making::new(evaluation, held.into_inner()).map_err(|error| refuse(503, error))?;
+    tell(running, id, making, messages, &gathering).await
+}
+
+/// All that one group says, the `at`th of those that are asked.
+async fn gather(
+    running: &Running,
+    at: usize,
+    (group, part): &(GroupIndex, Select),
+    fields: usize,
+    held: &RefCell<Held>,
+) -> Result<Part, Broken> {
+    let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
+    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
+    let mut partial = begun.map_err(Broken::Refused)?;
+    let mut found = Part { behind: partial.behind.take(), messages: Vec::new() };
+    let broken = |error| Broken::Refused(refuse(503, error));
+    while let Some(result) = partial.next().await.map_err(broken)? {
+        if let Some(error) = result.error {
+            return Err(Broken::Failed(error));
+        }
+        found.messages.extend(result.messages);
+        for series in result.series {
+            let bytes = held.borrow_mut().take(at, series, fields).map_err(broken)?;
+            if bytes > bytes_max {
+                running.context.queries.stats.queries_limited_bytes.add(1);
+                let error = format!(
+                    "the rows that have to be gathered take more than {bytes_max} bytes (query.merge_bytes_max); ask for \
+                     less time or fewer series, or GROUP BY the tags that the measurement is split by"
+                );
+                return Err(Broken::Refused(fails(error)));
+            }
+        }
+        glommio::yield_if_needed().await;
+    }
+    Ok(found)
+}
+
+impl Held {
+    /// Takes what a group says of a series; how much memory all takes now.
+    fn take(&mut self, at: usize, series: Series, fields: usize) -> Result<usize, String> {
+        match self {
+            Held::Combination(combination) => {
+                combination.take(at, series)?;
+                Ok(combination.bytes())
+            }
+            Held::Rows(groups, bytes) => {
+                *bytes += series.bytes();
+                let (rows, Series { name, tags, values, .. }) = (&mut groups[at], series);
+                if !rows.last().is_some_and(|last| last.name == name && last.tags == tags) {
+                    rows.push(Rows { name, tags, ..Rows::default() });
+                }
+                rows.last_mut().map_or(Ok(()), |last| last.extend(values, fields))?;
+                Ok(*bytes)
+            }
+        }
+    }
+}
+
+/// What is made of what the groups said: the series of the answer, one after the other.
+struct Making {
+    evaluation: Evaluation,
+    left: Left,
+    carried: Carried,
+}
+
+/// What is still to be made.
+enum Left {
+    Combined(VecDeque<Combined>),
+    Groups(Vec<Rows>, VecDeque<Group>),
+}
+
+impl Making {
+    fn new(evaluation: Evaluation, held: Held) -> Result<Making, String> {
+        let left = match held {
+            Held::Combination(combination) => Left::Combined(evaluation.in_order(combination).into()),
+            Held::Rows(groups, _) => {
+                let rows: Vec<Rows> = groups.into_iter().flatten().collect();
+                apart(&rows)?;
+                let groups = evaluation.groups(&rows).into();
+                Left::Groups(rows, groups)
+            }
+        };
+        Ok(Making { evaluation, left, carried: Carried::default() })
+    }
+
+    /// The next series, of so many rows at least, if there are; none: that was all.
+    fn next(&mut self) -> Result<Vec<Series>, Stop> {
+        let (mut made, mut rows) = (Vec::new(), 0);
+        while rows < TOLD_ROWS {
+            let series = match &mut self.left {
+                Left::Combined(left) => match left.pop_front() {
+                    Some(next) => self.evaluation.combined(next, &mut self.carried)?,
+                    None => break,
+                },
+                Left::Groups(all, left) => match left.pop_front() {
+                    Some(next) => self.evaluation.series(all, &next, &mut self.carried)?,
+                    None => break,
+                },
+            };
+            rows += series.as_ref().map_or(0, |series| series.values.len());
+            made.extend(series);
+        }
+        Ok(made)
+    }
 }
 
 /// No series is in two groups.
@@ -84,76 +223,30 @@ fn apart(rows: &[Rows]) -> Result<(), String> {
     }
 }
 
-/// All rows of one group.
-async fn gather(
-    running: &Running,
-    (group, part): &(GroupIndex, Select),
-    fields: usize,
-    bytes: &Cell<usize>,
-) -> Result<Part, Broken> {
-    let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
-    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
-    let mut partial = begun.map_err(Broken::Refused)?;
-    let mut found = Part { rows: Vec::new(), behind: partial.behind.take(), messages: Vec::new() };
-    let broken = |error| Broken::Refused(refuse(503, error));
-    while let Some(result) = partial.next().await.map_err(broken)? {
-        if let Some(error) = result.error {
-            return Err(Broken::Failed(error));
-        }
-        found.messages.extend(result.messages);
-        for series in result.series {
-            bytes.set(bytes.get() + series.bytes());
-            if bytes.get() > bytes_max {
-                running.context.queries.stats.queries_limited_bytes.add(1);
-                let error = format!(
-                    "the rows that have to be gathered take more than {bytes_max} bytes (query.merge_bytes_max); ask for \
-                     less time or fewer series, or GROUP BY the tags that the measurement is split by"
-                );
-                return Err(Broken::Refused(fails(error)));
-            }
-            let Series { name, tags, values, .. } = series;
-            match found.rows.last_mut().filter(|last| last.name == name && last.tags == tags) {
-                Some(last) => last.extend(values, fields),
-                None => {
-                    found.rows.push(Rows { name, tags, ..Rows::default() });
-                    found.rows.last_mut().map_or(Ok(()), |last| last.extend(values, fields))
-                }
-            }
-            .map_err(broken)?;
-        }
-        glommio::yield_if_needed().await;
-    }
-    Ok(found)
-}
-
-/// Makes the series of the answer, one after the other.
+/// Makes the series of the answer, some at a time.
 async fn tell(
     running: &mut Running,
     id: usize,
-    evaluation: Evaluation,
-    rows: Vec<Rows>,
+    mut making: Making,
     mut messages: Vec<Message>,
     gathering: &Gathering,
 ) -> Result<Ended, Refusal> {
-    let (evaluation, rows) = (Arc::new(evaluation), Arc::new(rows));
-    let mut carried = Carried::default();
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
-    for group in evaluation.groups(&rows) {
-        let (evaluation, rows) = (evaluation.clone(), rows.clone());
+    loop {
         let made = glommio::executor().spawn_blocking(move || {
             let mut series = None;
             // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(evaluation.series(&rows, &group, &mut carried)));
-            (series, carried)
+            guarded("evaluation", || series = Some(making.next()));
+            (series, making)
         });
         let (series, kept) = made.await;
-        carried = kept;
+        making = kept;
         let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
-            Ok(Some(series)) => series,
-            Ok(None) => continue,
+            Ok(series) if series.is_empty() => break,
+            Ok(series) => series,
             Err(stop) => return stopped(running, id, stop, gathering).await,
         };
-        let result = StatementResult { series: vec![series], ..StatementResult::default() };
+        let result = StatementResult { series, ..StatementResult::default() };
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
         with_messages(&mut results, &mut messages);

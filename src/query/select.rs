@@ -6,7 +6,6 @@ use crate::influxql::{Select, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
-use crate::plan::gather::named;
 use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
 use crate::plan::sources::{bound_by_now, name_regexes, regexes};
 
@@ -46,7 +45,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         }
         (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
         (Selected::Gather(gathering), Statement::Explain { analyze, .. }) => {
-            let parts = gathering.parts(&named(&gathering.select)).map_err(|reason| refuse(400, reason))?;
+            let parts = gather::parts(&gathering).map_err(|reason| refuse(400, reason))?;
             explain(running, id, Concatenation { parts, descending: false }, *analyze).await
         }
         (Selected::Gather(gathering), _) => gather::run(running, id, *gathering).await,

@@ -49,14 +49,17 @@ impl Evaluation {
 
     /// The points of a call, cut by LIMIT and OFFSET.
     pub(super) fn points(&self, call: &Call, members: &[&Rows]) -> Result<Vec<Point>, Stop> {
-        let mut points = self.call(call, members, self.windows)?;
+        Ok(self.cut(self.call(call, members, self.windows)?))
+    }
+
+    pub(super) fn cut(&self, mut points: Vec<Point>) -> Vec<Point> {
         if self.offset > 0 {
             points.drain(..self.offset.min(points.len()));
         }
         if self.limit > 0 {
             points.truncate(self.limit);
         }
-        Ok(points)
+        points
     }
 
     fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
@@ -208,13 +211,13 @@ impl Evaluation {
         found
     }
 
-    fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
+    pub(super) fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
         points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
         points
     }
 
     /// Windows' times and fill(), but for a lone selector without windows.
-    fn finished(
+    pub(super) fn finished(
         &self,
         call: &Call,
         function: &Function,

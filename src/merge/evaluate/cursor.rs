@@ -44,14 +44,17 @@ impl Evaluation {
         left.map(row).collect()
     }
 
-    /// Rows of the calls.
-    pub(super) fn side_by_side(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Vec<Value>>, Stop> {
+    /// Rows of the calls, of which each has its points.
+    pub(super) fn side_by_side(
+        &self,
+        points: Vec<Vec<Point>>,
+        members: &[&Rows],
+        carried: &mut Carried,
+    ) -> Result<Vec<Vec<Value>>, Stop> {
         let slots = &mut carried.slots;
         slots.resize(self.calls.len() + self.refs.len(), Value::Null);
-        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> = Vec::new();
-        for call in &self.calls {
-            scanners.push(self.points(call, members)?.into_iter().peekable());
-        }
+        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
+            points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
         let kinds = kinds?;
         let mut rows = Vec::new();

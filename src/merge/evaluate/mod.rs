@@ -10,6 +10,7 @@
 
 mod calls;
 mod columns;
+pub mod combined;
 mod cursor;
 pub mod expr;
 pub mod fill;
@@ -174,15 +175,23 @@ impl Evaluation {
     /// There are too many rows.
     pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Option<Series>, Stop> {
         let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
-        let values = match self.calls.is_empty() {
+        let rows = match self.calls.is_empty() {
             true => self.raw(&members),
-            false => self.side_by_side(&members, carried)?,
+            false => {
+                let points: Result<_, Stop> = self.calls.iter().map(|call| self.points(call, &members)).collect();
+                self.side_by_side(points?, &members, carried)?
+            }
         };
+        self.series_of(group.name.clone(), group.values.clone(), rows)
+    }
+
+    /// `tags` are the values of GROUP BY's.
+    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Result<Option<Series>, Stop> {
         if values.len() > self.rows_max {
             return Err(Stop::Rows(values.len()));
         }
-        let tags = self.dimensions.iter().cloned().zip(group.values.iter().cloned()).collect();
-        let (name, columns) = (group.name.clone(), self.columns.clone());
+        let tags = self.dimensions.iter().cloned().zip(tags).collect();
+        let columns = self.columns.clone();
         Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
     }
 

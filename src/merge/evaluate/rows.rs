@@ -82,15 +82,20 @@ impl Rows {
 
     /// What InfluxDB orders series by.
     pub fn key(&self) -> String {
-        let mut key = escaped(&self.name, &[',', ' ']);
-        for (name, value) in self.tags.iter().filter(|(_, value)| !value.is_empty()) {
-            key.push(',');
-            key.push_str(&escaped(name, &[',', '=', ' ']));
-            key.push('=');
-            key.push_str(&escaped(value, &[',', '=', ' ']));
-        }
-        key
+        key_of(&self.name, &self.tags)
     }
+}
+
+/// What InfluxDB orders a series of this name and these tags by.
+pub fn key_of(name: &str, tags: &[(String, String)]) -> String {
+    let mut key = escaped(name, &[',', ' ']);
+    for (name, value) in tags.iter().filter(|(_, value)| !value.is_empty()) {
+        key.push(',');
+        key.push_str(&escaped(name, &[',', '=', ' ']));
+        key.push('=');
+        key.push_str(&escaped(value, &[',', '=', ' ']));
+    }
+    key
 }
 
 /// How much memory a row takes here, about, that came as `row`.

@@ -26,7 +26,11 @@ use super::Kind;
 use super::rows::Point;
 use super::window::Windows;
 
-pub use top::best;
+pub use median::halfway;
+pub use percentile::rank;
+pub use select::compare;
+pub use sum::minus;
+pub use top::{Best, best};
 
 /// One function.
 pub struct Function {
