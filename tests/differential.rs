@@ -1,5 +1,5 @@
-//! Every answer over several groups is the one that a single InfluxDB with all the data gives, byte for byte, or a refusal
-//! with its reason: a long fixed list of statements and random ones, over three layouts of the same data.
+//! Every answer over several groups is the one that a single InfluxDB with all the data gives, byte for byte (over split
+//! measurements but for the last digits of floats), or a refusal with its reason: a long fixed list of statements and random ones, over three layouts of the same data.
 //!
 //! `support/differential/mod.rs` says how it is judged, and which variables repeat or widen a run; `perf/soak --statements`
 //! is the long form.

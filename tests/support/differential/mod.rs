@@ -4,6 +4,7 @@
 //! `trial` asks both sides and says what came of it:
 //!
 //! - *equal*: the same status, type and bytes;
+//! - *rounded*: over split measurements, the same but for the last digits of floats (`rounding`);
 //! - *refused*: slotline says why it does not answer, and `refusals` has that reason for this layout of the data;
 //! - *undetermined*: InfluxDB itself answers otherwise when asked again, or with the same data written in another order
 //!   into storage shards of another length (a second judge is asked when the first and slotline disagree); slotline's
@@ -22,6 +23,7 @@ pub mod generate;
 pub mod list;
 pub mod msgpack;
 pub mod refusals;
+pub mod rounding;
 pub mod tally;
 pub mod trial;
 
