@@ -154,12 +154,15 @@ impl Held {
                 Ok(combination.bytes())
             }
             Held::Rows(groups, bytes) => {
-                *bytes += series.bytes();
                 let (rows, Series { name, tags, values, .. }) = (&mut groups[at], series);
-                if !rows.last().is_some_and(|last| last.name == name && last.tags == tags) {
-                    rows.push(Rows { name, tags, ..Rows::default() });
+                let goes_on = rows.last().filter(|last| last.name == name && last.tags == tags);
+                let before = goes_on.map(Rows::bytes);
+                if before.is_none() {
+                    rows.push(Rows::new(name, tags));
                 }
-                rows.last_mut().map_or(Ok(()), |last| last.extend(values, fields))?;
+                let Some(rows) = rows.last_mut() else { return Ok(*bytes) };
+                rows.extend(values, fields)?;
+                *bytes += rows.bytes().saturating_sub(before.unwrap_or_default());
                 Ok(*bytes)
             }
         }

@@ -177,7 +177,7 @@ fn rows_of(series: &Points, fields: &[VarRef]) -> Vec<Rows> {
     let places: Vec<usize> = fields.iter().map(place).collect();
     let mut all = Vec::new();
     for ((host, region), points) in series {
-        let mut rows = Rows { name: "m".to_owned(), tags: tags(host, region), ..Rows::default() };
+        let mut rows = Rows::new("m".to_owned(), tags(host, region));
         let row = |(time, cells): (&i64, &[Value; 4])| {
             std::iter::once(Value::Time(*time)).chain(places.iter().map(|at| cells[*at].clone())).collect()
         };
@@ -252,7 +252,7 @@ fn put_together(select: &Select, groups: &[Points], seed: u8) -> (Vec<Series>, W
         (Some(part), None) => {
             let mut rows = Vec::new();
             for series in groups.iter().flat_map(|group| answered(&part, group)) {
-                let mut chosen = Rows { name: series.name, tags: series.tags, ..Rows::default() };
+                let mut chosen = Rows::new(series.name, series.tags);
                 chosen.extend(series.values, fields.len()).expect("rows");
                 rows.push(chosen);
             }
@@ -267,11 +267,11 @@ fn put_together(select: &Select, groups: &[Points], seed: u8) -> (Vec<Series>, W
 
 fn as_series(rows: &Rows, fields: &[VarRef]) -> Series {
     let row = |at: usize| {
-        let cells = rows.fields.iter().map(|field| field[at].clone());
-        std::iter::once(Value::Time(rows.times[at])).chain(cells).collect()
+        let cells = (0..fields.len()).map(|field| rows.value(field, at));
+        std::iter::once(Value::Time(rows.time(at))).chain(cells).collect()
     };
     let columns = std::iter::once("time".to_owned()).chain(fields.iter().map(|field| field.name.clone())).collect();
-    let (name, tags, values) = (rows.name.clone(), rows.tags.clone(), (0..rows.times.len()).map(row).collect());
+    let (name, tags, values) = (rows.name.clone(), rows.tags.clone(), (0..rows.len()).map(row).collect());
     Series { name, tags, columns, values, partial: false }
 }
 

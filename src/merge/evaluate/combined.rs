@@ -112,7 +112,7 @@ impl Evaluation {
         let args = Args::new(call, self.ascending, windows);
         match (function.how, call.args.first()) {
             (How::Stream { reads_before, begin }, Some(Expr::Call(inner))) => {
-                let wider = self.wider(&windows, if reads_before { windows.interval } else { 0 });
+                let wider = self.read_by_stream(windows, reads_before);
                 let input = self.over(inner, states, wider)?;
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }

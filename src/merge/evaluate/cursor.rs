@@ -15,24 +15,25 @@ use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
-    pub(super) fn raw(&self, members: &[&Rows]) -> Vec<Vec<Value>> {
+    pub(super) fn raw<'a>(&self, members: &[&'a Rows]) -> Vec<Vec<Value>> {
         if !self.knows_a_ref() {
             return Vec::new();
         }
         let fields: Vec<usize> = self.refs.iter().filter_map(|(_, place)| field_of(place)).collect();
-        let points_of = |(number, series): (usize, &&Rows)| {
-            let valued = |row: &usize| fields.iter().any(|field| series.fields[*field][*row] != Value::Null);
-            let inside = |row: &usize| self.windows.range.contains(series.times[*row]);
-            let point = |row: usize| {
+        let (range, ascending) = (self.windows.range, self.ascending);
+        let points_of = |(number, series): (usize, &&'a Rows)| {
+            let (series, fields, count) = (*series, fields.clone(), series.len());
+            let rows = (0..count).map(move |at| if ascending { at } else { count - 1 - at });
+            let valued = move |row: usize| fields.iter().any(|field| !series.is_null(*field, row));
+            let counts = move |row: &usize| range.contains(series.time(*row)) && valued(*row);
+            rows.filter(counts).map(move |row| {
                 let at = Some(RowAt { series: number as u32, row: row as u32 });
-                Point { row: at, ..Point::new(series.times[row], Value::Null) }
-            };
-            let rows = (0..series.times.len()).filter(inside).filter(valued).map(point);
-            if self.ascending { rows.collect() } else { rows.rev().collect() }
+                Point { row: at, ..Point::new(series.time(row), Value::Null) }
+            })
         };
-        let inputs: Vec<Vec<Point>> = members.iter().enumerate().map(points_of).collect();
-        let merged = sorted(inputs, |a, b| self.less(a, b, members, self.ascending));
-        let left = merged.into_iter().skip(self.offset);
+        let inputs = members.iter().enumerate().map(points_of);
+        let merged = sorted(inputs, |a, b| self.less(a, b, members, ascending));
+        let left = merged.skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
         let mut slots = vec![Value::Null; self.refs.len()];
         let row = |point: Point| {
@@ -119,7 +120,7 @@ fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
     let Some(RowAt { series, row }) = point.row else { return Value::Null };
     let rows = members[series as usize];
     match place {
-        Place::Field(field, _) => rows.fields[*field][row as usize].clone(),
+        Place::Field(field, _) => rows.value(*field, row as usize),
         Place::Tag(key) => match rows.tag(key) {
             "" => Value::Null,
             text => Value::String(text.to_owned()),

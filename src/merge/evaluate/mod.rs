@@ -11,11 +11,13 @@
 mod calls;
 mod columns;
 pub mod combined;
+mod compact;
 mod cursor;
 pub mod expr;
 pub mod fill;
 pub mod functions;
 mod gosort;
+mod many;
 pub mod order;
 pub mod rows;
 #[cfg(test)]
