@@ -85,6 +85,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::influxql::{Params, Statement, parse_query};
+    use crate::merge::evaluate::Carried;
 
     proptest! {
         #[test]
@@ -103,5 +105,27 @@ mod tests {
         assert!(floats.is_sorted_by(|a, b| a < b));
         assert_eq!(key(&Value::Float(0.0)), floats[2]);
         assert!([i64::MIN, -1, 0, i64::MAX].map(|number| key(&Value::Integer(number))).is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn of_many_points_it_is_the_right_one() {
+        let text = "SELECT percentile(v::float, 37) FROM m";
+        let query = parse_query(text, &Params::new()).expect("it is well-formed");
+        let Some(Statement::Select(select)) = query.statements.into_iter().next() else { panic!("a SELECT") };
+        let evaluation = Evaluation::new(&select, 10).expect("it can be told");
+        // Each number once, in no order: the one at time `at` is 7919 times that.
+        let count = MANY as i64 + 7;
+        let series = |host: i64| {
+            let mut rows = Rows::new("m".to_owned(), vec![("host".to_owned(), host.to_string())]);
+            let row = |at: i64| vec![Value::Time(at), Value::Float((at * 7919 % count) as f64)];
+            rows.extend((0..count).filter(|at| at % 2 == host).map(row).collect(), 1).expect("rows");
+            rows
+        };
+        let rows = [series(0), series(1)];
+        let group = evaluation.groups(&rows).remove(0);
+        let made = evaluation.series(&rows, &group, &mut Carried::default()).expect("one row").expect("a series");
+        let rank = rank(count as usize, 37.0).expect("there is one") as i64;
+        let time = (0..count).find(|at| at * 7919 % count == rank).expect("each is there");
+        assert_eq!(made.values, [[Value::Time(time), Value::Float(rank as f64)]]);
     }
 }
