@@ -89,7 +89,19 @@ const TABLE: &[Row] = &[
     ),
     (
         "cli",
-        &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "merge", "spool", "control", "server"],
+        &[
+            "lineprotocol",
+            "topology",
+            "influxql",
+            "gate",
+            "config",
+            "batch",
+            "plan",
+            "merge",
+            "spool",
+            "control",
+            "server",
+        ],
     ),
     // The program.
     ("main", &["cli"]),

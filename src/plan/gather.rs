@@ -5,8 +5,9 @@
 //! wider by what transformations of windows read before. Rows come with GROUP BY *, so that series stay apart: where times are
 //! equal, their order decides. `merge::evaluate` makes the answer. Pure.
 
-use crate::influxql::ast::{BinaryOp, Field, Fill, Source, VarRef};
+use crate::influxql::ast::{BinaryOp, Field, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, split_time};
+use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 use crate::topology::GroupIndex;
 
@@ -30,17 +31,8 @@ impl Gathering {
         let field = |var: &VarRef| Field { expr: Expr::VarRef(var.clone()), alias: None };
         let part = Select {
             fields: fields.iter().map(field).collect(),
-            into: None,
-            sources: Vec::new(),
-            condition: None,
             group_by: vec![Expr::Wildcard(None)],
-            fill: Fill::Null,
-            order: None,
-            limit: 0,
-            offset: 0,
-            slimit: 0,
-            soffset: 0,
-            timezone: None,
+            ..Select::default()
         };
         self.parts(part, read_before(&self.select))
     }
@@ -61,7 +53,11 @@ impl Gathering {
 /// WHERE as the groups get it.
 fn condition(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
     let Some(condition) = &select.condition else { return Ok(None) };
-    let (rest, range) = split_time(condition)?;
+    let zone = match &select.timezone {
+        Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
+        None => None,
+    };
+    let (rest, range) = split_time(condition, zone)?;
     let (earlier, later) = match select.order {
         Some(crate::influxql::ast::SortOrder::Descending) => (0, wider),
         _ => (wider, 0),
@@ -155,6 +151,10 @@ mod tests {
             (
                 "SELECT derivative(mean(v::float)) FROM m WHERE time >= 3m AND time <= 9m GROUP BY time(1m) ORDER BY time DESC",
                 "SELECT v::float FROM m WHERE time >= 180000000000 AND time <= 600000000000 GROUP BY *",
+            ),
+            (
+                "SELECT v::float FROM m WHERE time >= '1970-01-02' LIMIT 1 tz('Asia/Kolkata')",
+                "SELECT v::float FROM m WHERE time >= 66600000000000 GROUP BY *",
             ),
             (
                 "SELECT v::float FROM m WHERE a = 'x' OR time > 5",

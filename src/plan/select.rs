@@ -81,7 +81,9 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
     let ask = |group: GroupIndex| {
         let sources = owned(leaf, &everywhere, group);
         let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
-        let own = Select { fields: vec![star()], sources, condition, ..empty(leaf) };
+        // In the time zone time bounds are read.
+        let timezone = leaf.timezone.clone();
+        let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
         Question { group, explain: format!("EXPLAIN {own}"), tag_keys: tag_keys(&own, circumstances.db) }
     };
     Ok(in_order(&everywhere).into_iter().map(ask).collect())
@@ -149,11 +151,6 @@ pub fn typed(select: &Select, schema: &Schema) -> Select {
 /// A SELECT whose rows have to be gathered; the refusal if they cannot be.
 fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
     if leaf(&select).is_none_or(|leaf| !std::ptr::eq(leaf, &select)) || series_limit(&select).is_some() {
-        return Err(refusal);
-    }
-    // InfluxDB makes one series of a name under several policies.
-    let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
-    if shares.iter().any(twice) {
         return Err(refusal);
     }
     let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
@@ -319,24 +316,6 @@ fn bounds(select: &Select) -> Vec<Expr> {
 
 fn star() -> crate::influxql::ast::Field {
     crate::influxql::ast::Field { expr: Expr::Wildcard(None), alias: None }
-}
-
-/// A SELECT with nothing but its time zone, in which time bounds are read.
-fn empty(like: &Select) -> Select {
-    Select {
-        fields: Vec::new(),
-        into: None,
-        sources: Vec::new(),
-        condition: None,
-        group_by: Vec::new(),
-        fill: Default::default(),
-        order: None,
-        limit: 0,
-        offset: 0,
-        slimit: 0,
-        soffset: 0,
-        timezone: like.timezone.clone(),
-    }
 }
 
 /// Whether every series of the answer comes from one group, though several groups have series of this measurement.

@@ -66,12 +66,12 @@ pub fn parts(gathering: &Gathering) -> Result<Vec<(GroupIndex, Select)>, String>
 /// Runs a SELECT over the points of several groups.
 pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
-    let evaluation = match Evaluation::new(&gathering.select, rows_max) {
+    let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
         Err(stop) => return stopped(running, id, stop, &gathering).await,
     };
-    if evaluation.keeps_tags() && running.into.is_some() {
-        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &gathering).await;
+    if running.tells_zones() {
+        evaluation.tell_zone();
     }
     // Without a field there are no rows; which measurements and policies there are the groups still say.
     if evaluation.fields.is_empty() {
@@ -107,7 +107,11 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     }
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
-    let making = Making::new(evaluation, held.into_inner()).map_err(|error| refuse(503, error))?;
+    let held = held.into_inner();
+    if let Held::Rows(_, bytes) = &held {
+        evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
+    }
+    let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
 }
 
@@ -211,7 +215,7 @@ impl Making {
                 },
             };
             rows += series.as_ref().map_or(0, |series| series.values.len());
-            made.extend(series);
+            made.extend(series.into_iter().flat_map(|series| self.evaluation.written(series)));
         }
         Ok(made)
     }

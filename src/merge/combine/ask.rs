@@ -44,7 +44,7 @@ pub fn ask(select: &Select) -> Ask {
     if select.timezone.is_some() {
         return Ask::Rows;
     }
-    if !refs && let Some(partials) = partials(&calls, interval) {
+    if !refs && let Some(partials) = partials(&calls, interval, select.limit > 0 || select.offset > 0) {
         return partials;
     }
     match calls.as_slice() {
@@ -86,14 +86,15 @@ impl Ask {
     }
 }
 
-/// How each call is put together; `None`: one of them is not.
-pub fn parts(calls: &[Call], interval: i64) -> Option<Vec<Part<'_>>> {
+/// How each call is put together; `None`: one of them is not. `cut`: by LIMIT or OFFSET.
+pub fn parts(calls: &[Call], interval: i64, cut: bool) -> Option<Vec<Part<'_>>> {
     let alone = calls.len() == 1;
     let part = |call| {
         let (call, wider) = innermost(call, interval)?;
         let (combine, of) = combine(call)?;
         let fits = match combine.when {
             When::Always => true,
+            When::Uncut => !cut,
             When::InWindows => interval > 0,
             When::NotAlone => interval > 0 || !alone,
         };
@@ -102,8 +103,8 @@ pub fn parts(calls: &[Call], interval: i64) -> Option<Vec<Part<'_>>> {
     calls.iter().map(part).collect()
 }
 
-fn partials(calls: &[Call], interval: i64) -> Option<Ask> {
-    let parts = parts(calls, interval)?;
+fn partials(calls: &[Call], interval: i64, cut: bool) -> Option<Ask> {
+    let parts = parts(calls, interval, cut)?;
     let wider = parts.first()?.wider;
     let mut columns: Vec<Expr> = Vec::new();
     for part in &parts {
@@ -192,7 +193,7 @@ mod tests {
     fn asked_for(text: &str) -> String {
         let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
         let Some(Statement::Select(select)) = query.statements.into_iter().next() else { panic!("{text}: a SELECT") };
-        let fields = Evaluation::new(&select, 1).map(|evaluation| evaluation.fields).unwrap_or_default();
+        let fields = Evaluation::new(&select, 1, false).map(|evaluation| evaluation.fields).unwrap_or_default();
         match ask(&select).part(&select, &fields) {
             Some((part, 0)) => part.to_string(),
             Some((part, wider)) => format!("{part} +{wider}"),
@@ -239,6 +240,8 @@ mod tests {
             (&format!("SELECT max(v), n FROM m {minutes}"), "rows".to_owned()),
             ("SELECT mean(v), first(v) FROM m", "rows".to_owned()),
             ("SELECT top(v, 3), n FROM m", "rows".to_owned()),
+            ("SELECT top(v, 3) FROM m LIMIT 2", "rows".to_owned()),
+            ("SELECT bottom(v, 3) FROM m OFFSET 1", "rows".to_owned()),
             ("SELECT distinct(v) FROM m", "rows".to_owned()),
             ("SELECT count(distinct(v)), max(v) FROM m", "rows".to_owned()),
             // The one reads more than the other.

@@ -104,7 +104,7 @@ pub fn statements() -> Vec<(String, Way)> {
         let windows = |clause: &&str| (format!("SELECT {columns} FROM m {BOUNDS} {clause}"), *way);
         statements.extend(WINDOWS.iter().map(windows));
     }
-    // InfluxDB looks at fewer points for these, and slotline refuses.
+    // InfluxDB looks at fewer points for these, and slotline refuses where there are more.
     statements.retain(|(text, _)| !(text.contains("LIMIT") && (text.contains("top(") || text.contains("bottom("))));
     statements
 }
@@ -135,7 +135,7 @@ fn parsed(text: &str) -> Select {
 
 /// WHERE, which bounds the time if anything, so many nanoseconds wider.
 fn bounds(select: &Select, wider: i64) -> Option<Expr> {
-    let (_, range) = split_time(select.condition.as_ref()?).expect("its times can be read");
+    let (_, range) = split_time(select.condition.as_ref()?, None).expect("its times can be read");
     let (earlier, later) = if select.order == Some(SortOrder::Descending) { (0, wider) } else { (wider, 0) };
     let text = format!("SELECT v FROM m WHERE time >= {} AND time <= {}", range.start - earlier, range.end + later);
     parsed(&text).condition
@@ -166,7 +166,7 @@ fn groups(seed: u8, bytes: &[u8]) -> Vec<Points> {
 }
 
 fn fields_of(select: &Select) -> Vec<VarRef> {
-    Evaluation::new(select, 10_000).map(|evaluation| evaluation.fields).expect("it can be told")
+    Evaluation::new(select, 10_000, false).map(|evaluation| evaluation.fields).expect("it can be told")
 }
 
 /// As a group gives them: rows that have any of the fields.
@@ -196,7 +196,7 @@ fn tags(host: &str, region: &str) -> Vec<(String, String)> {
 }
 
 fn evaluated(select: &Select, rows: &[Rows]) -> Vec<Series> {
-    let evaluation = Evaluation::new(select, 10_000).expect("it can be told");
+    let evaluation = Evaluation::new(select, 10_000, false).expect("it can be told");
     let mut carried = Carried::default();
     let made = evaluation
         .groups(rows)
@@ -216,7 +216,7 @@ fn answered(part: &Select, series: &Points) -> Vec<Series> {
 }
 
 fn put_together(select: &Select, groups: &[Points], seed: u8) -> (Vec<Series>, Way) {
-    let evaluation = Evaluation::new(select, 10_000).expect("it can be told");
+    let evaluation = Evaluation::new(select, 10_000, false).expect("it can be told");
     let fields = evaluation.fields.clone();
     let asked = ask(select);
     let part = asked.part(select, &fields).map(|(part, wider)| Select { condition: bounds(select, wider), ..part });

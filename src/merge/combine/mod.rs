@@ -44,6 +44,8 @@ pub struct Combine {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Always,
+    /// Without LIMIT and OFFSET, by which InfluxDB cuts the points before it takes some.
+    Uncut,
     /// With GROUP BY time.
     InWindows,
     /// With GROUP BY time, or beside other calls: alone it shows the time of one of several equal points.
@@ -77,7 +79,7 @@ const fn row(
     Combine { name, asked, when, begin, help }
 }
 
-use When::{Always, InWindows, NotAlone};
+use When::{Always, InWindows, NotAlone, Uncut};
 
 pub const TABLE: &[Combine] = &[
     row("count", &["count"], Always, total::count, "added up"),
@@ -89,8 +91,8 @@ pub const TABLE: &[Combine] = &[
     row("last", &[], InWindows, chosen::last, "a window hides its time: of points"),
     row("spread", &["max", "min"], Always, spread::begin, "the greatest less the smallest"),
     row("stddev", &["count", "mean", "stddev"], Always, stddev::begin, "by Chan's formula"),
-    row("top", &["top"], Always, best::top, "the best of the groups' best"),
-    row("bottom", &["bottom"], Always, best::bottom, "the best of the groups' best"),
+    row("top", &["top"], Uncut, best::top, "the best of the groups' best"),
+    row("bottom", &["bottom"], Uncut, best::bottom, "the best of the groups' best"),
     row("distinct", &[], Always, distinct::begin, "ordered by when each came first, which groups hide: of points"),
     row("count distinct", &["distinct"], Always, distinct::count, "as many as there are in all"),
     row("median", &[], Always, values::median, "of all values"),

@@ -11,6 +11,7 @@ use crate::merge::combine::ask::{asked, parts};
 use crate::merge::combine::{Combine, State};
 use crate::merge::results::{Series, Value};
 
+use super::calls::or_none;
 use super::functions::{Args, How, function, run};
 use super::rows::{NO_TIME, Point, key_of};
 use super::window::Windows;
@@ -41,7 +42,7 @@ struct Taken {
     combine: &'static Combine,
     /// Which columns it reads, the time being 0.
     columns: Vec<usize>,
-    args: Args,
+    args: Args<'static>,
 }
 
 /// One series of the answer, with what is known of each call.
@@ -55,11 +56,13 @@ impl Evaluation {
     /// What takes what groups say: to these columns, or of no columns, rows of the fields. `None`: it takes all rows at once to
     /// make the answer.
     pub fn combination(&self, asked_for: Option<&[Expr]>) -> Option<Combination> {
-        if !self.refs.is_empty() || self.calls.is_empty() {
+        // Where clocks change, which window a point is in hangs on the points before it.
+        let clocks_change = self.windows.zone.is_some() && self.windows.interval > 0;
+        if !self.refs.is_empty() || self.calls.is_empty() || clocks_change {
             return None;
         }
         let mut calls = Vec::new();
-        for part in parts(&self.calls, self.windows.interval)? {
+        for part in parts(&self.calls, self.windows.interval, self.limit > 0 || self.offset > 0)? {
             let columns = match asked_for {
                 Some(columns) => {
                     let place = |column: Expr| Some(1 + columns.iter().position(|asked| *asked == column)?);
@@ -71,7 +74,8 @@ impl Evaluation {
                 },
             };
             let windows = self.wider(&self.windows, part.wider);
-            calls.push(Taken { combine: part.combine, columns, args: Args::new(part.call, self.ascending, windows) });
+            let args = Args { rest: &[], ..Args::new(part.call, self.ascending, windows) };
+            calls.push(Taken { combine: part.combine, columns, args });
         }
         let (dimensions, of_partials) = (self.dimensions.clone(), asked_for.is_some());
         Some(Combination { calls, dimensions, of_partials, found: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0 })
@@ -99,25 +103,29 @@ impl Evaluation {
         let Combined { name, values, states } = series;
         let mut points = Vec::new();
         for (call, states) in self.calls.iter().zip(states) {
-            points.push(self.cut(self.over(call, states, self.windows)?));
+            points.push(self.cut(self.over(call, states, self.windows, carried)?));
         }
         let rows = self.side_by_side(points, &[], carried)?;
         self.series_of(name, values, rows)
     }
 
     /// The points of a call whose innermost one is put together.
-    fn over(&self, call: &Call, states: States, windows: Windows) -> Result<Vec<Point>, Stop> {
+    fn over(&self, call: &Call, states: States, windows: Windows, carried: &mut Carried) -> Result<Vec<Point>, Stop> {
         let unknown = || Stop::Refused(format!("{}()", call.name));
         let function = function(&call.name).ok_or_else(unknown)?;
         let args = Args::new(call, self.ascending, windows);
         match (function.how, call.args.first()) {
             (How::Stream { reads_before, begin }, Some(Expr::Call(inner))) => {
                 let wider = self.read_by_stream(windows, reads_before);
-                let input = self.over(inner, states, wider)?;
+                let input = self.over(inner, states, wider, carried)?;
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }
             (How::Distinct, _) => Ok(self.shown(self.put_together(states), &windows)),
             (How::Best { .. }, _) => Ok(self.put_together(states)),
+            (How::Window(_), _) => {
+                let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried);
+                self.finished(call, function, found, &windows)
+            }
             _ => self.finished(call, function, self.put_together(states), &windows),
         }
     }
@@ -125,7 +133,7 @@ impl Evaluation {
     fn put_together(&self, states: States) -> Vec<Point> {
         let mut points = Vec::new();
         let mut window = |(start, state): (i64, Box<dyn State>)| {
-            points.extend(state.finish().into_iter().map(|point| match point.time {
+            points.extend(or_none(state.finish()).into_iter().map(|point| match point.time {
                 NO_TIME => Point { time: start, ..point },
                 _ => point,
             }));

@@ -1,44 +1,61 @@
-//! A lone percentile of so many points that they are not sorted: the value is found by counting, without more memory.
+//! A percentile without windows, of which there may be many points: they are sorted as 16 bytes each, a number that orders as
+//! the value does and where the point is.
 //!
-//! Of several points with that value the earliest is shown; of fewer points it is the one that InfluxDB's sort, which is not
-//! stable, has there.
+//! Of several points with its value it is the one that InfluxDB's sort, which is not stable, has there. Where memory is too short
+//! for that, the value is found by counting, without more memory, and the earliest point with it is shown.
 
 use crate::influxql::ast::Call;
 use crate::merge::results::Value;
 
 use super::Evaluation;
+use super::calls::or_none;
 use super::functions::rank;
-use super::rows::{Point, Rows};
+use super::gosort::sort;
+use super::rows::{Point, RowAt, Rows};
 use super::window::Windows;
 
-/// From so many points on. Sorted, each takes some 60 bytes.
-const MANY: usize = 250_000;
-
 impl Evaluation {
-    /// The point of a lone percentile without windows; `None`: it is another function, or there are fewer.
-    pub(super) fn percentile_of_many<'a>(
+    /// From now on points are sorted in no more than so many bytes.
+    pub fn sort_within(&mut self, bytes: usize) {
+        self.sort_max = bytes;
+    }
+
+    /// The point of a percentile without windows; one of no points, when there is no such rank.
+    pub(super) fn percentile<'a>(
         &self,
         call: &Call,
         members: &'a [&'a Rows],
         windows: Windows,
         percent: f64,
-    ) -> Option<Vec<Point>> {
-        let rows: usize = members.iter().map(|series| series.len()).sum();
-        if call.name != "percentile" || windows.interval > 0 || rows < MANY {
-            return None;
-        }
+    ) -> Vec<Point> {
         let points = || {
             let of = |(number, series): (usize, &'a &'a Rows)| self.points_of(call, number, series, windows, true);
             members.iter().enumerate().flat_map(of)
         };
         let count = points().count();
-        if count < MANY {
-            return None;
+        if count == 0 {
+            return Vec::new();
         }
-        let Some(rank) = rank(count, percent) else { return Some(Vec::new()) };
-        let chosen = nth(rank, || points().filter_map(|point| key(&point.value)));
-        let equal = points().filter(|point| key(&point.value) == Some(chosen));
-        Some(equal.min_by_key(|point| point.time).into_iter().collect())
+        let Some(rank) = rank(count, percent) else { return or_none(Vec::new()) };
+        let found = match count.saturating_mul(size_of::<(u64, RowAt)>()) <= self.sort_max {
+            true => {
+                let row = self.sorted_row(call, members, windows, count, rank);
+                points().find(|point| row.is_some() && point.row == row)
+            }
+            false => {
+                let chosen = nth(rank, || points().filter_map(|point| key(&point.value)));
+                points().filter(|point| key(&point.value) == Some(chosen)).min_by_key(|point| point.time)
+            }
+        };
+        found.into_iter().collect()
+    }
+
+    /// The row of the point that stands at `rank` of all `count` when they are sorted.
+    fn sorted_row(&self, call: &Call, members: &[&Rows], windows: Windows, count: usize, rank: usize) -> Option<RowAt> {
+        let mut keys = Vec::with_capacity(count);
+        keys.extend(self.ordered(call, members, windows).filter_map(|point| Some((key(&point.value)?, point.row?))));
+        sort(&mut keys, |(a, _), (b, _)| a < b);
+        keys.get(rank).map(|(_, row)| *row)
     }
 }
 
@@ -87,6 +104,8 @@ mod tests {
     use super::*;
     use crate::influxql::{Params, Statement, parse_query};
     use crate::merge::evaluate::Carried;
+    use crate::merge::evaluate::functions::percentile;
+    use crate::merge::evaluate::functions::tests::args;
 
     proptest! {
         #[test]
@@ -107,25 +126,44 @@ mod tests {
         assert!([i64::MIN, -1, 0, i64::MAX].map(|number| key(&Value::Integer(number))).is_sorted_by(|a, b| a < b));
     }
 
-    #[test]
-    fn of_many_points_it_is_the_right_one() {
+    fn evaluation() -> Evaluation {
         let text = "SELECT percentile(v::float, 37) FROM m";
         let query = parse_query(text, &Params::new()).expect("it is well-formed");
         let Some(Statement::Select(select)) = query.statements.into_iter().next() else { panic!("a SELECT") };
-        let evaluation = Evaluation::new(&select, 10).expect("it can be told");
-        // Each number once, in no order: the one at time `at` is 7919 times that.
-        let count = MANY as i64 + 7;
-        let series = |host: i64| {
+        Evaluation::new(&select, 10, false).expect("it can be told")
+    }
+
+    /// At each time one point, of two series in turn.
+    fn series(values: &[f64]) -> [Rows; 2] {
+        [0, 1].map(|host| {
             let mut rows = Rows::new("m".to_owned(), vec![("host".to_owned(), host.to_string())]);
-            let row = |at: i64| vec![Value::Time(at), Value::Float((at * 7919 % count) as f64)];
-            rows.extend((0..count).filter(|at| at % 2 == host).map(row).collect(), 1).expect("rows");
+            let own = values.iter().enumerate().filter(|(at, _)| at % 2 == host);
+            let row = |(at, value): (usize, &f64)| vec![Value::Time(at as i64), Value::Float(*value)];
+            rows.extend(own.map(row).collect(), 1).expect("rows");
             rows
-        };
-        let rows = [series(0), series(1)];
-        let group = evaluation.groups(&rows).remove(0);
-        let made = evaluation.series(&rows, &group, &mut Carried::default()).expect("one row").expect("a series");
-        let rank = rank(count as usize, 37.0).expect("there is one") as i64;
-        let time = (0..count).find(|at| at * 7919 % count == rank).expect("each is there");
-        assert_eq!(made.values, [[Value::Time(time), Value::Float(rank as f64)]]);
+        })
+    }
+
+    fn made(evaluation: &Evaluation, rows: &[Rows]) -> Vec<Vec<Value>> {
+        let group = evaluation.groups(rows).remove(0);
+        evaluation.series(rows, &group, &mut Carried::default()).expect("one row").expect("a series").values
+    }
+
+    proptest! {
+        #[test]
+        fn of_equal_ones_it_is_where_the_sort_has_it(values in prop::collection::vec(0_u8..9, 2..400)) {
+            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+            let points: Vec<Point> =
+                values.iter().enumerate().map(|(at, value)| Point::new(at as i64, Value::Float(*value))).collect();
+            let Some(expected) = percentile(&points, &args(37.0, None)).pop() else { return Ok(()) };
+            let mut evaluation = evaluation();
+            evaluation.sort_within(values.len() * 16);
+            prop_assert_eq!(made(&evaluation, &series(&values)), [[Value::Time(expected.time), expected.value.clone()]]);
+            // With less memory the earliest.
+            evaluation.sort_within(values.len() * 16 - 1);
+            let earliest = points.iter().find(|point| point.value == expected.value).map(|point| point.time);
+            let time = Value::Time(earliest.expect("one of them"));
+            prop_assert_eq!(made(&evaluation, &series(&values)), [[time, expected.value]]);
+        }
     }
 }
