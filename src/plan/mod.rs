@@ -8,7 +8,6 @@
 use crate::influxql::{Query, Select, Statement};
 use crate::topology::{GroupIndex, Topology};
 
-use columns::Schema;
 use select::Selected;
 
 pub mod columns;
@@ -20,6 +19,7 @@ pub mod rewritten;
 pub mod select;
 pub mod show;
 pub mod sources;
+pub mod subquery;
 mod writing;
 
 /// Where a request runs.
@@ -119,9 +119,9 @@ fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Pla
     if !select::probe(select, circumstances)?.is_empty() {
         return Ok(Place::Asks);
     }
-    match select::select(select, &Schema::default(), circumstances)? {
+    match select::select(select, &[], circumstances)? {
         Selected::One(groups) => Ok(Place::One(groups)),
-        Selected::Rewritten(..) | Selected::Concatenate(_) | Selected::Gather(_) => Ok(Place::Asks),
+        Selected::Rewritten(..) | Selected::Concatenate(_) | Selected::Gather(_) | Selected::Nest(_) => Ok(Place::Asks),
     }
 }
 

@@ -26,14 +26,14 @@ use super::{Refusal, fails, refuse};
 const PART_ROWS: usize = 5_000;
 
 /// What came of one group.
-struct Part {
-    rows: Vec<Rows>,
-    behind: Option<Behind>,
-    messages: Vec<Message>,
+pub struct Part {
+    pub rows: Vec<Rows>,
+    pub behind: Option<Behind>,
+    pub messages: Vec<Message>,
 }
 
 /// A part that is no answer.
-enum Broken {
+pub enum Broken {
     /// InfluxDB's own error.
     Failed(String),
     Refused(Refusal),
@@ -44,10 +44,10 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     let rows_max = running.context.queries.config.query.rows_max.0;
     let evaluation = match Evaluation::new(&gathering.select, rows_max) {
         Ok(evaluation) => evaluation,
-        Err(stop) => return stopped(running, id, stop, &gathering).await,
+        Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
     if evaluation.keeps_tags() && running.into.is_some() {
-        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &gathering).await;
+        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &gathering.split).await;
     }
     let parts = gathering.parts(&evaluation.fields).map_err(|reason| refuse(400, reason))?;
     // Without a field there are no rows; which measurements and policies there are the groups still say.
@@ -76,7 +76,7 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
 }
 
 /// No series is in two groups.
-fn apart(rows: &[Rows]) -> Result<(), String> {
+pub fn apart(rows: &[Rows]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     match rows.iter().map(Rows::key).find(|key| !seen.insert(key.clone())) {
         Some(key) => Err(format!("two groups have the series {key}: one has points that are not its own")),
@@ -85,7 +85,7 @@ fn apart(rows: &[Rows]) -> Result<(), String> {
 }
 
 /// All rows of one group.
-async fn gather(
+pub async fn gather(
     running: &Running,
     (group, part): &(GroupIndex, Select),
     fields: usize,
@@ -151,7 +151,7 @@ async fn tell(
         let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
             Ok(Some(series)) => series,
             Ok(None) => continue,
-            Err(stop) => return stopped(running, id, stop, gathering).await,
+            Err(stop) => return stopped(running, id, stop, &gathering.split).await,
         };
         let result = StatementResult { series: vec![series], ..StatementResult::default() };
         running.count(&result)?;
@@ -172,11 +172,12 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     running.relay(id, &[*group], &text, &first_source(&gathering.select), false).await
 }
 
-async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathering) -> Result<Ended, Refusal> {
+/// What stopped an evaluation, told; `split` says what stands in the way of asking one group.
+pub async fn stopped(running: &mut Running, id: usize, stop: Stop, split: &str) -> Result<Ended, Refusal> {
     match stop {
         Stop::Wrong(error) => failed(running, id, error).await,
         Stop::Refused(what) => {
-            Err(refuse(400, format!("{what} over several groups is not supported yet: {}", gathering.split)))
+            Err(refuse(400, format!("{what} over several groups is not supported yet: {split}")))
         }
         Stop::Rows(rows) => {
             running.context.queries.stats.queries_limited_rows.add(1);
@@ -187,7 +188,7 @@ async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathe
 }
 
 /// They go with the first result.
-fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
+pub fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
     if let Some(first) = results.first_mut() {
         first.messages.append(messages);
     }

@@ -43,10 +43,11 @@ pub async fn names(context: &Context, regexes: &[Measurement]) -> Result<BTreeMa
     Ok(found)
 }
 
-/// The schema of all groups; the inner error is InfluxDB's own about the statement.
-pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, String>, Refusal> {
+/// The schema of all groups for each reader of a SELECT; the inner error is InfluxDB's own about the statement.
+pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Schema>, String>, Refusal> {
     let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
-    let mut schema = Schema::default();
+    let readers = probe.iter().map(|question| question.reader + 1).max().unwrap_or_default();
+    let mut schemas = vec![Schema::default(); readers];
     let mut silent = Vec::new();
     for (question, answer) in probe.iter().zip(join_all(asking).await) {
         let answer = answer?;
@@ -55,22 +56,23 @@ pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, S
         }
         let lines = first_column(answer);
         let id = context.backends.topology.group(question.group).id;
-        match schema.add_explained(lines.iter().map(String::as_str)) {
+        match schemas[question.reader].add_explained(lines.iter().map(String::as_str)) {
             Ok(true) => {}
-            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question.group, text))),
+            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question, text))),
             Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
         }
     }
     // Without any field there is no answer, and no tag in it.
-    silent.retain(|_| !schema.fields.is_empty());
-    for answer in join_all(silent.into_iter().map(|(group, text)| whole(context, group, text.clone()))).await {
+    silent.retain(|(question, _)| !schemas[question.reader].fields.is_empty());
+    let asking = silent.iter().map(|(question, text)| whole(context, question.group, (*text).clone()));
+    for ((question, _), answer) in silent.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
             return Ok(Err(error));
         }
-        schema.tags.extend(first_column(answer));
+        schemas[question.reader].tags.extend(first_column(answer));
     }
-    Ok(Ok(schema))
+    Ok(Ok(schemas))
 }
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data.

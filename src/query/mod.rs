@@ -8,7 +8,7 @@
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
 //!    each for its part (`partials`), and puts the series in order, or makes
-//!    the answer of their rows (`gather`); SHOW over several servers: `show`; writing statements:
+//!    the answer of their rows (`gather`, and `subquery` where there are levels); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
@@ -28,6 +28,7 @@ mod running;
 mod select;
 mod show;
 mod statement;
+mod subquery;
 mod warning;
 
 use std::rc::Rc;

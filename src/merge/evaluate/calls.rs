@@ -59,7 +59,7 @@ impl Evaluation {
         Ok(points)
     }
 
-    fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
+    pub(super) fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
         let function = known(call)?;
         let args = Args::new(call, self.ascending, windows);
         match function.how {
@@ -93,7 +93,7 @@ impl Evaluation {
                 let found = self.twice(call, members, &windows, of, again);
                 self.finished(call, function, found, &windows)
             }
-            How::End { last, of } if windows.interval == 0 => {
+            How::End { last, of } if windows.interval == 0 && !self.nested => {
                 let found = self.end(call, members, windows, last, of);
                 self.finished(call, function, found, &windows)
             }
@@ -122,7 +122,8 @@ impl Evaluation {
         let each = |input| self.by_windows(input, windows, |points| vec![of(points)]);
         let inputs = inputs.into_iter().map(each).collect();
         let mut merged = by_window(inputs, self.ascending, &|time| windows.start(time));
-        for _ in 0..2 {
+        // A storage shard's points have been put together once more.
+        for _ in 0..if self.nested { 1 } else { 2 } {
             merged = self.by_windows(merged, windows, |points| vec![again(points)]);
         }
         merged
@@ -194,6 +195,10 @@ impl Evaluation {
         let mut rest = points.as_slice();
         while let Some(first) = rest.first() {
             let (start, end) = windows.of(first.time);
+            if self.nested && !(start..end).contains(&first.time) {
+                // A subquery's window begins before the range: InfluxDB ends here.
+                return found;
+            }
             let inside = |point: &Point| (start..end).contains(&point.time) || point.time == first.time;
             let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
             let (window, behind) = rest.split_at(length);
@@ -235,7 +240,7 @@ impl Evaluation {
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
-    fn ordered(&self, call: &Call, members: &[&Rows], windows: Windows) -> Vec<Point> {
+    pub(super) fn ordered(&self, call: &Call, members: &[&Rows], windows: Windows) -> Vec<Point> {
         let inputs = self.inputs(call, members, windows, self.ascending);
         sorted(inputs, |a, b| self.less(a, b, members, self.ascending))
     }
@@ -257,6 +262,11 @@ impl Evaluation {
         false
     }
 
+    /// Whether a row of this time counts. What a subquery makes may begin before the range that it has read.
+    fn reads(&self, windows: &Windows, time: i64) -> bool {
+        self.nested || windows.range.contains(time)
+    }
+
     /// The points of a call's field, a list for each series.
     fn inputs(&self, call: &Call, members: &[&Rows], windows: Windows, ascending: bool) -> Vec<Vec<Point>> {
         self.inputs_of(call, members, windows, ascending, &|_| true)
@@ -274,7 +284,7 @@ impl Evaluation {
         let Place::Field(field, _) = self.place_of(var) else { return Vec::new() };
         let points_of = |(number, series): (usize, &&Rows)| {
             let cells = series.times.iter().zip(&series.fields[field]).enumerate();
-            let valued = cells.filter(|(_, (time, value))| **value != Value::Null && windows.range.contains(**time));
+            let valued = cells.filter(|(_, (time, value))| **value != Value::Null && self.reads(&windows, **time));
             let point = |(row, (time, value)): (usize, (&i64, &Value))| {
                 let row = Some(RowAt { series: number as u32, row: row as u32 });
                 Point { row, ..Point::new(*time, value.clone()) }

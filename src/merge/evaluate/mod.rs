@@ -13,8 +13,10 @@ mod columns;
 mod cursor;
 pub mod expr;
 pub mod fill;
+mod filter;
 pub mod functions;
 mod gosort;
+pub mod nested;
 pub mod order;
 pub mod rows;
 #[cfg(test)]
@@ -83,6 +85,8 @@ pub struct Evaluation {
     offset: usize,
     /// A lone call that takes one of the points.
     selector: bool,
+    /// Rows come of subqueries, and not of measurements alone.
+    nested: bool,
     rows_max: usize,
 }
 
@@ -124,6 +128,7 @@ impl Evaluation {
             limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
             offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
             selector: false,
+            nested: false,
             rows_max,
         };
         columns::read(&mut evaluation, select)?;

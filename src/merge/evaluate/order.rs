@@ -67,8 +67,8 @@ impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
     }
 }
 
-/// The points of several series, each in order, by `less`.
-pub fn sorted(inputs: Vec<Vec<Point>>, less: impl Fn(&Point, &Point) -> bool) -> Vec<Point> {
+/// What several series have, each in order, by `less`.
+pub fn sorted<T>(inputs: Vec<Vec<T>>, less: impl Fn(&T, &T) -> bool) -> Vec<T> {
     let count = inputs.iter().map(Vec::len).sum();
     let mut items = Vec::new();
     for input in inputs {
@@ -81,9 +81,9 @@ pub fn sorted(inputs: Vec<Vec<Point>>, less: impl Fn(&Point, &Point) -> bool) ->
         return items.into_iter().flat_map(|(first, rest)| std::iter::once(first).chain(rest)).collect();
     }
     let mut merged = Vec::with_capacity(count);
-    let mut heap = Heap::new(items, |(a, _): &(Point, _), (b, _): &(Point, _)| less(a, b));
-    while let Some((point, mut rest)) = heap.pop() {
-        merged.push(point);
+    let mut heap = Heap::new(items, |(a, _): &(T, _), (b, _): &(T, _)| less(a, b));
+    while let Some((item, mut rest)) = heap.pop() {
+        merged.push(item);
         if let Some(next) = rest.next() {
             heap.push((next, rest));
         }

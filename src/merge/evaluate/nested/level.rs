@@ -1,0 +1,443 @@
+//! One SELECT of a statement: what it takes over from the statements around it, what it has to read, and its raw rows.
+//!
+//! As `newIteratorOptionsSubstatement` of InfluxDB has it, a subquery takes over the bounds in time, the order, the tags of
+//! GROUP BY beside its own, and GROUP BY time unless it has its own; fill(null) of a subquery is fill(none).
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::influxql::ast::{BinaryOp, Call, Cast, Fill, Field, MeasurementName, SortOrder, Source, VarRef};
+use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
+use crate::influxql::{Expr, Select};
+use crate::merge::evaluate::columns::name;
+use crate::merge::evaluate::filter::Filter;
+use crate::merge::evaluate::functions::{How, function};
+use crate::merge::evaluate::order::sorted;
+use crate::merge::evaluate::rows::Rows;
+use crate::merge::evaluate::{Evaluation, Kind, Place, Stop};
+use crate::merge::results::Value;
+
+use super::Need;
+use super::stream::{Row, Stream, Tagged, Tags, before, bound, cast, limited, subset};
+
+/// A SELECT, ready for rows.
+pub struct Level {
+    /// Of its columns and calls; without fill(), LIMIT and the tags of GROUP BY, which are told here.
+    pub evaluation: Evaluation,
+    /// The tags of its own GROUP BY, sorted. Of the outermost one: those of the answer's series.
+    pub keys: Vec<String>,
+    pub fill: Fill,
+    limit: usize,
+    offset: usize,
+    /// Its own bounds in time.
+    range: TimeRange,
+    /// The rest of WHERE.
+    condition: Option<Expr>,
+    /// The same for rows of subqueries.
+    filter: Option<Filter>,
+    /// What statements around can name, and the column that it is.
+    names: Vec<(String, usize)>,
+    pub inputs: Vec<Input>,
+    /// Names that mean tags, where they are columns like others since there are subqueries.
+    tag_names: BTreeSet<String>,
+    /// GROUP BY time, its own or taken over.
+    interval: Option<Expr>,
+    /// Tags of the outermost GROUP BY.
+    outermost: Vec<String>,
+}
+
+/// Where rows come from.
+pub enum Input {
+    /// Measurements of the groups, by number.
+    Measurements(usize),
+    Subquery(Box<Level>),
+}
+
+impl Level {
+    /// `around`: the SELECT that it stands in. `inputs` counts.
+    pub fn new(select: &Select, around: Option<&Level>, rows_max: usize, inputs: &mut usize) -> Result<Level, Stop> {
+        let (rest, range) = match &select.condition {
+            Some(condition) => split_time(condition).map_err(Stop::Refused)?,
+            None => (None, TimeRange::default()),
+        };
+        let keys = keys(select)?;
+        let over_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
+        let interval = own_interval(select).cloned().or_else(|| around.and_then(|around| around.interval.clone()));
+        let order = around.map_or(select.order, |around| around.evaluation_order());
+        let mut effective = Select {
+            sources: Vec::new(),
+            condition: None,
+            group_by: interval.iter().cloned().collect(),
+            fill: Fill::None,
+            order,
+            limit: 0,
+            offset: 0,
+            ..select.clone()
+        };
+        let mut tag_names = BTreeSet::new();
+        if over_subqueries {
+            tags_are_texts(&mut effective.fields, &mut tag_names);
+        }
+        let mut evaluation = Evaluation::new(&effective, rows_max)?;
+        evaluation.nested = over_subqueries;
+        let raw = !effective.fields.iter().any(|field| calls(&field.expr));
+        let mut level = Level {
+            fill: if around.is_some() && !raw && select.fill == Fill::Null { Fill::None } else { select.fill },
+            limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
+            offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
+            filter: rest.as_ref().filter(|_| over_subqueries).map(Filter::new).transpose()?,
+            names: names(&select.fields),
+            outermost: around.map_or_else(|| keys.clone(), |around| around.outermost.clone()),
+            condition: rest,
+            inputs: Vec::new(),
+            evaluation,
+            keys,
+            range,
+            tag_names,
+            interval,
+        };
+        level.inputs = level.read_inputs(select, rows_max, inputs)?;
+        level.check()?;
+        Ok(level)
+    }
+
+    fn evaluation_order(&self) -> Option<SortOrder> {
+        (!self.ascending()).then_some(SortOrder::Descending)
+    }
+
+    pub fn ascending(&self) -> bool {
+        self.evaluation.ascending
+    }
+
+    /// A measurement whose name is there again is an input of its own: InfluxDB merges the two like those of any names.
+    fn read_inputs(&self, select: &Select, rows_max: usize, count: &mut usize) -> Result<Vec<Input>, Stop> {
+        let mut found: Vec<&MeasurementName> = Vec::new();
+        let (first, mut copies, mut inputs) = (*count, 0, Vec::new());
+        for source in &select.sources {
+            if let Source::Measurement(measurement) = source {
+                found.push(&measurement.name);
+                copies = copies.max(found.iter().filter(|name| **name == &measurement.name).count());
+            }
+        }
+        *count += copies;
+        let mut begun = false;
+        for source in &select.sources {
+            match source {
+                Source::Measurement(_) if begun => {}
+                Source::Measurement(_) => {
+                    begun = true;
+                    inputs.extend((first..first + copies).map(Input::Measurements));
+                }
+                Source::Subquery(inner) => {
+                    inputs.push(Input::Subquery(Box::new(Level::new(inner, Some(self), rows_max, count)?)));
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// What is asked for cannot be told exactly.
+    fn check(&self) -> Result<(), Stop> {
+        if !self.reads_measurements() {
+            return Ok(());
+        }
+        let best = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom");
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(best), self.limit + self.offset > 0) {
+            let name = &call.name;
+            return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
+        }
+        if self.evaluation.calls.is_empty() && self.offset > 0 && self.limit == 0 {
+            return Err(Stop::Refused("OFFSET without LIMIT, which InfluxDB counts in each storage shard,".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn reads_measurements(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input, Input::Measurements(_)))
+    }
+
+    /// The time that is left of what is read around.
+    fn within(&self, outer: TimeRange) -> TimeRange {
+        TimeRange { start: self.range.start.max(outer.start), end: self.range.end.min(outer.end) }
+    }
+
+    /// Notes what has to be read for this level and those inside.
+    pub fn needs(&self, outer: TimeRange, needs: &mut [Need]) {
+        let range = self.within(outer);
+        let widest = self.evaluation.calls.iter().map(|call| self.reach(call, range));
+        let widest = widest.fold(range, |one, other| TimeRange {
+            start: one.start.min(other.start),
+            end: one.end.max(other.end),
+        });
+        for input in &self.inputs {
+            match input {
+                Input::Subquery(inner) => inner.needs(widest, needs),
+                Input::Measurements(number) => {
+                    needs[*number] = Need { fields: self.asked(), condition: self.bounded(widest) };
+                }
+            }
+        }
+    }
+
+    /// The fields that are asked of the groups.
+    fn asked(&self) -> Vec<VarRef> {
+        let is_field = |var: &&VarRef| !(self.evaluation.nested && self.tag_names.contains(&var.name));
+        self.evaluation.fields.iter().filter(is_field).cloned().collect()
+    }
+
+    fn bounded(&self, range: TimeRange) -> Option<Expr> {
+        let mut terms = Vec::new();
+        match self.condition.clone() {
+            Some(Expr::And(own)) => terms.extend(own),
+            Some(rest @ Expr::Or(_)) => terms.push(Expr::Paren(Box::new(rest))),
+            other => terms.extend(other),
+        }
+        if range.start != TIME_MIN {
+            terms.push(bound(BinaryOp::GreaterEqual, range.start));
+        }
+        if range.end != TIME_MAX {
+            terms.push(bound(BinaryOp::LessEqual, range.end));
+        }
+        if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() }
+    }
+
+    /// What a call reads: transformations of windows read one before.
+    pub fn reach(&self, call: &Call, range: TimeRange) -> TimeRange {
+        let wider = match function(&call.name).map(|function| function.how) {
+            Some(How::Stream { reads_before: true, .. }) => self.earlier(range),
+            _ => range,
+        };
+        match call.args.first() {
+            Some(Expr::Call(inner)) => self.reach(inner, wider),
+            _ => wider,
+        }
+    }
+
+    /// One window more.
+    pub fn earlier(&self, range: TimeRange) -> TimeRange {
+        let windows = super::super::window::Windows { range, ..self.evaluation.windows };
+        let interval = windows.interval;
+        let wider = if self.ascending() { windows.widened(interval, 0) } else { windows.widened(0, interval) };
+        wider.range
+    }
+
+    /// All that it makes of rows, `members` by input. `outer` is the time and `outer_keys` the tags that are read around.
+    pub fn run(&self, members: &[Vec<&Rows>], outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
+        let range = self.within(outer);
+        let all: BTreeSet<&String> = self.keys.iter().chain(outer_keys).collect();
+        let keys: Vec<String> = all.into_iter().cloned().collect();
+        if self.evaluation.calls.is_empty() {
+            let rows = self.raw(members, range, &keys)?;
+            return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
+        }
+        let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
+        for call in &self.evaluation.calls {
+            let kind = self.evaluation.check_call(call)?;
+            let points = match kind {
+                Some(_) => self.call(call, members, range, &keys)?,
+                None => Vec::new(),
+            };
+            scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
+            kinds.push(kind);
+        }
+        Ok(Stream { rows: self.join(scanners, &kinds), keys })
+    }
+
+    fn raw(&self, members: &[Vec<&Rows>], range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        if !self.evaluation.knows_a_ref() {
+            return Ok(Vec::new());
+        }
+        let mut sources = Vec::new();
+        for input in &self.inputs {
+            sources.push(match input {
+                Input::Measurements(number) => self.raw_of(&members[*number], range, keys),
+                Input::Subquery(inner) => {
+                    let made = inner.run(members, range, keys)?;
+                    let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
+                    let tagged = |row: &Row| Tagged {
+                        time: row.time,
+                        tags: subset(&made.keys, &row.tags, keys),
+                        value: Value::Null,
+                        beside: self.evaluation.refs.iter().map(|(var, _)| inner.value(&made, row, var)).collect(),
+                    };
+                    passed.map(tagged).collect()
+                }
+            });
+        }
+        let ascending = self.ascending();
+        let merged = sorted(sources, |a, b| before(a, b, ascending));
+        Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))
+    }
+
+    /// Rows of measurements. Where rows of several tags take turns, LIMIT is applied to each series, and to what comes of
+    /// them, before it is applied to all.
+    fn raw_of(&self, members: &[&Rows], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+        let apart = keys.len() != self.outermost.len();
+        let limits = self.limit + self.offset > 0;
+        let most = if limits { self.limit.saturating_add(self.offset).saturating_add(1) } else { usize::MAX };
+        let series = members.iter().map(|rows| {
+            let rows = self.with_tag_columns(rows, range);
+            let mut found = self.rows_of(&rows, range, keys);
+            if apart {
+                found.truncate(most);
+            }
+            found
+        });
+        let ascending = self.ascending();
+        let mut merged = sorted(series.collect(), |a, b| before(a, b, ascending));
+        match apart {
+            true => limited(merged, self.limit, self.offset, |row| row.tags.clone()),
+            false => {
+                merged.truncate(most);
+                merged
+            }
+        }
+    }
+
+    fn rows_of(&self, rows: &Rows, range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+        let tags: Tags = Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
+        let places: Vec<&Place> = self.evaluation.refs.iter().map(|(_, place)| place).collect();
+        let is_tag = |field: usize| self.tag_names.contains(&self.evaluation.fields[field].name);
+        let valued = |row: &usize| {
+            let value = |place: &&&Place| matches!(place, Place::Field(at, _) if !is_tag(*at) && rows.fields[*at][*row] != Value::Null);
+            range.contains(rows.times[*row]) && places.iter().any(|place| value(&place))
+        };
+        let tagged = |row: usize| {
+            let beside = |place: &&Place| match place {
+                Place::Field(at, _) => rows.fields[*at][row].clone(),
+                Place::Tag(key) => tag_value(rows, key),
+                Place::Nowhere => Value::Null,
+            };
+            let beside = places.iter().map(beside).collect();
+            Tagged { time: rows.times[row], tags: tags.clone(), value: Value::Null, beside }
+        };
+        let found = (0..rows.times.len()).filter(valued).map(tagged);
+        if self.ascending() { found.collect() } else { found.rev().collect() }
+    }
+
+    /// Rows of measurements beside a subquery: only those that are read, with columns for tags.
+    pub fn with_tag_columns<'a>(&self, rows: &'a Rows, range: TimeRange) -> Cow<'a, Rows> {
+        if !self.evaluation.nested {
+            return Cow::Borrowed(rows);
+        }
+        let inside: Vec<usize> = (0..rows.times.len()).filter(|row| range.contains(rows.times[*row])).collect();
+        let mut given = rows.fields.iter();
+        let column = |var: &VarRef| -> Vec<Value> {
+            match self.tag_names.contains(&var.name) {
+                true => vec![tag_value(rows, &var.name); inside.len()],
+                false => given.next().map_or_else(Vec::new, |cells| inside.iter().map(|row| cells[*row].clone()).collect()),
+            }
+        };
+        let fields = self.evaluation.fields.iter().map(column).collect();
+        let times = inside.iter().map(|row| rows.times[*row]).collect();
+        Cow::Owned(Rows { name: rows.name.clone(), tags: rows.tags.clone(), times, fields })
+    }
+
+    /// Whether a row of a subquery passes WHERE.
+    pub fn passes(&self, inner: &Level, made: &Stream, row: &Row) -> bool {
+        let column = |var: &VarRef| inner.evaluation.columns.iter().skip(1).position(|name| *name == var.name);
+        self.filter.as_ref().is_none_or(|filter| {
+            filter.passes(&|var| match column(var) {
+                Some(at) => cast(&row.values[at], kind_of(var)),
+                None => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+            })
+        })
+    }
+
+    /// What a name of a statement around means in a row of this one: a column, else a tag of its GROUP BY.
+    pub fn value(&self, made: &Stream, row: &Row, var: &VarRef) -> Value {
+        if let Some((_, at)) = self.names.iter().find(|(name, _)| *name == var.name) {
+            return cast(&row.values[*at], kind_of(var));
+        }
+        match self.keys.contains(&var.name) {
+            true => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+            false => Value::Null,
+        }
+    }
+}
+
+fn tag_value(rows: &Rows, key: &str) -> Value {
+    match rows.tag(key) {
+        "" => Value::Null,
+        text => Value::String(text.to_owned()),
+    }
+}
+
+pub fn kind_of(var: &VarRef) -> Option<Kind> {
+    match var.cast {
+        Some(Cast::Float) => Some(Kind::Float),
+        Some(Cast::Integer) => Some(Kind::Integer),
+        Some(Cast::Unsigned) => Some(Kind::Unsigned),
+        Some(Cast::String | Cast::Tag) => Some(Kind::String),
+        Some(Cast::Boolean) => Some(Kind::Boolean),
+        Some(Cast::Field) | None => None,
+    }
+}
+
+fn keys(select: &Select) -> Result<Vec<String>, Stop> {
+    let mut keys = BTreeSet::new();
+    for expr in &select.group_by {
+        match expr {
+            Expr::VarRef(var) => drop(keys.insert(var.name.clone())),
+            Expr::Call(call) if call.name == "time" => {}
+            other => return Err(Stop::Refused(format!("GROUP BY {other}"))),
+        }
+    }
+    Ok(keys.into_iter().collect())
+}
+
+fn own_interval(select: &Select) -> Option<&Expr> {
+    select.group_by.iter().find(|expr| matches!(expr, Expr::Call(call) if call.name == "time"))
+}
+
+/// Whether anything in it is called, mathematics too: then a SELECT is none of raw rows.
+fn calls(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call(_) => true,
+        Expr::Paren(inner) => calls(inner),
+        Expr::Binary { lhs, rhs, .. } => calls(lhs) || calls(rhs),
+        _ => false,
+    }
+}
+
+/// The names of the columns as statements around have them, and what top and bottom show beside.
+fn names(fields: &[Field]) -> Vec<(String, usize)> {
+    let is_time = |field: &&Field| matches!(&field.expr, Expr::VarRef(var) if var.name == "time");
+    let (mut names, mut offset) = (Vec::new(), 0);
+    for (at, field) in fields.iter().filter(|field| !is_time(field)).enumerate() {
+        names.push((field.alias.clone().unwrap_or_else(|| name(&field.expr)), at + offset));
+        if let Expr::Call(Call { name, args }) = &field.expr
+            && matches!(name.as_str(), "top" | "bottom")
+            && args.len() > 2
+        {
+            for (number, arg) in args[1..args.len() - 1].iter().enumerate() {
+                if let Expr::VarRef(var) = arg {
+                    names.push((var.name.clone(), at + number + 1));
+                }
+            }
+            offset += args.len() - 2;
+        }
+    }
+    names
+}
+
+/// Columns of a subquery that are tags are texts to the statement around.
+fn tags_are_texts(fields: &mut [Field], names: &mut BTreeSet<String>) {
+    fn rename(expr: &mut Expr, names: &mut BTreeSet<String>) {
+        match expr {
+            Expr::VarRef(var) if var.cast == Some(Cast::Tag) => {
+                var.cast = Some(Cast::String);
+                names.insert(var.name.clone());
+            }
+            Expr::Call(call) => call.args.iter_mut().for_each(|arg| rename(arg, names)),
+            Expr::Binary { lhs, rhs, .. } => {
+                rename(lhs, names);
+                rename(rhs, names);
+            }
+            Expr::Paren(inner) => rename(inner, names),
+            _ => {}
+        }
+    }
+    fields.iter_mut().for_each(|field| rename(&mut field.expr, names));
+}

@@ -1,0 +1,204 @@
+//! SELECT over subqueries, and over measurements of one name, where measurements are split or live in several groups: three
+//! groups, one measurement split by one tag, one by two, two that are whole in different groups, and databases whose
+//! measurements of one name lie apart. Whatever slotline answers is what one influxd answers that holds everything; floats to
+//! 1e-9, since sums are added up in another order.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use support::*;
+
+const T0: i64 = 1_600_000_000;
+const HOSTS: [&str; 7] = ["h0", "h1", "h2", "h3", "h12", "h24", ""];
+
+/// Points of one week, thus of one storage shard: most times are those of every series, values are few, fields are missing
+/// now and then.
+fn sample(seed: u64, measurements: &[(&str, &[&str])]) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut body = String::new();
+    for (measurement, regions) in measurements {
+        for host in HOSTS {
+            for region in *regions {
+                let mut key = (*measurement).to_owned();
+                for (name, value) in [("host", host), ("region", region)] {
+                    if !value.is_empty() {
+                        key.push_str(&format!(",{name}={value}"));
+                    }
+                }
+                let beside = if random.bool() { 0 } else { random.i64(1..9_000_000_000) };
+                for step in 0..12 {
+                    if random.f64() < 0.2 {
+                        continue;
+                    }
+                    let time = (T0 + 10 * step) * 1_000_000_000 + beside;
+                    let mut fields = vec![format!("v={}", f64::from(random.i32(-8..24)) / 4.0)];
+                    if random.f64() < 0.8 {
+                        fields.push(format!("n={}i", random.i32(-3..9)));
+                    }
+                    if random.f64() < 0.7 {
+                        fields.push(format!("s=\"{}\"", ["x", "y", ""][random.usize(..3)]));
+                    }
+                    if random.f64() < 0.5 {
+                        fields.push(format!("ok={}", random.bool()));
+                    }
+                    body.push_str(&format!("{key} {} {time}\n", fields.join(",")));
+                }
+            }
+        }
+    }
+    body
+}
+
+struct Loaded {
+    cluster: Cluster,
+    reference: Influxd,
+    /// Two measurements that are whole, in different groups.
+    whole: [String; 2],
+    /// A database whose `m` is in another group than that of `db`.
+    other: String,
+}
+
+fn loaded() -> Loaded {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]);
+    let cluster = setup.start();
+    let reference = cluster.reference("db");
+    let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
+    let apart = |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| self::group_of(slot("db", name, &[]), 3) == group);
+    let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
+    let other = (0..99).map(|n| format!("db{n}")).find(|db| group(db, "m") != group("db", "m")).expect("some are elsewhere");
+    let regions: &[&str] = &["eu", "us", ""];
+    let named: [(&str, &[&str]); 5] =
+        [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"]), ("m", &["eu"])];
+    for (db, seed, measurements) in [("db", 7, &named[..]), (other.as_str(), 8, &named[4..])] {
+        cluster.create_db(db);
+        let made = reference.http().query("", &format!("CREATE DATABASE {db}"));
+        assert_eq!(made.status, 200, "{}", made.text());
+        reference.http().store(db, sample(seed, measurements));
+        cluster.http().store(db, sample(seed, measurements));
+    }
+    let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
+    assert_eq!(split.len(), 3, "the measurement is in all groups");
+    Loaded { cluster, reference, whole, other }
+}
+
+/// Floats to 1e-9 of their size.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::Number(a), Value::Number(b)) if a != b => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
+            _ => false,
+        },
+        _ => a == b,
+    }
+}
+
+impl Loaded {
+    #[track_caller]
+    fn assert_same(&self, queries: &[String]) {
+        let mut different = Vec::new();
+        let mut rows = 0;
+        for q in queries {
+            let ask = |http: Http| {
+                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
+                http.send(&Request::new("GET", &format!("/query?{form}")))
+            };
+            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
+            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
+            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
+            rows += usize::from(expected.text().contains("\"values\""));
+            if !equal {
+                different.push(format!("`{q}`:\n  {:.900}\ninstead of\n  {:.900}", seen.text(), expected.text()));
+            }
+        }
+        let count = queries.len();
+        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
+        assert!(rows * 10 >= count * 8, "only {rows} of {count} answers have rows");
+        println!("{count} statements are equal, {rows} of them with rows");
+    }
+}
+
+const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
+
+/// Each outer statement over each inner one, which stands in its place.
+fn product(outers: &[&str], inners: &[&str]) -> Vec<String> {
+    let over = |outer: &&str| inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))).collect::<Vec<_>>();
+    outers.iter().flat_map(over).map(|text| text.replace("BOUNDS", BOUNDS)).collect()
+}
+
+/// Over both split measurements.
+fn over_split(queries: &[String]) -> Vec<String> {
+    ["one", "two"].iter().flat_map(|name| queries.iter().map(|text| text.replace("SPLIT", name))).collect()
+}
+
+#[test]
+fn aggregates_of_raw_rows() {
+    let outers = [
+        "SELECT a FROM INNER",
+        "SELECT mean(a), max(b), count(c) FROM INNER",
+        "SELECT * FROM INNER WHERE BOUNDS",
+        "SELECT max(a), b, host FROM INNER WHERE host != ''",
+        "SELECT first(a) FROM INNER",
+        "SELECT last(b), host FROM INNER WHERE a > 1",
+        "SELECT sum(b) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT mean(a) FROM INNER WHERE BOUNDS GROUP BY time(20s), host fill(previous)",
+        "SELECT count(a) FROM INNER GROUP BY region",
+        "SELECT percentile(b, 50), median(a) FROM INNER",
+        "SELECT difference(a) FROM INNER WHERE host =~ /h1/",
+        "SELECT distinct(b) FROM INNER",
+        "SELECT a FROM INNER WHERE c = 'x' AND b >= 2 OR host = 'h3'",
+        "SELECT a * 2 + b FROM INNER ORDER BY time DESC LIMIT 9",
+        "SELECT a, b FROM INNER GROUP BY host LIMIT 2 OFFSET 1",
+        "SELECT top(a, 3) FROM INNER",
+        "SELECT bottom(a, host, 2) FROM INNER",
+        "SELECT spread(b), stddev(a) FROM INNER GROUP BY host",
+    ];
+    let inners = [
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT",
+        "SELECT v AS a, n AS b, s AS c, host FROM SPLIT",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT GROUP BY host",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT WHERE n > 1 GROUP BY region",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT LIMIT 9",
+    ];
+    loaded().assert_same(&over_split(&product(&outers, &inners)));
+}
+
+#[test]
+fn aggregates_of_aggregates() {
+    let outers = [
+        "SELECT a FROM INNER WHERE BOUNDS",
+        "SELECT a, b FROM INNER WHERE BOUNDS",
+        "SELECT * FROM INNER WHERE BOUNDS",
+        "SELECT a, host FROM INNER WHERE BOUNDS",
+        "SELECT max(a), min(b) FROM INNER WHERE BOUNDS",
+        "SELECT max(a) - min(a) FROM INNER WHERE BOUNDS",
+        "SELECT sum(b) FROM INNER WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT mean(a) FROM INNER WHERE BOUNDS GROUP BY time(40s), region",
+        "SELECT max(a) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT derivative(mean(a)) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT derivative(mean(a)), mean(a) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT difference(a) FROM INNER WHERE BOUNDS",
+        "SELECT cumulative_sum(b) FROM INNER WHERE BOUNDS",
+        "SELECT a FROM INNER WHERE BOUNDS AND a > 1 AND host != 'h2'",
+        "SELECT a FROM INNER WHERE BOUNDS ORDER BY time DESC LIMIT 5",
+        "SELECT a, b FROM INNER WHERE BOUNDS GROUP BY host LIMIT 2",
+        "SELECT top(a, host, 2) FROM INNER WHERE BOUNDS",
+        "SELECT percentile(a, 90) FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT count(a), first(b) FROM INNER WHERE BOUNDS GROUP BY time(30s) fill(0)",
+    ];
+    let inners = [
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s)",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s), host",
+        "SELECT max(v) AS a, count(n) AS b FROM SPLIT GROUP BY time(10s), region fill(0)",
+        "SELECT max(v) AS a FROM SPLIT GROUP BY host",
+        "SELECT first(v) AS a, last(n) AS b FROM SPLIT GROUP BY host, region",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s) LIMIT 3",
+    ];
+    loaded().assert_same(&over_split(&product(&outers, &inners)));
+}
