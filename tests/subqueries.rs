@@ -65,9 +65,11 @@ fn loaded() -> Loaded {
     let cluster = setup.start();
     let reference = cluster.reference("db");
     let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
-    let apart = |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| self::group_of(slot("db", name, &[]), 3) == group);
+    let apart =
+        |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| self::group_of(slot("db", name, &[]), 3) == group);
     let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
-    let other = (0..99).map(|n| format!("db{n}")).find(|db| group(db, "m") != group("db", "m")).expect("some are elsewhere");
+    let other =
+        (0..99).map(|n| format!("db{n}")).find(|db| group(db, "m") != group("db", "m")).expect("some are elsewhere");
     let regions: &[&str] = &["eu", "us", ""];
     let named: [(&str, &[&str]); 5] =
         [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"]), ("m", &["eu"])];
@@ -113,7 +115,11 @@ impl Loaded {
             let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
             rows += usize::from(expected.text().contains("\"values\""));
             if !equal {
-                different.push(format!("`{q}`:\n  {:.900}\ninstead of\n  {:.900}", seen.text(), expected.text()));
+                let (seen, expected) = (seen.text(), expected.text());
+                // From a little before where they part.
+                let equal = seen.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count().saturating_sub(150);
+                let shown = |text: &str| text.trim().chars().skip(equal).take(500).collect::<String>();
+                different.push(format!("`{q}`:\n  {}\ninstead of\n  {}", shown(&seen), shown(&expected)));
             }
         }
         let count = queries.len();
@@ -127,7 +133,8 @@ const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
 
 /// Each outer statement over each inner one, which stands in its place.
 fn product(outers: &[&str], inners: &[&str]) -> Vec<String> {
-    let over = |outer: &&str| inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))).collect::<Vec<_>>();
+    let over =
+        |outer: &&str| inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))).collect::<Vec<_>>();
     outers.iter().flat_map(over).map(|text| text.replace("BOUNDS", BOUNDS)).collect()
 }
 
@@ -201,4 +208,125 @@ fn aggregates_of_aggregates() {
         "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s) LIMIT 3",
     ];
     loaded().assert_same(&over_split(&product(&outers, &inners)));
+}
+
+#[test]
+fn levels_take_over_what_stands_around() {
+    let queries = [
+        // Transformations, selectors and distinct values inside.
+        "SELECT sum(d) FROM (SELECT non_negative_derivative(mean(v), 1s) AS d FROM SPLIT GROUP BY time(10s), host) WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT d, host FROM (SELECT difference(v) AS d FROM SPLIT GROUP BY host) WHERE host != ''",
+        "SELECT d FROM (SELECT derivative(v) AS d FROM SPLIT GROUP BY host) WHERE d > 0 LIMIT 20",
+        "SELECT mean(d) FROM (SELECT cumulative_sum(n) AS d FROM SPLIT GROUP BY host, region) GROUP BY host",
+        "SELECT max(m) FROM (SELECT moving_average(mean(v), 2) AS m FROM SPLIT GROUP BY time(10s), host) WHERE BOUNDS",
+        "SELECT count(x) FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
+        "SELECT x, host FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
+        "SELECT * FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
+        "SELECT max, n, host FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
+        "SELECT * FROM (SELECT top(v, host, 3) FROM SPLIT)",
+        "SELECT top, host FROM (SELECT top(v, host, 3) FROM SPLIT GROUP BY region)",
+        "SELECT sum(top) FROM (SELECT top(n, 2) FROM SPLIT GROUP BY host)",
+        "SELECT mean(bottom) FROM (SELECT bottom(n, host, 2) FROM SPLIT WHERE BOUNDS GROUP BY time(30s))",
+        // Depth.
+        "SELECT max(y) FROM (SELECT mean(x) AS y FROM (SELECT sum(v) AS x FROM SPLIT GROUP BY time(10s), host, region) GROUP BY time(20s), host) WHERE BOUNDS",
+        "SELECT y, host FROM (SELECT mean(x) AS y FROM (SELECT sum(v) AS x FROM SPLIT GROUP BY time(10s), host, region) GROUP BY time(20s)) WHERE BOUNDS GROUP BY host",
+        "SELECT count(y) FROM (SELECT x AS y FROM (SELECT v AS x FROM SPLIT WHERE n > 0) WHERE x > 1) WHERE y < 3",
+        "SELECT * FROM (SELECT * FROM (SELECT * FROM SPLIT GROUP BY host) GROUP BY region)",
+        "SELECT * FROM (SELECT mean(*) FROM SPLIT GROUP BY time(30s), host) WHERE BOUNDS GROUP BY *",
+        "SELECT /_v$/, host FROM (SELECT mean(/^[vn]$/) FROM SPLIT GROUP BY time(30s), host) WHERE BOUNDS",
+        "SELECT max(*) FROM (SELECT mean(v) AS a, last(n) AS b, first(s) AS c FROM SPLIT GROUP BY host)",
+        "SELECT *::field FROM (SELECT v, host FROM SPLIT GROUP BY region)",
+        "SELECT *::tag, v FROM (SELECT v, host FROM SPLIT GROUP BY region)",
+        "SELECT mean(v) FROM (SELECT v, host FROM SPLIT GROUP BY region) GROUP BY /^h/",
+        "SELECT mean(v) FROM (SELECT v, n FROM SPLIT GROUP BY region, host) GROUP BY *",
+        // Types: an integer by an integer, mathematics, truths, tags as columns.
+        "SELECT x FROM (SELECT n / 2 AS x FROM SPLIT)",
+        "SELECT sum(x) FROM (SELECT sum(n) / count(v) AS x FROM SPLIT GROUP BY host)",
+        "SELECT sum(x) FROM (SELECT sqrt(n) AS x FROM SPLIT)",
+        "SELECT x, y FROM (SELECT pow(v, 2) AS x, abs(n) AS y FROM SPLIT) WHERE x > y",
+        "SELECT count(h) FROM (SELECT host AS h, v FROM SPLIT)",
+        "SELECT count(distinct(h)) FROM (SELECT host AS h, v FROM SPLIT GROUP BY region)",
+        "SELECT count(host) FROM (SELECT mean(v) FROM SPLIT GROUP BY host)",
+        "SELECT t FROM (SELECT ok AS t, v FROM SPLIT) WHERE t = true",
+        "SELECT v FROM (SELECT ok AS t, v FROM SPLIT) WHERE t != true",
+        "SELECT v FROM (SELECT s AS t, v FROM SPLIT) WHERE t =~ /^x/ OR t = 'y' AND v > 2",
+        "SELECT x FROM (SELECT v > 1 AS x FROM SPLIT)",
+        "SELECT x + y AS z FROM (SELECT mean(v) AS x, mean(n) AS y FROM SPLIT GROUP BY time(20s)) WHERE BOUNDS AND x < y",
+        "SELECT x FROM (SELECT v AS x, n AS y FROM SPLIT) WHERE y / 2 = 1",
+        "SELECT v::integer FROM (SELECT v FROM SPLIT)",
+        "SELECT nothing, v FROM (SELECT v FROM SPLIT)",
+        "SELECT max(v), nothing FROM (SELECT v FROM SPLIT)",
+        "SELECT mean_1 FROM (SELECT mean(v), mean(n) FROM SPLIT)",
+        "SELECT mean FROM (SELECT mean(v), mean(n) FROM SPLIT)",
+        // Limits and fill().
+        "SELECT sum(v) FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 2)",
+        "SELECT v, host FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 2)",
+        "SELECT v FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 3) ORDER BY time DESC",
+        "SELECT v FROM (SELECT v FROM SPLIT LIMIT 9 OFFSET 3) LIMIT 4 OFFSET 1",
+        "SELECT v FROM (SELECT v FROM SPLIT) OFFSET 5",
+        "SELECT a FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s), host LIMIT 2) WHERE BOUNDS",
+        "SELECT count(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s), host fill(previous)) WHERE BOUNDS",
+        "SELECT a, host FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(30s), host fill(linear)) WHERE BOUNDS",
+        "SELECT mean(a) FROM (SELECT last(v) AS a FROM SPLIT GROUP BY time(10s) fill(previous)) WHERE BOUNDS GROUP BY time(30s) fill(linear)",
+        "SELECT a, b FROM (SELECT mean(v) AS a, max(n) AS b FROM SPLIT WHERE n > 5 GROUP BY time(10s) fill(previous)) WHERE BOUNDS",
+        "SELECT sum(a) FROM (SELECT count(v) AS a FROM SPLIT GROUP BY time(7s, 2s), region) WHERE BOUNDS GROUP BY region",
+        // Order, and bounds in time of both.
+        "SELECT a, host FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(20s), host) WHERE BOUNDS ORDER BY time DESC",
+        "SELECT a FROM (SELECT max(v) AS a FROM SPLIT GROUP BY host) ORDER BY time DESC",
+        "SELECT sum(a) FROM (SELECT v AS a FROM SPLIT WHERE time > 1600000030s) WHERE time < 1600000080s GROUP BY time(10s) fill(none)",
+        "SELECT a FROM (SELECT mean(v) AS a FROM SPLIT WHERE time > 1600000030s) WHERE time < 1600000080s",
+        "SELECT max(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(30s)) WHERE time >= 1600000000s AND time < 1600000090s",
+        "SELECT max(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE time >= 1600000000s AND time < 1600000090s",
+        "SELECT last(a) FROM (SELECT mean(v) AS a FROM SPLIT WHERE time < 1600000090s GROUP BY time(10s)) GROUP BY host",
+        "SELECT time, a FROM (SELECT v AS a FROM SPLIT)",
+        "SELECT DISTINCT a FROM (SELECT n AS a FROM SPLIT)",
+        "SELECT max(a) - min(b) AS spread FROM (SELECT max(v) AS a, min(v) AS b FROM SPLIT GROUP BY host)",
+        "SELECT integral(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
+        "SELECT elapsed(a, 1s) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
+    ];
+    let queries: Vec<String> = queries.iter().map(|text| text.replace("BOUNDS", BOUNDS)).collect();
+    loaded().assert_same(&over_split(&queries));
+}
+
+#[test]
+fn several_sources() {
+    let loaded = loaded();
+    let [a, b] = &loaded.whole;
+    let queries = [
+        "SELECT mean(x) FROM (SELECT v AS x FROM A), (SELECT n AS x FROM B)",
+        "SELECT * FROM (SELECT v AS x FROM A), (SELECT n AS x, s FROM B)",
+        "SELECT x, host FROM (SELECT max(v) AS x FROM A GROUP BY host), (SELECT max(n) AS x FROM B GROUP BY host)",
+        "SELECT max(x) FROM (SELECT mean(v) AS x FROM A GROUP BY time(20s)), (SELECT mean(n) AS x FROM B GROUP BY time(20s)) WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT * FROM (SELECT v FROM A), (SELECT n FROM B) GROUP BY host ORDER BY time DESC LIMIT 3",
+        "SELECT * FROM (SELECT v FROM A), one",
+        "SELECT mean(v) FROM one, (SELECT v FROM two), B GROUP BY region",
+        "SELECT mean(v), max(n) FROM (SELECT v, n FROM one), (SELECT v, n FROM one WHERE n > 2)",
+        "SELECT v, n FROM (SELECT v FROM one), (SELECT n FROM one)",
+        "SELECT v, host FROM one, (SELECT v, host FROM one WHERE n > 3)",
+        "SELECT sum(v) FROM (SELECT v FROM one), (SELECT n AS v FROM one), one WHERE BOUNDS GROUP BY time(30s)",
+        "SELECT difference(v) FROM (SELECT mean(v) AS v FROM two GROUP BY time(10s)), (SELECT max(n) AS v FROM two GROUP BY time(10s)) WHERE BOUNDS",
+        "SELECT x FROM (SELECT y AS x FROM (SELECT v AS y FROM A), (SELECT n AS y FROM two)) WHERE x > 3",
+        "SELECT mean(v) FROM (SELECT v FROM A, B, one) GROUP BY host",
+        "SELECT mean(x) FROM (SELECT v AS x FROM /^(one|two|w.*)$/)",
+        "SELECT mean(v) FROM m, OTHER..m",
+        "SELECT v, n FROM m, OTHER..m",
+        "SELECT v, host FROM m, OTHER.autogen.m WHERE n > 1",
+        "SELECT * FROM m, OTHER..m LIMIT 9 OFFSET 2",
+        "SELECT max(v), host FROM m, OTHER..m WHERE host != '' GROUP BY host",
+        "SELECT first(v), last(n) FROM OTHER..m, m GROUP BY host",
+        "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
+        "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
+        "SELECT derivative(v) FROM m, OTHER..m ORDER BY time DESC",
+        "SELECT top(v, host, 3) FROM m, OTHER..m",
+        "SELECT mean(x) FROM (SELECT v AS x FROM m, OTHER..m WHERE n > 1 GROUP BY host)",
+        "SELECT mean(x) FROM (SELECT v AS x FROM m), (SELECT v AS x FROM OTHER..m) GROUP BY host",
+        "SELECT v FROM one, one",
+        "SELECT mean(v), count(n) FROM one, db.autogen.one GROUP BY host",
+    ];
+    let queries = queries.map(|text| {
+        let named = text.replace("FROM A", &format!("FROM {a}")).replace("FROM B", &format!("FROM {b}"));
+        let named = named.replace(", B", &format!(", {b}")).replace("OTHER", &loaded.other);
+        named.replace("BOUNDS", BOUNDS)
+    });
+    loaded.assert_same(&queries);
 }

@@ -130,7 +130,8 @@ impl Column {
 /// # Errors
 /// A regular expression that cannot be read here.
 pub fn widen(select: &mut Select, schema: &Schema) -> Result<(), String> {
-    let fields = || schema.fields.iter().map(|(name, kind)| Column { name: name.clone(), kind: Some(Type::Field(*kind)) });
+    let fields =
+        || schema.fields.iter().map(|(name, kind)| Column { name: name.clone(), kind: Some(Type::Field(*kind)) });
     expand_wildcards(select, || fields().collect(), &schema.tags)?;
     settle_types(select, schema);
     Ok(())

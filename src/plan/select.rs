@@ -154,7 +154,8 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
             if leaf(select).is_some_and(|leaf| !std::ptr::eq(leaf, select)) || has_twins(&shares) {
-                return nested(select, schemas, &shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
+                return nested(select, schemas, &shares, circumstances)
+                    .map(|nesting| Selected::Nest(Box::new(nesting)));
             }
             return gathered(whole, &shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
         }

@@ -12,9 +12,7 @@ use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
 
-use super::columns::{
-    Column, FieldType, Schema, Type, expand_wildcards, settle_types, settle_types_by, widen,
-};
+use super::columns::{Column, FieldType, Schema, Type, expand_wildcards, settle_types, settle_types_by, widen};
 use super::gather::{Gathering, named};
 use super::sources::{Share, name_of};
 

@@ -176,9 +176,7 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
 pub async fn stopped(running: &mut Running, id: usize, stop: Stop, split: &str) -> Result<Ended, Refusal> {
     match stop {
         Stop::Wrong(error) => failed(running, id, error).await,
-        Stop::Refused(what) => {
-            Err(refuse(400, format!("{what} over several groups is not supported yet: {split}")))
-        }
+        Stop::Refused(what) => Err(refuse(400, format!("{what} over several groups is not supported yet: {split}"))),
         Stop::Rows(rows) => {
             running.context.queries.stats.queries_limited_rows.add(1);
             let max = running.context.queries.config.query.rows_max.0;

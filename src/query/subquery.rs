@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 
 use crate::influxql::Select;
 use crate::influxql::ast::Fill;
+use crate::merge::evaluate::Stop;
 use crate::merge::evaluate::nested::{Need, Nested};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::Stop;
 use crate::merge::results::{Message, StatementResult};
 use crate::net::guarded;
 use crate::plan::gather::Gathering;

@@ -13,14 +13,14 @@ use crate::influxql::range::TimeRange;
 use crate::merge::evaluate::cursor::beside;
 use crate::merge::evaluate::fill::fill;
 use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, function};
-use crate::merge::evaluate::order::sorted;
+use crate::merge::evaluate::order::{Heap, sorted};
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Place, Stop};
 use crate::merge::results::Value;
 
 use super::level::{Input, Level, kind_of};
-use super::stream::{Tagged, Tags, is_of, subset};
+use super::stream::{Tagged, Tags, subset, taken};
 
 /// Rows of one input, those of one series or of one set of tags together.
 struct Fed<'a> {
@@ -52,8 +52,10 @@ impl Level {
         }
         let grouped = self.grouped(call, function, members, windows, keys)?;
         let start = |point: &Tagged| windows.start(point.time);
+        let take_turns = grouped.len() > 1;
         let mut points: Vec<Tagged> = grouped.into_iter().flatten().collect();
         match self.ascending() {
+            _ if !take_turns => {}
             true => points.sort_by_key(start),
             false => points.sort_by_key(|point| std::cmp::Reverse(start(point))),
         }
@@ -128,7 +130,11 @@ impl Level {
             }
         };
         let tags = |point: &Point| point.row.map_or_else(Tags::default, |row| members[row.series as usize].0.clone());
-        Ok(points.into_iter().map(|point| (tags(&point), point)).map(|(tags, point)| self.tagged(point, &tags, &rows)).collect())
+        Ok(points
+            .into_iter()
+            .map(|point| (tags(&point), point))
+            .map(|(tags, point)| self.tagged(point, &tags, &rows))
+            .collect())
     }
 
     /// The rows of each input that has any, by tags of `keys`.
@@ -176,8 +182,7 @@ impl Level {
             rows.times.push(row.time);
             for (at, var) in fields.iter().enumerate() {
                 let value = inner.value(&made, row, var);
-                let fits = is_ref[at] || kind_of(var).is_some_and(|kind| is_of(&value, kind));
-                rows.fields[at].push(if fits { value } else { Value::Null });
+                rows.fields[at].push(if is_ref[at] { value } else { taken(value, kind_of(var)) });
             }
             found.turns.get_or_insert_default().push((number, rows.times.len() - 1));
         }
@@ -193,7 +198,8 @@ impl Level {
                 Some(turns) => turns.iter().map(|(member, row)| (time(*member, *row), number, *member, *row)).collect(),
                 None => {
                     let rows = |member: usize| {
-                        let rows = (0..fed.members[member].1.times.len()).map(|row| (time(member, row), number, member, row));
+                        let rows =
+                            (0..fed.members[member].1.times.len()).map(|row| (time(member, row), number, member, row));
                         if ascending { rows.collect::<Vec<_>>() } else { rows.rev().collect() }
                     };
                     let series = (0..fed.members.len()).map(rows).collect();
@@ -208,7 +214,8 @@ impl Level {
             let (tags, rows) = &fed[number].members[member];
             let at = *numbers.entry(tags.clone()).or_insert(found.members.len());
             if at == found.members.len() {
-                let empty = Rows { tags: rows.tags.clone(), fields: vec![Vec::new(); rows.fields.len()], ..Rows::default() };
+                let empty =
+                    Rows { tags: rows.tags.clone(), fields: vec![Vec::new(); rows.fields.len()], ..Rows::default() };
                 found.members.push((tags.clone(), Cow::Owned(empty)));
             }
             let merged = found.members[at].1.to_mut();
@@ -278,13 +285,9 @@ type Turn = (i64, usize, usize, usize);
 
 /// The rows of each input that are in the earliest window, then those of the next.
 fn by_window(inputs: Vec<Vec<Turn>>, ascending: bool, windows: &Windows) -> Vec<Turn> {
-    use crate::merge::evaluate::order::Heap;
-    let start = |turns: &std::iter::Peekable<std::vec::IntoIter<Turn>>| {
-        turns.clone().peek().map(|turn| windows.start(turn.0)).unwrap_or_default()
-    };
-    let inputs = inputs.into_iter().filter(|input| !input.is_empty()).map(|input| input.into_iter().peekable());
+    let begin = |input: Vec<Turn>| Some((windows.start(input.first()?.0), input.into_iter().peekable()));
     let less = |a: &(i64, _), b: &(i64, _)| if ascending { a.0 < b.0 } else { a.0 > b.0 };
-    let mut heap = Heap::new(inputs.map(|input| (start(&input), input)).collect(), less);
+    let mut heap = Heap::new(inputs.into_iter().filter_map(begin).collect(), less);
     let mut merged = Vec::new();
     while let Some((_, mut input)) = heap.pop() {
         let Some(first) = input.next() else { continue };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::influxql::ast::{BinaryOp, Call, Cast, Fill, Field, MeasurementName, SortOrder, Source, VarRef};
+use crate::influxql::ast::{BinaryOp, Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::columns::name;
@@ -159,22 +159,33 @@ impl Level {
 
     /// The time that is left of what is read around.
     fn within(&self, outer: TimeRange) -> TimeRange {
-        TimeRange { start: self.range.start.max(outer.start), end: self.range.end.min(outer.end) }
+        intersection(self.range, outer)
+    }
+
+    /// Of the outermost level: the time beyond which InfluxDB reads no measurement, whatever a subquery would read before
+    /// its windows.
+    pub fn mapped(&self) -> TimeRange {
+        let windows = self.evaluation.calls.iter().map(extra_windows).max().unwrap_or_default();
+        let windows = windows.saturating_mul(self.evaluation.windows.interval);
+        let (start, end) = (self.range.start, self.range.end);
+        match self.ascending() {
+            true => TimeRange { start: start.saturating_sub(windows).max(TIME_MIN), end },
+            false => TimeRange { start, end: end.saturating_add(windows).min(TIME_MAX) },
+        }
     }
 
     /// Notes what has to be read for this level and those inside.
-    pub fn needs(&self, outer: TimeRange, needs: &mut [Need]) {
+    pub fn needs(&self, outer: TimeRange, mapped: TimeRange, needs: &mut [Need]) {
         let range = self.within(outer);
         let widest = self.evaluation.calls.iter().map(|call| self.reach(call, range));
-        let widest = widest.fold(range, |one, other| TimeRange {
-            start: one.start.min(other.start),
-            end: one.end.max(other.end),
-        });
+        let widest = widest
+            .fold(range, |one, other| TimeRange { start: one.start.min(other.start), end: one.end.max(other.end) });
         for input in &self.inputs {
             match input {
-                Input::Subquery(inner) => inner.needs(widest, needs),
+                Input::Subquery(inner) => inner.needs(widest, mapped, needs),
                 Input::Measurements(number) => {
-                    needs[*number] = Need { fields: self.asked(), condition: self.bounded(widest) };
+                    let range = intersection(widest, mapped);
+                    needs[*number] = Need { fields: self.asked(), condition: self.bounded(range) };
                 }
             }
         }
@@ -326,7 +337,9 @@ impl Level {
         let column = |var: &VarRef| -> Vec<Value> {
             match self.tag_names.contains(&var.name) {
                 true => vec![tag_value(rows, &var.name); inside.len()],
-                false => given.next().map_or_else(Vec::new, |cells| inside.iter().map(|row| cells[*row].clone()).collect()),
+                false => {
+                    given.next().map_or_else(Vec::new, |cells| inside.iter().map(|row| cells[*row].clone()).collect())
+                }
             }
         };
         let fields = self.evaluation.fields.iter().map(column).collect();
@@ -355,6 +368,24 @@ impl Level {
             false => Value::Null,
         }
     }
+}
+
+fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange { start: one.start.max(other.start), end: one.end.min(other.end) }
+}
+
+/// How many windows more InfluxDB maps storage shards for.
+fn extra_windows(call: &Call) -> i64 {
+    let own = match (function(&call.name).map(|function| function.how), call.args.get(1)) {
+        (Some(How::Stream { .. }), Some(Expr::Integer(windows))) => *windows,
+        (Some(How::Stream { .. }), _) => 1,
+        _ => 0,
+    };
+    let inside = call.args.iter().filter_map(|arg| match arg {
+        Expr::Call(inner) => Some(extra_windows(inner)),
+        _ => None,
+    });
+    inside.fold(own, i64::max)
 }
 
 fn tag_value(rows: &Rows, key: &str) -> Value {

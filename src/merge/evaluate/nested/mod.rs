@@ -67,7 +67,7 @@ impl Nested {
     /// What has to be read, by the number of the input: reading SELECTs in the order of the text, from the outside.
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = vec![Need { fields: Vec::new(), condition: None }; self.inputs];
-        self.top.needs(TimeRange::default(), &mut needs);
+        self.top.needs(TimeRange::default(), self.top.mapped(), &mut needs);
         needs
     }
 
@@ -83,7 +83,8 @@ impl Nested {
         for (input, series) in rows.iter().enumerate() {
             for (number, series) in series.iter().enumerate() {
                 let values = keys.iter().map(|key| series.tag(key).to_owned()).collect();
-                let members = found.entry((series.name.clone(), values)).or_insert_with(|| vec![Vec::new(); rows.len()]);
+                let members =
+                    found.entry((series.name.clone(), values)).or_insert_with(|| vec![Vec::new(); rows.len()]);
                 members[input].push(number);
             }
         }

@@ -98,7 +98,8 @@ impl Level {
             }
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let point = scanner.next_if(|point| point.time == time && point.tags == tags);
-                if at < calls {
+                // Nobody knows the argument of one without a kind.
+                if kinds.get(at).is_some_and(Option::is_some) {
                     let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
                     self.set(&mut slots[at], value, kinds[at]);
                 }
@@ -145,7 +146,7 @@ pub fn cast(value: &Value, kind: Option<Kind>) -> Value {
     match (kind, value) {
         (Some(Kind::Float), Value::Integer(number)) => Value::Float(*number as f64),
         (Some(Kind::Float), Value::Unsigned(number)) => Value::Float(*number as f64),
-        (Some(Kind::Integer), Value::Float(number)) => Value::Integer(*number as i64),
+        (Some(Kind::Integer), Value::Float(number)) if !number.is_nan() => whole(*number),
         (Some(Kind::Integer), Value::Unsigned(number)) => Value::Integer(*number as i64),
         (Some(Kind::Unsigned), Value::Float(number)) => Value::Unsigned(*number as u64),
         (Some(Kind::Unsigned), Value::Integer(number)) => Value::Unsigned(*number as u64),
@@ -153,16 +154,24 @@ pub fn cast(value: &Value, kind: Option<Kind>) -> Value {
     }
 }
 
-/// Whether a value is of a kind.
-pub fn is_of(value: &Value, kind: Kind) -> bool {
-    matches!(
-        (kind, value),
-        (Kind::Float, Value::Float(_))
-            | (Kind::Integer, Value::Integer(_))
-            | (Kind::Unsigned, Value::Unsigned(_))
-            | (Kind::String, Value::String(_))
-            | (Kind::Boolean, Value::Boolean(_))
-    )
+/// As Go makes an integer of a float: what does not fit is the smallest.
+fn whole(number: f64) -> Value {
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    let fits = (-BEYOND..BEYOND).contains(&number);
+    Value::Integer(if fits { number as i64 } else { i64::MIN })
+}
+
+/// What a call takes of a value that was cast: nothing, unless it is of this kind.
+pub fn taken(value: Value, kind: Option<Kind>) -> Value {
+    match (kind, &value) {
+        (Some(Kind::Integer), Value::Float(number)) => whole(*number),
+        (Some(Kind::Float), Value::Float(_))
+        | (Some(Kind::Integer), Value::Integer(_))
+        | (Some(Kind::Unsigned), Value::Unsigned(_))
+        | (Some(Kind::String), Value::String(_))
+        | (Some(Kind::Boolean), Value::Boolean(_)) => value,
+        _ => Value::Null,
+    }
 }
 
 /// A bound in time, as the groups get it.
