@@ -51,6 +51,22 @@ fn sample(seed: u64, measurements: &[(&str, &[&str])]) -> String {
     body
 }
 
+/// Points of four weeks, thus of several storage shards.
+fn long() -> String {
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut body = String::new();
+    for host in HOSTS.iter().filter(|host| !host.is_empty()) {
+        for day in 0..28 {
+            if random.f64() < 0.7 {
+                let (v, n) = (f64::from(random.i32(0..40)) / 4.0, random.i32(0..9));
+                let time = (T0 + day * 86_400) * 1_000_000_000;
+                body.push_str(&format!("long,host={host} v={v},n={n}i {time}\n"));
+            }
+        }
+    }
+    body
+}
+
 struct Loaded {
     cluster: Cluster,
     reference: Influxd,
@@ -61,7 +77,8 @@ struct Loaded {
 }
 
 fn loaded() -> Loaded {
-    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]);
+    let setup = Setup::new(3, 1).rule("db", "two", &["host", "region"]);
+    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]);
     let cluster = setup.start();
     let reference = cluster.reference("db");
     let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
@@ -80,6 +97,8 @@ fn loaded() -> Loaded {
         reference.http().store(db, sample(seed, measurements));
         cluster.http().store(db, sample(seed, measurements));
     }
+    reference.http().store("db", long());
+    cluster.http().store("db", long());
     let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
     assert_eq!(split.len(), 3, "the measurement is in all groups");
     Loaded { cluster, reference, whole, other }
@@ -329,4 +348,91 @@ fn several_sources() {
         named.replace("BOUNDS", BOUNDS)
     });
     loaded.assert_same(&queries);
+}
+
+#[test]
+fn rows_inside_are_cut_in_each_storage_shard() {
+    let queries = [
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 2)",
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 1 OFFSET 1)",
+        "SELECT mean(v) FROM (SELECT v FROM long GROUP BY host LIMIT 3)",
+        "SELECT v FROM (SELECT v FROM long OFFSET 3)",
+        "SELECT v, host FROM (SELECT v, host FROM long OFFSET 2) GROUP BY host",
+        "SELECT sum(v) FROM (SELECT v FROM long LIMIT 9 OFFSET 2)",
+        "SELECT v, n FROM (SELECT v, n FROM long LIMIT 5) ORDER BY time DESC",
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 2) ORDER BY time DESC LIMIT 9",
+        "SELECT count(v) FROM (SELECT v FROM long, one GROUP BY host LIMIT 2)",
+        "SELECT max(x) FROM (SELECT mean(v) AS x FROM long WHERE time < 1603000000s GROUP BY time(7d), host LIMIT 2)",
+        "SELECT mean(x) FROM (SELECT last(v) AS x FROM long GROUP BY host)",
+    ];
+    loaded().assert_same(&queries.map(str::to_owned));
+}
+
+#[test]
+fn what_is_not_exact_is_refused() {
+    let loaded = loaded();
+    for (q, words) in [
+        ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample(), since it takes points by chance"),
+        ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
+        ("SELECT x FROM (SELECT v AS x FROM one GROUP BY host SLIMIT 1)", "SLIMIT over several groups"),
+        ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
+    ] {
+        let seen = loaded.cluster.http().query("db", q);
+        assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
+    }
+}
+
+/// What InfluxDB has against a statement is told in its words.
+#[test]
+fn errors_are_influxdbs() {
+    let loaded = loaded();
+    for q in [
+        "SELECT mean(x) FROM (SELECT s AS x FROM one)",
+        "SELECT x FROM (SELECT v + s AS x FROM one)",
+        "SELECT x + y FROM (SELECT v AS x, s AS y FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM one ORDER BY time DESC)",
+        "SELECT derivative(x) FROM (SELECT v AS x FROM one) GROUP BY time(10s)",
+        "SELECT mean(x), y FROM (SELECT v AS x, n AS y FROM one)",
+        "SELECT nofunction(x) FROM (SELECT v AS x FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM nodb..one), (SELECT v AS x FROM two)",
+        "SELECT mean(*::tag) FROM (SELECT v, host FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
+    ] {
+        let ask = |http: Http| http.query("db", q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+}
+
+/// The rows of a SELECT INTO whose SELECT has subqueries go where their series belong.
+#[test]
+fn results_can_be_written() {
+    let loaded = loaded();
+    for q in [
+        "SELECT mean(x) AS x INTO copied FROM (SELECT max(v) AS x FROM one GROUP BY time(10s), host) WHERE BOUNDS GROUP BY time(30s), region",
+        "SELECT x, host INTO :MEASUREMENT_copy FROM (SELECT v AS x FROM two GROUP BY host)",
+    ] {
+        let q = q.replace("BOUNDS", BOUNDS).replace(":MEASUREMENT_copy", "copied2");
+        let ask = |http: Http| http.query("db", &q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+    loaded.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
+}
+
+/// Rows that have to be held count towards the limit, and EXPLAIN tells each group's part.
+#[test]
+fn limits_hold_and_plans_are_told() {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).set("query", "merge_bytes_max = \"16KiB\"");
+    let cluster = setup.start();
+    cluster.create_db("db");
+    cluster.http().store("db", sample(7, &[("one", &["", "eu"])]));
+    let raw = cluster.http().query("db", "SELECT max(x) FROM (SELECT v AS x, n, s, ok, host FROM one)");
+    assert!(raw.text().contains("query.merge_bytes_max"), "{}", raw.text());
+    // The groups make few points of many rows.
+    let pushed =
+        cluster.http().query("db", "SELECT max(x) - min(x) AS d FROM (SELECT mean(v) AS x FROM one GROUP BY host)");
+    assert!(pushed.status == 200 && pushed.text().contains("\"d\""), "{}", pushed.text());
+    let plan = cluster.http().query("db", "EXPLAIN SELECT max(x) FROM (SELECT mean(v) AS x FROM one)");
+    assert!(plan.text().contains("GROUP 3: SELECT v"), "{}", plan.text());
 }

@@ -125,7 +125,8 @@ impl Column {
     }
 }
 
-/// Writes out what the names of a SELECT over measurements (not over subqueries) mean. No fields are left when none fits.
+/// Writes out what the names of a SELECT over measurements mean (over subqueries: `subquery::settle`). No fields are left when
+/// none fits.
 ///
 /// # Errors
 /// A regular expression that cannot be read here.

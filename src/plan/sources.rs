@@ -1,7 +1,7 @@
 //! The measurements that a SELECT reads, and the groups that own them.
 //!
 //! Only measurements themselves have owners: below one subquery each there is one SELECT that reads them, the *leaf*. A
-//! statement with several subqueries beside each other has no leaf: then one group must own everything.
+//! statement with several subqueries beside each other has no leaf: `subquery` takes it apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 

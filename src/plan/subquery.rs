@@ -16,6 +16,9 @@ use super::columns::{Column, FieldType, Schema, Type, expand_wildcards, settle_t
 use super::gather::{Gathering, named};
 use super::sources::{Share, name_of};
 
+/// The measurements that each group has.
+pub type Sources = Vec<(GroupIndex, Vec<Source>)>;
+
 /// What has to be gathered for a SELECT with subqueries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nesting {
@@ -23,7 +26,9 @@ pub struct Nesting {
     pub select: Select,
     /// The measurements that each group has, by input: each reader's, and in inputs of their own those whose names it has
     /// already.
-    pub inputs: Vec<Vec<(GroupIndex, Vec<Source>)>>,
+    pub inputs: Vec<Sources>,
+    /// By input: the tags that a SELECT must be grouped by for each of its series to come of one group.
+    pub apart: Vec<BTreeSet<String>>,
     /// What stands in the way of asking one group alone: what a refusal says behind the function's name.
     pub split: String,
 }
@@ -70,12 +75,13 @@ fn copies(reader: &Select) -> Vec<Vec<&Measurement>> {
     copies
 }
 
-/// Which groups have which of the measurements, by input. `shares` are those of each reader.
-pub fn inputs(select: &Select, shares: &[Vec<Share<'_>>]) -> Vec<Vec<(GroupIndex, Vec<Source>)>> {
-    let mut inputs = Vec::new();
+/// Which groups have which of the measurements, by input, and the tags that part their series. `shares` are those of each
+/// reader.
+pub fn inputs(select: &Select, shares: &[Vec<Share<'_>>]) -> (Vec<Sources>, Vec<BTreeSet<String>>) {
+    let (mut inputs, mut apart) = (Vec::new(), Vec::new());
     for (reader, shares) in readers(select).into_iter().zip(shares) {
         for copy in copies(reader) {
-            let mut groups: BTreeMap<GroupIndex, Vec<Source>> = BTreeMap::new();
+            let (mut groups, mut tags): (BTreeMap<GroupIndex, Vec<Source>>, _) = (BTreeMap::new(), BTreeSet::new());
             let measurements = reader.sources.iter().filter_map(|source| match source {
                 Source::Measurement(measurement) => Some(measurement),
                 Source::Subquery(_) => None,
@@ -86,12 +92,16 @@ pub fn inputs(select: &Select, shares: &[Vec<Share<'_>>]) -> Vec<Vec<(GroupIndex
                     for group in &share.groups {
                         groups.entry(*group).or_default().push(Source::Measurement(measurement.clone()));
                     }
+                    if share.groups.len() > 1 {
+                        tags.extend(share.rule.iter().flat_map(|rule| rule.tags.iter().cloned()));
+                    }
                 }
             }
             inputs.push(groups.into_iter().collect());
+            apart.push(tags);
         }
     }
-    inputs
+    (inputs, apart)
 }
 
 /// Every part of a SELECT that a group owns; `owned` says which measurements. `None`: nothing of it.
@@ -291,4 +301,86 @@ pub fn has_twins(shares: &[Share<'_>]) -> bool {
 /// Whether a measurement still stands as a regular expression: it means none.
 pub fn is_regex(measurement: &Measurement) -> bool {
     matches!(measurement.name, MeasurementName::Regex(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse_query};
+
+    fn parsed(text: &str) -> Select {
+        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        match query.statements.into_iter().next() {
+            Some(Statement::Select(select)) => *select,
+            _ => panic!("{text}: a SELECT"),
+        }
+    }
+
+    fn schema(explained: &str) -> Schema {
+        let mut schema = Schema::default();
+        schema.add_explained([format!("AUXILIARY FIELDS: {explained}").as_str()]).expect("it reads");
+        schema
+    }
+
+    #[test]
+    fn names_and_wildcards_are_settled_from_the_inside() {
+        let schemas = [schema("host::tag, n::integer, s::string, v::float"), schema("dc::tag, v::integer")];
+        for (text, expected) in [
+            (
+                "SELECT * FROM (SELECT v, host FROM m GROUP BY host)",
+                "SELECT host::tag, host::tag, v::float FROM (SELECT v::float, host::tag FROM m GROUP BY host)",
+            ),
+            (
+                "SELECT max(x), h FROM (SELECT n / 2 AS x, host AS h FROM m) WHERE x > 1 AND host = 'a'",
+                "SELECT max(x::integer), h::tag FROM (SELECT n::integer / 2 AS x, host::tag AS h FROM m) \
+                 WHERE x::integer > 1 AND host = 'a'",
+            ),
+            (
+                "SELECT mean(*), /^m/ FROM (SELECT mean(v), count(s), first(s), sqrt(n) FROM m GROUP BY host) GROUP BY *",
+                "SELECT mean(count::integer) AS mean_count, mean(mean::float) AS mean_mean, mean(sqrt::integer) AS mean_sqrt, \
+                 mean::float FROM (SELECT mean(v::float), count(s::string), first(s::string), sqrt(n::integer) FROM m \
+                 GROUP BY host) GROUP BY host",
+            ),
+            (
+                "SELECT v, host, nothing, *::tag FROM (SELECT top(v, host, 3) AS v, nothing FROM m), w",
+                "SELECT v::float, host::tag, nothing, dc::tag FROM (SELECT top(v::float, host::tag, 3) AS v, nothing FROM m), w",
+            ),
+            (
+                "SELECT y FROM (SELECT x > 1 AS y FROM (SELECT s + n AS x FROM m))",
+                "SELECT y::integer FROM (SELECT x > 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
+            ),
+        ] {
+            let mut select = parsed(text);
+            // The schema of a reader stands at its place: of `w` outside before that of `m` inside.
+            let own = if text.contains(", w") { vec![&schemas[1], &schemas[0]] } else { vec![&schemas[0]] };
+            let own: Vec<Schema> = own.into_iter().cloned().collect();
+            settle(&mut select, &mut own.iter()).expect("it settles");
+            assert_eq!(select.to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn readers_and_inputs_are_numbered_from_the_outside() {
+        let select = parsed("SELECT * FROM (SELECT * FROM a, b, a), x, (SELECT * FROM (SELECT * FROM c))");
+        let sources: Vec<String> = readers(&select).iter().map(|reader| reader.sources[0].to_string()).collect();
+        assert_eq!(sources.len(), 3);
+        assert_eq!((sources[1].as_str(), sources[2].as_str()), ("a", "c"), "{sources:?}");
+        let names = |copies: Vec<Vec<&Measurement>>| {
+            copies
+                .iter()
+                .map(|copy| copy.iter().map(|one| name_of(one).to_owned()).collect())
+                .collect::<Vec<Vec<String>>>()
+        };
+        assert_eq!(names(copies(readers(&select)[1])), [vec!["a", "b"], vec!["a"]]);
+    }
+
+    #[test]
+    fn a_group_gets_the_subqueries_that_it_has_measurements_of() {
+        let select = parsed("SELECT x FROM (SELECT x FROM a, b), (SELECT x FROM b) WHERE x > 1");
+        let part = |name: &'static str| part_of(&select, &|own: &Measurement| name_of(own) == name);
+        let text = |name| part(name).map(|part| part.to_string());
+        assert_eq!(text("a").as_deref(), Some("SELECT x FROM (SELECT x FROM a) WHERE x > 1"));
+        assert_eq!(text("b").as_deref(), Some("SELECT x FROM (SELECT x FROM b), (SELECT x FROM b) WHERE x > 1"));
+        assert_eq!(text("c"), None);
+    }
 }

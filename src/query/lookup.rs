@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
+use crate::influxql::range::parse_time;
 use crate::influxql::{Measurement, Select, Statement};
 use crate::merge::results::{StatementResult, Value};
 use crate::plan::columns::Schema;
@@ -89,6 +90,23 @@ pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String
     let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
     let name = defaults.next().and_then(|row| row.into_iter().next());
     Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+}
+
+/// When the storage shards of a policy begin that these groups have, in order: those of one InfluxDB with all the points.
+pub async fn shard_starts(context: &Context, groups: &[GroupIndex], db: &str, rp: &str) -> Result<Vec<i64>, Refusal> {
+    let asking = groups.iter().map(|group| whole(context, *group, Statement::ShowShards.to_string()));
+    let mut starts = BTreeSet::new();
+    for answer in join_all(asking).await {
+        for series in answer?.series.into_iter().filter(|series| series.name == db) {
+            let column = |name: &str| series.columns.iter().position(|column| column == name);
+            let (Some(policy), Some(start)) = (column("retention_policy"), column("start_time")) else {
+                return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
+            };
+            let rows = series.values.iter().filter(|row| row[policy].as_str() == Some(rp));
+            starts.extend(rows.filter_map(|row| parse_time(row[start].as_str()?)));
+        }
+    }
+    Ok(starts.into_iter().collect())
 }
 
 /// All that a group has to say to one statement.

@@ -1,5 +1,5 @@
-//! A SELECT with subqueries whose levels are evaluated here: the groups are asked for the rows of all its measurements at
-//! once.
+//! A SELECT with subqueries whose levels are evaluated here: the groups are asked at once for the rows of all its
+//! measurements, or for what its innermost calls make of them.
 //!
 //! The rows are held, within `query.merge_bytes_max`. Each series of the answer is made on a thread beside the shard's, as in
 //! `gather`. Used by `select`.
@@ -9,14 +9,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::influxql::Select;
-use crate::influxql::ast::Fill;
+use crate::influxql::{Select, Source};
 use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::nested::{Need, Nested};
+use crate::merge::evaluate::nested::{Nested, Shards};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::results::{Message, StatementResult};
 use crate::net::guarded;
-use crate::plan::gather::Gathering;
+use crate::plan::sources::name_of;
 use crate::plan::subquery::Nesting;
 use crate::topology::GroupIndex;
 
@@ -24,19 +23,19 @@ use super::choose::Behind;
 use super::gather::{Broken, Part, apart, gather, stopped, with_messages};
 use super::select::failed;
 use super::statement::{BROKE_OFF, Ended, Running};
-use super::{Refusal, refuse};
+use super::{Refusal, lookup, refuse};
 
 /// Runs a SELECT over the rows of several groups, level by level.
 pub async fn run(running: &mut Running, id: usize, nesting: Nesting) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
-    let nested = match Nested::new(&nesting.select, rows_max) {
+    let nested = match Nested::new(&nesting.select, &nesting.apart, rows_max) {
         Ok(nested) => nested,
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
     }
-    let asks = asks(&nesting, &nested.needs())?;
+    let asks = asks(&nesting, &nested);
     let bytes = Cell::new(0);
     let gathered = join_all(asks.iter().map(|ask| gather(running, &ask.part, ask.fields, &bytes))).await;
     let mut rows: Vec<Vec<Rows>> = vec![Vec::new(); nesting.inputs.len()];
@@ -56,7 +55,40 @@ pub async fn run(running: &mut Running, id: usize, nesting: Nesting) -> Result<E
         apart(input).map_err(|error| refuse(503, error))?;
     }
     messages.splice(0..0, running.stale(&behind));
-    tell(running, id, nested, rows, messages, &nesting.split).await
+    let shards = shards(running, &nested, &nesting).await?;
+    tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+}
+
+/// What has been gathered, by input.
+struct Gathered {
+    rows: Vec<Vec<Rows>>,
+    shards: Vec<Shards>,
+}
+
+/// When storage shards begin, where that matters.
+async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Vec<Shards>, Refusal> {
+    let context = &running.context;
+    let params = &context.asked.params;
+    let mut shards = vec![Shards::new(); nesting.inputs.len()];
+    for input in nested.cut_in_shards() {
+        let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();
+        for source in nesting.inputs[input].iter().flat_map(|(_, sources)| sources) {
+            let Source::Measurement(measurement) = source else { continue };
+            let name = name_of(measurement).to_owned();
+            if shards[input].contains_key(&name) {
+                continue;
+            }
+            let db = measurement.database.as_deref().unwrap_or(params.get("db"));
+            let own = measurement.retention_policy.as_deref().or(Some(params.get("rp")).filter(|rp| !rp.is_empty()));
+            let policy = match own {
+                Some(policy) => Some(policy.to_owned()),
+                None => lookup::default_policy(context, db).await?,
+            };
+            let starts = lookup::shard_starts(context, &groups, db, &policy.unwrap_or_default()).await?;
+            shards[input].insert(name, starts);
+        }
+    }
+    Ok(shards)
 }
 
 /// What one group is asked for.
@@ -66,32 +98,16 @@ struct Ask {
     fields: usize,
 }
 
-fn asks(nesting: &Nesting, needs: &[Need]) -> Result<Vec<Ask>, Refusal> {
+fn asks(nesting: &Nesting, nested: &Nested) -> Vec<Ask> {
     let mut asks = Vec::new();
-    for (input, (need, sources)) in needs.iter().zip(&nesting.inputs).enumerate() {
-        // Without a field there are no rows.
-        if need.fields.is_empty() {
-            continue;
-        }
-        let select = Select {
-            fields: Vec::new(),
-            into: None,
-            sources: Vec::new(),
-            condition: need.condition.clone(),
-            group_by: Vec::new(),
-            fill: Fill::Null,
-            order: None,
-            limit: 0,
-            offset: 0,
-            slimit: 0,
-            soffset: 0,
-            timezone: None,
-        };
-        let gathering = Gathering { select, sources: sources.clone(), split: nesting.split.clone() };
-        let parts = gathering.parts(&need.fields).map_err(|reason| refuse(400, reason))?;
-        asks.extend(parts.into_iter().map(|part| Ask { input, part, fields: need.fields.len() }));
+    for (input, (need, sources)) in nested.needs().iter().zip(&nesting.inputs).enumerate() {
+        let Some(need) = need else { continue };
+        asks.extend(sources.iter().map(|(group, sources)| {
+            let part = (*group, Select { sources: sources.clone(), ..need.clone() });
+            Ask { input, part, fields: need.fields.len() }
+        }));
     }
-    Ok(asks)
+    asks
 }
 
 /// Makes the series of the answer, one after the other.
@@ -99,18 +115,18 @@ async fn tell(
     running: &mut Running,
     id: usize,
     nested: Nested,
-    rows: Vec<Vec<Rows>>,
+    gathered: Gathered,
     mut messages: Vec<Message>,
     split: &str,
 ) -> Result<Ended, Refusal> {
-    let (nested, rows) = (Arc::new(nested), Arc::new(rows));
+    let (nested, gathered) = (Arc::new(nested), Arc::new(gathered));
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
-    for group in nested.groups(&rows) {
-        let (nested, rows) = (nested.clone(), rows.clone());
+    for group in nested.groups(&gathered.rows) {
+        let (nested, gathered) = (nested.clone(), gathered.clone());
         let made = glommio::executor().spawn_blocking(move || {
             let mut series = None;
             // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(nested.series(&rows, &group)));
+            guarded("evaluation", || series = Some(nested.series(&gathered.rows, &gathered.shards, &group)));
             series
         });
         let series = match made.await.ok_or_else(|| refuse(500, BROKE_OFF))? {

@@ -6,6 +6,8 @@
 //! rows, whose columns are expressions over them (`cursor`, `expr`). All follow InfluxDB's own iterators step by step, so that
 //! ties fall as they do there.
 //!
+//! A SELECT with subqueries is one evaluation a level: `nested`, with WHERE between them in `filter`.
+//!
 //! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
 
 mod calls;

@@ -19,7 +19,8 @@ use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Place, Stop};
 use crate::merge::results::Value;
 
-use super::level::{Input, Level, kind_of};
+use super::level::{Given, Input, Level, kind_of};
+use super::reads::best_keys;
 use super::stream::{Tagged, Tags, subset, taken};
 
 /// Rows of one input, those of one series or of one set of tags together.
@@ -31,13 +32,7 @@ struct Fed<'a> {
 
 impl Level {
     /// The points of a call, in InfluxDB's order, not yet cut by LIMIT. `keys` are all that the level is grouped by.
-    pub fn call(
-        &self,
-        call: &Call,
-        members: &[Vec<&Rows>],
-        range: TimeRange,
-        keys: &[String],
-    ) -> Result<Vec<Tagged>, Stop> {
+    pub fn call(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
         let unknown = || Stop::Refused(format!("{}()", call.name));
         let function = function(&call.name).ok_or_else(unknown)?;
         let windows = Windows { range, ..self.evaluation.windows };
@@ -45,12 +40,12 @@ impl Level {
             let wider = if reads_before { self.earlier(range) } else { range };
             let args = Args::new(call, self.ascending(), Windows { range: wider, ..windows });
             let input = match call.args.first() {
-                Some(Expr::Call(inner)) => self.call(inner, members, wider, keys)?,
-                _ => self.points(call, members, wider, keys)?,
+                Some(Expr::Call(inner)) => self.call(inner, given, wider, keys)?,
+                _ => self.points(call, given, wider, keys)?,
             };
             return Ok(transformed(input, || begin(&args)));
         }
-        let grouped = self.grouped(call, function, members, windows, keys)?;
+        let grouped = self.grouped(call, function, given, windows, keys)?;
         let start = |point: &Tagged| windows.start(point.time);
         let take_turns = grouped.len() > 1;
         let mut points: Vec<Tagged> = grouped.into_iter().flatten().collect();
@@ -67,23 +62,13 @@ impl Level {
         &self,
         call: &Call,
         function: &Function,
-        members: &[Vec<&Rows>],
+        given: &Given<'_>,
         windows: Windows,
         keys: &[String],
     ) -> Result<Vec<Vec<Tagged>>, Stop> {
-        // What top and bottom take the best of is grouped by their tags as well.
-        let (mut more, mut best_of_tags) = (keys.to_vec(), false);
-        if let How::Best { .. } = function.how {
-            let tags = call.args.iter().skip(1).filter_map(|arg| match arg {
-                Expr::VarRef(var) => Some(var.name.clone()),
-                _ => None,
-            });
-            more.extend(tags);
-            best_of_tags = more.len() > keys.len();
-            more.sort();
-            more.dedup();
-        }
-        let fed = self.feed(members, self.reach(call, windows.range), &more)?;
+        let more = best_keys(call, keys);
+        let best_of_tags = more.len() > keys.len();
+        let fed = self.feed(given, self.reach(call, windows.range), &more)?;
         let each = best_of_tags || matches!(function.how, How::Twice(..) | How::End { .. });
         let fed = if fed.len() > 1 && !each { vec![self.merged(fed, &windows)] } else { fed };
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
@@ -104,14 +89,8 @@ impl Level {
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
-    fn points(
-        &self,
-        call: &Call,
-        members: &[Vec<&Rows>],
-        range: TimeRange,
-        keys: &[String],
-    ) -> Result<Vec<Tagged>, Stop> {
-        let mut fed = self.feed(members, range, keys)?;
+    fn points(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        let mut fed = self.feed(given, range, keys)?;
         let windows = Windows { range, ..self.evaluation.windows };
         let fed = if fed.len() > 1 { Some(self.merged(fed, &windows)) } else { fed.pop() };
         let Some(Fed { members, turns }) = fed else { return Ok(Vec::new()) };
@@ -138,16 +117,16 @@ impl Level {
     }
 
     /// The rows of each input that has any, by tags of `keys`.
-    fn feed<'a>(&self, members: &[Vec<&'a Rows>], range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
+    fn feed<'a>(&self, given: &Given<'a>, range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
         let mut all = Vec::new();
         for input in &self.inputs {
             let fed = match input {
                 Input::Measurements(number) => {
                     let tags = |rows: &Rows| Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
                     let member = |rows: &&'a Rows| (tags(rows), self.with_tag_columns(rows, range));
-                    Fed { members: members[*number].iter().map(member).collect(), turns: None }
+                    Fed { members: given.rows[*number].iter().map(member).collect(), turns: None }
                 }
-                Input::Subquery(inner) => self.feed_of(inner, members, range, keys)?,
+                Input::Subquery(inner) => self.feed_of(inner, given, range, keys)?,
             };
             if !fed.members.is_empty() {
                 all.push(fed);
@@ -160,11 +139,11 @@ impl Level {
     fn feed_of<'a>(
         &self,
         inner: &Level,
-        members: &[Vec<&'a Rows>],
+        given: &Given<'a>,
         range: TimeRange,
         keys: &[String],
     ) -> Result<Fed<'a>, Stop> {
-        let made = inner.run(members, range, keys)?;
+        let made = inner.run(given, range, keys)?;
         let fields = &self.evaluation.fields;
         let is_ref: Vec<bool> =
             fields.iter().map(|field| self.evaluation.refs.iter().any(|(var, _)| var == field)).collect();
@@ -227,7 +206,7 @@ impl Level {
     }
 
     /// Windows without points, as fill() says, anew wherever the tags change.
-    fn filled(
+    pub fn filled(
         &self,
         points: Vec<Tagged>,
         call: &Call,

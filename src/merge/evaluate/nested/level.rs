@@ -4,10 +4,10 @@
 //! GROUP BY beside its own, and GROUP BY time unless it has its own; fill(null) of a subquery is fill(none).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::influxql::ast::{BinaryOp, Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
+use crate::influxql::ast::{Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::columns::name;
@@ -18,8 +18,7 @@ use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Evaluation, Kind, Place, Stop};
 use crate::merge::results::Value;
 
-use super::Need;
-use super::stream::{Row, Stream, Tagged, Tags, before, bound, cast, limited, subset};
+use super::stream::{Row, Stream, Tagged, Tags, before, cast, limited, subset};
 
 /// A SELECT, ready for rows.
 pub struct Level {
@@ -33,7 +32,7 @@ pub struct Level {
     /// Its own bounds in time.
     range: TimeRange,
     /// The rest of WHERE.
-    condition: Option<Expr>,
+    pub condition: Option<Expr>,
     /// The same for rows of subqueries.
     filter: Option<Filter>,
     /// What statements around can name, and the column that it is.
@@ -42,9 +41,17 @@ pub struct Level {
     /// Names that mean tags, where they are columns like others since there are subqueries.
     tag_names: BTreeSet<String>,
     /// GROUP BY time, its own or taken over.
-    interval: Option<Expr>,
+    pub interval: Option<Expr>,
+    /// The groups make its calls' points.
+    pub pushed: bool,
     /// Tags of the outermost GROUP BY.
     outermost: Vec<String>,
+}
+
+/// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
+pub struct Given<'a> {
+    pub rows: Vec<Vec<&'a Rows>>,
+    pub shards: Vec<&'a [i64]>,
 }
 
 /// Where rows come from.
@@ -96,6 +103,7 @@ impl Level {
             range,
             tag_names,
             interval,
+            pushed: false,
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
         level.check()?;
@@ -147,18 +155,33 @@ impl Level {
             let name = &call.name;
             return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
         }
-        if self.evaluation.calls.is_empty() && self.offset > 0 && self.limit == 0 {
-            return Err(Stop::Refused("OFFSET without LIMIT, which InfluxDB counts in each storage shard,".to_owned()));
-        }
         Ok(())
     }
 
     fn reads_measurements(&self) -> bool {
-        self.inputs.iter().any(|input| matches!(input, Input::Measurements(_)))
+        self.measurements().next().is_some()
+    }
+
+    /// Its inputs that are measurements.
+    pub fn measurements(&self) -> impl Iterator<Item = usize> {
+        self.inputs.iter().filter_map(|input| match input {
+            Input::Measurements(number) => Some(*number),
+            Input::Subquery(_) => None,
+        })
+    }
+
+    /// Calls `visit` for this level and those inside.
+    pub fn visit(&self, visit: &mut impl FnMut(&Level)) {
+        visit(self);
+        for input in &self.inputs {
+            if let Input::Subquery(inner) = input {
+                inner.visit(visit);
+            }
+        }
     }
 
     /// The time that is left of what is read around.
-    fn within(&self, outer: TimeRange) -> TimeRange {
+    pub fn within(&self, outer: TimeRange) -> TimeRange {
         intersection(self.range, outer)
     }
 
@@ -174,43 +197,10 @@ impl Level {
         }
     }
 
-    /// Notes what has to be read for this level and those inside.
-    pub fn needs(&self, outer: TimeRange, mapped: TimeRange, needs: &mut [Need]) {
-        let range = self.within(outer);
-        let widest = self.evaluation.calls.iter().map(|call| self.reach(call, range));
-        let widest = widest
-            .fold(range, |one, other| TimeRange { start: one.start.min(other.start), end: one.end.max(other.end) });
-        for input in &self.inputs {
-            match input {
-                Input::Subquery(inner) => inner.needs(widest, mapped, needs),
-                Input::Measurements(number) => {
-                    let range = intersection(widest, mapped);
-                    needs[*number] = Need { fields: self.asked(), condition: self.bounded(range) };
-                }
-            }
-        }
-    }
-
     /// The fields that are asked of the groups.
-    fn asked(&self) -> Vec<VarRef> {
+    pub fn asked(&self) -> Vec<VarRef> {
         let is_field = |var: &&VarRef| !(self.evaluation.nested && self.tag_names.contains(&var.name));
         self.evaluation.fields.iter().filter(is_field).cloned().collect()
-    }
-
-    fn bounded(&self, range: TimeRange) -> Option<Expr> {
-        let mut terms = Vec::new();
-        match self.condition.clone() {
-            Some(Expr::And(own)) => terms.extend(own),
-            Some(rest @ Expr::Or(_)) => terms.push(Expr::Paren(Box::new(rest))),
-            other => terms.extend(other),
-        }
-        if range.start != TIME_MIN {
-            terms.push(bound(BinaryOp::GreaterEqual, range.start));
-        }
-        if range.end != TIME_MAX {
-            terms.push(bound(BinaryOp::LessEqual, range.end));
-        }
-        if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() }
     }
 
     /// What a call reads: transformations of windows read one before.
@@ -234,19 +224,19 @@ impl Level {
     }
 
     /// All that it makes of rows, `members` by input. `outer` is the time and `outer_keys` the tags that are read around.
-    pub fn run(&self, members: &[Vec<&Rows>], outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
+    pub fn run(&self, given: &Given<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
         let range = self.within(outer);
-        let all: BTreeSet<&String> = self.keys.iter().chain(outer_keys).collect();
-        let keys: Vec<String> = all.into_iter().cloned().collect();
+        let keys = self.all_keys(outer_keys);
         if self.evaluation.calls.is_empty() {
-            let rows = self.raw(members, range, &keys)?;
+            let rows = self.raw(given, range, &keys)?;
             return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
         }
         let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
-        for call in &self.evaluation.calls {
+        for (number, call) in self.evaluation.calls.iter().enumerate() {
             let kind = self.evaluation.check_call(call)?;
             let points = match kind {
-                Some(_) => self.call(call, members, range, &keys)?,
+                Some(_) if self.pushed => self.made(number, call, given, range, &keys)?,
+                Some(_) => self.call(call, given, range, &keys)?,
                 None => Vec::new(),
             };
             scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
@@ -255,16 +245,22 @@ impl Level {
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
     }
 
-    fn raw(&self, members: &[Vec<&Rows>], range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+    /// The tags that it is grouped by, those of the statements around too.
+    pub fn all_keys(&self, outer_keys: &[String]) -> Vec<String> {
+        let all: BTreeSet<&String> = self.keys.iter().chain(outer_keys).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    fn raw(&self, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
         if !self.evaluation.knows_a_ref() {
             return Ok(Vec::new());
         }
         let mut sources = Vec::new();
         for input in &self.inputs {
             sources.push(match input {
-                Input::Measurements(number) => self.raw_of(&members[*number], range, keys),
+                Input::Measurements(number) => self.raw_of(&given.rows[*number], given.shards[*number], range, keys),
                 Input::Subquery(inner) => {
-                    let made = inner.run(members, range, keys)?;
+                    let made = inner.run(given, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
                     let tagged = |row: &Row| Tagged {
                         time: row.time,
@@ -281,29 +277,41 @@ impl Level {
         Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))
     }
 
-    /// Rows of measurements. Where rows of several tags take turns, LIMIT is applied to each series, and to what comes of
-    /// them, before it is applied to all.
-    fn raw_of(&self, members: &[&Rows], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
-        let apart = keys.len() != self.outermost.len();
-        let limits = self.limit + self.offset > 0;
-        let most = if limits { self.limit.saturating_add(self.offset).saturating_add(1) } else { usize::MAX };
-        let series = members.iter().map(|rows| {
-            let rows = self.with_tag_columns(rows, range);
-            let mut found = self.rows_of(&rows, range, keys);
-            if apart {
-                found.truncate(most);
-            }
-            found
-        });
+    /// Whether its rows are cut in each storage shard before they are cut as a whole, so that it matters where these begin.
+    pub fn cuts_in_shards(&self) -> bool {
+        // Which tags there are around is known only then.
+        self.evaluation.calls.is_empty() && self.reads_measurements() && self.limit + self.offset > 0
+    }
+
+    /// Rows of measurements. LIMIT is applied in each storage shard, whose starts are `shards`; where rows of several tags
+    /// take turns to each series there, and to what comes of them, before it is applied to all.
+    fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
-        let mut merged = sorted(series.collect(), |a, b| before(a, b, ascending));
-        match apart {
-            true => limited(merged, self.limit, self.offset, |row| row.tags.clone()),
-            false => {
-                merged.truncate(most);
-                merged
+        let merged = |series: Vec<Vec<Tagged>>| sorted(series, |a, b| before(a, b, ascending));
+        let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
+        if self.limit + self.offset == 0 {
+            return merged(series.collect());
+        }
+        let apart = keys.len() != self.outermost.len();
+        let most = self.limit.saturating_add(self.offset).saturating_add(1);
+        let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
+        let mut by_shard: BTreeMap<usize, Vec<Vec<Tagged>>> = BTreeMap::new();
+        for rows in series {
+            for part in rows.chunk_by(|a, b| shard(a) == shard(b)) {
+                let most = if apart { most.min(part.len()) } else { part.len() };
+                by_shard.entry(shard(&part[0])).or_default().push(part[..most].to_vec());
             }
         }
+        let cut = |series: Vec<Vec<Tagged>>| {
+            let mut rows = merged(series);
+            if apart {
+                return limited(rows, self.limit, self.offset, |row| row.tags.clone());
+            }
+            rows.truncate(most);
+            rows
+        };
+        let shards = by_shard.into_values().map(cut);
+        if ascending { shards.flatten().collect() } else { shards.rev().flatten().collect() }
     }
 
     fn rows_of(&self, rows: &Rows, range: TimeRange, keys: &[String]) -> Vec<Tagged> {
@@ -370,7 +378,7 @@ impl Level {
     }
 }
 
-fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
+pub fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
     TimeRange { start: one.start.max(other.start), end: one.end.min(other.end) }
 }
 

@@ -5,45 +5,38 @@
 //! (`stream`): in InfluxDB a subquery is grouped by what the statements around it are grouped by too, while its rows come in
 //! the order of the outermost ones. So rows of several series of the subquery take turns, and LIMIT, fill() and the joining
 //! of several calls (`calls`) begin anew wherever the tags change, as they do there. WHERE of the level around is applied to
-//! the stream (`filter`).
+//! the stream (`filter`). Where the groups need not know of each other, they make the points of a level's calls (`reads`).
 //!
 //! For each series of the answer all of this is done once, with the rows that have its name and its tags. Used by `query`;
 //! `plan` settles names and types, and says which groups have the measurements. Pure.
 
 mod calls;
 mod level;
+mod reads;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::VarRef;
+use crate::influxql::Select;
 use crate::influxql::range::TimeRange;
-use crate::influxql::{Expr, Select};
 use crate::merge::results::{Series, Value};
 
 use super::Stop;
 use super::rows::Rows;
-use level::Level;
+use level::{Given, Level};
 
 /// A statement that is ready for rows.
 pub struct Nested {
     top: Level,
-    /// How many kinds of rows are needed: one for each reading SELECT, and one more for each time that a measurement's name
-    /// is there again in it.
-    inputs: usize,
+    /// By input: one for each reading SELECT, and one more for each time that a measurement's name is there again in it.
+    needs: Vec<Option<Select>>,
     rows_max: usize,
 }
 
-/// Rows that a statement needs: of the measurements of one SELECT, by GROUP BY *.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Need {
-    /// None: they would not be looked at.
-    pub fields: Vec<VarRef>,
-    /// The SELECT's own, with the bounds in time that all around set.
-    pub condition: Option<Expr>,
-}
+/// When storage shards of measurements begin, in order, by name.
+pub type Shards = BTreeMap<String, Vec<i64>>;
 
 /// A series of the answer: its name, the tags' values, and of each input the rows that belong to it.
 pub struct Group {
@@ -54,21 +47,37 @@ pub struct Group {
 
 impl Nested {
     /// Names have their types in `select`, wildcards are written out, `now()` is a literal and GROUP BY time has its upper
-    /// bound.
+    /// bound. `apart` says for each input which tags a SELECT must be grouped by for the groups to answer each for its own.
     ///
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
-    pub fn new(select: &Select, rows_max: usize) -> Result<Nested, Stop> {
+    pub fn new(select: &Select, apart: &[BTreeSet<String>], rows_max: usize) -> Result<Nested, Stop> {
         let mut inputs = 0;
-        let top = Level::new(select, None, rows_max, &mut inputs)?;
-        Ok(Nested { top, inputs, rows_max })
+        let mut top = Level::new(select, None, rows_max, &mut inputs)?;
+        if inputs != apart.len() {
+            return Err(Stop::Refused("a SELECT whose measurements are counted in two ways".to_owned()));
+        }
+        let mut needs = vec![None; inputs];
+        let mapped = top.mapped();
+        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, &mut needs);
+        Ok(Nested { top, needs, rows_max })
     }
 
-    /// What has to be read, by the number of the input: reading SELECTs in the order of the text, from the outside.
-    pub fn needs(&self) -> Vec<Need> {
-        let mut needs = vec![Need { fields: Vec::new(), condition: None }; self.inputs];
-        self.top.needs(TimeRange::default(), self.top.mapped(), &mut needs);
-        needs
+    /// What has to be read for each input, without its sources: reading SELECTs in the order of the text, from the outside.
+    /// `None`: nothing, none of its fields would be looked at.
+    pub fn needs(&self) -> &[Option<Select>] {
+        &self.needs
+    }
+
+    /// The inputs of which it matters where storage shards begin: LIMIT and OFFSET of raw rows count in each.
+    pub fn cut_in_shards(&self) -> BTreeSet<usize> {
+        let mut inputs = BTreeSet::new();
+        self.top.visit(&mut |level| {
+            if level.cuts_in_shards() {
+                inputs.extend(level.measurements());
+            }
+        });
+        inputs
     }
 
     /// Whether a call keeps each point's tags where its rows are written.
@@ -105,14 +114,18 @@ impl Nested {
         groups
     }
 
-    /// A series of the answer; `None`: it has no rows.
+    /// A series of the answer; `None`: it has no rows. `shards` are by input.
     ///
     /// # Errors
     /// There are too many rows.
-    pub fn series(&self, rows: &[Vec<Rows>], group: &Group) -> Result<Option<Series>, Stop> {
+    pub fn series(&self, rows: &[Vec<Rows>], shards: &[Shards], group: &Group) -> Result<Option<Series>, Stop> {
         let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
-        let members: Vec<Vec<&Rows>> = group.members.iter().enumerate().map(of).collect();
-        let made = self.top.run(&members, TimeRange::default(), &[])?;
+        let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
+        let given = Given {
+            rows: group.members.iter().enumerate().map(of).collect(),
+            shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
+        };
+        let made = self.top.run(&given, TimeRange::default(), &[])?;
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::influxql::ast::{BinaryOp, Fill, FillValue};
+use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::evaluate::fill::number;
 use crate::merge::evaluate::{Kind, Place};
 use crate::merge::results::Value;
@@ -172,11 +172,4 @@ pub fn taken(value: Value, kind: Option<Kind>) -> Value {
         | (Some(Kind::Boolean), Value::Boolean(_)) => value,
         _ => Value::Null,
     }
-}
-
-/// A bound in time, as the groups get it.
-pub fn bound(op: BinaryOp, ns: i64) -> crate::influxql::Expr {
-    use crate::influxql::{Expr, ast::VarRef};
-    let time = Expr::VarRef(VarRef { name: "time".to_owned(), cast: None });
-    Expr::Binary { op, lhs: Box::new(time), rhs: Box::new(Expr::Integer(ns)) }
 }
