@@ -346,8 +346,8 @@ mod tests {
                 "SELECT v::float, host::tag, nothing, dc::tag FROM (SELECT top(v::float, host::tag, 3) AS v, nothing FROM m), w",
             ),
             (
-                "SELECT y FROM (SELECT x > 1 AS y FROM (SELECT s + n AS x FROM m))",
-                "SELECT y::integer FROM (SELECT x > 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
+                "SELECT y FROM (SELECT x + 1 AS y FROM (SELECT s + n AS x FROM m))",
+                "SELECT y::integer FROM (SELECT x + 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
             ),
         ] {
             let mut select = parsed(text);

@@ -78,7 +78,9 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data.
 pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> Result<Option<String>, Refusal> {
-    Ok(whole(context, group, format!("EXPLAIN {select}")).await?.error)
+    let error = whole(context, group, format!("EXPLAIN {select}")).await?.error;
+    // What runs can be interrupted, what is explained cannot: a type's name says which.
+    Ok(error.map(|error| error.replace("IteratorMapper", "InterruptIterator")))
 }
 
 /// The default retention policy of a database; `None`: there is no such database, or none.

@@ -102,7 +102,7 @@ mod tests {
             "i" => Value::Integer(7),
             "s" => Value::from("web-1"),
             "b" => Value::Boolean(true),
-            "tag" => Value::from(""),
+            "host" => Value::from(""),
             _ => Value::Null,
         })
     }
@@ -118,7 +118,7 @@ mod tests {
             "s =~ /^web/ AND s !~ /2$/",
             "b",
             "b = true AND none != true",
-            "tag = ''",
+            "host = ''",
             "none > 1 OR i > 1",
             "(f > 3 OR f < 3) AND i + f > 9",
             "i & 3 = 3",

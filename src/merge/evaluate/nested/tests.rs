@@ -24,7 +24,9 @@ fn parsed(text: &str) -> Select {
 fn rows() -> Vec<Rows> {
     let of = |host: &str, points: &[(i64, f64, Option<i64>)]| Rows {
         name: "m".to_owned(),
-        tags: vec![("h".to_owned(), host.to_owned())],
+        tags: [("h", host), ("r", if matches!(host, "a" | "b") { "x" } else { "y" })]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
         times: points.iter().map(|(at, ..)| (T + at) * SECOND).collect(),
         fields: vec![
             points.iter().map(|(_, v, _)| Value::Float(*v)).collect(),
@@ -145,7 +147,7 @@ fn raw_rows_are_cut_in_each_storage_shard() {
     let offset = "SELECT x::float FROM (SELECT v::float AS x FROM m OFFSET 2)";
     assert_eq!((made(offset, &[]), made(offset, &[0, 30])), (1, 4), "three of each shard, without the first two");
     let apart = "SELECT x::float FROM (SELECT v::float AS x FROM m GROUP BY h LIMIT 1)";
-    assert_eq!((made(apart, &[]), made(apart, &[0, 30])), (7, 8), "two of a series in each shard");
+    assert_eq!((made(apart, &[]), made(apart, &[0, 30])), (7, 9), "two of a series in each shard");
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn calls_are_left_to_the_groups_where_they_can_be() {
         assert_eq!(seen.ends_with("h fill(none)"), pushed, "{text}: {seen}");
     }
     let text = "SELECT sum(x::integer) FROM (SELECT count(v::float) * 2 AS x FROM m WHERE n > 1) WHERE BOUNDS GROUP BY time(10s), h";
-    let expected = "SELECT count(v::float) AS c0 FROM  WHERE n > 1 AND time >= 1600000000000000000 AND time <= \
+    let expected = "SELECT count(v::float) AS c0 WHERE n > 1 AND time >= 1600000000000000000 AND time <= \
                     1600000089999999999 GROUP BY time(10s), h fill(none)";
     assert_eq!(asked(text), expected);
 }
