@@ -99,9 +99,14 @@ disk_name() {
 
 # watch NAME: samples the slotline of that name into $work/watch from now on.
 watch() {
+    local replica of_replicas=()
     watched=$1 watched_pid=$pid
     admin=$(listening "$1" admin 1)
-    "$perf" watch --pid "$watched_pid" --admin "$admin" --interval 0.5 >"$work/watch" 2>"$work/watch.log" </dev/null &
+    for replica in "${replicas[@]}"; do
+        [[ " ${away[*]} " == *" $replica "* ]] || of_replicas+=(--backend "$replica")
+    done
+    "$perf" watch --pid "$watched_pid" --admin "$admin" --interval 0.5 "${of_replicas[@]}" >"$work/watch" \
+        2>"$work/watch.log" </dev/null &
     watch_pid=$!
     started+=("$watch_pid")
 }
@@ -115,6 +120,24 @@ sample() {
     "$perf" watch --pid "$watched_pid" --admin "$admin" --count 1 --interval 0.05 | awk -F '\t' -v name="$1" '
         NR == 1 {for (column = 1; column <= NF; column++) if ($column == name) wanted = column}
         NR == 2 {print $wanted}'
+}
+
+# ms_to_others PHASE: what a live write to a replica that stays took in that phase, on average, in milliseconds.
+ms_to_others() {
+    local from to
+    read -r from to < <(awk -v name="$1" 'last == name {print began, $2} {last = $1; began = $2}' "$work/marks")
+    awk -F '\t' -v from="$from" -v to="$to" '
+        NR == 1 {for (column = 1; column <= NF; column++) kind[column] = $column; next}
+        $1 < from || $1 > to {next}
+        {
+            writes = seconds = 0
+            for (column = 1; column <= NF; column++) {
+                if (kind[column] ~ /_writes$/) writes += $column
+                if (kind[column] ~ /_seconds$/) seconds += $column
+            }
+            if (!seen++) {first_writes = writes; first_seconds = seconds}
+        }
+        END {print (writes > first_writes) ? (seconds - first_seconds) / (writes - first_writes) * 1000 : "-"}' "$work/watch"
 }
 
 # start_load PHASE LOAD_OPTION…: against the watched slotline, with a first phase.

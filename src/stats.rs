@@ -124,6 +124,8 @@ pub struct ReplicaStats {
     pub requests: Counter,
     pub request_failures: Counter,
     pub queue_refusals: Counter,
+    /// Of live writes that it answered: from sending to the answer.
+    pub writes: Durations,
     /// Whether its last health check, or write, went well: UNKNOWN before the first.
     up: AtomicU8,
     pub spool: Arc<SpoolStats>,
@@ -156,6 +158,7 @@ impl ReplicaStats {
             requests: Counter::default(),
             request_failures: Counter::default(),
             queue_refusals: Counter::default(),
+            writes: Durations::default(),
             up: AtomicU8::new(UNKNOWN),
             spool,
             gate,
@@ -187,32 +190,47 @@ impl ReplicaStats {
 /// Upper bounds of the latency buckets, in seconds.
 pub const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Latencies of one shard, in microseconds.
-pub struct Latency {
+/// How long things took, since the process began.
+#[derive(Default)]
+pub struct Durations {
     buckets: [Counter; BUCKETS.len()],
     pub count: Counter,
     pub sum_us: Counter,
+}
+
+impl Durations {
+    pub fn record(&self, took: Duration) {
+        if let Some(bucket) = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound) {
+            self.buckets[bucket].add(1);
+        }
+        self.count.add(1);
+        self.sum_us.add(microseconds(took));
+    }
+
+    /// How many took at most the i-th bound.
+    pub fn at_most(&self, bucket: usize) -> u64 {
+        self.buckets[..=bucket].iter().map(Counter::get).sum()
+    }
+}
+
+fn microseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Latencies of one shard.
+pub struct Latency {
+    pub durations: Durations,
     /// The last minute, as of the last `Recorder::publish`.
     minute: ArcSwap<Histogram<u64>>,
 }
 
 impl Default for Latency {
     fn default() -> Latency {
-        Latency {
-            buckets: Default::default(),
-            count: Counter::default(),
-            sum_us: Counter::default(),
-            minute: ArcSwap::from_pointee(histogram()),
-        }
+        Latency { durations: Durations::default(), minute: ArcSwap::from_pointee(histogram()) }
     }
 }
 
 impl Latency {
-    /// How many took at most the i-th bound.
-    pub fn at_most(&self, bucket: usize) -> u64 {
-        self.buckets[..=bucket].iter().map(Counter::get).sum()
-    }
-
     pub fn last_minute(&self) -> Arc<Histogram<u64>> {
         self.minute.load_full()
     }
@@ -249,16 +267,10 @@ impl Recorder {
     }
 
     pub fn record(&self, took: Duration) {
-        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let latency = (self.which)(&self.stats);
-        if let Some(bucket) = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound) {
-            latency.buckets[bucket].add(1);
-        }
-        latency.count.add(1);
-        latency.sum_us.add(microseconds);
+        (self.which)(&self.stats).durations.record(took);
         let mut windows = self.windows.borrow_mut();
         let current = windows.current;
-        windows.slots[current].saturating_record(microseconds);
+        windows.slots[current].saturating_record(microseconds(took));
         windows.changed = true;
     }
 
@@ -300,7 +312,8 @@ mod tests {
         assert!((2_900..3_100).contains(&seen.value_at_quantile(0.5)));
         recorder.publish(start + Duration::from_secs(61));
         assert_eq!(stats.write_seconds.last_minute().len(), 0);
-        assert_eq!((stats.write_seconds.count.get(), stats.write_seconds.sum_us.get()), (1, 3_000));
-        assert_eq!((stats.write_seconds.at_most(2), stats.write_seconds.at_most(3)), (0, 1));
+        let durations = &stats.write_seconds.durations;
+        assert_eq!((durations.count.get(), durations.sum_us.get()), (1, 3_000));
+        assert_eq!((durations.at_most(2), durations.at_most(3)), (0, 1));
     }
 }

@@ -171,3 +171,19 @@ fn faults() {
     };
     wait_for("the points on the replica that was away", SOON, has_all);
 }
+
+/// `query.timeout` holds over all of its writes.
+#[test]
+fn deadline() {
+    let cluster = Setup::new(3, 1).meddled().set("query", "timeout = \"1s\"").start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    let (source, target) = (cluster.measurement_in("db", "source", 0), cluster.measurement_in("db", "target", 1));
+    http.store("db", (0..100).map(|n| format!("{source} v={n} {n}\n")).collect::<String>());
+    cluster.meddlers[1][0].set(Meddle::Hang);
+    for chunked in ["", "true"] {
+        let q = format!("SELECT v FROM {source} LIMIT 1; SELECT v INTO {target} FROM {source}");
+        let seen = http.get_query(&[("db", "db"), ("q", &q), ("chunked", chunked)]).text();
+        assert!(seen.contains("\"error\":\"query-timeout limit exceeded (query.timeout = 1s)\""), "{seen}");
+    }
+}

@@ -87,7 +87,7 @@ const TABLE: &[Row] = &[
             "shard",
         ],
     ),
-    ("cli", &["lineprotocol", "topology", "influxql", "config", "batch", "plan", "spool", "control", "server"]),
+    ("cli", &["lineprotocol", "topology", "influxql", "gate", "config", "batch", "plan", "spool", "control", "server"]),
     // The program.
     ("main", &["cli"]),
 ];

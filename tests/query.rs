@@ -748,6 +748,14 @@ fn clients_that_leave_within_an_answer_disturb_nobody() {
 #[test]
 fn an_async_query_answers_204_at_once() {
     let loaded = loaded(Setup::new(2, 1));
-    let ask = |http: Http| http.get_query(&[("db", "db"), ("async", "true"), ("q", "SELECT * FROM m1s")]);
-    assert_eq!(ask(loaded.cluster.http()).verdict(), ask(loaded.reference.http()).verdict());
+    for q in ["SELECT * FROM m1s", "SELECT * FROM m1s, m2s, m3s, m4s", "SELECT v FROM /m[/; SHOW SERIES"] {
+        for accept in ["application/json", "text/csv", "application/x-msgpack"] {
+            let params = client::form(&[("db", "db"), ("async", "true"), ("q", q)]);
+            let request = Request::new("GET", &format!("/query?{params}")).header("Accept", accept);
+            let [seen, expected] = [loaded.cluster.http(), loaded.reference.http()].map(|http| http.send(&request));
+            let content_type = |response: &Response| response.header("Content-Type").map(str::to_owned);
+            assert_eq!(seen.verdict(), expected.verdict(), "`{q}`");
+            assert_eq!(content_type(&seen), content_type(&expected), "`{q}`, {accept}");
+        }
+    }
 }

@@ -103,6 +103,11 @@ fn limits_are_told_as_influxdb_tells_them_and_counted() {
     assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]), 1);
     let seen = chunked(cluster.http(), q);
     assert!(!seen.text().contains("error"), "in chunks it is not held: {seen:?}");
+    let q = format!("SELECT {} FROM m1, m2, m3 WHERE time < 45", ["s"; 40].join(", "));
+    let params = [("db", "db"), ("q", &*q), ("chunked", "true"), ("chunk_size", "1000000")];
+    let seen = cluster.http().get_query(&params);
+    assert!(seen.text().contains("\"error\":\"a chunk has more than"), "a chunk is: {seen:?}");
+    assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]), 2);
 }
 
 #[test]
@@ -124,4 +129,21 @@ fn a_client_that_leaves_ends_its_query() {
     wait_for("the query to end", SOON, || (running() == 0).then_some(()));
     let whole = chunked(cluster.http(), q);
     assert_eq!(whole.text().matches("some text").count() as i64, 2 * ROWS, "a client that stays gets it all");
+}
+
+/// Also before a byte of the answer has come, whatever the answer is made of.
+#[test]
+fn a_client_that_leaves_before_its_answer_ends_its_query() {
+    let cluster = cluster(|setup| setup);
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::Hang));
+    let shown = || cluster.http().query("db", "SHOW QUERIES").text();
+    for q in ["SELECT v FROM m1", Q, "SHOW SERIES", "SELECT v INTO m3 FROM m1", "SELECT v FROM m1; SELECT v FROM m2"] {
+        for chunked in ["true", ""] {
+            let mut leaving = cluster.http().connect();
+            leaving.send(&Request::query(&[("db", "db"), ("q", q), ("chunked", chunked)]).to_bytes());
+            wait_for("the query to run", SOON, || (shown().matches("running").count() == 2).then_some(()));
+            drop(leaving);
+            wait_for("the query to end", SOON, || (shown().matches("running").count() == 1).then_some(()));
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::*;
@@ -341,6 +342,29 @@ fn queries_are_shown_and_killed_over_all_cores() {
     let error = format!(r#"{{"results":[{{"statement_id":0,"error":"no such query id: {}"}}]}}"#, ids[0]);
     assert_eq!(gone.verdict(), (200, error + "\n"));
     cluster.slotline.assert_running();
+}
+
+/// Its client hears so at once; the statement comes to its end all the same, on all replicas.
+#[test]
+fn a_writing_statement_can_be_killed() {
+    let cluster = Setup::new(2, 2).meddled().start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    let late = Meddle::SlowAnswerTo("made".to_owned(), Duration::from_secs(8));
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(late.clone()));
+    let text = "CREATE DATABASE made";
+    let (began, mut victim) = (Instant::now(), http.connect());
+    victim.send(&Request::query(&[("db", "db"), ("q", text)]).to_bytes());
+    let id = id_of(http, text);
+    http.query("", &format!("KILL QUERY {id}"));
+    let interrupted = "{\"results\":[{\"statement_id\":0,\"error\":\"query interrupted\"}]}\n";
+    assert_eq!(victim.answer().verdict(), (200, interrupted.to_owned()));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    ended(http, text);
+    for replica in cluster.replicas() {
+        let made = || replica.http().query("", "SHOW DATABASES").text().contains("\"made\"").then_some(());
+        wait_for("the database", SOON, made);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_lite::future::block_on;
 
+use ::slotline::gate::parked_key;
 use ::slotline::lineprotocol::Precision;
 use ::slotline::spool::{DeadLetter, Queue, Record, Spools};
 
@@ -163,6 +164,34 @@ fn what_is_dropped_are_dead_letters() {
     assert_eq!(place.json(&["dead", "--limit", "1"]).len(), 1);
     assert!(place.json(&["dead", "g1a"]).is_empty());
     has(&place.run(&["ls"], 0), &["gone", "not in the topology"]);
+}
+
+#[test]
+fn what_is_parked_can_be_dropped_alone() {
+    let of = |db: &str, number: u32| match points(&format!("m v={number} {number}\n")) {
+        Record::Points { rp, precision, points, open, makes_database, lines, .. } => {
+            Record::Points { db: db.into(), rp, precision, points, open, makes_database, lines }
+        }
+        other => other,
+    };
+    let parked = |db: &str| Queue::Parked(parked_key(db));
+    // Names with the same checksum share a log.
+    let (one, same) = ("codding", "gnu");
+    assert_eq!(parked_key(one), parked_key(same));
+    let place = Place::new().holding(&[
+        ("g1a", parked("a"), of("a", 1)),
+        ("g1a", parked("b"), of("b", 2)),
+        ("g1a", parked(one), of(one, 3)),
+        ("g1a", parked(same), of(same, 4)),
+        ("g1a", Queue::Main, of("c", 5)),
+    ]);
+    has(&place.run(&["drop", "g1a", "--db", "a"], 2), &["\"a\" that are parked for replica g1a", "--yes"]);
+    has(&place.run(&["drop", "g1a", "--db", "a", "--yes"], 0), &["1 records, 1 points of g1a are dead letters now"]);
+    has(&place.run(&["drop", "g1a", "--db", "c", "--yes"], 0), &["0 records"]);
+    has(&place.run(&["drop", "g1a", "--db", one, "--yes"], 2), &["\"gnu\" lies in the same log", "--parked"]);
+    assert_eq!(place.waiting("g1a").len(), 4);
+    has(&place.run(&["drop", "g1a", "--parked", "--yes"], 0), &["3 records, 3 points"]);
+    assert_eq!(place.waiting("g1a"), ["m v=5 5\n"]);
 }
 
 #[test]

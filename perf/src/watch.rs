@@ -15,7 +15,7 @@ pub struct Args {
     /// Its admin address; without it nothing is said about the spool
     #[arg(long)]
     admin: Option<SocketAddr>,
-    /// Two more columns for this replica, may come several times
+    /// Four more columns for this replica, may come several times
     #[arg(long)]
     backend: Vec<String>,
     /// Seconds between two lines
@@ -30,10 +30,19 @@ fn interval(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|seconds| (0.05..=3600.0).contains(seconds)).ok_or_else(|| "0.05 to 3600".to_owned())
 }
 
+/// By replica: a column's name behind the replica's, and the metric. The last two: live writes that it answered, and the
+/// seconds that took.
+const OF_BACKEND: [(&str, &str); 4] = [
+    ("bytes", "slotline_spool_bytes"),
+    ("points", "slotline_spool_points"),
+    ("writes", "slotline_backend_write_duration_seconds_count"),
+    ("seconds", "slotline_backend_write_duration_seconds_sum"),
+];
 const HEAD: [&str; 6] = ["unix_ms", "rss_kb", "cpu_ticks", "written_bytes", "spool_bytes", "spool_points"];
 
 pub fn run(args: &Args) -> Result<ExitCode, String> {
-    let more = args.backend.iter().flat_map(|name| [format!("{name}_bytes"), format!("{name}_points")]);
+    let more =
+        args.backend.iter().flat_map(|name| OF_BACKEND.iter().map(move |(suffix, _)| format!("{name}_{suffix}")));
     println!("{}", HEAD.iter().map(|name| (*name).to_owned()).chain(more).collect::<Vec<_>>().join("\t"));
     let mut due = Instant::now();
     for number in 1..=args.count.unwrap_or(u64::MAX) {
@@ -63,7 +72,8 @@ fn line(args: &Args) -> Option<String> {
     let names = ["slotline_spool_bytes", "slotline_spool_points"];
     values.extend(names.map(|name| or_dash(metrics::sum(&text, name, None))));
     for backend in &args.backend {
-        values.extend(names.map(|name| or_dash(metrics::sum(&text, name, Some(("backend", backend))))));
+        let of = |name| or_dash(metrics::sum(&text, name, Some(("backend", backend))));
+        values.extend(OF_BACKEND.iter().map(|(_, name)| of(name)));
     }
     Some(values.join("\t"))
 }
@@ -114,8 +124,8 @@ mod tests {
             Args { pid: std::process::id(), admin: None, backend: vec!["g1b".to_owned()], interval: 1.0, count: None };
         let line = line(&args).expect("alive");
         let values: Vec<&str> = line.split('\t').collect();
-        assert_eq!(values.len(), HEAD.len() + 2);
+        assert_eq!(values.len(), HEAD.len() + 4);
         assert!(values[1].parse::<u64>().expect("resident memory") > 0, "{line}");
-        assert_eq!(values[4..], ["-"; 4]);
+        assert_eq!(values[4..], ["-"; 6]);
     }
 }

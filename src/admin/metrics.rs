@@ -11,7 +11,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use crate::net::panics;
 use crate::spool::Stranger;
-use crate::stats::{self, BUCKETS, Latency, ReplicaStats, ShardStats, SpoolStats, UdpStats};
+use crate::stats::{self, BUCKETS, Durations, Latency, ReplicaStats, ShardStats, SpoolStats, UdpStats};
 
 use super::{ControlStats, Process};
 
@@ -270,6 +270,14 @@ pub fn text(process: &Process) -> String {
             add(&mut families, name, help, kind, metric(kind, read(stats) as f64, &labels));
         }
     }
+    for replica in snapshot.iter().flat_map(|snapshot| snapshot.topology.replicas()) {
+        let stats = snapshot.as_ref().and_then(|snapshot| snapshot.replicas.get(&replica.name));
+        let Some(stats) = stats else { continue };
+        let metric = labelled(histogram(&[&stats.writes]), &[("backend", &replica.name)]);
+        let (name, help) =
+            ("slotline_backend_write_duration_seconds", "Live writes, from sending to the replica's answer.");
+        add(&mut families, name, help, MetricType::HISTOGRAM, metric);
+    }
     add_spools(&mut families, process);
     add_backlogs(&mut families, process);
     let process_gauges = [
@@ -284,7 +292,7 @@ pub fn text(process: &Process) -> String {
     for (summary_name, histogram_name, help, which) in LATENCIES {
         let latencies: Vec<&Latency> = process.shards.iter().map(|shard| which(shard)).collect();
         add(&mut families, summary_name, help, MetricType::SUMMARY, summary(&latencies));
-        add(&mut families, histogram_name, help, MetricType::HISTOGRAM, histogram(&latencies));
+        add(&mut families, histogram_name, help, MetricType::HISTOGRAM, histogram(&durations(&latencies)));
     }
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
@@ -373,8 +381,7 @@ fn add(families: &mut Vec<MetricFamily>, name: &str, help: &str, kind: MetricTyp
     }
 }
 
-fn metric(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
-    let mut metric = Metric::default();
+fn labelled(mut metric: Metric, labels: &[(&str, &str)]) -> Metric {
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
@@ -382,6 +389,11 @@ fn metric(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
         pair
     };
     metric.set_label(labels.iter().map(pair).collect());
+    metric
+}
+
+fn metric(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut metric = labelled(Metric::default(), labels);
     if kind == MetricType::GAUGE {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
@@ -394,9 +406,9 @@ fn metric(kind: MetricType, value: f64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn count_and_sum(latencies: &[&Latency]) -> (u64, f64) {
-    let count = latencies.iter().map(|latency| latency.count.get()).sum();
-    let sum_us: u64 = latencies.iter().map(|latency| latency.sum_us.get()).sum();
+fn count_and_sum(durations: &[&Durations]) -> (u64, f64) {
+    let count = durations.iter().map(|durations| durations.count.get()).sum();
+    let sum_us: u64 = durations.iter().map(|durations| durations.sum_us.get()).sum();
     (count, sum_us as f64 / 1e6)
 }
 
@@ -415,7 +427,7 @@ fn summary(latencies: &[&Latency]) -> Metric {
         quantile
     };
     let mut summary = Summary::default();
-    let (count, sum) = count_and_sum(latencies);
+    let (count, sum) = count_and_sum(&durations(latencies));
     summary.set_quantile([0.5, 0.9, 0.99, 0.999].map(quantile).into());
     summary.set_sample_count(count);
     summary.set_sample_sum(sum);
@@ -424,15 +436,19 @@ fn summary(latencies: &[&Latency]) -> Metric {
     metric
 }
 
-fn histogram(latencies: &[&Latency]) -> Metric {
+fn durations<'a>(latencies: &[&'a Latency]) -> Vec<&'a Durations> {
+    latencies.iter().map(|latency| &latency.durations).collect()
+}
+
+fn histogram(durations: &[&Durations]) -> Metric {
     let bucket = |(i, bound): (usize, &f64)| {
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(latencies.iter().map(|latency| latency.at_most(i)).sum());
+        bucket.set_cumulative_count(durations.iter().map(|durations| durations.at_most(i)).sum());
         bucket
     };
     let mut histogram = Histogram::default();
-    let (count, sum) = count_and_sum(latencies);
+    let (count, sum) = count_and_sum(durations);
     histogram.set_bucket(BUCKETS.iter().enumerate().map(bucket).collect());
     histogram.set_sample_count(count);
     histogram.set_sample_sum(sum);

@@ -201,8 +201,12 @@ impl Lane {
     }
 
     fn travels_alone(&self, item: &Item) -> bool {
-        let suspect = || self.alone.borrow().get(&item.source).is_some_and(|until| *until > Instant::now());
-        item.batch().open || suspect()
+        item.batch().open || self.suspects(item.source)
+    }
+
+    /// Whether something of this source was refused lately.
+    pub fn suspects(&self, source: u64) -> bool {
+        self.alone.borrow().get(&source).is_some_and(|until| *until > Instant::now())
     }
 
     fn reply(&self, item: Item, answer: &ReplicaAnswer) {
@@ -234,7 +238,11 @@ impl Lane {
         }
         let pieces = || items.iter().flat_map(|item| &item.batch().pieces).cloned().collect();
         // An item is always there: `gather` returns at least one.
+        let began = Instant::now();
         let (status, answer) = self.courier.write(&items[0].key, pieces).await;
+        if status != 0 {
+            self.target().stats.writes.record(began.elapsed());
+        }
         match items {
             [item] if status == 413 && item.batch().points > 1 && !item.batch().open => {
                 (0, self.post_in_parts(&item.key, item.batch()).await)

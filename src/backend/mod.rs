@@ -109,9 +109,17 @@ impl Backend {
 
     /// Puts a batch into the lane of its source. The answer comes once, or the sender is dropped with its lane.
     pub fn submit(&self, item: Item) {
+        self.lane(item.source).submit(item);
+    }
+
+    /// Whether it has refused something of this source lately.
+    pub fn suspects(&self, source: u64) -> bool {
+        self.lane(source).suspects(source)
+    }
+
+    fn lane(&self, source: u64) -> &Lane {
         let lanes = &self.lanes.0;
-        let lane = usize::try_from(item.source).unwrap_or_default() % lanes.len();
-        lanes[lane].submit(item);
+        &lanes[usize::try_from(source).unwrap_or_default() % lanes.len()]
     }
 }
 

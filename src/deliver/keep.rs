@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use crate::backend::WriteKey;
 use crate::batch::{Batch, ReplicaAnswer};
 use crate::net::{Held, deadline, spawn};
-use crate::spool::{AppendError, Record};
+use crate::spool::{AppendError, Record, Undecided};
 
 use super::way::Place;
 use super::{Delivery, ReplicaLog, wall_ms};
@@ -20,6 +20,8 @@ pub struct Keeping {
     synced: oneshot::Receiver<Result<(), AppendError>>,
     place: Place,
     held: Option<Rc<Held>>,
+    /// Whether it stays is still open.
+    undecided: Option<Undecided>,
 }
 
 pub fn points(key: &WriteKey, batch: &Batch, makes_database: bool) -> Record {
@@ -37,29 +39,52 @@ pub fn points(key: &WriteKey, batch: &Batch, makes_database: bool) -> Record {
 /// Appends at once; the order of calls is the order in the log.
 pub fn begin(log: &Arc<ReplicaLog>, place: Place, record: Record, held: Option<Rc<Held>>) -> Keeping {
     let synced = log.spool.append(place.queue, record, wall_ms());
-    Keeping { replica: log.spool.name().to_owned(), synced, place, held }
+    Keeping { replica: log.spool.name().to_owned(), synced, place, held, undecided: None }
+}
+
+/// The same for what may turn out not to belong there: nothing behind it is replayed before `stays` or `void`.
+pub fn begin_undecided(log: &Arc<ReplicaLog>, place: Place, record: Record, held: Option<Rc<Held>>) -> Keeping {
+    let (synced, undecided) = log.spool.append_undecided(place.queue, record, wall_ms());
+    Keeping { replica: log.spool.name().to_owned(), synced, place, held, undecided: Some(undecided) }
 }
 
 impl Keeping {
-    /// `Spooled`, or why not.
-    pub async fn end(self, delivery: &Delivery, until: Instant) -> ReplicaAnswer {
-        let Keeping { replica, mut synced, place, held } = self;
-        let failed = |reason: &dyn std::fmt::Display| ReplicaAnswer::Failed(format!("replica {replica}: {reason}"));
-        match deadline(until, &mut synced).await {
-            Ok(Ok(Ok(()))) => {
+    /// It belongs there.
+    pub fn stays(mut self) -> Keeping {
+        self.undecided = None;
+        self
+    }
+
+    /// It does not; what is left of it goes by as a record without content.
+    pub fn void(mut self, delivery: &Delivery) {
+        self.undecided.take().into_iter().for_each(Undecided::void);
+        self.end_late(delivery);
+    }
+
+    /// It counts, once it lies there.
+    fn end_late(self, delivery: &Delivery) {
+        let Keeping { synced, place, held, .. } = self;
+        spawn("late append", delivery.queue, async move {
+            if let Ok(Ok(())) = synced.await {
                 place.stay();
+            }
+            drop(held);
+        });
+    }
+
+    /// `Spooled`, or why not.
+    pub async fn end(mut self, delivery: &Delivery, until: Instant) -> ReplicaAnswer {
+        let replica = self.replica.clone();
+        let failed = |reason: &dyn std::fmt::Display| ReplicaAnswer::Failed(format!("replica {replica}: {reason}"));
+        match deadline(until, &mut self.synced).await {
+            Ok(Ok(Ok(()))) => {
+                self.place.stay();
                 ReplicaAnswer::Spooled
             }
             Ok(Ok(Err(error))) => failed(&error),
             Ok(Err(_)) => failed(&"its spool broke off; see slotline's log"),
             Err(_) => {
-                // It may still come to lie there: then it counts.
-                spawn("late append", delivery.queue, async move {
-                    if let Ok(Ok(())) = synced.await {
-                        place.stay();
-                    }
-                    drop(held);
-                });
+                self.end_late(delivery);
                 failed(&"its spool did not sync in time: the disk of server.data_dir is slow")
             }
         }

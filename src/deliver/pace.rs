@@ -10,7 +10,7 @@ const SLOW_START: u64 = 16;
 /// So long at one rate before it doubles.
 const STEP: Duration = Duration::from_secs(1);
 /// A chunk is what the rate allows in this time: sending a long one keeps the core, and with it live writes, waiting.
-const CHUNKS_A_SECOND: u64 = 128;
+const CHUNKS_A_SECOND: u64 = 256;
 
 pub struct Pace {
     pause_max: Duration,
@@ -87,7 +87,7 @@ mod tests {
         let thousands: Vec<u64> = rates.iter().map(|rate| (rate + 500) / 1000).collect();
         assert_eq!(thousands, [100, 200, 400, 800, 1600, 1600, 1600]);
         pace.failed(0.5);
-        assert_eq!(pace.chunk(usize::MAX), 100_000 / 128);
+        assert_eq!(pace.chunk(usize::MAX) as u64, 100_000 / CHUNKS_A_SECOND);
         assert_eq!(
             pace.took(1_000_000, Duration::from_secs(100)),
             Duration::ZERO,

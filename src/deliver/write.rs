@@ -1,22 +1,25 @@
 //! The story of a request's batches.
 //!
-//! 1. Every replica whose gate is open is asked at once (`submit`); the others wait.
+//! 1. Every replica whose gate is open is asked at once (`submit`); for the others it goes into their logs in the same
+//!    moment, its fate open, so that nobody waits for the disk after the network. What is likely to be refused waits.
 //! 2. Each has until `write.spool_after` (`hear`). Who has not answered by then, or could not take it, waits too, and from
 //!    then on all writes to it.
-//! 3. `verdict` of those that answered: where one has stored it, what waits goes into the logs, behind whatever lies there
-//!    (`keep`). What everybody refuses is the client's fault. What nobody answered is kept for databases that were seen
-//!    before, after a full parse.
+//! 3. `verdict` of those that answered: where one has stored it, what lies in the logs stays, and what waits goes there
+//!    (`keep`). What everybody refuses is the client's fault, and is taken back. What nobody answered is kept for databases
+//!    that were seen before, after a full parse.
 //! 4. Done when each log has synced. `consistency` asks besides how many replicas have really stored it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use glommio::timer::sleep;
 
-use crate::backend::{Backend, Backends, Item, WriteKey};
+use crate::backend::{Backend, Backends, Item, Target, WriteKey};
 use crate::batch::{
-    Batch, Batches, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas, refused_points,
+    Batch, Batches, Checked, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas,
+    refused_points,
 };
 use crate::net::{Held, deadline};
 use crate::stats::ShardStats;
@@ -101,6 +104,8 @@ enum State {
     Asked(oneshot::Receiver<ReplicaAnswer>),
     /// Its gate is closed, or it did not take the batch: why.
     Waits(String),
+    /// Its gate is closed; on the way into its log, where it may not belong.
+    Undecided(Keeping),
     Keeping(Keeping),
     Answered(ReplicaAnswer),
 }
@@ -134,7 +139,9 @@ impl Delivery {
         let began = Instant::now();
         let (slow, until) = (began + settings.spool_after.min(settings.timeout), began + settings.timeout);
         let list = &write.batches.list;
-        let mut sent: Vec<Sent> = (0..list.len()).map(|index| submit(backends, write, index)).collect();
+        let mut unplaced = Vec::new();
+        let submit = |index| self.submit(backends, write, index, &mut unplaced);
+        let mut sent: Vec<Sent> = (0..list.len()).map(submit).collect();
         for part in sent.iter_mut().flat_map(|sent| &mut sent.parts) {
             part.hear(slow).await;
         }
@@ -152,6 +159,38 @@ impl Delivery {
         answers
     }
 
+    /// `unplaced`: replicas that are to have something earlier of the request that does not lie in their logs.
+    fn submit(&self, backends: &Backends, write: &Write, index: usize, unplaced: &mut Vec<Rc<Backend>>) -> Sent {
+        let batch = &write.batches.list[index];
+        let replicas = backends.group(batch.group);
+        let ways: Vec<Way> =
+            replicas.iter().map(|backend| way::of_points(&backend.target.stats, &write.key.db)).collect();
+        let mut asked = replicas.iter().zip(&ways).filter(|(_, way)| matches!(way, Way::Direct(_))).peekable();
+        // Nobody else says whether it belongs there, or it is likely that it does not.
+        let waits = asked.peek().is_none() || asked.any(|(backend, _)| backend.suspects(write.source));
+        let mut parts = Vec::with_capacity(replicas.len());
+        for (backend, way) in replicas.iter().zip(ways) {
+            let target = &backend.target;
+            let is_unplaced = || unplaced.iter().any(|other| Rc::ptr_eq(other, backend));
+            let place = |place| {
+                let log = self.logs.get(&target.name).filter(|_| !waits && batch.points > 0 && !is_unplaced())?;
+                let known = self.last_seen.knows(&write.key.db, &write.key.rp);
+                let record = known.then(|| keep::points(&write.key, batch, write.makes_database))?;
+                Some(keep::begin_undecided(&log, place, record, write.held.clone()))
+            };
+            let state = match way {
+                Way::Direct(pass) => ask(backend, write, index, pass),
+                Way::Log(at) => place(at).map_or_else(|| State::Waits(waiting(target)), State::Undecided),
+                Way::Wait(_) => State::Waits(waiting(target)),
+            };
+            if !matches!(state, State::Undecided(_)) && write.batches.list.len() > 1 {
+                unplaced.push(backend.clone());
+            }
+            parts.push(Part { backend: backend.clone(), state, late: None });
+        }
+        Sent { replicas: replicas.len(), parts, verdict: None }
+    }
+
     /// Brings what waits into the logs of its replicas, in the request's order.
     async fn keep_what_waits(&self, write: &Write, sent: &mut [Sent], until: Instant) {
         // Replicas into whose logs something of this request went: what came behind it must not overtake it.
@@ -162,6 +201,17 @@ impl Delivery {
             let Some(kept) = self.what_is_kept(write, batch, sent, gone) else { continue };
             for part in &mut sent.parts {
                 let target = &part.backend.target;
+                let overtook = behind.iter().any(|other| Rc::ptr_eq(other, &part.backend));
+                part.state = match std::mem::replace(&mut part.state, State::Waits(String::new())) {
+                    State::Undecided(keeping) if matches!(kept, Kept::Whole) && !overtook => {
+                        State::Keeping(keeping.stays())
+                    }
+                    State::Undecided(keeping) => {
+                        keeping.void(self);
+                        State::Waits(waiting(target))
+                    }
+                    state => state,
+                };
                 let waits = match &part.state {
                     State::Waits(_) => true,
                     State::Answered(answer) if lacks_target(answer) => {
@@ -172,7 +222,6 @@ impl Delivery {
                         true
                     }
                     State::Answered(answer @ (ReplicaAnswer::Stored | ReplicaAnswer::Refused { status: 400, .. })) => {
-                        let overtook = behind.iter().any(|other| Rc::ptr_eq(other, &part.backend));
                         if overtook && *answer != ReplicaAnswer::Stored {
                             // What it said of it stays said.
                             sent.verdict = sent.verdict.take().or(Some(answer.clone()));
@@ -182,7 +231,7 @@ impl Delivery {
                     _ => false,
                 };
                 if waits {
-                    part.state = self.keep(write, index, &part.backend, kept.as_ref(), until).await;
+                    part.state = self.keep(write, index, &part.backend, kept.of(batch), until).await;
                     if matches!(part.state, State::Keeping(_)) {
                         behind.push(part.backend.clone());
                     }
@@ -193,29 +242,38 @@ impl Delivery {
 
     /// The lines of a batch that are kept for replicas that wait; `None` if there is nothing to keep, for good.
     /// `gone`: other groups say that they have no such database or retention policy.
-    fn what_is_kept(&self, write: &Write, batch: &Batch, sent: &mut Sent, gone: bool) -> Option<Option<Batch>> {
+    fn what_is_kept(&self, write: &Write, batch: &Batch, sent: &mut Sent, gone: bool) -> Option<Kept> {
         match Verdict::of(batch, sent.parts.iter().filter_map(Part::answer)) {
             Verdict::Keep => {
                 // What its peers refused line by line is not kept.
                 let refused = |part: &Part| matches!(part.answer(), Some(ReplicaAnswer::Refused { status: 400, .. }));
-                Some(if sent.parts.iter().any(refused) {
-                    check(batch, write.key.precision).good
-                } else {
-                    Some(batch.clone())
-                })
+                let kept = || Kept::of_checked(check(batch, write.key.precision)).0;
+                Some(if sent.parts.iter().any(refused) { kept() } else { Kept::Whole })
             }
             Verdict::Refuse => {
                 // Nobody shall have it; who did not answer says nothing.
-                sent.parts.retain(|part| matches!(part.state, State::Answered(_)));
+                let (answered, others) =
+                    std::mem::take(&mut sent.parts).into_iter().partition(|part| part.answer().is_some());
+                sent.parts = answered;
+                self.void(others);
                 None
             }
             Verdict::Unanswered => {
                 let (kept, verdict) = self.unanswered(write, batch, &sent.parts, gone);
                 sent.verdict = verdict;
                 if matches!(sent.verdict, Some(ReplicaAnswer::Failed(_))) {
-                    sent.parts.clear();
+                    self.void(std::mem::take(&mut sent.parts));
                 }
                 Some(kept)
+            }
+        }
+    }
+
+    /// What lies in logs of these is taken back.
+    fn void(&self, parts: Vec<Part>) {
+        for part in parts {
+            if let State::Undecided(keeping) = part.state {
+                keeping.void(self);
             }
         }
     }
@@ -262,26 +320,19 @@ impl Delivery {
     }
 
     /// Nobody answered: what of the batch may be kept all the same, and what is said of it if not all is well.
-    fn unanswered(
-        &self,
-        write: &Write,
-        batch: &Batch,
-        parts: &[Part],
-        gone: bool,
-    ) -> (Option<Batch>, Option<ReplicaAnswer>) {
+    fn unanswered(&self, write: &Write, batch: &Batch, parts: &[Part], gone: bool) -> (Kept, Option<ReplicaAnswer>) {
         let WriteKey { db, rp, consistency, .. } = &write.key;
         if gone || !self.last_seen.knows(db, rp) {
             let policy = if rp.is_empty() { String::new() } else { format!(" with retention policy {rp:?}") };
-            let reasons: Vec<&str> = parts.iter().filter_map(Part::reason).collect();
+            let reasons: Vec<Cow<'_, str>> = parts.iter().filter_map(Part::reason).collect();
             let reason = format!("{}; whether there is a database {db:?}{policy} is not known", reasons.join("; "));
-            return (None, Some(ReplicaAnswer::Failed(reason)));
+            return (Kept::Good(None), Some(ReplicaAnswer::Failed(reason)));
         }
         if !consistency.is_empty() {
             let error = "invalid consistency level".to_owned();
-            return (None, Some(ReplicaAnswer::Refused { status: 400, error }));
+            return (Kept::Good(None), Some(ReplicaAnswer::Refused { status: 400, error }));
         }
-        let checked = check(batch, write.key.precision);
-        (checked.good, Some(checked.answer).filter(|answer| matches!(answer, ReplicaAnswer::Refused { .. })))
+        Kept::of_checked(check(batch, write.key.precision))
     }
 
     /// Keeps in mind what InfluxDB's own answer to a batch says of its database and policy.
@@ -312,6 +363,8 @@ impl Delivery {
                 State::Answered(answer) => answer,
                 State::Keeping(keeping) => keeping.end(self, sync_until).await,
                 State::Waits(reason) => ReplicaAnswer::Failed(reason),
+                // What nobody has decided stays.
+                State::Undecided(keeping) => keeping.end(self, sync_until).await,
                 State::Asked(_) => ReplicaAnswer::Failed(format!("replica {} was not heard", part.backend.target.name)),
             });
         }
@@ -330,17 +383,32 @@ impl Delivery {
     }
 }
 
-fn submit(backends: &Backends, write: &Write, index: usize) -> Sent {
-    let group = write.batches.list[index].group;
-    let part = |backend: &Rc<Backend>| {
-        let state = match way::of_points(&backend.target.stats, &write.key.db) {
-            Way::Direct(pass) => ask(backend, write, index, pass),
-            Way::Log(_) | Way::Wait(_) => State::Waits(format!("replica {} has writes waiting", backend.target.name)),
-        };
-        Part { backend: backend.clone(), state, late: None }
-    };
-    let replicas = backends.group(group);
-    Sent { replicas: replicas.len(), parts: replicas.iter().map(part).collect(), verdict: None }
+/// What is kept of a batch.
+enum Kept {
+    Whole,
+    /// Its good lines, if there are any.
+    Good(Option<Batch>),
+}
+
+impl Kept {
+    /// With what is to be said of the rest.
+    fn of_checked(checked: Checked) -> (Kept, Option<ReplicaAnswer>) {
+        match checked.answer {
+            answer @ ReplicaAnswer::Refused { .. } => (Kept::Good(checked.good), Some(answer)),
+            _ => (Kept::Whole, None),
+        }
+    }
+
+    fn of<'a>(&'a self, batch: &'a Batch) -> Option<&'a Batch> {
+        match self {
+            Kept::Whole => Some(batch),
+            Kept::Good(good) => good.as_ref(),
+        }
+    }
+}
+
+fn waiting(target: &Target) -> String {
+    format!("replica {} has writes waiting", target.name)
 }
 
 fn ask(backend: &Backend, write: &Write, index: usize, pass: crate::gate::DirectPass) -> State {
@@ -367,9 +435,10 @@ impl Part {
     }
 
     /// Why it waits.
-    fn reason(&self) -> Option<&str> {
+    fn reason(&self) -> Option<Cow<'_, str>> {
         match &self.state {
-            State::Waits(reason) => Some(reason),
+            State::Waits(reason) => Some(reason.into()),
+            State::Undecided(_) => Some(waiting(&self.backend.target).into()),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@
 //! and time zone names are not checked here: a backend refuses bad ones.
 //!
 //! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
-//! `ast` and `civil`, `range` too.
+//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are.
 
 pub mod ast;
 pub mod civil;
@@ -22,11 +22,13 @@ pub mod inspect;
 mod lexer;
 mod params;
 mod parser;
+mod plain;
 pub mod range;
 #[cfg(test)]
 mod tests;
 mod text;
 mod token;
+pub mod zone;
 
 pub use ast::{Expr, Measurement, Query, Select, Source, Statement};
 pub use error::ParseError;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::lexer::Lexeme;
-use super::text::format_float;
 use super::token::Token;
 
 /// The value of one parameter. In JSON a plain value, or an object such as
@@ -18,7 +17,7 @@ pub enum ParamValue {
     Integer(i64),
     Float(f64),
     Boolean(bool),
-    /// A duration as InfluxQL writes it, `1h30m`; parsed where it is used.
+    /// A duration as InfluxQL writes it, `1h30m`, or one that Go wrote, `-5ns`; parsed where it is used.
     Duration(String),
     /// The text between the slashes, nothing escaped.
     Regex(String),
@@ -84,9 +83,9 @@ impl Params {
         let (token, text) = match value {
             ParamValue::String(s) => (Token::String, s.clone()),
             ParamValue::Integer(v) => (Token::Integer, v.to_string()),
-            ParamValue::Float(v) => (Token::Number, format_float(*v)),
-            ParamValue::Boolean(true) => (Token::True, "true".to_string()),
-            ParamValue::Boolean(false) => (Token::False, "false".to_string()),
+            ParamValue::Float(v) => (Token::Number, v.to_string()),
+            ParamValue::Boolean(true) => (Token::True, "TRUE".to_string()),
+            ParamValue::Boolean(false) => (Token::False, "FALSE".to_string()),
             ParamValue::Duration(s) => (Token::Duration, s.clone()),
             ParamValue::Regex(s) => (Token::Regex, s.clone()),
             ParamValue::Identifier(s) => (Token::Ident, s.clone()),

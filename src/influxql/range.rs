@@ -1,10 +1,11 @@
 //! The range in time that a condition means, and what is left of the condition.
 //!
 //! As `ConditionExpr` of influxql has it: every comparison with `time` bounds the whole, in an OR too; what is left stands for
-//! fields and tags. Times without a zone are read in UTC. Used by `plan` and `merge`.
+//! fields and tags. Times without a zone are read in that of the statement, else in UTC. Used by `plan` and `merge`.
 
 use super::ast::{BinaryOp, Expr};
 use super::civil::days_from_civil;
+use super::zone::Zone;
 
 /// The first time of InfluxDB, in nanoseconds since 1970.
 pub const TIME_MIN: i64 = i64::MIN + 2;
@@ -38,12 +39,12 @@ impl TimeRange {
 ///
 /// # Errors
 /// A time that cannot be read here.
-pub fn split_time(condition: &Expr) -> Result<(Option<Expr>, TimeRange), String> {
+pub fn split_time(condition: &Expr, zone: Option<Zone>) -> Result<(Option<Expr>, TimeRange), String> {
     match condition {
         Expr::And(terms) | Expr::Or(terms) => {
             let (mut left, mut range) = (Vec::new(), TimeRange::default());
             for term in terms {
-                let (rest, own) = split_time(term)?;
+                let (rest, own) = split_time(term, zone)?;
                 range = range.intersect(own);
                 left.extend(rest);
             }
@@ -56,11 +57,11 @@ pub fn split_time(condition: &Expr) -> Result<(Option<Expr>, TimeRange), String>
             Ok((rest, range))
         }
         Expr::Paren(inner) => {
-            let (rest, range) = split_time(inner)?;
+            let (rest, range) = split_time(inner, zone)?;
             Ok((rest.map(|rest| Expr::Paren(Box::new(rest))), range))
         }
-        Expr::Binary { op, lhs, rhs } if is_time(lhs) => Ok((None, bound(*op, rhs)?)),
-        Expr::Binary { op, lhs, rhs } if is_time(rhs) => Ok((None, bound(turned(*op), lhs)?)),
+        Expr::Binary { op, lhs, rhs } if is_time(lhs) => Ok((None, bound(*op, rhs, zone)?)),
+        Expr::Binary { op, lhs, rhs } if is_time(rhs) => Ok((None, bound(turned(*op), lhs, zone)?)),
         other => Ok((Some(other.clone()), TimeRange::default())),
     }
 }
@@ -79,10 +80,10 @@ fn turned(op: BinaryOp) -> BinaryOp {
     }
 }
 
-fn bound(op: BinaryOp, value: &Expr) -> Result<TimeRange, String> {
+fn bound(op: BinaryOp, value: &Expr, zone: Option<Zone>) -> Result<TimeRange, String> {
     let all = TimeRange::default();
     let unreadable = || format!("the time {value} cannot be read here; write it as nanoseconds");
-    let time = match evaluate(value).ok_or_else(unreadable)? {
+    let time = match evaluate(value, zone).ok_or_else(unreadable)? {
         Moment::Time(time) | Moment::Length(time) => time,
     };
     let start = |time: i64| TimeRange { start: time.max(TIME_MIN), ..all };
@@ -104,13 +105,13 @@ enum Moment {
     Length(i64),
 }
 
-fn evaluate(expr: &Expr) -> Option<Moment> {
+fn evaluate(expr: &Expr, zone: Option<Zone>) -> Option<Moment> {
     match expr {
-        Expr::Paren(inner) => evaluate(inner),
+        Expr::Paren(inner) => evaluate(inner, zone),
         Expr::Integer(ns) => Some(Moment::Length(*ns)),
         Expr::Duration(ns) => Some(Moment::Length(*ns)),
-        Expr::String(text) => parse_time(text).map(Moment::Time),
-        Expr::Binary { op, lhs, rhs } => match (op, evaluate(lhs)?, evaluate(rhs)?) {
+        Expr::String(text) => parse_time(text, zone).map(Moment::Time),
+        Expr::Binary { op, lhs, rhs } => match (op, evaluate(lhs, zone)?, evaluate(rhs, zone)?) {
             (BinaryOp::Add, Moment::Time(a), Moment::Length(b))
             | (BinaryOp::Add, Moment::Length(a), Moment::Time(b)) => a.checked_add(b).map(Moment::Time),
             (BinaryOp::Add, Moment::Length(a), Moment::Length(b)) => a.checked_add(b).map(Moment::Length),
@@ -123,7 +124,7 @@ fn evaluate(expr: &Expr) -> Option<Moment> {
 }
 
 /// A date, a date and time with a space or as RFC 3339, up to nine digits of a second.
-pub fn parse_time(text: &str) -> Option<i64> {
+pub fn parse_time(text: &str, zone: Option<Zone>) -> Option<i64> {
     let (date, rest) = text.split_at_checked(10)?;
     let mut parts = date.split('-').map(|part| number(part, if part.len() == 4 { 4 } else { 2 }));
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
@@ -133,12 +134,13 @@ pub fn parse_time(text: &str) -> Option<i64> {
     let days = days_from_civil(year, month as u32, day as u32);
     let ns =
         |seconds: i64, fraction: i64| i64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(fraction)).ok();
+    let local = |ns: i64| zone.map_or(ns, |zone| zone.moment(ns));
     if rest.is_empty() {
-        return ns(days * 86_400, 0);
+        return ns(days * 86_400, 0).map(local);
     }
     let (clock, offset) = match rest.split_at(1) {
-        (" ", clock) => (clock, 0),
-        ("T", clock) => zone(clock)?,
+        (" ", clock) => (clock, None),
+        ("T", clock) => offset_of(clock).map(|(clock, offset)| (clock, Some(offset)))?,
         _ => return None,
     };
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
@@ -151,11 +153,15 @@ pub fn parse_time(text: &str) -> Option<i64> {
     if parts.next().is_some() || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    ns(days * 86_400 + hour * 3_600 + minute * 60 + second - offset, fraction)
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    match offset {
+        Some(offset) => ns(seconds - offset, fraction),
+        None => ns(seconds, fraction).map(local),
+    }
 }
 
 /// The clock without its zone, and the zone's seconds east.
-fn zone(clock: &str) -> Option<(&str, i64)> {
+fn offset_of(clock: &str) -> Option<(&str, i64)> {
     if let Some(clock) = clock.strip_suffix('Z') {
         return Some((clock, 0));
     }
@@ -195,7 +201,7 @@ mod tests {
         let query = query.unwrap_or_else(|error| panic!("{condition}: {error}"));
         let Statement::Select(select) = &query.statements[0] else { panic!("a SELECT") };
         let condition = select.condition.as_ref().expect("there is one");
-        let (rest, range) = split_time(condition).unwrap_or_else(|error| panic!("{condition}: {error}"));
+        let (rest, range) = split_time(condition, None).unwrap_or_else(|error| panic!("{condition}: {error}"));
         (rest.map_or_else(String::new, |rest| rest.to_string()), range.start, range.end)
     }
 
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn times_are_read_as_they_are_written() {
         for ns in [0, -1, 951_782_400_000_000_000, 1_600_000_000_123_456_789, i64::MIN + 2, i64::MAX - 1] {
-            assert_eq!(parse_time(&rfc3339_nano(ns)), Some(ns), "{}", rfc3339_nano(ns));
+            assert_eq!(parse_time(&rfc3339_nano(ns), None), Some(ns), "{}", rfc3339_nano(ns));
         }
         for bad in [
             "",
@@ -230,7 +236,20 @@ mod tests {
             "2020-01-01 24:00:00",
             "é2020-01-01",
         ] {
-            assert_eq!(parse_time(bad), None, "{bad}");
+            assert_eq!(parse_time(bad, None), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_without_a_zone_are_the_statements() {
+        let berlin = Zone::named("Europe/Berlin");
+        for (text, utc) in [
+            ("2021-03-28", "2021-03-27T23:00:00Z"),
+            ("2021-03-28 03:00:00", "2021-03-28T01:00:00Z"),
+            ("2021-03-28T03:00:00Z", "2021-03-28T03:00:00Z"),
+            ("2021-12-24T03:00:00-08:00", "2021-12-24T11:00:00Z"),
+        ] {
+            assert_eq!(parse_time(text, berlin), parse_time(utc, None), "{text}");
         }
     }
 }

@@ -51,11 +51,14 @@ impl Emitter {
     }
 
     fn cut(&mut self, mut series: Series, out: &mut Vec<StatementResult>) {
-        while series.values.len() > self.chunk_rows {
-            let rest = series.values.split_off(self.chunk_rows);
-            let values = std::mem::replace(&mut series.values, rest);
-            let (name, tags, columns) = (series.name.clone(), series.tags.clone(), series.columns.clone());
-            self.emit(Series { name, tags, columns, values, partial: true }, true, out);
+        if series.values.len() > self.chunk_rows {
+            let mut rows = std::mem::take(&mut series.values).into_iter();
+            while rows.len() > self.chunk_rows {
+                let values = rows.by_ref().take(self.chunk_rows).collect();
+                let (name, tags, columns) = (series.name.clone(), series.tags.clone(), series.columns.clone());
+                self.emit(Series { name, tags, columns, values, partial: true }, true, out);
+            }
+            series.values = rows.collect();
         }
         self.held = Some(series);
     }

@@ -35,6 +35,11 @@ impl Parts {
     }
 }
 
+/// How much memory parts take, about.
+pub fn bytes(parts: &[Vec<Series>]) -> usize {
+    parts.iter().flatten().map(Series::bytes).sum()
+}
+
 /// Of each series the rows of all parts, sorted, each once.
 pub fn rows(parts: Vec<Vec<Series>>) -> Vec<Series> {
     let sorted = |mut series: Series| {

@@ -6,6 +6,7 @@
 
 use crate::influxql::ast::{BinaryOp, Field, Fill, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, split_time};
+use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 use crate::topology::GroupIndex;
 
@@ -52,7 +53,11 @@ impl Gathering {
 /// WHERE as the groups get it.
 fn condition(select: &Select) -> Result<Option<Expr>, String> {
     let Some(condition) = &select.condition else { return Ok(None) };
-    let (rest, range) = split_time(condition)?;
+    let zone = match &select.timezone {
+        Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
+        None => None,
+    };
+    let (rest, range) = split_time(condition, zone)?;
     let before = read_before(select);
     let (earlier, later) = match select.order {
         Some(crate::influxql::ast::SortOrder::Descending) => (0, before),
@@ -147,6 +152,10 @@ mod tests {
             (
                 "SELECT derivative(mean(v::float)) FROM m WHERE time >= 3m AND time <= 9m GROUP BY time(1m) ORDER BY time DESC",
                 "SELECT v::float FROM m WHERE time >= 180000000000 AND time <= 600000000000 GROUP BY *",
+            ),
+            (
+                "SELECT v::float FROM m WHERE time >= '1970-01-02' LIMIT 1 tz('Asia/Kolkata')",
+                "SELECT v::float FROM m WHERE time >= 66600000000000 GROUP BY *",
             ),
             (
                 "SELECT v::float FROM m WHERE a = 'x' OR time > 5",

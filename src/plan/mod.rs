@@ -13,6 +13,7 @@ use select::Selected;
 
 pub mod columns;
 pub mod gather;
+mod gojson;
 pub mod names;
 pub mod params;
 mod pinned;

@@ -1,71 +1,96 @@
-//! The `params` of a query: a JSON object whose values stand for `$name` in the text.
+//! The `params` of a query: a JSON object whose values stand for `$name` in the text, bound as InfluxDB binds them.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use crate::influxql::{ParamValue, Params};
+use crate::influxql::{ParamValue, Params, format_duration};
 
-/// Reads the URL parameter `params`; empty is none. The error is what InfluxDB says behind
-/// `error parsing query parameters: `.
+use super::gojson::{Json, decode};
+
+/// How InfluxDB begins what it has against them.
+const PARSING: &str = "error parsing query parameters: ";
+
+/// Reads the URL parameter `params`; empty is none. The error is what InfluxDB says.
 pub fn read(json: &str) -> Result<Params, String> {
     let mut params = Params::new();
     if json.is_empty() {
         return Ok(params);
     }
-    for (name, value) in read_object(json)? {
-        params.insert(&name, read_value(value)).map_err(|error| error.to_string())?;
+    let object = match decode(json).map_err(|error| format!("{PARSING}{error}"))? {
+        Json::Object(object) => object,
+        Json::Null => BTreeMap::new(),
+        other => {
+            let kind = kind(&other);
+            let why = format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+            return Err(format!("{PARSING}{why}"));
+        }
+    };
+    for (name, value) in object {
+        params.insert(&name, read_value(value)?).map_err(|error| format!("{PARSING}{error}"))?;
     }
     Ok(params)
 }
 
-/// The first value of the text, as Go's decoder reads it.
-fn read_object(json: &str) -> Result<serde_json::Map<String, Value>, String> {
-    let other = match serde_json::Deserializer::from_str(json).into_iter().next() {
-        Some(Ok(Value::Object(object))) => return Ok(object),
-        Some(Ok(Value::Null)) => return Ok(serde_json::Map::new()),
-        Some(Ok(Value::Bool(_))) => "bool",
-        Some(Ok(Value::Number(_))) => "number",
-        Some(Ok(Value::String(_))) => "string",
-        Some(Ok(Value::Array(_))) => "array",
-        Some(Err(error)) if error.is_eof() => return Err("unexpected EOF".to_owned()),
-        Some(Err(error)) => return Err(error.to_string()),
-        None => return Err("EOF".to_owned()),
-    };
-    Err(format!("json: cannot unmarshal {other} into Go value of type map[string]interface {{}}"))
-}
-
-fn read_value(value: Value) -> ParamValue {
-    match value {
-        Value::String(text) => ParamValue::String(text),
-        Value::Bool(value) => ParamValue::Boolean(value),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => ParamValue::Integer(integer),
-            None => ParamValue::Float(number.as_f64().unwrap_or_default()),
-        },
-        Value::Object(object) => read_typed(object),
-        Value::Null => ParamValue::Unusable("unable to bind parameter with type <nil>".to_owned()),
-        Value::Array(_) => ParamValue::Unusable("unable to bind parameter with type []interface {}".to_owned()),
+fn kind(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "null",
+        Json::Bool(_) => "bool",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array => "array",
+        Json::Object(_) => "object",
     }
 }
 
-/// `{"duration": "5m"}` and the like.
-fn read_typed(object: serde_json::Map<String, Value>) -> ParamValue {
-    let unusable = |why: &str| ParamValue::Unusable(why.to_owned());
+fn read_value(value: Json) -> Result<ParamValue, String> {
+    Ok(match value {
+        Json::String(text) => ParamValue::String(text),
+        Json::Bool(value) => ParamValue::Boolean(value),
+        Json::Number(number) => read_number(&number).map_err(|error| format!("error parsing json value: {error}"))?,
+        Json::Object(object) => read_typed(object).unwrap_or_else(ParamValue::Unusable),
+        Json::Null => ParamValue::Unusable("unable to bind parameter with type <nil>".to_owned()),
+        Json::Array => ParamValue::Unusable("unable to bind parameter with type []interface {}".to_owned()),
+    })
+}
+
+/// A number with a point is a float, any other an integer.
+fn read_number(text: &str) -> Result<ParamValue, String> {
+    if text.contains('.') {
+        let float = text.parse::<f64>().ok().filter(|float| float.is_finite());
+        let error = || format!("strconv.ParseFloat: parsing {text:?}: value out of range");
+        return float.map(ParamValue::Float).ok_or_else(error);
+    }
+    let why = if text.contains(['e', 'E']) { "invalid syntax" } else { "value out of range" };
+    text.parse().map(ParamValue::Integer).map_err(|_| format!("strconv.ParseInt: parsing {text:?}: {why}"))
+}
+
+/// `{"duration": "5m"}` and the like. The error is one where the parameter is used.
+fn read_typed(object: BTreeMap<String, Json>) -> Result<ParamValue, String> {
     let mut entries = object.into_iter();
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
-        return unusable("bound object parameter value must have exactly one entry");
+        return Err("bound object parameter value must have exactly one entry".to_owned());
     };
-    match (kind.as_str(), value) {
-        ("ident" | "identifier", Value::String(text)) => ParamValue::Identifier(text),
-        ("regex", Value::String(text)) => ParamValue::Regex(text),
-        ("string", Value::String(text)) => ParamValue::String(text),
-        ("duration", Value::String(text)) => ParamValue::Duration(text),
-        ("float", Value::Number(number)) => ParamValue::Float(number.as_f64().unwrap_or_default()),
-        ("integer", Value::Number(number)) if number.is_i64() => {
-            ParamValue::Integer(number.as_i64().unwrap_or_default())
-        }
-        ("boolean", Value::Bool(value)) => ParamValue::Boolean(value),
-        (kind, _) => unusable(&format!("unable to bind {kind} parameter")),
-    }
+    let number = match &value {
+        Json::Number(text) => Some(read_number(text)?),
+        _ => None,
+    };
+    let bound = match (kind.as_str(), value, number) {
+        ("ident" | "identifier", Json::String(text), _) => ParamValue::Identifier(text),
+        ("regex", Json::String(text), _) => ParamValue::Regex(text),
+        ("string", Json::String(text), _) => ParamValue::String(text),
+        ("float" | "number", _, Some(ParamValue::Float(float))) => ParamValue::Float(float),
+        ("float" | "number", _, Some(ParamValue::Integer(integer))) => ParamValue::Float(integer as f64),
+        ("int" | "integer", _, Some(ParamValue::Integer(integer))) => ParamValue::Integer(integer),
+        ("duration", Json::String(text), _) => ParamValue::Duration(text),
+        ("duration", _, Some(ParamValue::Integer(ns))) => ParamValue::Duration(format_duration(ns)),
+        ("ident" | "identifier", ..) => return Err("identifier must be a string value".to_owned()),
+        ("regex", ..) => return Err("regex literal must be a string value".to_owned()),
+        ("string", ..) => return Err("string literal must be a string value".to_owned()),
+        ("float" | "number", ..) => return Err("number literal must be a float value".to_owned()),
+        ("int" | "integer", ..) => return Err("integer literal must be an integer value".to_owned()),
+        ("duration", ..) => return Err("duration literal must be a string or integer value".to_owned()),
+        (kind, ..) => return Err(format!("unknown bind object type: {kind}")),
+    };
+    Ok(bound)
 }
 
 #[cfg(test)]
@@ -84,6 +109,7 @@ mod tests {
         );
     }
 
+    /// As influxd 1.6.7 says it.
     #[test]
     fn bad_params_are_refused() {
         for (json, reason) in [
@@ -92,11 +118,52 @@ mod tests {
             ("{", "unexpected EOF"),
             (" ", "EOF"),
         ] {
-            assert_eq!(read(json), Err(reason.to_owned()));
+            assert_eq!(read(json), Err(format!("{PARSING}{reason}")));
+        }
+        for (number, reason) in [
+            ("1e5", "strconv.ParseInt: parsing \"1e5\": invalid syntax"),
+            ("9223372036854775808", "strconv.ParseInt: parsing \"9223372036854775808\": value out of range"),
+            ("1.5e400", "strconv.ParseFloat: parsing \"1.5e400\": value out of range"),
+        ] {
+            let read = read(&format!("{{\"x\": {number}}}"));
+            assert_eq!(read, Err(format!("error parsing json value: {reason}")));
         }
         assert_eq!(read("null"), Ok(Params::new()));
         assert_eq!(read("{} and more"), Ok(Params::new()));
-        let params = read(r#"{"x": null}"#).expect("only its use is an error");
-        assert!(parse_query("SELECT v FROM m WHERE h = $x", &params).is_err());
+    }
+
+    /// As influxd 1.6.7 says it.
+    #[test]
+    fn what_cannot_be_bound_is_an_error_where_it_is_used() {
+        for (value, reason) in [
+            ("null", "missing parameter: unable to bind parameter with type <nil>"),
+            ("[]", "missing parameter: unable to bind parameter with type []interface {}"),
+            ("{}", "missing parameter: bound object parameter value must have exactly one entry"),
+            (r#"{"boolean": true}"#, "missing parameter: unknown bind object type: boolean"),
+            (r#"{"tag": 1e3}"#, "missing parameter: strconv.ParseInt: parsing \"1e3\": invalid syntax"),
+            (r#"{"int": 1.5}"#, "missing parameter: integer literal must be an integer value"),
+            (r#"{"number": "1"}"#, "missing parameter: number literal must be a float value"),
+            (r#"{"ident": 1}"#, "missing parameter: identifier must be a string value"),
+            (r#"{"duration": 1.5}"#, "missing parameter: duration literal must be a string or integer value"),
+            (r#"{"duration": "a"}"#, "invalid duration"),
+        ] {
+            let params = read(&format!("{{\"x\": {value}}}")).expect("only its use is an error");
+            let error = parse_query("SELECT v FROM m WHERE v > $x", &params).expect_err(value);
+            assert_eq!(error.to_string(), reason, "{value}");
+        }
+        for (value, found) in [
+            ("1.5", "1.5"),
+            ("-0.0", "-0"),
+            ("1.5e-9", "0.0000000015"),
+            ("true", "TRUE"),
+            (r#"{"float": 1}"#, "1"),
+            (r#"{"duration": 300}"#, "300ns"),
+            (r#"{"duration": -5}"#, "-5ns"),
+            (r#"{"foo": 1}"#, "unknown bind object type: foo"),
+        ] {
+            let params = read(&format!("{{\"x\": {value}}}")).expect("only its use is an error");
+            let error = parse_query("SELECT v FROM m LIMIT $x", &params).expect_err(value);
+            assert_eq!(error.to_string(), format!("found {found}, expected integer at line 1, char 23"));
+        }
     }
 }

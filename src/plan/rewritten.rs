@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::influxql::ast::{
-    BinaryOp, Call, CardinalityOf, Cast, Field, Fill, MeasurementName, ShowCardinality, Source, TagKeys, VarRef,
+    BinaryOp, Call, CardinalityOf, Cast, Field, MeasurementName, ShowCardinality, Source, TagKeys, VarRef,
 };
 use crate::influxql::{Expr, Measurement, Select, Statement};
 
@@ -138,17 +138,8 @@ fn key_condition(keys: &TagKeys) -> Expr {
 fn select(fields: impl IntoIterator<Item = Expr>, sources: Vec<Source>) -> Select {
     Select {
         fields: fields.into_iter().map(|expr| Field { expr, alias: None }).collect(),
-        into: None,
         sources,
-        condition: None,
-        group_by: Vec::new(),
-        fill: Fill::Null,
-        order: None,
-        limit: 0,
-        offset: 0,
-        slimit: 0,
-        soffset: 0,
-        timezone: None,
+        ..Select::default()
     }
 }
 

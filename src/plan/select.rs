@@ -88,7 +88,9 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
         let ask = |group: GroupIndex| {
             let sources = owned(&reader, &everywhere, group);
             let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
-            let own = Select { fields: vec![star()], sources, condition, ..empty(select) };
+            // In the time zone time bounds are read.
+            let timezone = select.timezone.clone();
+            let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
             let tag_keys = tag_keys(&own, circumstances.db);
             Question { group, reader: number, explain: format!("EXPLAIN {own}"), tag_keys }
         };
@@ -153,7 +155,7 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
-            if leaf(select).is_some_and(|leaf| !std::ptr::eq(leaf, select)) || has_twins(&shares) {
+            if is_nested(select, &shares) {
                 return nested(select, schemas, &shares, circumstances)
                     .map(|nesting| Selected::Nest(Box::new(nesting)));
             }
@@ -233,6 +235,13 @@ fn nested(
         alone.iter().map(|reader| self::shares(reader, circumstances, &is_field)).collect();
     let (inputs, apart) = subquery::inputs(&settled, &by_reader?);
     Ok(Nesting { select: settled, inputs, apart, split })
+}
+
+/// Whether rows that have to be combined are evaluated level by level: those of subqueries, and those of measurements of one
+/// name, whose rows at one time have an order. Time zones are `gather`'s alone.
+fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
+    let is_plain = leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select));
+    !is_plain || has_twins(shares) && select.timezone.is_none()
 }
 
 fn any_series_limit(select: &Select) -> Option<&'static str> {
@@ -316,7 +325,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&grouped, select, share, &schema) {
-            if leaf(select).is_some_and(|leaf| !std::ptr::eq(leaf, &**select)) || has_twins(&shares) {
+            if is_nested(select, &shares) {
                 return nest();
             }
             let gathering = gathered((**select).clone(), &shares, refusal)?;
@@ -420,24 +429,6 @@ fn part(whole: &Select, shares: &[Share<'_>], group: GroupIndex) -> Select {
 
 fn star() -> crate::influxql::ast::Field {
     crate::influxql::ast::Field { expr: Expr::Wildcard(None), alias: None }
-}
-
-/// A SELECT with nothing but its time zone, in which time bounds are read.
-fn empty(like: &Select) -> Select {
-    Select {
-        fields: Vec::new(),
-        into: None,
-        sources: Vec::new(),
-        condition: None,
-        group_by: Vec::new(),
-        fill: Default::default(),
-        order: None,
-        limit: 0,
-        offset: 0,
-        slimit: 0,
-        soffset: 0,
-        timezone: like.timezone.clone(),
-    }
 }
 
 /// Whether every series of the answer comes from one group, though several groups have series of this measurement.

@@ -22,6 +22,7 @@ use crate::topology::GroupIndex;
 
 use super::choose::{self, Behind};
 use super::request::Asked;
+use super::running::{INTERRUPTED, Registered};
 use super::warning::Warning;
 use super::{Queries, Refusal, refuse};
 
@@ -35,6 +36,9 @@ const OWN_HEADERS: [HeaderName; 6] = [
     HeaderName::from_static("x-request-id"),
 ];
 
+/// What is read of a replica's own failure.
+const REASON_BYTES_MAX: usize = 4096;
+
 /// Asks one replica after the other until one begins to answer.
 pub async fn forward(
     queries: &Rc<Queries>,
@@ -44,19 +48,23 @@ pub async fn forward(
     groups: &[GroupIndex],
     until: Instant,
     place: Held,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Passed>, Refusal> {
     let candidates = candidates(queries, backends, groups, &key(&query.statements))?;
     // A warning cannot be set into what is packed.
     let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
-    let mut response = passed_on(head, Body::Stream(Box::pin(Placed { body, warning, ready: VecDeque::new(), place })));
+    let mut response = passed_on(head, Passed { body, warning, ready: VecDeque::new(), place, running: None });
     mark_stale(&mut response, first.behind.as_slice());
     Ok(response)
 }
 
-/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can. Only for a request that may be
-/// carried out.
+/// Stands behind a text that InfluxDB shall parse and not run: no statement begins so.
+const TAIL: &str = "\n;SLOTLINE_ENDS_HERE";
+const TAIL_FOUND: &[u8] = b"found SLOTLINE_ENDS_HERE, expected ";
+
+/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can, or nobody says. Nothing of the
+/// request runs.
 pub async fn parse_error(
     queries: &Queries,
     backends: &Backends,
@@ -64,14 +72,15 @@ pub async fn parse_error(
     until: Instant,
 ) -> Option<Response<Body>> {
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
-    let candidates = candidates(queries, backends, &groups, "").ok()?;
-    let first = first_answer(queries, &candidates, until, |_| asked.as_written(false)).await.ok()?;
+    let candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
+    let first = first_answer(queries, &candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
     let (head, body) = first.answer.into_parts();
     if head.status.as_u16() != 400 {
         return None;
     }
     let body = body.whole_by(queries.config.limits.replica_answer_bytes_max.0, until).await.ok()?;
-    Some(passed_on(head, Body::Whole(body)))
+    let is_sound = memchr::memmem::find(&body, TAIL_FOUND).is_some();
+    (!is_sound).then(|| passed_on(head, Body::Whole(body)))
 }
 
 /// Replicas that may answer, best first, and what to call them all.
@@ -137,7 +146,7 @@ pub async fn first_answer(
         match replica.pool.exchange(|| request(behind.is_none()), until).await {
             Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
                 let status = answer.status().as_u16();
-                let text = answer.into_body().whole(4096).await.unwrap_or_default();
+                let text = answer.into_body().whole_by(REASON_BYTES_MAX, until).await.unwrap_or_default();
                 failures.push(format!("replica {name} answered {status}: {}", String::from_utf8_lossy(&text).trim()));
             }
             Ok(answer) => {
@@ -160,7 +169,7 @@ pub fn no_answer(failures: Vec<String>) -> Refusal {
 }
 
 /// Names the replicas that have still to take points.
-pub fn mark_stale(response: &mut Response<Body>, behind: &[Behind]) {
+pub fn mark_stale<B>(response: &mut Response<B>, behind: &[Behind]) {
     let names: Vec<&str> = behind.iter().map(|behind| behind.replica.as_str()).collect();
     if let (false, Ok(names)) = (names.is_empty(), HeaderValue::from_str(&names.join(","))) {
         response.headers_mut().insert("x-slotline-stale", names);
@@ -181,7 +190,7 @@ pub fn key(statements: &[Statement]) -> String {
 }
 
 /// A replica's answer as our own.
-pub fn passed_on(mut head: Parts, body: Body) -> Response<Body> {
+pub fn passed_on<B>(mut head: Parts, body: B) -> Response<B> {
     OWN_HEADERS.iter().for_each(|name| drop(head.headers.remove(name)));
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
@@ -189,8 +198,9 @@ pub fn passed_on(mut head: Parts, body: Body) -> Response<Body> {
     response
 }
 
-/// An answer that keeps its place among the queries at once until it has ended.
-struct Placed {
+/// An answer that keeps its place among the queries at once until it has ended. Killed before, it is cut, so that what was
+/// sent looks like no whole answer.
+pub struct Passed {
     body: Lent,
     /// That the replica has still to take points.
     warning: Option<Warning>,
@@ -198,9 +208,25 @@ struct Placed {
     ready: VecDeque<Bytes>,
     #[expect(dead_code, reason = "held, not read")]
     place: Held,
+    running: Option<Run>,
 }
 
-impl http_body::Body for Placed {
+/// Of the running query that a body belongs to.
+struct Run {
+    killed: Pin<Box<dyn Future<Output = ()>>>,
+    #[expect(dead_code, reason = "held, not read")]
+    registered: Registered,
+}
+
+impl Passed {
+    /// The query runs until its body has ended.
+    pub fn of(self, registered: Registered) -> Body {
+        let running = Some(Run { killed: Box::pin(registered.killed()), registered });
+        Body::Stream(Box::pin(Passed { running, ..self }))
+    }
+}
+
+impl http_body::Body for Passed {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -209,6 +235,9 @@ impl http_body::Body for Placed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.running.as_mut().is_some_and(|run| run.killed.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(BodyError(INTERRUPTED.to_owned()))));
+        }
         let Some(warning) = &mut this.warning else { return Pin::new(&mut this.body).poll_frame(context) };
         while this.ready.is_empty() {
             match ready!(Pin::new(&mut this.body).poll_frame(context)) {

@@ -42,12 +42,12 @@ pub enum Broken {
 /// Runs a SELECT over the rows of several groups.
 pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
-    let evaluation = match Evaluation::new(&gathering.select, rows_max) {
+    let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
         Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
-    if evaluation.keeps_tags() && running.into.is_some() {
-        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &gathering.split).await;
+    if running.tells_zones() {
+        evaluation.tell_zone();
     }
     let parts = gathering.parts(&evaluation.fields).map_err(|reason| refuse(400, reason))?;
     // Without a field there are no rows; which measurements and policies there are the groups still say.
@@ -139,11 +139,11 @@ async fn tell(
     let mut carried = Carried::default();
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     for group in evaluation.groups(&rows) {
-        let (evaluation, rows) = (evaluation.clone(), rows.clone());
+        let (ready, rows) = (evaluation.clone(), rows.clone());
         let made = glommio::executor().spawn_blocking(move || {
             let mut series = None;
             // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(evaluation.series(&rows, &group, &mut carried)));
+            guarded("evaluation", || series = Some(ready.series(&rows, &group, &mut carried)));
             (series, carried)
         });
         let (series, kept) = made.await;
@@ -153,7 +153,7 @@ async fn tell(
             Ok(None) => continue,
             Err(stop) => return stopped(running, id, stop, &gathering.split).await,
         };
-        let result = StatementResult { series: vec![series], ..StatementResult::default() };
+        let result = StatementResult { series: evaluation.written(series), ..StatementResult::default() };
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
         with_messages(&mut results, &mut messages);

@@ -105,7 +105,7 @@ pub async fn shard_starts(context: &Context, groups: &[GroupIndex], db: &str, rp
                 return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
             };
             let rows = series.values.iter().filter(|row| row[policy].as_str() == Some(rp));
-            starts.extend(rows.filter_map(|row| parse_time(row[start].as_str()?)));
+            starts.extend(rows.filter_map(|row| parse_time(row[start].as_str()?, None)));
         }
     }
     Ok(starts.into_iter().collect())

@@ -1,7 +1,8 @@
 //! THE READ STORY, on one shard: from a client's query to its answer.
 //!
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
-//! 2. The topology is taken with its backends, once; the text is parsed whole.
+//! 2. The topology is taken with its backends, once; the text is parsed whole. What InfluxDB alone can judge in it (most
+//!    regular expressions, time zones) it judges before anything runs.
 //! 3. `plan::plan` says where it runs, or why it is refused.
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
 //!    began; the answer streams through untouched.
@@ -10,11 +11,13 @@
 //!    each for its part (`partials`), and puts the series in order, or makes
 //!    the answer of their rows (`gather`, and `subquery` where there are levels); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
-//! 6. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
+//! 6. A query ends before its answer when it is killed or its client leaves (`running`).
+//! 7. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
 //!    or it is not asked at all (`query.stale`).
 //!
 //! Used by `shard`; never by `ingest`.
 
+mod beside;
 mod choose;
 mod execute;
 mod forward;
@@ -43,8 +46,8 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Query, Statement, parse_query};
-use crate::net::{Body, Budget, Held, deadline, spawn};
+use crate::influxql::{Query, parse_query};
+use crate::net::{Body, Budget, Held, Peer, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params, plan};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Backlogs;
@@ -125,6 +128,7 @@ pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Respon
 }
 
 async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
+    let client = request.extensions().get::<Peer>().copied();
     let asked = Rc::new(request::read(&queries.config.limits, request).await?);
     let backends = queries.backends.take().ok_or_else(|| refuse(503, NO_TOPOLOGY))?;
     let topology = &backends.topology;
@@ -132,8 +136,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     if q.is_empty() {
         return Err(refuse(400, MISSING_Q));
     }
-    let params = params::read(asked.params.get("params"))
-        .map_err(|error| refuse(400, format!("error parsing query parameters: {error}")))?;
+    let params = params::read(asked.params.get("params")).map_err(|error| refuse(400, error))?;
     let query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
@@ -144,18 +147,35 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
         let status = if reason.contains("auth.trust_clients") { 403 } else { 400 };
         return Err(refuse(status, reason));
     }
+    let content_type = http::HeaderValue::from_static(asked.format().content_type());
+    let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
+    let client = client.filter(|_| !is_async);
     let mut place = queries.places.hold();
     let until = began + queries.config.query.timeout;
-    let waited = deadline(until, place.available()).await;
-    waited.map_err(|_| {
-        queries.stats.queries_limited_concurrency.add(1);
-        refuse(503, "too many queries at once (query.concurrency_max); try again")
-    })?;
-    place.add(1);
+    let waited = async { Some(deadline(until, place.available()).await) };
+    let given_up = async {
+        running::left(client).await;
+        None
+    };
+    match future::or(waited, given_up).await {
+        Some(Ok(())) => place.add(1),
+        Some(Err(_)) => {
+            queries.stats.queries_limited_concurrency.add(1);
+            return Err(refuse(503, "too many queries at once (query.concurrency_max); try again"));
+        }
+        None => return Ok(interrupted(&asked, query.statements.len())),
+    }
+    let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
+    let registered = registered.waited_for(client);
+    // Before a statement runs InfluxDB has parsed them all.
+    if query.unproven
+        && !matches!(plan, Plan::Whole(_))
+        && let Some(refused) = forward::parse_error(queries, &backends, &asked, until).await
+    {
+        return Ok(refused);
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
-    let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
     let planned = Planned { backends, query, asked, plan, until, now_ns, place, registered };
     let answered = planned.answer(queries.clone());
     if !is_async {
@@ -169,7 +189,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     });
     let mut response = Response::new(Body::Whole(Default::default()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("content-type", content_type);
     Ok(response)
 }
 
@@ -177,6 +197,13 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
 async fn drain(mut body: Body) {
     use http_body_util::BodyExt;
     while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// The answer to a request of so many statements that was killed before it had said anything.
+fn interrupted(asked: &Asked, statements: usize) -> Response<Body> {
+    let mut output = Output::new(asked);
+    let whole = output.whole(running::interrupted(statements));
+    output.respond(whole)
 }
 
 /// A query that may run now.
@@ -199,10 +226,12 @@ impl Planned {
                 let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
                 let killed = async {
                     registered.killed().await;
-                    Ok(Output::new(&asked).respond(running::interrupted(query.statements.len())))
+                    None
                 };
-                let response = future::or(killed, answered).await?;
-                Ok(response.map(|body| registered.hold(body)))
+                match future::or(killed, async { Some(answered.await) }).await {
+                    Some(answer) => Ok(answer?.map(|body| body.of(registered))),
+                    None => Ok(interrupted(&asked, query.statements.len())),
+                }
             }
             Plan::Everywhere(groups) => {
                 let asking = asked.clone();
@@ -210,23 +239,24 @@ impl Planned {
                 // There is one: that is what the plan says.
                 let Some(mut statement) = query.statements.pop() else { return Err(refuse(400, MISSING_Q)) };
                 statement.replace_now(now_ns);
-                let answer = execute::execute(&queries, backends, &statement, &asked, groups, until, request).await?;
-                let (head, body) = answer.into_parts();
-                Ok(forward::passed_on(head, Body::Whole(body)))
+                let carried_out = async {
+                    let answer =
+                        execute::execute(&queries, backends, &statement, &asked, groups, until, request).await?;
+                    let (head, body) = answer.into_parts();
+                    Ok(forward::passed_on(head, Body::Whole(body)))
+                };
+                // Killed, it comes to its end all the same.
+                let killed = async {
+                    registered.killed().await;
+                    Ok(interrupted(&asked, 1))
+                };
+                future::or(killed, carried_out).await
             }
             Plan::Each(places) => {
                 let source = registered.id();
-                let writes = query.statements.iter().any(Statement::writes);
-                let (all, own) = (backends.clone(), asked.clone());
                 let context =
                     statement::Context { queries: queries.clone(), backends, asked, until, now_ns, registered, source };
-                match statement::answer(context, query, places, place).await {
-                    // It names a place in a text of ours.
-                    Err(refusal) if refusal.status == 400 && refusal.error.starts_with(PARSING) && !writes => {
-                        forward::parse_error(&queries, &all, &own, until).await.ok_or(refusal)
-                    }
-                    answered => answered,
-                }
+                statement::answer(context, query, places, place).await
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),
         }

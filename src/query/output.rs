@@ -1,5 +1,6 @@
 //! Results -> the client's answer, in its format: whole, or a document for each result as it comes (`chunked=true`).
 
+use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
@@ -54,13 +55,17 @@ impl Output {
         }
     }
 
-    /// A response with all of these results, gzipped if the client takes that.
-    pub fn respond(mut self, results: Vec<StatementResult>) -> Response<Body> {
+    /// The body of a response with all of these results, gzipped if the client takes that.
+    pub fn whole(&mut self, results: Vec<StatementResult>) -> Bytes {
         let mut body = Vec::new();
         results.into_iter().for_each(|result| self.push(result, &mut body));
         self.finish(&mut body);
-        let body = if self.takes_gzip { gzip::pack(&body) } else { body };
-        let mut response = self.begin(Body::Whole(body.into()));
+        if self.takes_gzip { gzip::pack(&body).into() } else { body.into() }
+    }
+
+    /// A response with such a body.
+    pub fn respond(&self, whole: Bytes) -> Response<Body> {
+        let mut response = self.begin(Body::Whole(whole));
         if self.takes_gzip {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

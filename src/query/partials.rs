@@ -60,6 +60,8 @@ enum Documents {
     /// A line each.
     Json {
         buffer: Vec<u8>,
+        /// Up to here there is no end of a line. `<= buffer.len()`.
+        searched: usize,
         bytes_max: usize,
     },
 }
@@ -145,7 +147,7 @@ impl Partial {
         let documents = match is_msgpack {
             true => Documents::MessagePack(Decoder::new(bytes_max)),
             // Errors of the request as a whole come as JSON too.
-            false => Documents::Json { buffer: Vec::new(), bytes_max },
+            false => Documents::Json { buffer: Vec::new(), searched: 0, bytes_max },
         };
         let (of, ready) = (format!("replica {replica}"), VecDeque::new());
         Partial { of, behind, body: Box::pin(body), documents, ready, more: true }
@@ -197,16 +199,20 @@ impl Documents {
     fn next(&mut self) -> Result<Option<Answer>, String> {
         match self {
             Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| error.to_string()),
-            Documents::Json { buffer, bytes_max } => match memchr::memchr(b'\n', buffer) {
+            Documents::Json { buffer, searched, bytes_max } => match memchr::memchr(b'\n', &buffer[*searched..]) {
                 Some(end) => {
-                    let rest = buffer.split_off(end + 1);
+                    let rest = buffer.split_off(*searched + end + 1);
                     let line = std::mem::replace(buffer, rest);
+                    *searched = 0;
                     parse(&line).map(Some)
                 }
                 None if buffer.len() > *bytes_max => {
                     Err(format!("a part of the answer has more than {bytes_max} bytes (query.merge_bytes_max)"))
                 }
-                None => Ok(None),
+                None => {
+                    *searched = buffer.len();
+                    Ok(None)
+                }
             },
         }
     }

@@ -111,7 +111,17 @@ impl Asked {
 
     /// The same parameters with another text, and an answer that is not packed.
     pub fn rewritten(&self, q: &str) -> Result<Request<Payload>, http::Error> {
-        let kept = self.params.encode_without(&["u", "p", "q", "params", "pretty", "chunked", "chunk_size", "async"]);
+        self.with_text(q, &["params"])
+    }
+
+    /// The client's own text and what stands behind it, with the client's `params`.
+    pub fn followed_by(&self, tail: &str) -> Result<Request<Payload>, http::Error> {
+        self.with_text(&format!("{}{tail}", self.params.get("q")), &[])
+    }
+
+    fn with_text(&self, q: &str, without: &[&str]) -> Result<Request<Payload>, http::Error> {
+        let without = [&["u", "p", "q", "pretty", "chunked", "chunk_size", "async"], without].concat();
+        let kept = self.params.encode_without(&without);
         let pretty = if self.is_pretty() { "true" } else { "" };
         self.resent(&format!("{}&{kept}", encode(&[("q", q), ("pretty", pretty)])), self.begin(None))
     }

@@ -1,24 +1,22 @@
 //! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. One table for the process; shared by the shards
 //! without a lock: each change makes a new table of shared entries.
 //!
-//! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`.
+//! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`, as does one
+//! whose client has left. As in InfluxDB, one that has closed only its own side of the connection has.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use event_listener::Event;
-use http_body::{Frame, SizeHint};
+use futures_lite::future;
 
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::not_executed;
 use crate::merge::results::{Message, Series, StatementResult, Value};
-use crate::net::{Body, BodyError};
+use crate::net::Peer;
 
 /// What a killed query answers.
 pub const INTERRUPTED: &str = "query interrupted";
@@ -41,6 +39,14 @@ pub fn interrupted(statements: usize) -> Vec<StatementResult> {
     std::iter::once(failed).chain(not_executed(0, statements)).collect()
 }
 
+/// Ready once a client has left; never, if nobody waits.
+pub async fn left(client: Option<Peer>) {
+    match client {
+        Some(client) => client.left().await,
+        None => future::pending().await,
+    }
+}
+
 #[derive(Default)]
 pub struct RunningQueries {
     last_id: AtomicU64,
@@ -61,6 +67,8 @@ pub struct Registered {
     table: Arc<RunningQueries>,
     id: u64,
     entry: Arc<Entry>,
+    /// Who waits for it, if anybody does.
+    client: Option<Peer>,
 }
 
 impl RunningQueries {
@@ -68,7 +76,7 @@ impl RunningQueries {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry { text, db, began, killed: AtomicBool::new(false), kill: Event::new() });
         self.change(|queries| drop(queries.insert(id, entry.clone())));
-        Registered { table: self.clone(), id, entry }
+        Registered { table: self.clone(), id, entry, client: None }
     }
 
     /// The answer to SHOW QUERIES, by id.
@@ -111,60 +119,24 @@ impl Registered {
         self.id
     }
 
-    /// Ready once the query shall end.
+    /// Its end is that of a client's waiting too. The client's connection lasts as long as this.
+    pub fn waited_for(mut self, client: Option<Peer>) -> Registered {
+        self.client = client;
+        self
+    }
+
+    /// Ready once the query shall end: it is killed, or its client has left.
     pub fn killed(&self) -> impl Future<Output = ()> + 'static {
-        let entry = self.entry.clone();
-        async move {
+        let (entry, left) = (self.entry.clone(), left(self.client));
+        let killed = async move {
             while !entry.killed.load(Ordering::Acquire) {
                 let kill = entry.kill.listen();
                 if !entry.killed.load(Ordering::Acquire) {
                     kill.await;
                 }
             }
-        }
-    }
-}
-
-impl Registered {
-    /// The body of a query that runs until it has ended; killed before, it is cut, so that what was sent looks like no whole
-    /// answer.
-    pub fn hold(self, body: Body) -> Body {
-        match body {
-            Body::Stream(inner) => {
-                Body::Stream(Box::pin(HeldBody { inner, killed: Box::pin(self.killed()), registered: self }))
-            }
-            whole => whole,
-        }
-    }
-}
-
-struct HeldBody {
-    inner: Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>,
-    killed: Pin<Box<dyn Future<Output = ()>>>,
-    #[expect(dead_code, reason = "held, not read")]
-    registered: Registered,
-}
-
-impl http_body::Body for HeldBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.killed.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(BodyError(INTERRUPTED.to_owned())))),
-            Poll::Pending => self.inner.as_mut().poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        };
+        future::or(killed, left)
     }
 }
 

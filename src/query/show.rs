@@ -19,6 +19,7 @@ use crate::plan::rewritten::{VALUE_COLUMN, probe, settle, values};
 use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, plan, refused_count};
 use crate::topology::GroupIndex;
 
+use super::beside::beside;
 use super::choose::Behind;
 use super::forward::candidates;
 use super::partials::Ask;
@@ -77,19 +78,28 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
         Err(error) => return Ok(Err(error)),
     };
     messages.extend(told);
-    let series = match &part.join {
-        Join::Rows => join::rows(parts),
-        Join::SeriesKeys => join::series_keys(parts),
-        Join::Sum => join::sum(parts),
-        Join::Measurements => join::measurements(parts),
-        Join::CountOfNames(column) => join::count_of_names(parts, column),
-        Join::Recount => match recounted(&running.context, groups, &part.statement, parts).await? {
+    let Part { statement, join, limit, offset, cut } = part;
+    let series = match join {
+        Join::Rows => joined(parts, join::rows).await?,
+        Join::SeriesKeys => joined(parts, join::series_keys).await?,
+        Join::Sum => joined(parts, join::sum).await?,
+        Join::Measurements => joined(parts, join::measurements).await?,
+        Join::CountOfNames(column) => joined(parts, move |parts| join::count_of_names(parts, column)).await?,
+        Join::Recount => match recounted(&running.context, groups, &statement, parts).await? {
             Ok(counts) => counts,
             Err(error) => return Ok(Err(error)),
         },
     };
     let emitter = running.emitter(id);
-    Ok(Ok(emitted(id, join::limited(series, part.limit, part.offset), part.cut, emitter, messages)))
+    Ok(Ok(emitted(id, join::limited(series, limit, offset), cut, emitter, messages)))
+}
+
+/// Sorting takes long where there is much.
+async fn joined(
+    parts: Vec<Vec<Series>>,
+    join: impl FnOnce(Vec<Vec<Series>>) -> Vec<Series> + Send + 'static,
+) -> Result<Vec<Series>, Refusal> {
+    beside(join::bytes(&parts), move || join(parts)).await
 }
 
 /// What is in the measurements of all groups; the inner error is the statement's own.
@@ -127,7 +137,10 @@ async fn recounted(
     let (counts, shared) = join::counts(parts);
     let Some(list) = values(show, &shared).filter(|_| !shared.is_empty()) else { return Ok(Ok(counts)) };
     let (lists, _) = ask_groups(context, groups, &list).await?;
-    Ok(Parts::of(lists).map(|lists| join::recounted(counts, lists.parts, VALUE_COLUMN)))
+    Ok(match Parts::of(lists) {
+        Ok(Parts { parts, .. }) => Ok(joined(parts, |parts| join::recounted(counts, parts, VALUE_COLUMN)).await?),
+        Err(error) => Err(error),
+    })
 }
 
 /// Asks every question of all groups and calculates with the answers.
@@ -143,7 +156,7 @@ async fn of_names(running: &mut Running, id: usize, groups: &[GroupIndex], names
                     }
                 }
                 match Parts::of(parts) {
-                    Ok(parts) => join::rows(parts.parts),
+                    Ok(Parts { parts, .. }) => joined(parts, join::rows).await?,
                     Err(error) => return Ok(Err(error)),
                 }
             }

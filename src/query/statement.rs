@@ -22,11 +22,12 @@ use crate::backend::Backends;
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
-use crate::merge::results::{Message, StatementResult, parse};
+use crate::merge::results::{Message, Series, StatementResult, parse};
 use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
 
+use super::beside::beside;
 use super::choose::Behind;
 use super::forward::mark_stale;
 use super::output::Output;
@@ -60,9 +61,14 @@ pub async fn answer(
     if context.asked.params.get("chunked") != "true" {
         let mut running = Running::new(context, output, None);
         running.run(&query, places).await?;
+        let Running { mut output, results, results_bytes, behind, .. } = running;
+        let (output, whole) = beside(results_bytes, move || {
+            let whole = output.whole(results);
+            (output, whole)
+        })
+        .await?;
         drop(place);
-        let Running { output, results, behind, .. } = running;
-        let mut response = output.respond(results);
+        let mut response = output.respond(whole);
         mark_stale(&mut response, &behind);
         return Ok(response);
     }
@@ -159,6 +165,8 @@ pub struct Running {
     sender: Option<mpsc::Sender<Piece>>,
     results: Vec<StatementResult>,
     results_bytes: usize,
+    /// Of what was counted and has not been told: a chunk may be as long as the client wants.
+    chunk_bytes: usize,
     behind: Vec<Behind>,
     /// Something was told, or carried out: what fails from here on is told in the answer.
     begun: bool,
@@ -186,6 +194,7 @@ impl Running {
             sender,
             results,
             results_bytes: 0,
+            chunk_bytes: 0,
             behind,
             begun: false,
             into: None,
@@ -250,9 +259,10 @@ impl Running {
         let until = self.context.until;
         match (&self.sender, &place) {
             // Its first byte is due by then; what comes behind it may take as long as it is not silent.
-            (Some(_), _) if self.begun => self.statement(id, statement, place).await,
-            // Each part of it and each write has its own time.
-            (_, Place::Into(_)) => self.statement(id, statement, place).await,
+            (Some(_), Place::One(_) | Place::Asks | Place::Show | Place::Everywhere(_)) if self.begun => {
+                self.statement(id, statement, place).await
+            }
+            // A SELECT INTO has told nothing until its last point is written.
             _ => deadline(until, self.statement(id, statement, place)).await.unwrap_or_else(|_| Err(self.timed_out())),
         }
     }
@@ -319,12 +329,14 @@ impl Running {
         chunk_rows: usize,
     ) -> Result<Partial, Refusal> {
         let Context { queries, backends, asked, until, .. } = &self.context;
-        // In MessagePack a time has no zone; none is written either.
-        let json = time_zone
-            && self.into.is_none()
-            && asked.params.get("epoch").is_empty()
-            && matches!(asked.format(), Format::Json { .. });
+        let json = time_zone && self.tells_zones();
         Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
+    }
+
+    /// Whether times of tz() are told with their zone. In MessagePack a time has none; none is written either.
+    pub fn tells_zones(&self) -> bool {
+        let asked = &self.context.asked;
+        self.into.is_none() && asked.params.get("epoch").is_empty() && matches!(asked.format(), Format::Json { .. })
     }
 
     /// A writing statement on every replica of its groups.
@@ -382,16 +394,28 @@ impl Running {
             let (series, max) = (self.series, limits.series_max.0);
             return Err(fails(format!("max-select-series limit exceeded: ({series}/{max}) (query.series_max)")));
         }
+        if self.sender.is_some() {
+            self.chunk_bytes += result.series.iter().map(Series::bytes).sum::<usize>();
+            let bytes_max = limits.answer_bytes_max.0;
+            if self.chunk_bytes > bytes_max {
+                stats.queries_limited_bytes.add(1);
+                let error = format!(
+                    "a chunk has more than {bytes_max} bytes (query.answer_bytes_max); ask for a smaller chunk_size"
+                );
+                return Err(fails(error));
+            }
+        }
         Ok(())
     }
 
     /// Hands a result on.
     pub async fn tell(&mut self, result: StatementResult) -> Result<(), Refusal> {
         if let (Some(into), None) = (&mut self.into, &result.error) {
+            self.chunk_bytes = 0;
             return into.take(&self.context, &result.series).await;
         }
         if self.sender.is_none() {
-            self.results_bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
+            self.results_bytes += result.series.iter().map(Series::bytes).sum::<usize>();
             self.results.push(result);
             let bytes_max = self.context.queries.config.query.answer_bytes_max.0;
             let failed = self.results.last().is_some_and(|result| result.error.is_some());
@@ -404,6 +428,7 @@ impl Running {
             }
             return Ok(());
         }
+        self.chunk_bytes = 0;
         let mut bytes = Vec::new();
         self.output.push(result, &mut bytes);
         self.send(bytes).await;

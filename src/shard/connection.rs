@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use event_listener::Event;
 use futures_lite::future;
 use glommio::net::TcpStream;
-use hyper::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 
-use crate::net::{Body, HyperTimer, Stream, deadline};
+use crate::net::{Body, HyperTimer, Peer, Stream, deadline};
 
 use super::Shard;
 use super::front::{self, Api};
@@ -35,10 +36,11 @@ impl Shard {
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
         let limits = &self.config.limits;
-        let source = self.next_source();
+        let (source, peer) = (self.next_source(), Peer::of(&stream));
         let begun = Event::new();
         let (first, begins) = (begun.listen(), &begun);
-        let service = service_fn(|request| async move {
+        let service = service_fn(|mut request: Request<Incoming>| async move {
+            request.extensions_mut().insert(peer);
             begins.notify(usize::MAX);
             Ok::<Response<Body>, Infallible>(front::answer(self, api, request, source).await)
         });

@@ -69,6 +69,7 @@ impl DeadLine {
             statement: None,
         };
         match record {
+            Record::Void => line,
             Record::Statement { text, .. } => DeadLine { statement: Some(text.clone()), ..line },
             Record::Points { precision, lines, .. } => {
                 let line = DeadLine { precision: Some(precision.as_str().to_owned()), ..line };

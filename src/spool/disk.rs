@@ -28,6 +28,9 @@ pub trait Disk {
     /// Behind what is there; on an error any part of it may have been written.
     fn append(&self, file: &mut Self::File, pieces: &[&[u8]]) -> io::Result<()>;
 
+    /// In place of as many bytes that are there; on an error any part of it may have been written.
+    fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()>;
+
     /// Exactly so many bytes.
     fn read_at(&self, file: &Self::File, at: u64, bytes: usize) -> io::Result<Bytes>;
 
@@ -61,12 +64,17 @@ impl Folder {
     }
 }
 
-/// Makes a private folder if need be; it and its way down from an existing one are on the disk then.
+/// Makes a private folder if need be; it and its way down from an existing one are on the disk then. One that is there may
+/// have been made by a process that ended before its name was on the disk.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return match File::open(above) {
+            // One that we may not look into we have not made either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            folder => folder?.sync_all(),
+        };
+    }
     make_folder(above)?;
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -114,6 +122,11 @@ impl Disk for Folder {
             }
         }
         Ok(())
+    }
+
+    fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()> {
+        // A file that is open for appending takes bytes at its end alone.
+        OpenOptions::new().write(true).open(self.path(name))?.write_all_at(content, at)
     }
 
     fn read_at(&self, file: &File, at: u64, bytes: usize) -> io::Result<Bytes> {
@@ -183,6 +196,7 @@ pub mod faulty {
         pub truncate: bool,
         pub create: bool,
         pub remove: bool,
+        pub replace: bool,
     }
 
     #[derive(Clone, Default)]
@@ -339,6 +353,20 @@ pub mod faulty {
             state.files[*file].now.extend_from_slice(&all[..all.len().min(room)]);
             state.room = state.room.map(|room| room.saturating_sub(all.len()));
             if all.len() > room { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+
+        fn replace(&self, name: &str, at: u64, content: &[u8]) -> io::Result<()> {
+            let file = self.open(name)?;
+            let state = &mut *self.0.borrow_mut();
+            let at = at as usize;
+            if state.failing.replace {
+                // Half of it was written.
+                let half = content.len() / 2;
+                state.files[file].now[at..at + half].copy_from_slice(&content[..half]);
+                return Err(failed("replace"));
+            }
+            state.files[file].now[at..at + content.len()].copy_from_slice(content);
+            Ok(())
         }
 
         fn read_at(&self, file: &usize, at: u64, bytes: usize) -> io::Result<Bytes> {

@@ -24,7 +24,7 @@ use super::log::{Entry, Log};
 use super::look::{self, folder};
 use super::record::{Depth, Record};
 use super::recover::{Position, Recovered, recover};
-use super::worker::{Command, Worker};
+use super::worker::{Command, Fate, Worker};
 use super::{AppendError, ConsumeError, DeadLetter, Finished, Queue, dead};
 
 const LOCK_FILE: &str = "lock";
@@ -236,7 +236,32 @@ pub struct Spool {
     recovered: u64,
     parked: Vec<ParkedFound>,
     commands: Sender<Command>,
+    /// Of the next record whose fate is open.
+    next_number: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A record that lies in a log, or will in a moment, and of which nothing is read, nor of what follows it, as long as it is
+/// not known whether it belongs there. Dropped, it does.
+pub struct Undecided {
+    number: u64,
+    fate: Fate,
+    commands: Sender<Command>,
+}
+
+impl Undecided {
+    /// It does not belong there. After a crash it may be there all the same.
+    pub fn void(mut self) {
+        self.fate = Fate::Void;
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        let Undecided { number, fate, .. } = *self;
+        // A thread that has ended reads nothing either.
+        let _ = self.commands.send(Command::Decide { number, fate });
+    }
 }
 
 impl Spool {
@@ -282,7 +307,8 @@ impl Spool {
                 );
             }
         })?;
-        Ok(Spool { shared, recovered, parked, commands, thread: Mutex::new(Some(thread)) })
+        let (next_number, thread) = (AtomicU64::new(0), Mutex::new(Some(thread)));
+        Ok(Spool { shared, recovered, parked, commands, next_number, thread })
     }
 
     /// The replica's.
@@ -312,6 +338,17 @@ impl Spool {
 
     /// `Ok` once the record is synced; many callers share a sync. Refused at once if `spool.bytes_max` would be exceeded.
     pub fn append(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
+        self.append_limited(queue, record, accepted_ms, None)
+    }
+
+    /// The same for what may turn out not to belong there.
+    pub fn append_undecided(&self, queue: Queue, record: Record, accepted_ms: u64) -> (Appended, Undecided) {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let appended = self.append_limited(queue, record, accepted_ms, Some(number));
+        (appended, Undecided { number, fate: Fate::Kept, commands: self.commands.clone() })
+    }
+
+    fn append_limited(&self, queue: Queue, record: Record, accepted_ms: u64, number: Option<u64>) -> Appended {
         if !self.shared.reserve(record.bytes(), false) {
             let (reply, answer) = oneshot::channel();
             self.shared.refused();
@@ -320,18 +357,18 @@ impl Spool {
             let _ = reply.send(Err(AppendError::Full { replica, bytes_max }));
             return answer;
         }
-        self.append_reserved(queue, record, accepted_ms)
+        self.append_reserved(queue, record, accepted_ms, number)
     }
 
     /// The same for what comes out of another log of this spool: never refused for want of room.
     pub fn append_moved(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
         self.shared.reserve(record.bytes(), true);
-        self.append_reserved(queue, record, accepted_ms)
+        self.append_reserved(queue, record, accepted_ms, None)
     }
 
-    fn append_reserved(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
+    fn append_reserved(&self, queue: Queue, record: Record, accepted_ms: u64, number: Option<u64>) -> Appended {
         let (reply, answer) = oneshot::channel();
-        self.order(Command::Append { queue, record, accepted_ms, reply });
+        self.order(Command::Append { queue, record, accepted_ms, number, reply });
         answer
     }
 
@@ -397,7 +434,7 @@ fn found_parked(key: u32, path: &Path) -> io::Result<ParkedFound> {
         match record {
             Some(Record::Points { db, .. }) => drop(found.databases.insert(db)),
             Some(Record::Statement { db, text, .. }) => found.statements.push((db, text)),
-            None => {}
+            Some(Record::Void) | None => {}
         }
         true
     })?;

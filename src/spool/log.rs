@@ -7,18 +7,22 @@
 //!   unless everything before it was consumed: then it is gone for good;
 //! - what was consumed may come back after a crash, but only together with all that follows it, so that reading it again
 //!   ends at the newest values;
-//! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log.
+//! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log;
+//! - of one whose fate is open (`hold`) nothing is read, nor of what lies behind it, until it is kept or void. A void one
+//!   is read as such; after a crash it may be there again, as one that was kept.
 //!
 //! Two places are kept: the cursor, which is never synced and spares reading things twice after a restart (`keep_cursor`), and the floor,
 //! which is synced and is raised before a segment is given up and when the log is finished. An append goes to the newest
 //! segment of this process alone, so that nothing is ever written behind a torn end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 
 use super::disk::Disk;
-use super::record::{Depth, Marker, Piece, Record, SEGMENT_HEADER_BYTES, SegmentName, Walk};
+use super::record::{
+    Depth, Header, Marker, Piece, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, SegmentName, Walk,
+};
 use super::recover::{CHUNK_BYTES, CURSOR_FILE, Cursor, FLOOR_FILE, Found, Position, Recovered, Totals, recover};
 
 /// A record that waits.
@@ -49,6 +53,8 @@ pub struct Log<D: Disk> {
     pending_oldest_ms: u64,
     /// What the last `read` found, without what was consumed since.
     handed: VecDeque<Handed>,
+    /// Where records begin whose fate is open.
+    held: BTreeSet<Position>,
     next_id: u64,
     /// Records that were counted and cannot be read any more, since that was asked for.
     lost: u64,
@@ -78,6 +84,15 @@ struct Handed {
 
 fn failed<D: Disk>(disk: &D, name: SegmentName, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", disk.path(&name.to_string()).display()))
+}
+
+/// A segment's file, opened if need be.
+fn opened<'a, D: Disk>(disk: &D, segment: &'a mut Segment<D::File>) -> io::Result<&'a D::File> {
+    let file = match segment.file.take() {
+        Some(file) => file,
+        None => disk.open(&segment.name.to_string()).map_err(|error| failed(disk, segment.name, error))?,
+    };
+    Ok(segment.file.insert(file))
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -118,6 +133,7 @@ impl<D: Disk> Log<D> {
             oldest_ms: found.oldest_ms,
             pending_oldest_ms: 0,
             handed: VecDeque::new(),
+            held: BTreeSet::new(),
             next_id: found.next_id,
             lost: 0,
             floor: found.floor,
@@ -154,8 +170,8 @@ impl<D: Disk> Log<D> {
         std::mem::take(&mut self.lost)
     }
 
-    /// Not to be read before `commit`. An error concerns this record alone.
-    pub fn append(&mut self, record: &Record, accepted_ms: u64) -> io::Result<()> {
+    /// Not to be read before `commit`; where it begins. An error concerns this record alone.
+    pub fn append(&mut self, record: &Record, accepted_ms: u64) -> io::Result<Position> {
         self.make_room(record.bytes())?;
         let Log { disk, segments, .. } = self;
         // `make_room` has left one that is open for writing.
@@ -168,18 +184,48 @@ impl<D: Disk> Log<D> {
             segment.sealed = disk.truncate(file, segment.written).is_err();
             return Err(failed(disk, segment.name, error));
         }
+        let at = Position { segment: segment.name.id, offset: segment.written };
         segment.written += record.bytes();
         if self.pending.records == 0 {
             self.pending_oldest_ms = accepted_ms;
         }
         self.pending += Totals { records: 1, points: u64::from(record.points()), bytes: record.bytes() };
+        Ok(at)
+    }
+
+    /// The fate of a record that was appended since the last `commit` is open; until `keep` or `void` has its place.
+    pub fn hold(&mut self, at: Position) {
+        self.held.insert(at);
+    }
+
+    pub fn keep(&mut self, at: Position) {
+        self.held.remove(&at);
+    }
+
+    /// Takes a record back whose fate is open. After an error it is one that was kept, or damaged.
+    pub fn void(&mut self, at: Position) -> io::Result<()> {
+        if !self.held.remove(&at) {
+            // Its commit has failed.
+            return Ok(());
+        }
+        let Log { disk, segments, totals, pending, .. } = self;
+        // What is not consumed is in a segment.
+        let segment = segments.iter_mut().find(|segment| segment.name.id == at.segment);
+        let segment = segment.ok_or(io::ErrorKind::NotFound)?;
+        let (name, committed) = (segment.name, segment.committed);
+        let failed = |error| failed(disk, name, error);
+        let head = disk.read_at(opened(disk, segment)?, at.offset, RECORD_HEADER_BYTES).map_err(failed)?;
+        let header = Header::parse(&head, name.marker).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+        disk.replace(&name.to_string(), at.offset, &header.voided(name.marker)).map_err(failed)?;
+        let of = if at.offset < committed { totals } else { pending };
+        of.points = of.points.saturating_sub(u64::from(header.points));
         Ok(())
     }
 
     /// Makes all that was appended since the last time durable; on an error none of it was ever there.
     pub fn commit(&mut self) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
-        let Log { disk, segments, .. } = self;
+        let Log { disk, segments, held, .. } = self;
         let Some(segment) = segments.back_mut().filter(|_| pending.records > 0) else { return Ok(()) };
         let Some(file) = &mut segment.file else { return Err(io::ErrorKind::NotFound.into()) };
         let synced = disk.sync(file).and_then(|()| if segment.named { Ok(()) } else { disk.sync_names() });
@@ -198,13 +244,15 @@ impl<D: Disk> Log<D> {
                 let _ = disk.truncate(file, segment.committed).and_then(|()| disk.sync(file));
                 segment.written = segment.committed;
                 segment.sealed = true;
+                let end = Position { segment: segment.name.id, offset: segment.committed };
+                held.split_off(&end);
                 Err(failed(disk, segment.name, error))
             }
         }
     }
 
     /// Records from the first one that is not consumed on: as many as fit into `bytes_max`, at least one; none if nothing
-    /// is left.
+    /// is left, or the fate of the first is open.
     pub fn read(&mut self, bytes_max: usize) -> io::Result<Vec<Entry>> {
         self.handed.clear();
         let mut entries: Vec<Entry> = Vec::new();
@@ -213,6 +261,9 @@ impl<D: Disk> Log<D> {
             if !self.read_segment(index, &mut entries, &mut left)? {
                 return Ok(entries);
             }
+        }
+        if !self.held.is_empty() {
+            return Ok(entries);
         }
         // All of it was seen: what was counted and is not here cannot be read.
         let mut seen = Totals::default();
@@ -224,7 +275,7 @@ impl<D: Disk> Log<D> {
 
     /// Reads on in one segment; whether there is room for more.
     fn read_segment(&mut self, index: usize, entries: &mut Vec<Entry>, left: &mut u64) -> io::Result<bool> {
-        let Log { disk, segments, handed, at, .. } = self;
+        let Log { disk, segments, handed, at, held, .. } = self;
         let segment = &mut segments[index];
         let name = segment.name;
         let start = match name.id.cmp(&at.segment) {
@@ -233,15 +284,17 @@ impl<D: Disk> Log<D> {
             std::cmp::Ordering::Greater => 0,
         };
         let start = start.max(SEGMENT_HEADER_BYTES as u64);
-        if start >= segment.committed {
-            return Ok(true);
-        }
-        let file = match segment.file.take() {
-            Some(file) => file,
-            None => disk.open(&name.to_string()).map_err(|error| failed(disk, name, error))?,
+        let open = held.first().filter(|open| open.segment <= name.id);
+        let end = match open {
+            Some(open) if open.segment < name.id => return Ok(false),
+            Some(open) => open.offset.min(segment.committed),
+            None => segment.committed,
         };
-        let file = segment.file.insert(file);
-        let mut walk = Walk::new(name.marker, Depth::Whole, start, segment.committed, CHUNK_BYTES);
+        if start >= end {
+            return Ok(open.is_none());
+        }
+        let file = opened(disk, segment)?;
+        let mut walk = Walk::new(name.marker, Depth::Whole, start, end, CHUNK_BYTES);
         let mut read = |at, bytes| disk.read_at(file, at, bytes);
         while let Some(piece) = walk.next(&mut read).map_err(|error| failed(disk, name, error))? {
             let Piece::Record { header, record: Some(record), end } = piece else { continue };
@@ -254,7 +307,7 @@ impl<D: Disk> Log<D> {
             handed.push_back(Handed { end, totals: Totals::of(&header), accepted_ms: header.accepted_ms });
             entries.push(Entry { record, end, bytes, accepted_ms: header.accepted_ms });
         }
-        Ok(true)
+        Ok(open.is_none())
     }
 
     /// Takes what the last `read` found, up to a place; the same place again does no harm. After a crash some of it may be
@@ -310,10 +363,7 @@ impl<D: Disk> Log<D> {
             let start = if segment.name.id == at.segment { at.offset } else { 0 };
             let start = start.max(SEGMENT_HEADER_BYTES as u64);
             let mut walk = Walk::new(segment.name.marker, Depth::Whole, start, segment.committed, 0);
-            let Ok(file) = segment.file.take().map_or_else(|| disk.open(&segment.name.to_string()), Ok) else {
-                continue;
-            };
-            let file = segment.file.insert(file);
+            let Ok(file) = opened(disk, segment) else { continue };
             let mut read = |at, bytes| disk.read_at(file, at, bytes);
             while let Ok(Some(piece)) = walk.next(&mut read) {
                 if let Piece::Record { header, .. } = piece {

@@ -51,10 +51,10 @@
 //! | 8 | 4 | length of the body |
 //! | 12 | 4 | of it: the database's name |
 //! | 16 | 4 | of it: the retention policy's name |
-//! | 20 | 4 | points; 0 for a statement |
+//! | 20 | 4 | points; 0 for what is not points |
 //! | 24 | 8 | when it was accepted, in milliseconds since 1970 |
-//! | 32 | 1 | 1: points, 2: a statement |
-//! | 33 | 1 | precision: 0 ns, 1 u, 2 ms, 3 s, 4 m, 5 h; 0 for a statement |
+//! | 32 | 1 | 1: points, 2: a statement, 3: void: it was taken back |
+//! | 33 | 1 | precision: 0 ns, 1 u, 2 ms, 3 s, 4 m, 5 h; 0 for what is not points |
 //! | 34 | 1 | bits: 1: nothing may follow the last line in one request; 2: the replica shall make the database if it lacks it |
 //! | 35 | 1 | 0 |
 //! | 36 | 4 | checksum of the body |
@@ -63,6 +63,10 @@
 //! The body is the database's name, the retention policy's, and the lines or the statement. Where a record's header does
 //! not hold, reading goes on at the next marker with a header that does; where a body does not, behind it. The marker keeps
 //! what clients send from ever looking like a record.
+//!
+//! A record is written before it is known whether InfluxDB's other replicas refuse it, so that nobody waits for the one
+//! after the other. If they do it becomes void in place: its header is written anew, and its body means nothing. That is
+//! not synced; a process that finds it as it was replays it, and hears the same refusal.
 //!
 //! `cursor`, 44 bytes, says where the log has got to: `slotcur\n`, the segment's id (8 bytes) and marker (8), the offset in
 //! it (8), the next segment's id (8), the checksum of all that (4). It is synced when the log is opened and never again: one
@@ -102,7 +106,7 @@ pub use record::Record;
 pub use {
     api::{AppendError, ConsumeError, Finished, Queue},
     dead::{DeadLetter, DeadLine, rfc3339},
-    handle::{ParkedFound, Spool, Spools, Stranger},
+    handle::{ParkedFound, Spool, Spools, Stranger, Undecided},
     log::Entry,
     recover::{Damage, Position, Totals},
 };

@@ -22,6 +22,7 @@ pub const RECORD_HEADER_BYTES: usize = 44;
 const MAGIC: &[u8; 8] = b"slotspl\n";
 const KIND_POINTS: u8 = 1;
 const KIND_STATEMENT: u8 = 2;
+const KIND_VOID: u8 = 3;
 const FLAG_OPEN: u8 = 1;
 const FLAG_MAKES_DATABASE: u8 = 2;
 const PRECISIONS: [Precision; 6] = [
@@ -33,7 +34,7 @@ const PRECISIONS: [Precision; 6] = [
     Precision::Hours,
 ];
 
-/// What waits for a replica: one batch, or one statement.
+/// What waits for a replica: one batch, one statement, or nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Points {
@@ -52,6 +53,8 @@ pub enum Record {
     },
     /// A writing statement (DDL, DELETE, DROP) with its `now()` already literal, for `POST /query`.
     Statement { db: String, rp: String, text: String },
+    /// What it was was taken back after it was written.
+    Void,
 }
 
 /// Why something cannot be a record.
@@ -70,20 +73,22 @@ impl Record {
     pub fn db(&self) -> &str {
         match self {
             Record::Points { db, .. } | Record::Statement { db, .. } => db,
+            Record::Void => "",
         }
     }
 
     pub fn rp(&self) -> &str {
         match self {
             Record::Points { rp, .. } | Record::Statement { rp, .. } => rp,
+            Record::Void => "",
         }
     }
 
-    /// 0 for a statement.
+    /// 0 for what is none.
     pub fn points(&self) -> u32 {
         match self {
             Record::Points { points, .. } => *points,
-            Record::Statement { .. } => 0,
+            Record::Statement { .. } | Record::Void => 0,
         }
     }
 
@@ -98,6 +103,7 @@ impl Record {
         let (lines, text): (&[Bytes], &str) = match self {
             Record::Points { lines, .. } => (lines, ""),
             Record::Statement { text, .. } => (&[], text),
+            Record::Void => (&[], ""),
         };
         let names = [self.db().as_bytes(), self.rp().as_bytes(), text.as_bytes()];
         names.into_iter().chain(lines.iter().map(Bytes::as_ref))
@@ -112,23 +118,22 @@ impl Record {
                 (KIND_POINTS, *precision, flags)
             }
             Record::Statement { .. } => (KIND_STATEMENT, Precision::Nanoseconds, 0),
+            Record::Void => (KIND_VOID, Precision::Nanoseconds, 0),
         };
-        let precision = PRECISIONS.iter().position(|one| *one == precision).unwrap_or_default() as u8;
         let mut crc = crc32fast::Hasher::new();
         self.body().for_each(|piece| crc.update(piece));
-        let mut header = [0; RECORD_HEADER_BYTES];
-        let mut to = &mut header[..];
-        to.put_slice(&marker.0);
-        to.put_u32_le(length(self.bytes() - RECORD_HEADER_BYTES as u64)?);
-        to.put_u32_le(length(self.db().len() as u64)?);
-        to.put_u32_le(length(self.rp().len() as u64)?);
-        to.put_u32_le(self.points());
-        to.put_u64_le(accepted_ms);
-        to.put_slice(&[kind, precision, flags, 0]);
-        to.put_u32_le(crc.finalize());
-        let crc = crc32fast::hash(&header[..RECORD_HEADER_BYTES - 4]);
-        header[RECORD_HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
-        Ok(header)
+        let header = Header {
+            body_bytes: length(self.bytes() - RECORD_HEADER_BYTES as u64)?,
+            points: self.points(),
+            accepted_ms,
+            db_bytes: length(self.db().len() as u64)?,
+            rp_bytes: length(self.rp().len() as u64)?,
+            kind,
+            precision,
+            flags,
+            body_crc: crc.finalize(),
+        };
+        Ok(header.print(marker))
     }
 }
 
@@ -226,7 +231,7 @@ impl Header {
         let precision = *PRECISIONS.get(usize::from(precision))?;
         let known = match kind {
             KIND_POINTS => flags & !(FLAG_OPEN | FLAG_MAKES_DATABASE) == 0,
-            KIND_STATEMENT => flags == 0 && precision == Precision::Nanoseconds && points == 0,
+            KIND_STATEMENT | KIND_VOID => flags == 0 && precision == Precision::Nanoseconds && points == 0,
             _ => false,
         };
         let names = u64::from(db_bytes) + u64::from(rp_bytes);
@@ -235,6 +240,29 @@ impl Header {
         }
         let body_crc = from.get_u32_le();
         Some(Header { body_bytes, points, accepted_ms, db_bytes, rp_bytes, kind, precision, flags, body_crc })
+    }
+
+    fn print(&self, marker: Marker) -> [u8; RECORD_HEADER_BYTES] {
+        let precision = PRECISIONS.iter().position(|one| *one == self.precision).unwrap_or_default() as u8;
+        let mut header = [0; RECORD_HEADER_BYTES];
+        let mut to = &mut header[..];
+        to.put_slice(&marker.0);
+        to.put_u32_le(self.body_bytes);
+        to.put_u32_le(self.db_bytes);
+        to.put_u32_le(self.rp_bytes);
+        to.put_u32_le(self.points);
+        to.put_u64_le(self.accepted_ms);
+        to.put_slice(&[self.kind, precision, self.flags, 0]);
+        to.put_u32_le(self.body_crc);
+        let crc = crc32fast::hash(&header[..RECORD_HEADER_BYTES - 4]);
+        header[RECORD_HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        header
+    }
+
+    /// What stands before the same body once the record is void.
+    pub fn voided(&self, marker: Marker) -> [u8; RECORD_HEADER_BYTES] {
+        let kind = KIND_VOID;
+        Header { kind, points: 0, precision: Precision::Nanoseconds, flags: 0, ..*self }.print(marker)
     }
 
     /// The whole record, on disk.
@@ -252,6 +280,7 @@ impl Header {
         let rp = text(body.split_to(self.rp_bytes as usize))?;
         Some(match self.kind {
             KIND_STATEMENT => Record::Statement { db, rp, text: text(body)? },
+            KIND_VOID => Record::Void,
             _ => Record::Points {
                 db,
                 rp,

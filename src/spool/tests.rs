@@ -114,6 +114,36 @@ fn a_full_spool_refuses_at_once_and_parks_all_the_same() {
 }
 
 #[test]
+fn what_is_taken_back_goes_by_without_content() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let spool = open(dir.path()).of("g1a").expect("it can be made");
+    let append = |number| {
+        let (appended, undecided) = spool.append_undecided(Queue::Main, record(number), number);
+        wait(appended).expect("there is room");
+        undecided
+    };
+    let (first, second) = (append(1), append(2));
+    wait(spool.append(Queue::Main, record(3), 3)).expect("there is room");
+    assert_eq!((read(&spool, Queue::Main).len(), spool.stats().points.get()), (0, 3));
+    second.void();
+    assert_eq!(read(&spool, Queue::Main).len(), 0, "the first is still open");
+    drop(first);
+    let entries = read(&spool, Queue::Main);
+    let records: Vec<Record> = entries.iter().map(|entry| entry.record.clone()).collect();
+    assert_eq!(records, [record(1), Record::Void, record(3)]);
+    assert_eq!((spool.stats().points.get(), spool.stats().records.get()), (2, 3));
+    wait(spool.consume(Queue::Main, entries[2].end, vec![])).expect("the disk is sound");
+    assert_eq!(wait(spool.finish(Queue::Main)), Ok(Finished { empty: true, lost: 0 }));
+    // There is no room for this one, and so nothing to decide.
+    let long = points(&format!("m v=\"{}\"\n", "x".repeat(3000)));
+    let (refused, undecided) = spool.append_undecided(Queue::Main, long, 4);
+    assert!(matches!(wait(refused), Err(AppendError::Full { .. })));
+    undecided.void();
+    wait(spool.append(Queue::Main, record(5), 5)).expect("there is room");
+    assert_eq!(read(&spool, Queue::Main).len(), 1);
+}
+
+#[test]
 fn nothing_is_consumed_before_its_dead_letters_are_written() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let spool = open(dir.path()).of("g1a").expect("it can be made");

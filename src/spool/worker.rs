@@ -1,7 +1,7 @@
 //! The thread of one spool, which does all its disk work: takes what waits, appends all of it, syncs once, answers all.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,13 @@ pub enum Command {
         queue: Queue,
         record: Record,
         accepted_ms: u64,
+        /// Its fate is open until it is decided under this number.
+        number: Option<u64>,
         reply: oneshot::Sender<Result<(), AppendError>>,
+    },
+    Decide {
+        number: u64,
+        fate: Fate,
     },
     Read {
         queue: Queue,
@@ -56,6 +62,13 @@ pub enum Command {
     Panic,
 }
 
+/// What becomes of a record whose fate was open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Kept,
+    Void,
+}
+
 impl Command {
     /// Nobody takes commands any more.
     pub fn refuse(self, replica: &str) {
@@ -66,7 +79,7 @@ impl Command {
             Command::Read { reply, .. } => drop(reply.send(Err(text))),
             Command::Consume { reply, .. } => drop(reply.send(Err(ConsumeError::Disk(text)))),
             Command::Finish { reply, .. } => drop(reply.send(Err(text))),
-            Command::End => {}
+            Command::Decide { .. } | Command::End => {}
             #[cfg(test)]
             Command::Panic => {}
         }
@@ -91,6 +104,8 @@ pub struct Worker {
     age_alert: Duration,
     group: Vec<Waiting>,
     group_bytes: u64,
+    /// Where records lie whose fate is open, by their numbers.
+    undecided: HashMap<u64, (Queue, Position)>,
     /// What was told last of each kind of trouble.
     ailing: bool,
     dead_full: bool,
@@ -131,6 +146,7 @@ impl Worker {
             age_alert: settings.age_alert,
             group: Vec::new(),
             group_bytes: 0,
+            undecided: HashMap::new(),
             ailing: false,
             dead_full: false,
             old: false,
@@ -182,9 +198,10 @@ impl Worker {
         let mut ended = false;
         while let Some(command) = next {
             match command {
-                Command::Append { queue, record, accepted_ms, reply } => {
-                    self.append(queue, &record, accepted_ms, reply);
+                Command::Append { queue, record, accepted_ms, number, reply } => {
+                    self.append(queue, &record, accepted_ms, number, reply);
                 }
+                Command::Decide { number, fate } => self.decide(number, fate),
                 Command::Read { queue, bytes_max, reply } => {
                     self.commit();
                     let _ = reply.send(self.read(queue, bytes_max));
@@ -218,11 +235,18 @@ impl Worker {
         queue: Queue,
         record: &Record,
         accepted_ms: u64,
+        number: Option<u64>,
         reply: oneshot::Sender<Result<(), AppendError>>,
     ) {
         let bytes = record.bytes();
-        match self.log(queue).and_then(|kept| kept.log.append(record, accepted_ms)) {
-            Ok(()) => {
+        let appended = self.log(queue).and_then(|kept| {
+            let at = kept.log.append(record, accepted_ms)?;
+            number.iter().for_each(|_| kept.log.hold(at));
+            Ok(at)
+        });
+        match appended {
+            Ok(at) => {
+                self.undecided.extend(number.map(|number| (number, (queue, at))));
                 self.group_bytes += bytes;
                 self.group.push(Waiting { queue, bytes, points: record.points(), reply });
             }
@@ -231,6 +255,27 @@ impl Worker {
                 let error = self.failed("a record could not be written; nobody was told that it is stored", &error);
                 let _ = reply.send(Err(AppendError::Disk(error)));
             }
+        }
+    }
+
+    /// Of one that could not be written there is nothing to decide.
+    fn decide(&mut self, number: u64, fate: Fate) {
+        let Some((queue, at)) = self.undecided.remove(&number) else { return };
+        let decided = self.log(queue).and_then(|kept| match fate {
+            Fate::Kept => {
+                kept.log.keep(at);
+                Ok(())
+            }
+            Fate::Void => kept.log.void(at),
+        });
+        if let Err(error) = decided {
+            self.failed(
+                "a record that InfluxDB has refused could not be taken back, and will be refused again",
+                &error,
+            );
+        }
+        if fate == Fate::Void {
+            self.publish();
         }
     }
 

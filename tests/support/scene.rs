@@ -16,6 +16,13 @@ pub const SPOOL_AFTER: Duration = Duration::from_millis(400);
 /// How long the outcome of a request can stay open, where tests set it.
 pub const HARD_TIMEOUT: Duration = Duration::from_millis(1500);
 
+pub const FIRST: Place = (0, 0);
+pub const SECOND: Place = (0, 1);
+
+pub fn two_by_two() -> Setup {
+    quick(Setup::new(2, 2))
+}
+
 /// Settings with which an outage takes seconds.
 pub fn quick(setup: Setup) -> Setup {
     setup
@@ -191,4 +198,13 @@ impl Scene {
         cluster.slotline.assert_running();
         (cluster, witness.stop())
     }
+}
+
+/// No write was refused, and the replicas of a group are equal.
+#[track_caller]
+pub fn check_end(scene: Scene) {
+    let (cluster, mut record) = scene.finish();
+    record.assert_none_refused();
+    let verdict = record.verify_equal(&cluster);
+    assert!(verdict.acknowledged > 100, "{verdict}");
 }

@@ -1,7 +1,7 @@
 //! `slotline spool show`.
 
 use crate::spool::look::{self, Waiting};
-use crate::spool::{DeadLetter, DeadLine};
+use crate::spool::{DeadLetter, DeadLine, Record};
 
 use super::{ConfigFile, Failure, Place, json, print, print_json, text};
 
@@ -22,7 +22,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let place = Place::of(&file)?;
     place.check(&replica)?;
     let found = look::records(&place.dir, &replica, limit);
-    let (records, damage) = found.map_err(|error| Failure::Spool(format!("spool of replica {replica}: {error}")))?;
+    let (mut records, damage) =
+        found.map_err(|error| Failure::Spool(format!("spool of replica {replica}: {error}")))?;
+    records.retain(|waiting| waiting.record != Record::Void);
     for damage in damage.iter().filter(|damage| !damage.tail) {
         eprintln!("slotline: {}:{}: {} bytes cannot be read", damage.segment, damage.offset, damage.bytes);
     }

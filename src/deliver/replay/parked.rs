@@ -28,6 +28,7 @@ impl Replay {
             _ if parked.is_empty() => None,
             Run::Points { key, .. } => Some(parked_key(&key.db)).filter(|key| parked.get(*key).is_some()),
             Run::Statement { db, text, .. } => Concern::of(db, text).waits_for(parked),
+            Run::Void { .. } => None,
         }
     }
 
@@ -149,7 +150,7 @@ impl Replay {
         tracing::error!(
             replica = %self.name, db, reason,
             "points are parked: make the database or retention policy on the replica, or let its user write to it, or drop \
-             them with `slotline spool drop`; other databases go on"
+             them with `slotline spool drop --db`; other databases go on"
         );
     }
 }

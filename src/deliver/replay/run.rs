@@ -21,12 +21,16 @@ pub enum Run {
         text: String,
         entry: Entry,
     },
+    /// What was taken back before it was read.
+    Void {
+        entries: Vec<Entry>,
+    },
 }
 
 impl Run {
     fn entries(&self) -> &[Entry] {
         match self {
-            Run::Points { entries, .. } => entries,
+            Run::Points { entries, .. } | Run::Void { entries } => entries,
             Run::Statement { entry, .. } => std::slice::from_ref(entry),
         }
     }
@@ -43,7 +47,7 @@ impl Run {
     pub fn points(&self) -> u32 {
         match self {
             Run::Points { batch, .. } => batch.points,
-            Run::Statement { .. } => 0,
+            Run::Statement { .. } | Run::Void { .. } => 0,
         }
     }
 
@@ -56,6 +60,7 @@ impl Run {
                 Record::Points { db, rp, precision, points, open: false, makes_database: false, lines }
             }
             Run::Statement { text, .. } => Record::Statement { db, rp, text: text.clone() },
+            Run::Void { .. } => Record::Void,
         }
     }
 
@@ -64,15 +69,17 @@ impl Run {
         match self {
             Run::Points { key, .. } => (key.db.to_string(), key.rp.to_string()),
             Run::Statement { db, rp, .. } => (db.clone(), rp.clone()),
+            Run::Void { .. } => Default::default(),
         }
     }
 
     pub fn into_records(self) -> Vec<(Record, u64)> {
         let entries = match self {
-            Run::Points { entries, .. } => entries,
+            Run::Points { entries, .. } | Run::Void { entries } => entries,
             Run::Statement { entry, .. } => vec![entry],
         };
-        entries.into_iter().map(|entry| (entry.record, entry.accepted_ms)).collect()
+        let entries = entries.into_iter().filter(|entry| entry.record != Record::Void);
+        entries.map(|entry| (entry.record, entry.accepted_ms)).collect()
     }
 }
 
@@ -83,6 +90,13 @@ pub fn runs(entries: Vec<Entry>, points_max: usize) -> Vec<Run> {
         let (db, rp, precision, points, open, makes, lines) = match &entry.record {
             Record::Statement { db, rp, text } => {
                 runs.push(Run::Statement { db: db.clone(), rp: rp.clone(), text: text.clone(), entry });
+                continue;
+            }
+            Record::Void => {
+                match runs.last_mut() {
+                    Some(Run::Points { entries, .. } | Run::Void { entries }) => entries.push(entry),
+                    _ => runs.push(Run::Void { entries: vec![entry] }),
+                }
                 continue;
             }
             Record::Points { db, rp, precision, points, open, makes_database, lines } => {

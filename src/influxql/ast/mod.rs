@@ -33,6 +33,9 @@ pub struct Query {
     /// Where each statement stands in the text, in bytes, from its first token to its last:
     /// `spans.len() == statements.len()`.
     pub spans: Vec<Range<usize>>,
+    /// It has a time zone, or a regular expression that is not plain: whether there is such a one InfluxDB alone knows, which
+    /// refuses the whole text otherwise.
+    pub unproven: bool,
 }
 
 impl fmt::Display for Query {

@@ -6,7 +6,7 @@ use super::{Expr, write_clause, write_limits, write_opt};
 use crate::influxql::text::{format_float_short, quote_ident, quote_regex, quote_string};
 
 /// `SELECT … [INTO …] FROM … [WHERE …] [GROUP BY …] [fill(…)] [ORDER BY …] [LIMIT …] …`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Select {
     pub fields: Vec<Field>,
     /// InfluxDB takes an INTO inside a subquery too, and ignores it.

@@ -3,6 +3,7 @@
 use super::{Parser, Result};
 use crate::influxql::ast::{AND_PRECEDENCE, BinaryOp, Call, Cast, Expr, OR_PRECEDENCE, VarRef};
 use crate::influxql::lexer::{Lexeme, Lexer, Position};
+use crate::influxql::plain::is_plain;
 use crate::influxql::text::{parse_duration, quote_segments};
 use crate::influxql::token::{Keyword, Token};
 use crate::influxql::{EXPR_DEPTH_MAX, ParseError};
@@ -298,7 +299,10 @@ impl Parser<'_> {
         let lexeme = self.scan_with(Lexer::scan_regex);
         match lexeme.token {
             Token::Regex => match dangling_repetition(&lexeme.text) {
-                None => Ok(Some(lexeme.text.into_owned())),
+                None => {
+                    self.unproven |= !is_plain(&lexeme.text);
+                    Ok(Some(lexeme.text.into_owned()))
+                }
                 Some(op) => {
                     let why = "error parsing regexp: missing argument to repetition operator";
                     Err(ParseError::at(format!("{why}: `{op}`"), lexeme.position))

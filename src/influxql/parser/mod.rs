@@ -36,6 +36,8 @@ pub(super) struct Parser<'a> {
     nesting: usize,
     /// End of the last token but whitespace, comments, `;` and the end.
     last_end: usize,
+    /// See [`Query::unproven`].
+    unproven: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -49,15 +51,21 @@ impl<'a> Parser<'a> {
             unscanned: 0,
             nesting: 0,
             last_end: 0,
+            unproven: false,
         }
     }
 
     pub(super) fn query(mut self) -> Result<Query> {
-        let mut query = Query { statements: Vec::new(), spans: Vec::new() };
+        let mut query = Query { statements: Vec::new(), spans: Vec::new(), unproven: false };
+        self.statements(&mut query)?;
+        Ok(Query { unproven: self.unproven, ..query })
+    }
+
+    fn statements(&mut self, query: &mut Query) -> Result<()> {
         loop {
             let first = self.next();
             match first.token {
-                Token::Eof => return Ok(query),
+                Token::Eof => return Ok(()),
                 Token::Semicolon => continue,
                 _ => self.unscan(),
             }
@@ -65,7 +73,7 @@ impl<'a> Parser<'a> {
             let after = self.next();
             query.spans.push(first.start..self.last_end);
             match after.token {
-                Token::Eof => return Ok(query),
+                Token::Eof => return Ok(()),
                 Token::Semicolon => {}
                 _ => return Err(after.unexpected(&[";"])),
             }

@@ -236,7 +236,10 @@ impl Parser<'_> {
         };
         let call = call.ok_or(ParseError::plain("tz must be a function call"))?;
         match <[Expr; 1]>::try_from(call.args) {
-            Ok([Expr::String(zone)]) => Ok(Some(zone)),
+            Ok([Expr::String(zone)]) => {
+                self.unproven = true;
+                Ok(Some(zone))
+            }
             Ok(_) => Err(ParseError::plain("expected string argument in tz()")),
             Err(_) => Err(ParseError::plain("tz requires exactly one argument")),
         }

@@ -11,21 +11,12 @@ use super::functions::{Args, Function, How, best, distinct::distinct, function, 
 use super::order::{by_window, sorted};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
-use super::{Evaluation, Kind, Place, Stop};
+use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// The kind of what a call makes; `None`: of nothing, since nobody knows its argument.
     pub(super) fn check_call(&self, call: &Call) -> Result<Option<Kind>, Stop> {
         let function = known(call)?;
-        if let How::Refused(why) = function.how {
-            return Err(Stop::Refused(format!("{}(), since {why},", call.name)));
-        }
-        if let How::Best { .. } = function.how
-            && self.limit + self.offset > 0
-        {
-            let name = &call.name;
-            return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
-        }
         let kind = match call.args.first() {
             Some(Expr::VarRef(var)) => match self.place_of(var) {
                 Place::Field(_, kind) => kind,
@@ -41,15 +32,15 @@ impl Evaluation {
             return Err(Stop::Refused("integral() of integers ORDER BY time DESC".to_owned()));
         }
         if !function.takes.contains(&kind) {
-            let (name, kind) = (function.name, format!("{kind:?}").to_lowercase());
+            let (name, kind) = (function.named_in_errors(), format!("{kind:?}").to_lowercase());
             return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
         }
         Ok(Some(function.gives.of(kind)))
     }
 
     /// The points of a call, cut by LIMIT and OFFSET.
-    pub(super) fn points(&self, call: &Call, members: &[&Rows]) -> Result<Vec<Point>, Stop> {
-        let mut points = self.call(call, members, self.windows)?;
+    pub(super) fn points(&self, call: &Call, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Point>, Stop> {
+        let mut points = self.call(call, members, self.windows, carried)?;
         if self.offset > 0 {
             points.drain(..self.offset.min(points.len()));
         }
@@ -59,11 +50,28 @@ impl Evaluation {
         Ok(points)
     }
 
-    pub(super) fn call(&self, call: &Call, members: &[&Rows], windows: Windows) -> Result<Vec<Point>, Stop> {
+    pub(super) fn call(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        windows: Windows,
+        carried: &mut Carried,
+    ) -> Result<Vec<Point>, Stop> {
         let function = known(call)?;
         let args = Args::new(call, self.ascending, windows);
         match function.how {
-            How::Refused(why) => Err(Stop::Refused(format!("{}(), since {why},", call.name))),
+            How::Whole(of) => {
+                let input = match call.args.first() {
+                    Some(Expr::Call(inner)) => self.call(inner, members, windows, carried)?,
+                    _ => self.ordered(call, members, windows),
+                };
+                let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
+                let found = if input.is_empty() { Vec::new() } else { or_none(of(&input, &args)) };
+                Ok(self.until_the_end(call, found, None, carried))
+            }
+            How::Some(of) => {
+                Ok(self.by_windows(self.ordered(call, members, windows), &windows, |points| of(points, &args)))
+            }
             How::Stream { reads_before, begin } => {
                 let interval = if reads_before { windows.interval } else { 0 };
                 let wider = match self.ascending {
@@ -71,12 +79,12 @@ impl Evaluation {
                     false => windows.widened(0, interval),
                 };
                 let input = match call.args.first() {
-                    Some(Expr::Call(inner)) => self.call(inner, members, wider)?,
+                    Some(Expr::Call(inner)) => self.call(inner, members, wider, carried)?,
                     _ => self.ordered(call, members, wider),
                 };
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }
-            How::Best { greatest } => Ok(self.best(call, members, greatest, &args)),
+            How::Best { greatest } => self.best(call, members, greatest, &args),
             How::Distinct => {
                 let input = self.ordered(call, members, windows);
                 let found = self.by_windows(input, &windows, distinct);
@@ -85,7 +93,7 @@ impl Evaluation {
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
-                let input = self.call(inner, members, windows)?;
+                let input = self.call(inner, members, windows, carried)?;
                 let input = input.into_iter().filter(|point| point.value != Value::Null).collect();
                 self.finished(call, function, self.by_windows(input, &windows, |points| vec![of(points)]), &windows)
             }
@@ -103,7 +111,8 @@ impl Evaluation {
             }
             How::Window(of) => {
                 let input = self.ordered(call, members, windows);
-                let found = self.by_windows(input, &windows, |points| of(points, &args));
+                let found = self.by_windows(input, &windows, |points| or_none(of(points, &args)));
+                let found = self.until_the_end(call, found, Some(&windows), carried);
                 self.finished(call, function, found, &windows)
             }
         }
@@ -149,7 +158,7 @@ impl Evaluation {
         if points.is_empty() { points } else { vec![of(&points)] }
     }
 
-    fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Vec<Point> {
+    fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {
         let windows = args.windows;
         let mut tags: Vec<&str> = Vec::new();
         for arg in call.args.iter().skip(1) {
@@ -159,10 +168,14 @@ impl Evaluation {
         }
         tags.sort_unstable();
         let input = match tags.is_empty() {
-            true => self.ordered(call, members, windows),
+            true => {
+                let input = self.ordered(call, members, windows);
+                self.check_cut(input.len(), &format!("{}() with LIMIT or OFFSET", call.name))?;
+                input
+            }
             false => {
                 let of = if greatest { "max" } else { "min" };
-                let Some(Function { how: How::Twice(of, again), .. }) = function(of) else { return Vec::new() };
+                let Some(Function { how: How::Twice(of, again), .. }) = function(of) else { return Ok(Vec::new()) };
                 let mut sets: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
                 for (number, series) in members.iter().enumerate() {
                     sets.entry(tags.iter().map(|tag| series.tag(tag)).collect()).or_default().push(number);
@@ -186,7 +199,17 @@ impl Evaluation {
             }
         };
         let count = args.number as usize;
-        self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest))
+        Ok(self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest)))
+    }
+
+    /// InfluxDB takes no more rows than LIMIT and OFFSET and one from each storage shard, before it looks at them. When there
+    /// are no more, it does not matter where the shards' borders are.
+    pub(super) fn check_cut(&self, rows: usize, what: &str) -> Result<(), Stop> {
+        let (limit, offset) = (self.limit, self.offset);
+        if limit == 0 && offset == 0 || rows <= limit.saturating_add(offset).saturating_add(1) {
+            return Ok(());
+        }
+        Err(Stop::Refused(format!("{what} of more rows than these, which InfluxDB cuts in each storage shard,")))
     }
 
     /// Runs a function over each window; what has no time gets the window's start.
@@ -307,6 +330,14 @@ fn text_beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Option
         Place::Tag(key) => Some(rows.tag(key)).filter(|text| !text.is_empty()),
         Place::Field(field, _) => rows.fields[*field][row as usize].as_str(),
         Place::Nowhere => None,
+    }
+}
+
+/// A point of no points, where there are none.
+fn or_none(points: Vec<Point>) -> Vec<Point> {
+    match points.is_empty() {
+        true => vec![Point { count: 0, ..Point::new(NO_TIME, Value::Null) }],
+        false => points,
     }
 }
 

@@ -15,8 +15,9 @@ pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
     let mut fields: Vec<Field> = Vec::new();
     for field in select.fields.iter().filter(|field| !is_time(field)) {
         fields.push(field.clone());
-        // What top and bottom group by stands beside them.
-        if let Expr::Call(Call { name, args }) = &field.expr
+        // What top and bottom group by stands beside them; what is written has it as tags.
+        if !evaluation.writes
+            && let Expr::Call(Call { name, args }) = &field.expr
             && matches!(name.as_str(), "top" | "bottom")
         {
             let beside = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)));

@@ -5,7 +5,7 @@
 
 use std::iter::Peekable;
 
-use crate::influxql::ast::Fill;
+use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::results::Value;
 
 use super::fill::number;
@@ -15,9 +15,9 @@ use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
-    pub(super) fn raw(&self, members: &[&Rows]) -> Vec<Vec<Value>> {
+    pub(super) fn raw(&self, members: &[&Rows]) -> Result<Vec<Vec<Value>>, Stop> {
         if !self.knows_a_ref() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let fields: Vec<usize> = self.refs.iter().filter_map(|(_, place)| field_of(place)).collect();
         let points_of = |(number, series): (usize, &&Rows)| {
@@ -32,6 +32,9 @@ impl Evaluation {
         };
         let inputs: Vec<Vec<Point>> = members.iter().enumerate().map(points_of).collect();
         let merged = sorted(inputs, |a, b| self.less(a, b, members, self.ascending));
+        if self.limit == 0 {
+            self.check_cut(merged.len(), "OFFSET without LIMIT")?;
+        }
         let left = merged.into_iter().skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
         let mut slots = vec![Value::Null; self.refs.len()];
@@ -41,17 +44,17 @@ impl Evaluation {
             }
             self.row(point.time, &slots)
         };
-        left.map(row).collect()
+        Ok(left.map(row).collect())
     }
 
     /// Rows of the calls.
     pub(super) fn side_by_side(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Vec<Value>>, Stop> {
-        let slots = &mut carried.slots;
-        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> = Vec::new();
         for call in &self.calls {
-            scanners.push(self.points(call, members)?.into_iter().peekable());
+            scanners.push(self.points(call, members, carried)?.into_iter().peekable());
         }
+        let slots = &mut carried.slots;
+        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
         let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
         let kinds = kinds?;
         let mut rows = Vec::new();
@@ -59,10 +62,12 @@ impl Evaluation {
             let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek().map(|point| point.time));
             let next = if self.ascending { heads.min() } else { heads.max() };
             let Some(time) = next else { return Ok(rows) };
+            let mut tags = Vec::new();
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let point = scanner.next_if(|point| point.time == time);
                 let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
                 self.set(&mut slots[at], value, kinds[at]);
+                tags.extend(self.kept_tags(point.as_ref(), members));
                 if self.refs.is_empty() {
                     continue;
                 }
@@ -74,7 +79,9 @@ impl Evaluation {
             if rows.len() >= self.rows_max {
                 return Err(Stop::Rows(rows.len() + 1));
             }
-            rows.push(self.row(time, slots));
+            let mut row = self.row(time, slots);
+            row.extend(tags);
+            rows.push(row);
         }
     }
 
@@ -82,6 +89,8 @@ impl Evaluation {
     fn set(&self, slot: &mut Value, value: Value, kind: Option<Kind>) {
         *slot = match (value, self.fill, kind) {
             (Value::Null, Fill::Previous, _) => return,
+            // What is no number stays the number that fill() says.
+            (Value::Null, Fill::Value(of), Some(Kind::String | Kind::Boolean)) => as_it_is(of),
             (Value::Null, Fill::Value(of), Some(kind)) => number(of, kind),
             (value, _, _) => value,
         };
@@ -92,7 +101,18 @@ impl Evaluation {
             Value::Float(number) if number.is_nan() => Value::Null,
             value => value,
         };
-        std::iter::once(Value::Time(time)).chain(self.cells.iter().map(value)).collect()
+        let time = match self.windows.zone {
+            Some(zone) if self.tells_zone => Value::String(zone.rfc3339(time)),
+            _ => Value::Time(time),
+        };
+        std::iter::once(time).chain(self.cells.iter().map(value)).collect()
+    }
+}
+
+fn as_it_is(value: FillValue) -> Value {
+    match value {
+        FillValue::Integer(number) => Value::Integer(number),
+        FillValue::Float(number) => Value::Float(number),
     }
 }
 

@@ -40,12 +40,14 @@ pub fn fill(
     let Some(first) = points.first() else { return Ok(points) };
     let (start, end) = (windows.start(windows.range.start), windows.start(windows.range.end));
     let (from, to) = if ascending { (start, end) } else { (end, start) };
-    let mut at = if from == TIME_MIN { windows.start(first.time) } else { from };
+    let at = if from == TIME_MIN { windows.start(first.time) } else { from };
     let reaches = |at: i64| if ascending { at <= to } else { at >= to && to != TIME_MIN };
     let mut filled: Vec<Point> = Vec::new();
     let mut previous: Option<Point> = None;
+    let mut steps = windows.steps(at, ascending);
     let mut rest = points.into_iter().peekable();
     loop {
+        let Some(at) = steps.next() else { return Ok(filled) };
         let due = match rest.peek() {
             Some(next) if ascending && next.time > at || !ascending && next.time < at => true,
             Some(_) => false,
@@ -61,9 +63,6 @@ pub fn fill(
             previous = Some(point.clone());
             filled.push(point);
         }
-        let step = if ascending { windows.interval } else { -windows.interval };
-        let Some(next) = at.checked_add(step) else { return Ok(filled) };
-        at = next;
     }
 }
 

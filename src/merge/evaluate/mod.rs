@@ -13,25 +13,31 @@
 mod calls;
 mod columns;
 mod cursor;
+mod ends;
 pub mod expr;
 pub mod fill;
 mod filter;
 pub mod functions;
+mod gopow;
 mod gosort;
+mod neldermead;
 pub mod nested;
 pub mod order;
 pub mod rows;
 #[cfg(test)]
 mod tests;
 pub mod window;
+mod written;
 
 use std::collections::BTreeMap;
 
 use crate::influxql::ast::{Call, Cast, Fill, SortOrder, VarRef};
 use crate::influxql::range::{TimeRange, split_time};
+use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
+use ends::Reads;
 use expr::Cell;
 use rows::Rows;
 use window::Windows;
@@ -90,6 +96,10 @@ pub struct Evaluation {
     /// Rows come of subqueries, and not of measurements alone.
     nested: bool,
     rows_max: usize,
+    /// Times are told as texts, in the zone of tz().
+    tells_zone: bool,
+    /// SELECT INTO.
+    writes: bool,
 }
 
 /// A series of the answer: its name, the tags' values, and which of the rows belong to it.
@@ -99,24 +109,40 @@ pub struct Group {
     members: Vec<usize>,
 }
 
-/// What goes on from one series of the answer to the next: fill(previous) takes it up.
+/// What goes on from one series of the answer to the next.
 #[derive(Default)]
 pub struct Carried {
+    /// fill(previous) takes it up.
     slots: Vec<Value>,
+    /// How far InfluxDB reads calls whose windows may give no point.
+    reads: Vec<(Call, Reads)>,
+}
+
+impl Carried {
+    /// A call of which a window made no point.
+    fn silent(&self) -> Option<&Call> {
+        self.reads.iter().find(|(_, reads)| reads.silent).map(|(call, _)| call)
+    }
 }
 
 impl Evaluation {
     /// `select` reads measurements; its wildcards are written out, its names have their types, `now()` is a literal and GROUP
-    /// BY time has its upper bound.
+    /// BY time has its upper bound. `writes`: its rows become points ([`Evaluation::written`]).
     ///
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
-    pub fn new(select: &Select, rows_max: usize) -> Result<Evaluation, Stop> {
+    pub fn new(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
+        let zone = match &select.timezone {
+            Some(name) => {
+                Some(Zone::named(name).ok_or_else(|| Stop::Refused(format!("tz('{name}'), a zone not known here,")))?)
+            }
+            None => None,
+        };
         let range = match &select.condition {
-            Some(condition) => split_time(condition).map_err(Stop::Refused)?.1,
+            Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?.1,
             None => TimeRange::default(),
         };
-        let (dimensions, windows) = grouping(select, range)?;
+        let (dimensions, windows) = grouping(select, range, zone)?;
         let mut evaluation = Evaluation {
             columns: Vec::new(),
             cells: Vec::new(),
@@ -132,26 +158,17 @@ impl Evaluation {
             selector: false,
             nested: false,
             rows_max,
+            tells_zone: false,
+            writes,
         };
         columns::read(&mut evaluation, select)?;
-        evaluation.check(select)?;
+        evaluation.calls.iter().try_for_each(|call| evaluation.check_call(call).map(|_| ()))?;
         Ok(evaluation)
     }
 
-    /// What is asked for cannot be told exactly.
-    fn check(&self, select: &Select) -> Result<(), Stop> {
-        if select.timezone.is_some() {
-            return Err(Stop::Refused("tz()".to_owned()));
-        }
-        if self.calls.is_empty() && self.offset > 0 && self.limit == 0 {
-            return Err(Stop::Refused("OFFSET without LIMIT, which InfluxDB counts in each storage shard,".to_owned()));
-        }
-        self.calls.iter().try_for_each(|call| self.check_call(call).map(|_| ()))
-    }
-
-    /// Whether a call keeps each point's tags where its rows are written.
-    pub fn keeps_tags(&self) -> bool {
-        self.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
+    /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
+    pub fn tell_zone(&mut self) {
+        self.tells_zone = true;
     }
 
     /// Sorts rows by series of the answer, in InfluxDB's order.
@@ -178,11 +195,11 @@ impl Evaluation {
     /// A series of the answer; `None`: it has no rows.
     ///
     /// # Errors
-    /// There are too many rows.
+    /// There are too many rows, or what is asked for cannot be told exactly of these.
     pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Option<Series>, Stop> {
         let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
         let values = match self.calls.is_empty() {
-            true => self.raw(&members),
+            true => self.raw(&members)?,
             false => self.side_by_side(&members, carried)?,
         };
         if values.len() > self.rows_max {
@@ -228,9 +245,9 @@ impl Evaluation {
 }
 
 /// The tags of GROUP BY, and the windows.
-fn grouping(select: &Select, range: TimeRange) -> Result<(Vec<String>, Windows), Stop> {
+fn grouping(select: &Select, range: TimeRange, zone: Option<Zone>) -> Result<(Vec<String>, Windows), Stop> {
     let mut dimensions = Vec::new();
-    let mut windows = Windows { interval: 0, offset: 0, range };
+    let mut windows = Windows { interval: 0, offset: 0, range, zone };
     for expr in &select.group_by {
         match expr {
             Expr::VarRef(var) => dimensions.push(var.name.clone()),
@@ -238,7 +255,7 @@ fn grouping(select: &Select, range: TimeRange) -> Result<(Vec<String>, Windows),
                 [Expr::Duration(interval)] if *interval > 0 => windows.interval = *interval,
                 [Expr::Duration(interval), offset] if *interval > 0 => {
                     windows.interval = *interval;
-                    windows.offset = offset_of(offset, *interval).ok_or_else(|| unreadable(expr))?;
+                    windows.offset = offset_of(offset, *interval, zone).ok_or_else(|| unreadable(expr))?;
                 }
                 _ => return Err(unreadable(expr)),
             },
@@ -255,11 +272,11 @@ fn unreadable(expr: &Expr) -> Stop {
 }
 
 /// How far windows are moved: less than an interval.
-fn offset_of(expr: &Expr, interval: i64) -> Option<i64> {
+fn offset_of(expr: &Expr, interval: i64, zone: Option<Zone>) -> Option<i64> {
     match expr {
         Expr::Duration(offset) => Some(offset % interval),
         Expr::String(text) => {
-            let time = crate::influxql::range::parse_time(text)?;
+            let time = crate::influxql::range::parse_time(text, zone)?;
             Some(crate::influxql::inspect::since_truncated(time, interval))
         }
         Expr::Binary { .. } | Expr::Paren(_) | Expr::Integer(_) => None,

@@ -1,8 +1,9 @@
 //! GROUP BY time: which window a time is in.
 //!
-//! As `IteratorOptions.Window` of InfluxDB's query/iterator.go has it, without time zones.
+//! As `IteratorOptions.Window` of InfluxDB's query/iterator.go has it.
 
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange};
+use crate::influxql::zone::Zone;
 
 /// The windows of a SELECT. Without an interval there is one, the whole range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Windows {
     pub interval: i64,
     pub offset: i64,
     pub range: TimeRange,
+    /// Whose clocks count.
+    pub zone: Option<Zone>,
 }
 
 impl Windows {
@@ -20,11 +23,37 @@ impl Windows {
             return (self.range.start, self.range.end.saturating_add(1));
         }
         let time = time.saturating_sub(self.offset);
-        let into = time.rem_euclid(self.interval);
+        let ahead = self.ahead(time);
+        let into = time.saturating_add(ahead).rem_euclid(self.interval);
         let start = if TIME_MIN + into >= time { TIME_MIN } else { time - into };
         let left = self.interval - into;
         let end = if TIME_MAX - left <= time { TIME_MAX } else { time + left };
-        (start.saturating_add(self.offset), end.saturating_add(self.offset))
+        let moved = |border: i64| {
+            let border = border.saturating_add(self.change(ahead, self.ahead(border)));
+            border.saturating_add(self.offset)
+        };
+        (moved(start), moved(end))
+    }
+
+    /// How far the zone's clocks are ahead of UTC's.
+    fn ahead(&self, time: i64) -> i64 {
+        self.zone.map_or(0, |zone| zone.offset(time))
+    }
+
+    /// How far a border moves over which clocks change. By as much as an interval none does.
+    fn change(&self, before: i64, after: i64) -> i64 {
+        let change = before - after;
+        if change.abs() < self.interval { change } else { 0 }
+    }
+
+    /// The windows that fill() counts from this one on, or back from it: an interval each, but where clocks change.
+    pub fn steps(&self, from: i64, ascending: bool) -> impl Iterator<Item = i64> {
+        let mut ahead = self.ahead(from);
+        std::iter::successors(Some(from), move |at| {
+            let next = at.checked_add(if ascending { self.interval } else { -self.interval })?;
+            let before = std::mem::replace(&mut ahead, self.ahead(next.saturating_sub(1)));
+            Some(next.saturating_add(self.change(before, ahead)))
+        })
     }
 
     pub fn start(&self, time: i64) -> i64 {
@@ -57,7 +86,7 @@ mod tests {
     #[test]
     fn windows_begin_at_multiples_of_the_interval() {
         let all = TimeRange::default();
-        let windows = Windows { interval: 10, offset: 0, range: all };
+        let windows = Windows { interval: 10, offset: 0, range: all, zone: None };
         assert_eq!(windows.of(25), (20, 30));
         assert_eq!(windows.of(-1), (-10, 0));
         assert_eq!(windows.of(0), (0, 10));
@@ -65,7 +94,21 @@ mod tests {
         assert_eq!(Windows { offset: -3, ..windows }.of(28), (27, 37));
         assert_eq!(windows.of(TIME_MIN + 1).0, TIME_MIN);
         assert_eq!(Windows { interval: 0, ..windows }.shown(5), 0);
-        let bounded = Windows { interval: 0, offset: 0, range: TimeRange { start: 7, end: 9 } };
+        let bounded = Windows { interval: 0, range: TimeRange { start: 7, end: 9 }, ..windows };
         assert_eq!((bounded.of(8), bounded.shown(8)), ((7, 10), 7));
+    }
+
+    /// As influxd 1.6.7 has them.
+    #[test]
+    fn days_are_a_zones() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let (zone, range) = (Zone::named("Europe/Berlin"), TimeRange::default());
+        let days = Windows { interval: 24 * HOUR, offset: 0, range, zone };
+        // The night of 28 March 2021, when clocks went forward at 1:00 UTC.
+        let midnight = 1_616_886_000_000_000_000;
+        assert_eq!(days.of(midnight), (midnight, midnight + 23 * HOUR));
+        assert_eq!(days.of(midnight + 22 * HOUR), (midnight, midnight + 23 * HOUR));
+        let steps: Vec<i64> = days.steps(midnight - 24 * HOUR, true).take(3).collect();
+        assert_eq!(steps, [midnight - 24 * HOUR, midnight, midnight + 23 * HOUR]);
     }
 }

@@ -28,16 +28,21 @@ fn numbered(number: u64) -> Record {
     ))
 }
 
-fn number(record: &Record) -> u64 {
-    let Record::Points { lines, .. } = record else { panic!("points were written: {record:?}") };
-    let text = std::str::from_utf8(&lines[0]).expect("lines are text");
-    let number = text.split(['=', ' ']).nth(2).expect("a field").parse().expect("a number");
-    assert_eq!(*record, numbered(number));
-    number
+/// What was appended as `numbered`, at that moment; void ones are told apart.
+fn number(entry: &Entry) -> (u64, bool) {
+    let is_void = entry.record == Record::Void;
+    assert!(is_void || entry.record == numbered(entry.accepted_ms), "{entry:?}");
+    (entry.accepted_ms, is_void)
 }
 
 fn all(log: &mut Log<Faulty>) -> Vec<u64> {
-    log.read(usize::MAX).expect("the disk can be read").iter().map(|entry| number(&entry.record)).collect()
+    let entries = log.read(usize::MAX).expect("the disk can be read");
+    entries.iter().map(number).filter(|(_, is_void)| !is_void).map(|(number, _)| number).collect()
+}
+
+/// The same, with the void ones.
+fn found(log: &mut Log<Faulty>) -> Vec<(u64, bool)> {
+    log.read(usize::MAX).expect("the disk can be read").iter().map(number).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +60,23 @@ enum Fate {
 #[derive(Clone, Default)]
 struct Model {
     fates: Vec<Fate>,
+    /// Those of which it is open whether they belong there.
+    held: BTreeSet<u64>,
+    /// Those that do not: read as such, and after a crash perhaps as what they were, or not at all.
+    void: BTreeSet<u64>,
 }
 
 impl Model {
     fn waiting(&self) -> Vec<u64> {
         let committed = |(number, fate): (usize, &Fate)| (*fate == Fate::Committed).then_some(number as u64);
         self.fates.iter().enumerate().filter_map(committed).collect()
+    }
+
+    /// What of it may be read.
+    fn readable(&self) -> Vec<(u64, bool)> {
+        let open = self.held.first().copied().unwrap_or(u64::MAX);
+        let waiting = self.waiting().into_iter().take_while(|number| *number < open);
+        waiting.map(|number| (number, self.void.contains(&number))).collect()
     }
 
     fn change(&mut self, from: Fate, to: Fate) {
@@ -74,17 +90,26 @@ impl Model {
     }
 
     /// What a log says after a crash; from then on that is what is there.
-    fn survives(&mut self, found: &[u64], about: &str) {
-        assert!(found.is_sorted_by(|a, b| a < b), "{about}: out of order: {found:?}");
-        let first = found.first().copied().unwrap_or(u64::MAX);
+    fn survives(&mut self, found: &[(u64, bool)], about: &str) {
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{about}: out of order: {found:?}");
+        let first = found.first().map_or(u64::MAX, |first| first.0);
+        let still_void = found.iter().filter(|found| found.1).map(|found| found.0).collect();
+        let void = std::mem::replace(&mut self.void, still_void);
+        assert!(self.void.is_subset(&void), "{about}: void: {:?}, not {void:?}", self.void);
+        self.held.clear();
         for (number, fate) in self.fates.iter_mut().enumerate() {
-            let there = found.binary_search(&(number as u64)).is_ok();
+            let number = number as u64;
+            let there = found.binary_search_by_key(&number, |found| found.0).is_ok();
             match *fate {
+                Fate::Committed | Fate::Consumed if void.contains(&number) => {}
                 Fate::Committed => assert!(there, "{about}: {number} is lost: {found:?}"),
                 Fate::Gone => assert!(!there, "{about}: {number} came back: {found:?}"),
                 // With all that follows it.
-                Fate::Consumed => assert_eq!(there, number as u64 >= first, "{about}: {number}: {found:?}"),
+                Fate::Consumed => assert_eq!(there, number >= first, "{about}: {number}: {found:?}"),
                 Fate::Pending | Fate::Failed => {}
+            }
+            if void.contains(&number) && !there && *fate == Fate::Consumed {
+                self.void.insert(number);
             }
             *fate = match (there, *fate) {
                 (true, _) => Fate::Committed,
@@ -92,7 +117,7 @@ impl Model {
                 (false, _) => Fate::Gone,
             };
         }
-        assert!(found.iter().all(|number| *number < self.fates.len() as u64), "{about}: {found:?}");
+        assert!(found.iter().all(|(number, _)| *number < self.fates.len() as u64), "{about}: {found:?}");
     }
 }
 
@@ -102,6 +127,8 @@ struct Story {
     disk: Faulty,
     log: Log<Faulty>,
     model: Model,
+    /// Where those lie of which it is open whether they belong there.
+    held: Vec<(u64, Position)>,
     crashes: u64,
 }
 
@@ -110,13 +137,14 @@ impl Story {
         let disk = Faulty::new(random.fork());
         disk.watch();
         let log = open(&disk);
-        Story { random, disk, log, model: Model::default(), crashes: 0 }
+        Story { random, disk, log, model: Model::default(), held: Vec::new(), crashes: 0 }
     }
 
     fn step(&mut self) {
         match self.random.u8(..100) {
             0..40 => self.append(),
-            40..65 => self.commit(),
+            40..55 => self.commit(),
+            55..65 => self.decide(),
             65..90 => self.take(),
             90..95 => self.trouble(),
             95..98 => self.crash(),
@@ -129,6 +157,11 @@ impl Story {
         let next = self.model.fates.len() as u64;
         let appended = self.log.append(&numbered(next), next);
         self.model.fates.push(if appended.is_ok() { Fate::Pending } else { Fate::Failed });
+        if let (Ok(at), 0) = (appended, self.random.u8(..3)) {
+            self.log.hold(at);
+            self.held.push((next, at));
+            self.model.held.insert(next);
+        }
         self.look_at_a_crash();
     }
 
@@ -136,6 +169,26 @@ impl Story {
         let committed = self.log.commit();
         self.look_at_crashes_at_syncs();
         self.model.change(Fate::Pending, if committed.is_ok() { Fate::Committed } else { Fate::Failed });
+        let Model { fates, held, .. } = &mut self.model;
+        held.retain(|number| fates[*number as usize] == Fate::Committed);
+        self.look_at_a_crash();
+    }
+
+    /// One that was held, perhaps of a commit that has failed.
+    fn decide(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (number, at) = self.held.swap_remove(self.random.usize(..self.held.len()));
+        self.model.held.remove(&number);
+        if self.random.bool() {
+            self.log.keep(at);
+        } else {
+            self.log.void(at).expect("it can be replaced");
+            if matches!(self.model.fates[number as usize], Fate::Pending | Fate::Committed) {
+                self.model.void.insert(number);
+            }
+        }
         self.look_at_a_crash();
     }
 
@@ -144,18 +197,18 @@ impl Story {
         let entries = self.log.read(self.random.usize(..2000));
         self.look_at_crashes_at_syncs();
         let Ok(entries) = entries else { return };
-        let waiting = self.model.waiting();
-        let numbers: Vec<u64> = entries.iter().map(|entry| number(&entry.record)).collect();
-        assert_eq!(numbers, waiting[..numbers.len()]);
-        assert_eq!(entries.is_empty(), waiting.is_empty());
-        assert_eq!(self.log.oldest_ms(), waiting.first().copied().unwrap_or(0));
+        let readable = self.model.readable();
+        let numbers: Vec<(u64, bool)> = entries.iter().map(number).collect();
+        assert_eq!(numbers, readable[..numbers.len()]);
+        assert_eq!(entries.is_empty(), readable.is_empty());
+        assert_eq!(self.log.oldest_ms(), self.model.waiting().first().copied().unwrap_or(0));
         if entries.is_empty() {
             self.finish();
             return;
         }
         let taken = self.random.usize(..=entries.len());
         let Some(last) = entries[..taken].last() else { return };
-        numbers[..taken].iter().for_each(|number| self.model.fates[*number as usize] = Fate::Consumed);
+        numbers[..taken].iter().for_each(|(number, _)| self.model.fates[*number as usize] = Fate::Consumed);
         self.log.consume(last.end).expect("it was read");
         assert_eq!(self.log.oldest_ms(), self.model.waiting().first().copied().unwrap_or(0));
         self.look_at_a_crash();
@@ -193,7 +246,8 @@ impl Story {
 
     fn trouble(&mut self) {
         let mut any = || self.random.u8(..4) == 0;
-        self.disk.fail(Failing { sync: any(), sync_names: any(), truncate: any(), create: any(), remove: any() });
+        let (sync, sync_names, truncate, create, remove) = (any(), any(), any(), any(), any());
+        self.disk.fail(Failing { sync, sync_names, truncate, create, remove, replace: false });
         let room = self.random.usize(..2000);
         self.disk.room((self.random.u8(..4) == 0).then_some(room));
         if self.random.bool() {
@@ -217,7 +271,7 @@ impl Story {
     }
 
     fn holds_on(&self, disk: &Faulty, about: &str) {
-        self.model.clone().survives(&all(&mut open(disk)), about);
+        self.model.clone().survives(&found(&mut open(disk)), about);
     }
 
     /// The machine stops, and the story goes on with what is left.
@@ -237,8 +291,8 @@ impl Story {
     fn start(&mut self, about: &str) {
         self.log = open(&self.disk);
         self.look_at_crashes_at_syncs();
-        let found = all(&mut self.log);
-        self.model.survives(&found, about);
+        self.held.clear();
+        self.model.survives(&found(&mut self.log), about);
     }
 }
 
@@ -256,7 +310,9 @@ fn no_promise_is_broken_whatever_the_disk_does() {
 }
 
 fn append_all(log: &mut Log<Faulty>, numbers: std::ops::Range<u64>) {
-    numbers.for_each(|number| log.append(&numbered(number), 100 + number).expect("there is room"));
+    for number in numbers {
+        log.append(&numbered(number), number).expect("there is room");
+    }
     log.commit().expect("the disk is sound");
 }
 
@@ -283,7 +339,7 @@ fn segments_end_and_ids_only_rise() {
     assert_eq!(entries.iter().map(|entry| entry.bytes).sum::<u64>(), log.totals().bytes);
     log.consume(entries[10].end).expect("it was read");
     remove(&disk, log.sweep());
-    assert_eq!((segments(&disk).len(), log.totals().records, log.oldest_ms()), (1, 1, 112));
+    assert_eq!((segments(&disk).len(), log.totals().records, log.oldest_ms()), (1, 1, 12));
     log.consume(entries[11].end).expect("it was read");
     log.consume(entries[11].end).expect("twice does no harm");
     assert_eq!((segments(&disk).len(), log.totals(), log.oldest_ms()), (1, Totals::default(), 0));
@@ -292,6 +348,29 @@ fn segments_end_and_ids_only_rise() {
     let mut log = open(&disk);
     append_all(&mut log, 0..1);
     assert!(segments(&disk)[0] > names[names.len() - 1]);
+}
+
+#[test]
+fn nothing_behind_an_open_fate_is_read() {
+    let disk = Faulty::new(fastrand::Rng::with_seed(1));
+    let mut log = open(&disk);
+    append_all(&mut log, 1..3);
+    let held: Vec<Position> =
+        (3..6).map(|number| log.append(&numbered(number), number).expect("there is room")).collect();
+    held.iter().for_each(|at| log.hold(*at));
+    log.commit().expect("the disk is sound");
+    append_all(&mut log, 6..20);
+    assert_eq!((all(&mut log), log.totals().records, log.take_lost()), (vec![1, 2], 19, 0));
+    log.keep(held[1]);
+    assert_eq!(all(&mut log), [1, 2]);
+    log.void(held[0]).expect("it can be replaced");
+    assert_eq!((found(&mut log)[2..].to_vec(), log.totals().points), (vec![(3, true), (4, false)], 18));
+    let end = log.read(usize::MAX).expect("it can be read")[3].end;
+    log.consume(end).expect("it was read");
+    assert!(all(&mut log).is_empty() && !log.finish().expect("nothing is asked of the disk"));
+    disk.fail(Failing { replace: true, ..Failing::default() });
+    log.void(held[2]).expect_err("it is torn");
+    assert_eq!((all(&mut log), log.take_lost()), ((6..20).collect(), 1));
 }
 
 #[test]

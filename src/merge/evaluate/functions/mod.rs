@@ -1,23 +1,35 @@
 //! The functions over rows: one row of the table a function, one file for what it does.
 //!
 //! What a function does to points is InfluxDB's (query/functions.go, query/call_iterator.go), down to which of equal points
-//! it takes. What the table has not, or has as refused, is refused by name.
+//! it takes. What the table has not is refused by name.
 
+mod averages;
+mod chande_momentum_oscillator;
 mod cumulative_sum;
 mod derivative;
 mod difference;
 pub mod distinct;
+mod double_exponential_moving_average;
 mod elapsed;
+mod exponential_moving_average;
+mod holt_winters;
 mod integral;
+mod kaufmans_adaptive_moving_average;
+mod kaufmans_efficiency_ratio;
 mod mean;
 mod median;
+mod mode;
 mod moving_average;
 mod percentile;
+mod relative_strength_index;
+mod sample;
 mod select;
 mod spread;
 mod stddev;
 mod sum;
 mod top;
+mod triple_exponential_derivative;
+mod triple_exponential_moving_average;
 
 use crate::influxql::Expr;
 use crate::influxql::ast::Call;
@@ -35,7 +47,7 @@ pub struct Function {
     pub takes: &'static [Kind],
     pub gives: Gives,
     pub how: How,
-    /// What it says of the points of a group. Shown beside the refusals.
+    /// What it says of the points of a group.
     pub help: &'static str,
 }
 
@@ -62,8 +74,10 @@ pub enum How {
     Stream { reads_before: bool, begin: fn(&Args) -> Box<dyn Stream> },
     /// top, or bottom.
     Best { greatest: bool },
-    /// Not exact over several groups, for this reason.
-    Refused(&'static str),
+    /// Of all points, over windows and all; the times are its own.
+    Whole(fn(&[Point], &Args) -> Vec<Point>),
+    /// Some of the points of a window, each at its own time.
+    Some(fn(&[Point], &Args) -> Vec<Point>),
 }
 
 /// What a stream makes of one point after the other.
@@ -78,7 +92,9 @@ pub trait Stream {
 
 /// What a call says beside its points.
 #[derive(Clone, Copy, Debug)]
-pub struct Args {
+pub struct Args<'a> {
+    /// All arguments but the first.
+    pub rest: &'a [Expr],
     /// The last argument, where it is a number.
     pub number: f64,
     /// The last argument where it is a duration, in nanoseconds.
@@ -87,8 +103,8 @@ pub struct Args {
     pub windows: Windows,
 }
 
-impl Args {
-    pub fn new(call: &Call, ascending: bool, windows: Windows) -> Args {
+impl Args<'_> {
+    pub fn new(call: &Call, ascending: bool, windows: Windows) -> Args<'_> {
         let (mut number, mut unit) = (0.0, None);
         match call.args.last() {
             Some(Expr::Integer(value)) => number = *value as f64,
@@ -96,7 +112,7 @@ impl Args {
             Some(Expr::Duration(value)) => unit = Some(*value),
             _ => {}
         }
-        Args { number, unit, ascending, windows }
+        Args { rest: call.args.get(1..).unwrap_or_default(), number, unit, ascending, windows }
     }
 }
 
@@ -125,13 +141,7 @@ pub const FUNCTIONS: &[Function] = &[
     row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), "greatest less smallest"),
     row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), "of a sample; null for one point"),
     row("median", NUMBERS, Gives::Float, How::Window(median::median), "the middle, or between the two"),
-    row(
-        "mode",
-        ALL,
-        Gives::Same,
-        How::Refused("which of equally frequent values InfluxDB takes is not known"),
-        "the most frequent",
-    ),
+    row("mode", ALL, Gives::Same, How::Window(mode::mode), "the most frequent"),
     row("percentile", NUMBERS, Gives::Same, How::Window(percentile::percentile), "by nearest rank"),
     row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
     row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
@@ -144,15 +154,36 @@ pub const FUNCTIONS: &[Function] = &[
     row("moving_average", NUMBERS, Gives::Float, stream(true, moving_average::begin), "of the last so many"),
     row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), "so far"),
     row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), "time since the point before"),
-    row("sample", ALL, Gives::Same, How::Refused("it takes points by chance"), "so many by chance"),
-    row("holt_winters", NUMBERS, Gives::Float, How::Refused(PREDICTS), "predicted"),
-    row("holt_winters_with_fit", NUMBERS, Gives::Float, How::Refused(PREDICTS), "fitted and predicted"),
+    row("sample", ALL, Gives::Same, How::Some(sample::sample), "so many by chance"),
+    row("holt_winters", NUMBERS, Gives::Float, How::Whole(holt_winters::predicted), "predicted"),
+    row("holt_winters_with_fit", NUMBERS, Gives::Float, How::Whole(holt_winters::fitted), "fitted and predicted"),
+    // From InfluxDB 1.7 on.
+    average("exponential_moving_average", exponential_moving_average::begin, "the newer, the weightier"),
+    average("double_exponential_moving_average", double_exponential_moving_average::begin, "with less delay"),
+    average("triple_exponential_moving_average", triple_exponential_moving_average::begin, "with still less"),
+    average("triple_exponential_derivative", triple_exponential_derivative::begin, "change of such, in percent"),
+    average("relative_strength_index", relative_strength_index::begin, "rise, of all change"),
+    average("chande_momentum_oscillator", chande_momentum_oscillator::begin, "rise less fall, of all change"),
+    average("kaufmans_efficiency_ratio", kaufmans_efficiency_ratio::begin, "distance, of the way"),
+    average("kaufmans_adaptive_moving_average", kaufmans_adaptive_moving_average::begin, "the straighter, the faster"),
 ];
 
-const PREDICTS: &str = "what it predicts hangs on the rounding of every step of InfluxDB's own search";
+const fn average(name: &'static str, begin: fn(&Args) -> Box<dyn Stream>, help: &'static str) -> Function {
+    row(name, NUMBERS, Gives::Float, stream(true, begin), help)
+}
 
 pub fn function(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name == name)
+}
+
+impl Function {
+    /// What InfluxDB calls it where a type does not fit.
+    pub fn named_in_errors(&self) -> String {
+        match self.name {
+            "holt_winters" | "holt_winters_with_fit" => "elapsed".to_owned(),
+            name => name.trim_start_matches("non_negative_").replace('_', " "),
+        }
+    }
 }
 
 impl Gives {
@@ -183,9 +214,9 @@ mod tests {
         values.iter().map(|(time, value)| Point::new(*time, Value::Float(*value))).collect()
     }
 
-    pub fn args(number: f64, unit: Option<i64>) -> Args {
-        let windows = Windows { interval: 0, offset: 0, range: TimeRange::default() };
-        Args { number, unit, ascending: true, windows }
+    pub fn args(number: f64, unit: Option<i64>) -> Args<'static> {
+        let windows = Windows { interval: 0, offset: 0, range: TimeRange::default(), zone: None };
+        Args { rest: &[], number, unit, ascending: true, windows }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transform
 use crate::merge::evaluate::order::{Heap, sorted};
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
-use crate::merge::evaluate::{Place, Stop};
+use crate::merge::evaluate::{Carried, Place, Stop};
 use crate::merge::results::Value;
 
 use super::level::{Given, Input, Level, kind_of};
@@ -76,7 +76,14 @@ impl Level {
             sets.entry(subset(&more, tags, keys)).or_default().push(rows);
         }
         let of = |(tags, rows): (Tags, Vec<&Rows>)| {
-            let points = self.evaluation.call(call, &rows, windows)?;
+            let mut carried = Carried::default();
+            let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
+            // How far InfluxDB reads on depends on all that is around.
+            if let Some(Call { name, .. }) = carried.silent() {
+                return Err(Stop::Refused(format!(
+                    "{name}() in a subquery or over one, of windows without a point of it,"
+                )));
+            }
             Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
         };
         sets.into_iter().map(of).collect()
@@ -213,7 +220,7 @@ impl Level {
         function: &Function,
         windows: &Windows,
     ) -> Result<Vec<Tagged>, Stop> {
-        let never = matches!(function.how, How::Stream { .. } | How::Best { .. } | How::Distinct);
+        let never = !matches!(function.how, How::Twice(..) | How::End { .. } | How::Window(_));
         if windows.interval == 0 || self.fill == Fill::None || never {
             return Ok(points);
         }

@@ -64,8 +64,11 @@ pub enum Input {
 impl Level {
     /// `around`: the SELECT that it stands in. `inputs` counts.
     pub fn new(select: &Select, around: Option<&Level>, rows_max: usize, inputs: &mut usize) -> Result<Level, Stop> {
+        if select.timezone.is_some() {
+            return Err(Stop::Refused("tz() of or over a subquery".to_owned()));
+        }
         let (rest, range) = match &select.condition {
-            Some(condition) => split_time(condition).map_err(Stop::Refused)?,
+            Some(condition) => split_time(condition, None).map_err(Stop::Refused)?,
             None => (None, TimeRange::default()),
         };
         let keys = keys(select)?;
@@ -86,7 +89,7 @@ impl Level {
         if over_subqueries {
             tags_are_texts(&mut effective.fields, &mut tag_names);
         }
-        let mut evaluation = Evaluation::new(&effective, rows_max)?;
+        let mut evaluation = Evaluation::new(&effective, rows_max, false)?;
         evaluation.nested = over_subqueries;
         let raw = !effective.fields.iter().any(|field| calls(&field.expr));
         let mut level = Level {
@@ -147,6 +150,7 @@ impl Level {
 
     /// What is asked for cannot be told exactly.
     fn check(&self) -> Result<(), Stop> {
+        self.evaluation.calls.iter().try_for_each(check_known)?;
         if !self.reads_measurements() {
             return Ok(());
         }
@@ -380,6 +384,32 @@ impl Level {
 
 pub fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
     TimeRange { start: one.start.max(other.start), end: one.end.min(other.end) }
+}
+
+/// Functions of which it is not known how they go on from the points of some tags to those of others.
+const UNKNOWN: [&str; 12] = [
+    "mode",
+    "sample",
+    "holt_winters",
+    "holt_winters_with_fit",
+    "exponential_moving_average",
+    "double_exponential_moving_average",
+    "triple_exponential_moving_average",
+    "triple_exponential_derivative",
+    "relative_strength_index",
+    "chande_momentum_oscillator",
+    "kaufmans_efficiency_ratio",
+    "kaufmans_adaptive_moving_average",
+];
+
+fn check_known(call: &Call) -> Result<(), Stop> {
+    if UNKNOWN.contains(&call.name.as_str()) {
+        return Err(Stop::Refused(format!("{}() in a subquery or over one", call.name)));
+    }
+    call.args.iter().try_for_each(|arg| match arg {
+        Expr::Call(inner) => check_known(inner),
+        _ => Ok(()),
+    })
 }
 
 /// How many windows more InfluxDB maps storage shards for.

@@ -82,7 +82,7 @@ impl Nested {
 
     /// Whether a call keeps each point's tags where its rows are written.
     pub fn keeps_tags(&self) -> bool {
-        self.top.evaluation.keeps_tags()
+        self.top.evaluation.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
     }
 
     /// Sorts rows by series of the answer, in InfluxDB's order. `rows` are by input.

@@ -18,7 +18,7 @@ use super::level::{Given, Input, Level, intersection};
 use super::stream::{Tagged, Tags};
 
 /// The calls that make one point of each window that has any, never one without a value.
-const PUSHED: [&str; 10] = ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median", "percentile"];
+const PUSHED: [&str; 9] = ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median"];
 
 /// A time and tags that a level is read by.
 pub type Reading = (TimeRange, Vec<String>);
@@ -165,20 +165,7 @@ fn unique(readings: impl Iterator<Item = Reading>) -> Vec<Reading> {
 }
 
 fn select(fields: Vec<Field>, condition: Option<Expr>, group_by: Vec<Expr>) -> Select {
-    Select {
-        fields,
-        into: None,
-        sources: Vec::new(),
-        condition,
-        group_by,
-        fill: Fill::Null,
-        order: None,
-        limit: 0,
-        offset: 0,
-        slimit: 0,
-        soffset: 0,
-        timezone: None,
-    }
+    Select { fields, condition, group_by, ..Select::default() }
 }
 
 fn bound(op: BinaryOp, ns: i64) -> Expr {

@@ -204,7 +204,7 @@ fn one_level_is_a_plain_evaluation() {
         "SELECT first(n::integer) FROM m GROUP BY h ORDER BY time DESC",
     ] {
         let select = parsed(&text.replace("BOUNDS", BOUNDS));
-        let plain = Evaluation::new(&select, 1_000).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
+        let plain = Evaluation::new(&select, 1_000, false).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         let nested = nested(&select).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         let need = nested.needs()[0].as_ref().expect("it has fields");
         let rows = read(need, rows());

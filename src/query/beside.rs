@@ -1,0 +1,23 @@
+//! Work that takes long on a thread beside the shard's, so that the shard goes on. Used wherever much is sorted or printed.
+
+use crate::net::guarded;
+
+use super::statement::BROKE_OFF;
+use super::{Refusal, refuse};
+
+/// What takes less than the way to another thread and back is done at once.
+const SMALL_BYTES: usize = 256 << 10;
+
+/// Does work over so many bytes, about.
+pub async fn beside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    if bytes <= SMALL_BYTES {
+        return Ok(work());
+    }
+    let done = glommio::executor().spawn_blocking(move || {
+        let mut done = None;
+        // A panic there would never come back, and the thread with it.
+        guarded("work beside a shard", || done = Some(work()));
+        done
+    });
+    done.await.ok_or_else(|| refuse(500, BROKE_OFF))
+}

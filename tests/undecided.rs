@@ -1,0 +1,123 @@
+//! What InfluxDB refuses while a replica is away: it lies in that replica's log before that is known, and is taken back.
+
+mod support;
+
+use std::time::Duration;
+
+use support::facts::assert_same;
+use support::*;
+
+/// Two replicas, the second of which is away.
+fn one_away() -> Cluster {
+    let mut cluster = Setup::new(1, 2).set("write", "timeout = \"3s\"").set("write", "hard_timeout = \"4s\"").start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    http.store("db", "m v=1 1\n");
+    cluster.groups[0][1].kill9();
+    http.store("db", "m v=2 2\n");
+    assert_eq!(cluster.slotline.metric("slotline_spool_points", &[SECOND]), 1);
+    cluster
+}
+
+const SECOND: &str = "backend=\"g1b\"";
+
+/// Back, and with all that the other has; nothing was refused a second time.
+#[track_caller]
+fn assert_equal_in_the_end(mut cluster: Cluster) -> facts::Facts {
+    cluster.groups[0][1].restart();
+    cluster.slotline.wait_direct();
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "db"));
+    assert_same("g1b", &two, &one);
+    assert_eq!(cluster.slotline.metric("slotline_spool_dead_points_total", &[SECOND]), 0);
+    cluster.slotline.assert_running();
+    one
+}
+
+#[test]
+fn what_is_refused_whole_or_in_part_is_not_replayed() {
+    let cluster = one_away();
+    let http = cluster.http();
+    for number in 3..40 {
+        // A connection each: one whose lines were refused is looked at more closely.
+        let part = cluster.http().write("db", format!("m v= {number}\nm w={number} {number}\n"));
+        assert_eq!(part.status, 400, "{part:?}");
+        let whole = cluster.http().write("db", format!("m v=\"text\" {number}\n"));
+        assert_eq!(whole.status, 400, "{whole:?}");
+        let unread = cluster.http().write("db", "m v=\n");
+        assert_eq!(unread.status, 400, "{unread:?}");
+        http.store("db", format!("m v={number} {number}\n"));
+    }
+    // The whole ones are gone, of the others the good lines wait.
+    assert_eq!(cluster.slotline.metric("slotline_spool_points", &[SECOND]), 1 + 2 * 37);
+    let facts = assert_equal_in_the_end(cluster);
+    assert!(facts.values().any(|points| points.contains("39 v=39")), "{facts:?}");
+}
+
+#[test]
+fn a_database_that_nobody_has_any_more_parks_nothing() {
+    let mut cluster = one_away();
+    let http = cluster.http();
+    // Behind slotline's back: it believes that there is one.
+    cluster.groups[0][0].http().run("", "DROP DATABASE db");
+    let gone = http.write("db", "m v=3 3\n");
+    assert_eq!(gone.status, 404, "{gone:?}");
+    cluster.groups[0][0].http().run("", "CREATE DATABASE db");
+    cluster.groups[0][1].restart();
+    cluster.slotline.wait_direct();
+    assert_eq!(cluster.slotline.metric("slotline_spool_parked_points", &[SECOND]), 0);
+    let stored = facts(cluster.groups[0][1].http(), "db");
+    assert!(!stored.values().any(|points| points.contains("3 v=3")), "{stored:?}");
+}
+
+/// One request of several batches, and of one in which a line is refused: the last of equal points stays the last.
+#[test]
+fn points_of_one_request_keep_their_order_when_some_are_taken_back() {
+    let mut cluster = Setup::new(1, 2)
+        .set("write", "request_points_max = 10")
+        .set("write", "timeout = \"3s\"")
+        .set("write", "hard_timeout = \"4s\"")
+        .start();
+    cluster.create_db("db");
+    cluster.http().store("db", "m v=1 1\n");
+    cluster.groups[0][1].kill9();
+    cluster.http().store("db", "m v=2 2\n");
+    let mut body = String::new();
+    for number in 0..100 {
+        body.push_str(&format!("m v={number} 7\n"));
+        if number == 5 {
+            body.push_str("m v= 8\n");
+        }
+    }
+    let answer = cluster.http().write("db", body);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let facts = assert_equal_in_the_end(cluster);
+    assert!(facts.values().any(|points| points.contains("7 v=99")), "{facts:?}");
+}
+
+/// A kill amid requests of which nothing is decided: what may lie in the log belongs there, or is refused again.
+#[test]
+fn a_crash_amid_undecided_writes_loses_nothing() {
+    let mut cluster = Setup::new(1, 2).meddled().set("write", "timeout = \"3s\"").start();
+    cluster.create_db("db");
+    cluster.http().store("db", "m v=1 1\n");
+    cluster.groups[0][1].kill9();
+    cluster.http().store("db", "m v=2 2\n");
+    cluster.meddlers[0][0].set(Meddle::SlowAnswerTo("m v=3".to_owned(), Duration::from_secs(2)));
+    let http = cluster.http();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = http.connect();
+            client.send(&Request::write("db=db", "m v=3 3\n").to_bytes());
+            assert!(client.try_answer(false).is_err(), "it was answered");
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(cluster.slotline.metric("slotline_spool_points", &[SECOND]), 2, "it lies there already");
+        cluster.slotline.kill9();
+    });
+    cluster.meddlers[0][0].set(Meddle::Pass);
+    cluster.groups[0][1].restart();
+    cluster.slotline.restart();
+    cluster.slotline.wait_direct();
+    let stored = facts(cluster.groups[0][1].http(), "db");
+    assert!(stored.values().any(|points| points.contains("2 v=2") && points.contains("3 v=3")), "{stored:?}");
+}
