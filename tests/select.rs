@@ -308,10 +308,9 @@ fn several_statements_each_at_its_place() {
 #[test]
 fn what_must_combine_is_refused_by_name() {
     loaded().assert_refused(&[
-        ("SELECT sample(v, 2) FROM split1", "over several groups is not supported yet: measurement \\\"split1\\\""),
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
         ("SELECT max(x) FROM (SELECT v AS x FROM split1 SLIMIT 1)", "SLIMIT over several groups"),
-        ("SELECT x FROM (SELECT sample(v, 2) AS x FROM split1)", "sample(), since it takes points by chance"),
+        ("SELECT x FROM (SELECT sample(v, 2) AS x FROM split1)", "sample() in a subquery or over one"),
     ]);
 }
 

@@ -332,7 +332,7 @@ fn several_sources() {
         "SELECT v, host FROM m, OTHER.autogen.m WHERE n > 1",
         "SELECT * FROM m, OTHER..m LIMIT 9 OFFSET 2",
         "SELECT max(v), host FROM m, OTHER..m WHERE host != '' GROUP BY host",
-        "SELECT first(v), last(n) FROM OTHER..m, m GROUP BY host",
+        "SELECT first(v), last(n) FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s), host",
         "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
         "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
         "SELECT derivative(v) FROM m, OTHER..m ORDER BY time DESC",
@@ -377,10 +377,15 @@ fn what_is_not_exact_is_refused() {
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
+        (
+            "SELECT first(v) FROM OTHER..m, m",
+            "first() without GROUP BY time over measurements of one name over several",
+        ),
         ("SELECT x FROM (SELECT v AS x FROM one GROUP BY host SLIMIT 1)", "SLIMIT over several groups"),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
-        let seen = loaded.cluster.http().query("db", q);
+        let q = q.replace("OTHER", &loaded.other);
+        let seen = loaded.cluster.http().query("db", &q);
         assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
     }
 }

@@ -154,6 +154,13 @@ impl Level {
         if !self.reads_measurements() {
             return Ok(());
         }
+        let end = |call: &&Call| matches!(call.name.as_str(), "first" | "last");
+        let without_windows = self.interval.is_none() && !self.evaluation.nested;
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(end), without_windows)
+            && self.measurements().count() > 1
+        {
+            return Err(Stop::Refused(format!("{}() without GROUP BY time over measurements of one name", call.name)));
+        }
         let best = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom");
         if let (Some(call), true) = (self.evaluation.calls.iter().find(best), self.limit + self.offset > 0) {
             let name = &call.name;
