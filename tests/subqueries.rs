@@ -335,7 +335,6 @@ fn several_sources() {
         "SELECT first(v), last(n) FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s), host",
         "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
         "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
-        "SELECT derivative(v) FROM m, OTHER..m ORDER BY time DESC",
         "SELECT top(v, host, 3) FROM m, OTHER..m",
         "SELECT mean(x) FROM (SELECT v AS x FROM m, OTHER..m WHERE n > 1 GROUP BY host)",
         "SELECT mean(x) FROM (SELECT v AS x FROM m), (SELECT v AS x FROM OTHER..m) GROUP BY host",

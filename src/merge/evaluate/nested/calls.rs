@@ -30,6 +30,21 @@ struct Fed<'a> {
     turns: Option<Vec<(usize, usize)>>,
 }
 
+impl Fed<'_> {
+    /// An evaluation reads rows backwards where time runs backwards: then they stand the other way round. They come as before.
+    fn reversed(mut self) -> Self {
+        for (_, rows) in &mut self.members {
+            let rows = rows.to_mut();
+            rows.times.reverse();
+            rows.fields.iter_mut().for_each(|field| field.reverse());
+        }
+        for (member, row) in self.turns.iter_mut().flatten() {
+            *row = self.members[*member].1.times.len() - 1 - *row;
+        }
+        self
+    }
+}
+
 impl Level {
     /// The points of a call, in InfluxDB's order, not yet cut by LIMIT. `keys` are all that the level is grouped by.
     pub fn call(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
@@ -76,6 +91,7 @@ impl Level {
             sets.entry(subset(&more, tags, keys)).or_default().push(rows);
         }
         let of = |(tags, rows): (Tags, Vec<&Rows>)| {
+            self.check_ends(call, function, &rows, windows)?;
             let mut carried = Carried::default();
             let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
             // How far InfluxDB reads on depends on all that is around.
@@ -87,6 +103,27 @@ impl Level {
             Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
         };
         sets.into_iter().map(of).collect()
+    }
+
+    /// Which of several points at one time is the first or the last hangs on the series around.
+    fn check_ends(&self, call: &Call, function: &Function, rows: &[&Rows], windows: Windows) -> Result<(), Stop> {
+        let How::End { last, .. } = function.how else { return Ok(()) };
+        if windows.interval != 0 || self.evaluation.nested {
+            return Ok(());
+        }
+        let Some(Expr::VarRef(var)) = call.args.first() else { return Ok(()) };
+        let Place::Field(field, _) = self.evaluation.place_of(var) else { return Ok(()) };
+        let end = |rows: &&Rows| {
+            let valued = rows.times.iter().zip(&rows.fields[field]).filter(|(_, value)| **value != Value::Null);
+            let times = valued.map(|(time, _)| *time).filter(|time| windows.range.contains(*time));
+            if last { times.max() } else { times.min() }
+        };
+        let ends: Vec<i64> = rows.iter().filter_map(end).collect();
+        let best = if last { ends.iter().max() } else { ends.iter().min() };
+        match ends.iter().filter(|time| Some(*time) == best).count() {
+            0 | 1 => Ok(()),
+            _ => Err(Stop::Refused(format!("{}() in a subquery, of several points at one time,", call.name))),
+        }
     }
 
     /// With what stands beside a point in its row.
@@ -172,7 +209,7 @@ impl Level {
             }
             found.turns.get_or_insert_default().push((number, rows.times.len() - 1));
         }
-        Ok(found)
+        Ok(if self.ascending() { found } else { found.reversed() })
     }
 
     /// The rows of several inputs, window after window, in each of them input after input.
@@ -209,7 +246,7 @@ impl Level {
             merged.fields.iter_mut().zip(&rows.fields).for_each(|(to, from)| to.push(from[row].clone()));
             found.turns.get_or_insert_default().push((at, merged.times.len() - 1));
         }
-        found
+        if ascending { found } else { found.reversed() }
     }
 
     /// Windows without points, as fill() says, anew wherever the tags change.

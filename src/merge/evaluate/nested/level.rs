@@ -154,6 +154,13 @@ impl Level {
         if !self.reads_measurements() {
             return Ok(());
         }
+        let is_stream = |call: &&Call| {
+            let streams = function(&call.name).is_some_and(|function| matches!(function.how, How::Stream { .. }));
+            streams && matches!(call.args.first(), Some(Expr::VarRef(_)))
+        };
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(is_stream), self.measurements().count() > 1) {
+            return Err(Stop::Refused(format!("{}() of rows of measurements of one name", call.name)));
+        }
         let end = |call: &&Call| matches!(call.name.as_str(), "first" | "last");
         let without_windows = self.interval.is_none() && !self.evaluation.nested;
         if let (Some(call), true) = (self.evaluation.calls.iter().find(end), without_windows)
