@@ -110,6 +110,10 @@ impl Level {
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
         level.check()?;
+        // Of one point it makes what is no number, which InfluxDB hands on as a value.
+        if around.is_some() && level.evaluation.calls.iter().any(|call| call.name == "stddev") {
+            return Err(Stop::Refused("stddev() in a subquery".to_owned()));
+        }
         Ok(level)
     }
 

@@ -234,7 +234,7 @@ fn calls_are_left_to_the_groups_where_they_can_be() {
         ("SELECT top(x::float, h::tag, 2) FROM (SELECT mean(v::float) AS x FROM m GROUP BY time(10s))", true),
         ("SELECT x::float FROM (SELECT max(v::float) AS x, n::integer FROM m GROUP BY h)", false),
         ("SELECT x::float FROM (SELECT v::float AS x FROM m GROUP BY h)", false),
-        ("SELECT x::float FROM (SELECT stddev(v::float) AS x FROM m GROUP BY h)", false),
+        ("SELECT x::float FROM (SELECT distinct(v::float) AS x FROM m GROUP BY h)", false),
         ("SELECT x::float FROM (SELECT max(v::float) AS x FROM m GROUP BY h) ORDER BY time DESC", false),
         (
             "SELECT derivative(mean(x::float)), max(x::float) FROM (SELECT max(v::float) AS x FROM m GROUP BY h) \
