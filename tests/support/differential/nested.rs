@@ -2,7 +2,7 @@
 //! levels deep.
 //!
 //! Left out, since InfluxDB's own answer hangs on its storage shards: SLIMIT and SOFFSET, OFFSET without LIMIT of raw rows, top
-//! and bottom of measurements with LIMIT.
+//! and bottom of measurements with LIMIT. So is one name in several databases: the order of rows at one time hangs on them.
 
 use fastrand::Rng;
 
@@ -83,7 +83,6 @@ impl Nested {
             ("mem", ["usage", "used"], &["host"]),
             ("/^m[12]$/", ["v", "only1"], &["host", "dc"]),
             ("cpu, whole", ["usage", "n"], &["host", "region"]),
-            ("cpu, e..cpu", ["usage", "n"], &["host", "region"]),
         ]);
         let [x, y] = fields;
         let mut columns = Columns { numbers: vec!["x"], texts: Vec::new(), tags: tags.to_vec() };
