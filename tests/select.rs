@@ -246,6 +246,9 @@ fn subqueries_that_stay_whole() {
         "SELECT mean(x) FROM (SELECT derivative(v, 1s) AS x FROM split1 WHERE time >= 1600000000s) WHERE time < 1600000060s GROUP BY time(20s), host",
         "SELECT x FROM (SELECT top(v, 2) AS x FROM m1, m2 GROUP BY host) WHERE host = 'a'",
         "SELECT sum(x) FROM (SELECT max(v) AS x FROM split1 WHERE host = 'h1' GROUP BY dc)",
+        "SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)",
+        "SELECT * FROM (SELECT v FROM m1), (SELECT n FROM m2 GROUP BY host), m3 WHERE host = 'a'",
+        "SELECT max(x), y FROM (SELECT v AS x, n AS y FROM m1), (SELECT n AS x, v AS y FROM m2) GROUP BY host",
     ]);
 }
 
@@ -305,13 +308,9 @@ fn several_statements_each_at_its_place() {
 #[test]
 fn what_must_combine_is_refused_by_name() {
     loaded().assert_refused(&[
-        (
-            "SELECT top(v, 2) FROM split1 LIMIT 3",
-            "over several groups is not supported yet: measurement \\\"split1\\\"",
-        ),
-        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM split1 GROUP BY host)", "max() over several groups"),
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
-        ("SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)", "subqueries beside each other"),
+        ("SELECT max(x) FROM (SELECT v AS x FROM split1 SLIMIT 1)", "SLIMIT over several groups"),
+        ("SELECT x FROM (SELECT sample(v, 2) AS x FROM split1)", "sample() in a subquery or over one"),
     ]);
 }
 

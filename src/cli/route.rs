@@ -129,6 +129,9 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                             Ok(parts) => parts.iter().for_each(|(kind, group, part)| print(kind, &[*group], part)),
                             Err(reason) => return refused(&reason),
                         },
+                        Ok(Outline::Nest(parts)) => {
+                            parts.iter().for_each(|(group, part)| print("gather", &[*group], part));
+                        }
                         Err(reason) => return refused(&reason),
                     },
                 }

@@ -39,13 +39,13 @@ enum Held {
 
 /// What there is of one group besides.
 #[derive(Default)]
-struct Part {
-    behind: Option<Behind>,
-    messages: Vec<Message>,
+pub struct Part {
+    pub behind: Option<Behind>,
+    pub messages: Vec<Message>,
 }
 
 /// A part that is no answer.
-enum Broken {
+pub enum Broken {
     /// InfluxDB's own error.
     Failed(String),
     Refused(Refusal),
@@ -68,7 +68,7 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
-        Err(stop) => return stopped(running, id, stop, &gathering).await,
+        Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
     if running.tells_zones() {
         evaluation.tell_zone();
@@ -93,7 +93,9 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
         None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
     };
     let (held, fields) = (RefCell::new(held), evaluation.fields.len());
-    let gathered = join_all(parts.iter().enumerate().map(|(at, part)| gather(running, at, part, fields, &held))).await;
+    let take = |at: usize, series: Series| held.borrow_mut().take(at, series, fields);
+    let asked = parts.iter().enumerate();
+    let gathered = join_all(asked.map(|(at, part)| gather(running, part, move |series| take(at, series)))).await;
     let (mut behind, mut messages) = (Vec::new(), Vec::new());
     for part in gathered {
         match part {
@@ -115,13 +117,11 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     tell(running, id, making, messages, &gathering).await
 }
 
-/// All that one group says, the `at`th of those that are asked.
-async fn gather(
+/// All that one group says. `take` takes each series, and says how much memory all takes by now.
+pub async fn gather(
     running: &Running,
-    at: usize,
     (group, part): &(GroupIndex, Select),
-    fields: usize,
-    held: &RefCell<Held>,
+    mut take: impl FnMut(Series) -> Result<usize, String>,
 ) -> Result<Part, Broken> {
     let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
     let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
@@ -134,7 +134,7 @@ async fn gather(
         }
         found.messages.extend(result.messages);
         for series in result.series {
-            let bytes = held.borrow_mut().take(at, series, fields).map_err(broken)?;
+            let bytes = take(series).map_err(broken)?;
             if bytes > bytes_max {
                 running.context.queries.stats.queries_limited_bytes.add(1);
                 let error = format!(
@@ -158,17 +158,28 @@ impl Held {
                 Ok(combination.bytes())
             }
             Held::Rows(groups, bytes) => {
-                let (rows, Series { name, tags, values, .. }) = (&mut groups[at], series);
-                let goes_on = rows.last().filter(|last| last.name == name && last.tags == tags);
-                let before = goes_on.map(Rows::bytes);
-                if before.is_none() {
-                    rows.push(Rows::new(name, tags));
-                }
-                let Some(rows) = rows.last_mut() else { return Ok(*bytes) };
-                rows.extend(values, fields)?;
-                *bytes += rows.bytes().saturating_sub(before.unwrap_or_default());
+                *bytes += add(&mut groups[at], series, fields)?;
                 Ok(*bytes)
             }
+        }
+    }
+}
+
+/// Adds what a group says of a series to its rows; how much more memory they take.
+pub fn add(rows: &mut Vec<Rows>, series: Series, fields: usize) -> Result<usize, String> {
+    let Series { name, tags, values, .. } = series;
+    match rows.last_mut().filter(|last| last.name == name && last.tags == tags) {
+        Some(last) => {
+            let before = last.bytes();
+            last.extend(values, fields)?;
+            Ok(last.bytes().saturating_sub(before))
+        }
+        None => {
+            let mut new = Rows::new(name, tags);
+            new.extend(values, fields)?;
+            let bytes = new.bytes();
+            rows.push(new);
+            Ok(bytes)
         }
     }
 }
@@ -222,7 +233,7 @@ impl Making {
 }
 
 /// No series is in two groups.
-fn apart(rows: &[Rows]) -> Result<(), String> {
+pub fn apart(rows: &[Rows]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     match rows.iter().map(Rows::key).find(|key| !seen.insert(key.clone())) {
         Some(key) => Err(format!("two groups have the series {key}: one has points that are not its own")),
@@ -251,7 +262,7 @@ async fn tell(
         let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
             Ok(series) if series.is_empty() => break,
             Ok(series) => series,
-            Err(stop) => return stopped(running, id, stop, gathering).await,
+            Err(stop) => return stopped(running, id, stop, &gathering.split).await,
         };
         let result = StatementResult { series, ..StatementResult::default() };
         running.count(&result)?;
@@ -272,12 +283,11 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     running.relay(id, &[*group], &text, &first_source(&gathering.select), false).await
 }
 
-async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathering) -> Result<Ended, Refusal> {
+/// What stopped an evaluation, told; `split` says what stands in the way of asking one group.
+pub async fn stopped(running: &mut Running, id: usize, stop: Stop, split: &str) -> Result<Ended, Refusal> {
     match stop {
         Stop::Wrong(error) => failed(running, id, error).await,
-        Stop::Refused(what) => {
-            Err(refuse(400, format!("{what} over several groups is not supported yet: {}", gathering.split)))
-        }
+        Stop::Refused(what) => Err(refuse(400, format!("{what} over several groups is not supported yet: {split}"))),
         Stop::Rows(rows) => {
             running.context.queries.stats.queries_limited_rows.add(1);
             let max = running.context.queries.config.query.rows_max.0;
@@ -287,7 +297,7 @@ async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathe
 }
 
 /// They go with the first result.
-fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
+pub fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
     if let Some(first) = results.first_mut() {
         first.messages.append(messages);
     }

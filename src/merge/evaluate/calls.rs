@@ -67,7 +67,7 @@ impl Evaluation {
         points
     }
 
-    fn call(
+    pub(super) fn call(
         &self,
         call: &Call,
         members: &[&Rows],
@@ -115,7 +115,7 @@ impl Evaluation {
                 let found = self.twice(call, members, &windows, of, again);
                 self.finished(call, function, found, &windows)
             }
-            How::End { last, of } if windows.interval == 0 => {
+            How::End { last, of } if windows.interval == 0 && !self.nested => {
                 let found = self.end(call, members, windows, last, of);
                 self.finished(call, function, found, &windows)
             }
@@ -125,7 +125,9 @@ impl Evaluation {
             }
             How::Window(of) => {
                 let found = match call.name.as_str() {
-                    "percentile" if windows.interval == 0 => self.percentile(call, members, windows, args.number),
+                    "percentile" if windows.interval == 0 && !self.nested => {
+                        self.percentile(call, members, windows, args.number)
+                    }
                     _ => {
                         let input = self.ordered(call, members, windows).collect();
                         self.by_windows(input, &windows, |points| or_none(of(points, &args)))
@@ -152,7 +154,8 @@ impl Evaluation {
         };
         let inputs = members.iter().enumerate().map(one).collect();
         let mut merged = by_window(inputs, self.ascending, &|time| windows.start(time));
-        for _ in 0..2 {
+        // A storage shard's points have been put together once more.
+        for _ in 0..if self.nested { 1 } else { 2 } {
             merged = self.by_windows(merged, windows, |points| vec![again(points)]);
         }
         merged
@@ -243,6 +246,10 @@ impl Evaluation {
         let mut rest = points.as_slice();
         while let Some(first) = rest.first() {
             let (start, end) = windows.of(first.time);
+            if self.nested && !(start..end).contains(&first.time) {
+                // A subquery's window begins before the range: InfluxDB ends here.
+                return found;
+            }
             let inside = |point: &Point| (start..end).contains(&point.time) || point.time == first.time;
             let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
             let (window, behind) = rest.split_at(length);
@@ -328,7 +335,9 @@ impl Evaluation {
         let count = if field.is_some() { series.len() } else { 0 };
         let field = field.unwrap_or_default();
         let rows = (0..count).map(move |at| if ascending { at } else { count - 1 - at });
-        let counts = move |row: &usize| !series.is_null(field, *row) && windows.range.contains(series.time(*row));
+        // What a subquery makes may begin before the range that it has read.
+        let (range, nested) = (windows.range, self.nested);
+        let counts = move |row: &usize| !series.is_null(field, *row) && (nested || range.contains(series.time(*row)));
         rows.filter(counts).map(move |row| {
             let at = Some(RowAt { series: number as u32, row: row as u32 });
             Point { row: at, ..Point::new(series.time(row), series.value(field, row)) }

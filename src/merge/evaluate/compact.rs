@@ -44,7 +44,7 @@ impl<T: Copy> Blocks<T> {
     }
 }
 
-/// Times in order.
+/// Times, of which those in order take the least.
 #[derive(Clone, Debug, Default)]
 pub struct Times {
     full: Vec<PackedTimes>,
@@ -72,8 +72,8 @@ impl PackedTimes {
         let offset = |time: &i64| time.wrapping_sub(first) as u64;
         let divides = |unit: &i64| times.iter().all(|time| offset(time).is_multiple_of(*unit as u64));
         let unit = UNITS.into_iter().find(divides).unwrap_or(1);
-        let last = times.last().map_or(0, |last| offset(last) / unit as u64);
-        let width = (u64::BITS - last.leading_zeros()).div_ceil(8) as usize;
+        let greatest = times.iter().map(|time| offset(time) / unit as u64).max().unwrap_or_default();
+        let width = (u64::BITS - greatest.leading_zeros()).div_ceil(8) as usize;
         let bytes = times.iter().flat_map(|time| (offset(time) / unit as u64).to_le_bytes().into_iter().take(width));
         PackedTimes { first, unit, width, offsets: bytes.collect() }
     }

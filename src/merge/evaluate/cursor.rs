@@ -136,7 +136,7 @@ fn kind_of(place: &Place) -> Option<Kind> {
 }
 
 /// What stands beside a point in its row.
-fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
+pub(super) fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
     let Some(RowAt { series, row }) = point.row else { return Value::Null };
     let rows = members[series as usize];
     match place {

@@ -6,6 +6,8 @@
 //! rows, whose columns are expressions over them (`cursor`, `expr`). All follow InfluxDB's own iterators step by step, so that
 //! ties fall as they do there.
 //!
+//! A SELECT with subqueries is one evaluation a level: `nested`, with WHERE between them in `filter`.
+//!
 //! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
 
 mod calls;
@@ -16,11 +18,13 @@ mod cursor;
 mod ends;
 pub mod expr;
 pub mod fill;
+mod filter;
 pub mod functions;
 mod gopow;
 mod gosort;
 mod many;
 mod neldermead;
+pub mod nested;
 pub mod order;
 pub mod rows;
 #[cfg(test)]
@@ -92,6 +96,8 @@ pub struct Evaluation {
     offset: usize,
     /// A lone call that takes one of the points.
     selector: bool,
+    /// Rows come of subqueries, and not of measurements alone.
+    nested: bool,
     rows_max: usize,
     /// In so many bytes points are sorted; more are counted.
     sort_max: usize,
@@ -115,6 +121,13 @@ pub struct Carried {
     slots: Vec<Value>,
     /// How far InfluxDB reads calls whose windows may give no point.
     reads: Vec<(Call, Reads)>,
+}
+
+impl Carried {
+    /// A call of which a window made no point.
+    fn silent(&self) -> Option<&Call> {
+        self.reads.iter().find(|(_, reads)| reads.silent).map(|(call, _)| call)
+    }
 }
 
 impl Evaluation {
@@ -148,6 +161,7 @@ impl Evaluation {
             limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
             offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
             selector: false,
+            nested: false,
             rows_max,
             sort_max: usize::MAX,
             tells_zone: false,

@@ -67,11 +67,11 @@ impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
     }
 }
 
-/// The points of several series, each in order, by `less`.
-pub fn sorted<I: IntoIterator<Item = Point>>(
+/// What several series have, each in order, by `less`.
+pub fn sorted<T, I: IntoIterator<Item = T>>(
     inputs: impl IntoIterator<Item = I>,
-    less: impl Fn(&Point, &Point) -> bool,
-) -> impl Iterator<Item = Point> {
+    less: impl Fn(&T, &T) -> bool,
+) -> impl Iterator<Item = T> {
     let mut items = Vec::new();
     for input in inputs {
         let mut rest = input.into_iter();
@@ -79,7 +79,7 @@ pub fn sorted<I: IntoIterator<Item = Point>>(
             items.push((first, rest));
         }
     }
-    let mut heap = Heap::new(items, move |(a, _): &(Point, I::IntoIter), (b, _): &(Point, I::IntoIter)| less(a, b));
+    let mut heap = Heap::new(items, move |(a, _): &(T, I::IntoIter), (b, _): &(T, I::IntoIter)| less(a, b));
     std::iter::from_fn(move || {
         // With one left there is nothing to compare.
         if let [(next, rest)] = heap.items.as_mut_slice()
@@ -87,11 +87,11 @@ pub fn sorted<I: IntoIterator<Item = Point>>(
         {
             return Some(std::mem::replace(next, after));
         }
-        let (point, mut rest) = heap.pop()?;
+        let (item, mut rest) = heap.pop()?;
         if let Some(next) = rest.next() {
             heap.push((next, rest));
         }
-        Some(point)
+        Some(item)
     })
 }
 

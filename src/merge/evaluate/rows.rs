@@ -81,6 +81,22 @@ impl Rows {
         Ok(())
     }
 
+    /// One more row, in whatever order of time.
+    pub fn push(&mut self, time: i64, cells: Vec<Value>) {
+        self.fields.resize_with(cells.len(), Column::default);
+        self.times.push(time);
+        self.fields.iter_mut().zip(cells).for_each(|(field, cell)| field.push(cell));
+    }
+
+    /// The same rows the other way round.
+    pub fn reversed(&self) -> Rows {
+        let mut reversed = Rows::new(self.name.clone(), self.tags.clone());
+        for row in (0..self.len()).rev() {
+            reversed.push(self.time(row), self.fields.iter().map(|field| field.get(row)).collect());
+        }
+        reversed
+    }
+
     pub fn len(&self) -> usize {
         self.times.len()
     }

@@ -1,7 +1,7 @@
 //! One real InfluxDB with all the data is the judge of slotline over groups of real ones with the same data.
 //!
-//! `data` makes points from a seed, `list` reads the statements of `statements.txt`, `generate` makes others from a seed,
-//! `trial` asks both sides and says what came of it:
+//! `data` makes points from a seed, `list` reads the statements of `statements.txt`, `generate` makes others from a seed, and
+//! `nested` such with subqueries, `trial` asks both sides and says what came of it:
 //!
 //! - *equal*: the same status, type and bytes;
 //! - *rounded*: over split measurements, the same but for the last digits of floats (`rounding`);
@@ -22,6 +22,7 @@ pub mod exceptions;
 pub mod generate;
 pub mod list;
 pub mod msgpack;
+pub mod nested;
 pub mod refusals;
 pub mod rounding;
 pub mod tally;
