@@ -96,6 +96,11 @@ pub struct SpoolStats {
     pub parked_points: Counter,
     /// Of `bytes`: what is not parked.
     pub main_bytes: Counter,
+    /// Of `bytes`: what was taken back since a log was last empty.
+    pub void_bytes: Counter,
+    /// Whether replay has nearly reached the end of the main log: nothing goes there before it must then, so that there is
+    /// an end.
+    pub ends: Counter,
     /// When the oldest of it was accepted, in milliseconds since 1970; 0: nothing waits.
     pub since_ms: Counter,
     /// Since the process began.

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use support::process::{Process, exit_code, processes_naming};
@@ -22,7 +21,7 @@ impl Dev {
 
     fn start_with(groups: usize, replicas: usize, more: &[&str]) -> Dev {
         let dir = tempfile::Builder::new().prefix("dev-").tempdir().expect("a temporary folder");
-        let http = free_port();
+        let http = own_addr();
         let (groups, replicas) = (groups.to_string(), replicas.to_string());
         let (dir_text, http_text) = (text(dir.path()), http.to_string());
         let args = ["dev", "--groups", &groups, "--replicas", &replicas, "--dir", dir_text, "--http", &http_text];
@@ -63,11 +62,6 @@ impl Drop for Dev {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
 }
 
 #[track_caller]
@@ -144,7 +138,7 @@ fn data_in_dir_is_there_again_at_the_next_start() {
     dev.process.signal(libc::SIGINT);
     assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
     assert_nothing_left(dev.dir.path());
-    let http = free_port();
+    let http = own_addr();
     let dir = text(dev.dir.path());
     let args = ["dev", "--groups", "1", "--replicas", "1", "--dir", dir, "--http", &http.to_string()];
     dev.process = spawn(&args);
@@ -160,7 +154,7 @@ fn data_in_dir_is_there_again_at_the_next_start() {
 #[test]
 fn a_missing_influxd_is_told_with_the_package_to_install() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let port = free_port().to_string();
+    let port = own_addr().to_string();
     let args = ["dev", "--dir", text(dir.path()), "--http", &port];
     let ended = run_with_path(&args, "/nonexistent");
     assert_ne!(ended.code, 0, "{ended:?}");
@@ -176,8 +170,10 @@ fn with_zookeeper_the_topology_lies_there() {
     // The greeting's own line, as a person would paste it.
     let line = wait_for("a line to paste", SOON, || {
         let said = dev.said();
-        said.lines().find_map(|line| Some(line.split_once("slotline topology show ")?.1.to_owned()))
+        said.lines().find_map(|line| Some(line.split_once("slotline status ")?.1.to_owned()))
     });
+    let status = run(&["status"].into_iter().chain(line.split_whitespace()).collect::<Vec<_>>(), "");
+    assert!(status.code == 0 && status.stdout.contains("all is well"), "{status:?}");
     let args: Vec<&str> = ["topology", "show"].into_iter().chain(line.split_whitespace()).collect();
     let shown = run(&args, "");
     assert_eq!(shown.code, 0, "{shown:?}");
@@ -190,10 +186,47 @@ fn with_zookeeper_the_topology_lies_there() {
 }
 
 #[test]
+fn ctl_adds_a_group_that_is_there_again_at_the_next_start() {
+    let mut dev = Dev::start_with(1, 2, &["--zookeeper"]);
+    dev.http.run("", "CREATE DATABASE db");
+    let body: String = (0..50).map(|n| format!("before{n} v={n} 1\n")).collect();
+    dev.http.store("db", body);
+    dev.ctl(&["add-group"]);
+    let body: String = (0..50).map(|n| format!("after{n} v={n} 1\n")).collect();
+    dev.http.store("db", body);
+    let all = |dev: &Dev| {
+        for n in 0..100 {
+            let name = if n < 50 { format!("before{n}") } else { format!("after{}", n - 50) };
+            let seen = dev.http.run("db", &format!("SELECT v FROM {name}"));
+            assert_eq!(seen["results"][0]["series"][0]["values"][0][1], n % 50, "{name}: {seen}");
+        }
+    };
+    all(&dev);
+    let groups = |dev: &Dev| {
+        let shown = dev.http.run("", "SHOW DIAGNOSTICS");
+        shown.to_string().matches("\"replica\":\"g2").count()
+    };
+    assert!(groups(&dev) > 0, "the new group is asked for nothing");
+    dev.process.signal(libc::SIGINT);
+    assert_eq!(exit_code(dev.process.wait_exit(SOON)), 0);
+    assert_nothing_left(dev.dir.path());
+    let (dir, http) = (text(dev.dir.path()).to_owned(), own_addr());
+    let args = ["dev", "--groups", "1", "--replicas", "2", "--zookeeper", "--dir", &dir, "--http", &http.to_string()];
+    dev.process = spawn(&args);
+    dev.http = Http::new(http);
+    wait_for("the cluster", SOON, || {
+        let up = std::net::TcpStream::connect(http).is_ok();
+        (up && dev.http.get("/ready").status == 200).then_some(())
+    });
+    all(&dev);
+    assert!(groups(&dev) > 0, "the group has gone");
+}
+
+#[test]
 fn a_missing_zookeeper_is_told_with_the_package_to_install() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(dir.path().join("influxd"), "").expect("a folder takes a file");
-    let args = ["dev", "--zookeeper", "--http", &free_port().to_string()];
+    let args = ["dev", "--zookeeper", "--http", &own_addr().to_string()];
     let ended = run_with_path(&args, text(dir.path()));
     assert_ne!(ended.code, 0, "{ended:?}");
     assert!(ended.said().contains("apt-get install zookeeper"), "{ended:?}");

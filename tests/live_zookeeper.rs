@@ -14,7 +14,8 @@ const CONNECTED: &str = "slotline_zookeeper_connected";
 const DRAIN_S: u64 = 2;
 
 fn config(zookeeper: SocketAddr) -> Config {
-    Config::new().zookeeper(zookeeper).set("server", &format!("drain_timeout = \"{DRAIN_S}s\""))
+    let config = Config::new().zookeeper(zookeeper).set("server", &format!("drain_timeout = \"{DRAIN_S}s\""));
+    config.set("cluster", "confirm_within = \"6s\"")
 }
 
 /// A fake replica, and the document that gives it everything.
@@ -184,6 +185,50 @@ fn a_frozen_zookeeper_disturbs_nobody() {
     }
 }
 
+const UNCONFIRMED: &str = "slotline_topology_unconfirmed";
+
+/// It serves, and says whether its epoch is confirmed.
+#[track_caller]
+fn wait_unconfirmed(slotline: &Slotline, reason: &str) {
+    slotline.wait_metric(UNCONFIRMED, 1.0);
+    wait_for(reason, SOON, || {
+        let answer = slotline.http().get("/ready");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().contains(" has not been confirmed for "), "{answer:?}");
+        answer.text().contains(reason).then_some(())
+    });
+}
+
+#[track_caller]
+fn wait_confirmed(slotline: &Slotline) {
+    slotline.wait_metric(UNCONFIRMED, 0.0);
+    assert_eq!(slotline.admin().get("/ready").text(), "ready\n");
+}
+
+#[test]
+fn an_epoch_that_is_not_confirmed_is_told() {
+    let zookeeper = Zookeeper::start();
+    let relay = Relay::start(zookeeper.addr());
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let (_fake, mut document) = one();
+    znodes.put("topology", document.text());
+    let slotline = Slotline::start(&config(relay.addr()));
+    slotline.wait_metric(CONNECTED, 1.0);
+    wait_confirmed(&slotline);
+    relay.cut();
+    wait_unconfirmed(&slotline, "epoch 1 has not");
+    wait_unconfirmed(&slotline, "ZooKeeper is away");
+    slotline.http().store("db", "a v=1 1");
+    relay.mend();
+    wait_confirmed(&slotline);
+    znodes.put("topology", "{");
+    wait_unconfirmed(&slotline, "ZooKeeper's is refused: not a topology document");
+    znodes.delete("topology");
+    wait_unconfirmed(&slotline, "ZooKeeper's is refused: there is none");
+    znodes.put("topology", next(&mut document));
+    wait_confirmed(&slotline);
+}
+
 /// Everybody hears that there is no topology, and why.
 #[track_caller]
 fn assert_without_topology(slotline: &Slotline) {
@@ -230,7 +275,7 @@ fn a_start_without_zookeeper() {
     slotline.wait_metric(CONNECTED, 1.0);
     assert_without_topology(&slotline);
     let path = slotline.config_path();
-    let ended = run(&["topology", "push", "--config", path.to_str().expect("UTF-8")], "");
+    let ended = run(&["topology", "push", "--yes", "--config", path.to_str().expect("UTF-8")], "");
     assert_eq!(ended.code, 0, "{ended:?}");
     let before = Instant::now();
     wait_for("the first answer", SOON, || (slotline.http().write("db", "a v=1 1").status == 204).then_some(()));
@@ -243,8 +288,7 @@ fn a_start_without_zookeeper() {
     drop(early);
 
     // Gone again at the next start: the copy serves, UDP too. A newer document comes with it.
-    let shared = SocketAddr::from(([127, 0, 0, 1], 0));
-    let shared = std::net::UdpSocket::bind(shared).and_then(|socket| socket.local_addr()).expect("a free port");
+    let shared = own_addr();
     znodes.put("udp", serde_json::json!([{"bind": shared.to_string(), "db": "shared"}]).to_string());
     let datagrams = format!("slotline_udp_datagrams_total{{listener=\"{shared}\"}}");
     slotline.wait_metric(&datagrams, 0.0);

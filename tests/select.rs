@@ -308,6 +308,10 @@ fn several_statements_each_at_its_place() {
 #[test]
 fn what_must_combine_is_refused_by_name() {
     loaded().assert_refused(&[
+        (
+            "SELECT top(v, 2) FROM split1 LIMIT 3",
+            "over several groups is not supported yet: measurement \\\"split1\\\"",
+        ),
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
         ("SELECT max(x) FROM (SELECT v AS x FROM split1 SLIMIT 1)", "SLIMIT over several groups"),
         ("SELECT x FROM (SELECT sample(v, 2) AS x FROM split1)", "sample() in a subquery or over one"),

@@ -3,7 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -580,8 +580,7 @@ fn a_taken_port_is_named_and_exits_2() {
 #[test]
 fn the_ports_of_http_and_tcp_may_be_those_of_udp() {
     let fake = Fake::start(Play::stored());
-    let free = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").to_string();
-    let (http, tcp) = (free(), free());
+    let (http, tcp) = (own_addr().to_string(), own_addr().to_string());
     let config = Config::new()
         .listen(&http)
         .listen_lines("tcp", &tcp, "db = \"tcp\"")

@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use support::facts::assert_same;
 use support::*;
@@ -120,4 +121,57 @@ fn a_crash_amid_undecided_writes_loses_nothing() {
     cluster.slotline.wait_direct();
     let stored = facts(cluster.groups[0][1].http(), "db");
     assert!(stored.values().any(|points| points.contains("2 v=2") && points.contains("3 v=3")), "{stored:?}");
+}
+
+/// The gate opens while clients go on, however much slower than the replica's own writes its peers are, and nobody is busy
+/// meanwhile.
+#[track_caller]
+fn check_opens_under_load(clients: usize, lines: usize, peers: Duration) {
+    let mut cluster =
+        Setup::new(1, 2).meddled().set("write", "timeout = \"4s\"").set("write", "hard_timeout = \"4s\"").start();
+    cluster.create_db("db");
+    cluster.http().store("db", "m v=1 1\n");
+    cluster.groups[0][1].kill9();
+    cluster.http().store("db", "m v=2 2\n");
+    cluster.meddlers[0][0].set(Meddle::SlowAnswerTo("load".to_owned(), peers));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for client in 0..clients {
+            let (http, ended) = (cluster.http(), &ended);
+            scope.spawn(move || {
+                for number in 0.. {
+                    if ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let line = |line: usize| format!("load,c={client} v={number} {}\n", number * 10_000 + line);
+                    http.store("db", (0..lines).map(line).collect::<String>());
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let groups = &mut cluster.groups;
+        groups[0][1].restart();
+        let (began, before) = (Instant::now(), cluster.slotline.cpu());
+        let open = || cluster.slotline.metric("slotline_backend_state", &[SECOND, "state=\"direct\""]) == 1;
+        while !open() && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (took, busy) = (began.elapsed(), cluster.slotline.cpu() - before);
+        ended.store(true, Ordering::Relaxed);
+        assert!(took < Duration::from_secs(20), "the gate never opened");
+        assert!(busy < took / 2 + Duration::from_millis(500), "{busy:?} of {took:?} were spent waiting");
+    });
+    cluster.slotline.wait_direct();
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "db"));
+    assert_same("g1b", &two, &one);
+}
+
+#[test]
+fn the_gate_opens_under_load_with_peers_slower_than_a_gate_is_held() {
+    check_opens_under_load(8, 1, Duration::from_millis(250));
+}
+
+#[test]
+fn the_gate_opens_under_load_of_large_writes_to_very_slow_peers() {
+    check_opens_under_load(2, 2000, Duration::from_secs(2));
 }

@@ -111,7 +111,7 @@ const UDP: [UdpRow; 5] = [
 /// Metric, help, kind, value.
 type ControlRow = (&'static str, &'static str, MetricType, fn(&ControlStats) -> u64);
 
-const CONTROL: [ControlRow; 4] = [
+const CONTROL: [ControlRow; 6] = [
     ("slotline_zookeeper_connected", "Whether ZooKeeper answers.", MetricType::GAUGE, |c| {
         u64::from(c.connected.load(Ordering::Relaxed))
     }),
@@ -126,6 +126,18 @@ const CONTROL: [ControlRow; 4] = [
         "Topologies applied although their epoch did not rise.",
         MetricType::COUNTER,
         |c| c.epochs_not_risen.get(),
+    ),
+    (
+        "slotline_topology_confirmed_seconds_ago",
+        "When ZooKeeper last held the topology in force here.",
+        MetricType::GAUGE,
+        |c| c.confirmed_ago().as_secs(),
+    ),
+    (
+        "slotline_topology_unconfirmed",
+        "Whether that is longer ago than cluster.confirm_within.",
+        MetricType::GAUGE,
+        |c| u64::from(c.is_unconfirmed()),
     ),
 ];
 
@@ -168,7 +180,7 @@ const REPLICAS: [ReplicaRow; 5] = [
 /// Metric, help, kind, value of one replica's spool at a moment (milliseconds since 1970).
 type SpoolRow = (&'static str, &'static str, MetricType, fn(&SpoolStats, u64) -> f64);
 
-const SPOOLS: [SpoolRow; 16] = [
+const SPOOLS: [SpoolRow; 17] = [
     ("slotline_spool_bytes", "What waits on disk for the replica.", MetricType::GAUGE, |s, _| s.bytes.get() as f64),
     ("slotline_spool_points", "Points of it.", MetricType::GAUGE, |s, _| s.points.get() as f64),
     (
@@ -199,9 +211,12 @@ const SPOOLS: [SpoolRow; 16] = [
             (bytes, rate) => bytes as f64 / rate as f64,
         },
     ),
-    ("slotline_spool_appended_points_total", "Points that came to wait.", MetricType::COUNTER, |s, _| {
-        s.points_appended.get() as f64
-    }),
+    (
+        "slotline_spool_appended_points_total",
+        "Points that came to wait, those that were taken back too.",
+        MetricType::COUNTER,
+        |s, _| s.points_appended.get() as f64,
+    ),
     ("slotline_spool_replayed_points_total", "Points that the replica took late.", MetricType::COUNTER, |s, _| {
         s.points_replayed.get() as f64
     }),
@@ -224,6 +239,12 @@ const SPOOLS: [SpoolRow; 16] = [
         |s, _| s.records_damaged.get() as f64,
     ),
     ("slotline_spool_records", "Batches and statements that wait.", MetricType::GAUGE, |s, _| s.records.get() as f64),
+    (
+        "slotline_spool_void_bytes",
+        "Of the bytes: what was taken back; from a sixteenth of spool.bytes_max on, writes wait for the disk behind the peers.",
+        MetricType::GAUGE,
+        |s, _| s.void_bytes.get() as f64,
+    ),
 ];
 
 /// Name of the summary, name of the histogram, help, which.

@@ -4,6 +4,7 @@ mod metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -43,7 +44,6 @@ pub struct OpenUdp {
 }
 
 /// What is known of ZooKeeper.
-#[derive(Default)]
 pub struct ControlStats {
     pub connected: AtomicBool,
     /// Documents refused since the start.
@@ -55,6 +55,39 @@ pub struct ControlStats {
     pub topology_refusal: ArcSwap<String>,
     /// The same of the UDP listeners.
     pub udp_refusal: ArcSwap<String>,
+    /// When ZooKeeper last held what is in force here; before the first time, when the process began.
+    confirmed: ArcSwap<Instant>,
+    confirm_within: Duration,
+}
+
+impl ControlStats {
+    pub fn new(confirm_within: Duration) -> ControlStats {
+        ControlStats {
+            connected: AtomicBool::default(),
+            refused_topologies: Counter::default(),
+            refused_udp: Counter::default(),
+            epochs_not_risen: Counter::default(),
+            topology_refusal: ArcSwap::default(),
+            udp_refusal: ArcSwap::default(),
+            confirmed: ArcSwap::from_pointee(Instant::now()),
+            confirm_within,
+        }
+    }
+
+    /// ZooKeeper's topology was read: it is in force here, unless it was refused.
+    pub fn confirm(&self) {
+        if self.topology_refusal.load().is_empty() {
+            self.confirmed.store(Arc::new(Instant::now()));
+        }
+    }
+
+    pub fn confirmed_ago(&self) -> Duration {
+        self.confirmed.load().elapsed()
+    }
+
+    pub fn is_unconfirmed(&self) -> bool {
+        self.confirmed_ago() > self.confirm_within
+    }
 }
 
 /// What is said of the version until a replica has told its own.
@@ -72,6 +105,19 @@ impl Process {
 
     pub fn has_topology(&self) -> bool {
         self.snapshot.load().is_some()
+    }
+
+    /// What is said of a topology that has not been confirmed for too long; the proxy serves by it all the same.
+    pub fn unconfirmed(&self) -> Option<String> {
+        let control = self.control.as_ref().filter(|control| control.is_unconfirmed())?;
+        let (epoch, seconds) = (self.applied_epoch(), control.confirmed_ago().as_secs());
+        let refusal = control.topology_refusal.load();
+        let why = match (control.connected.load(Ordering::Relaxed), refusal.as_str()) {
+            (false, _) => "ZooKeeper is away".to_owned(),
+            (true, "") => "ZooKeeper has not told it".to_owned(),
+            (true, refusal) => format!("ZooKeeper's is refused: {refusal}"),
+        };
+        Some(format!("epoch {epoch} has not been confirmed for {seconds} s: {why}"))
     }
 
     /// Version and build of the InfluxDB behind us: the first replica's that told.

@@ -1,13 +1,20 @@
 //! The program's commands, a file each. Help comes from the table here.
 
 mod check_config;
+mod cluster;
 mod columns;
 mod default_config;
 mod dev;
+mod groups;
+mod proxies;
 mod route;
+mod rules;
 mod serve;
+mod slots;
 mod spool;
+mod status;
 mod topology;
+mod udp;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +47,18 @@ enum Command {
     Spool(spool::Args),
     /// Show or change a cluster's topology in ZooKeeper.
     Topology(topology::Args),
+    /// Add, remove and replace groups and replicas of a cluster.
+    Groups(groups::Args),
+    /// Show or change which group owns which slot.
+    Slots(slots::Args),
+    /// Add, remove, order and try rules: which tags decide where points go.
+    Rules(rules::Args),
+    /// Add, remove and list the UDP listeners that all proxies open.
+    Udp(udp::Args),
+    /// List the proxies that are there.
+    Proxies(proxies::Args),
+    /// Show how a cluster fares: proxies, replicas, what waits, and what needs a hand.
+    Status(status::Args),
 }
 
 /// Bad configuration, locked data, taken port, unfit machine.
@@ -55,6 +74,12 @@ pub fn main() -> ExitCode {
         Command::Route(args) => route::run(args),
         Command::Spool(args) => spool::run(args),
         Command::Topology(args) => topology::run(args),
+        Command::Groups(args) => groups::run(args),
+        Command::Slots(args) => slots::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::Udp(args) => udp::run(args),
+        Command::Proxies(args) => proxies::run(args),
+        Command::Status(args) => status::run(args),
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Cluster {
     pub zookeeper: String,
     /// `user:password`, or empty.
     pub zookeeper_auth: String,
+    /// After this without ZooKeeper's word for it the topology counts as unconfirmed.
+    pub confirm_within: Duration,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -269,8 +271,9 @@ fn read_cluster(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&C
     {
         reader.fault(s.line, "cluster.name", text);
     }
+    let confirm_within = reader.some(&mut s, "confirm_within", base.map(|b| b.cluster.confirm_within));
     reader.end(s);
-    Cluster { name, zookeeper, zookeeper_auth }
+    Cluster { name, zookeeper, zookeeper_auth, confirm_within }
 }
 
 fn read_write(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Write>) -> Write {

@@ -50,6 +50,8 @@ impl std::fmt::Debug for Settings {
 pub trait Audience: Send {
     /// `Err`: refused whole, the last good one stays; the log says why, once per content.
     fn topology(&mut self, document: &[u8]) -> Result<(), String>;
+    /// The topology was read, and was offered before if it was new.
+    fn topology_read(&mut self) {}
     /// Deleted, never made, empty or not to be read: the last good one stays.
     fn topology_missing(&mut self, reason: &str);
     /// `None`: there is no such znode.
@@ -90,6 +92,9 @@ struct Pace {
     backoff: (Duration, Duration),
     backlog: backlog::Pace,
 }
+
+/// After a new topology it is looked so often, so soon, whether all of it is applied: others wait for the registration.
+const SOON: (u32, Duration) = (30, Duration::from_millis(10));
 
 const PACE: Pace = Pace {
     poll: Duration::from_millis(200),
@@ -201,6 +206,8 @@ struct Loop {
     topology: Offered,
     udp: Offered,
     backlog: Folder,
+    /// So many more looks at the registration come soon.
+    soon: u32,
     /// What `proxies/<id>` holds; `None` when that is not known.
     registered: Option<Vec<u8>>,
     /// The trouble with it that the log has told.
@@ -215,7 +222,7 @@ impl Loop {
         let (topology, udp) = (Offered::Nothing, Offered::Nothing);
         let backlog = Folder::new(znodes.backlog(), proxy_id, pace.backlog);
         let (registered, registration_fault, connected) = (None, None, None);
-        let shared = Arc::default();
+        let (shared, soon) = (Arc::default(), 0);
         Loop {
             place,
             znodes,
@@ -226,6 +233,7 @@ impl Loop {
             topology,
             udp,
             backlog,
+            soon,
             registered,
             registration_fault,
             connected,
@@ -280,7 +288,13 @@ impl Loop {
         let mut read_at = Instant::now();
         let mut done = true;
         while !self.shared.stops() {
-            let changed = changed(store, if done { self.pace.poll } else { Duration::ZERO })?;
+            let pause = match (done, self.soon) {
+                (false, _) => Duration::ZERO,
+                (true, 0) => self.pace.poll,
+                (true, _) => SOON.1.min(self.pace.poll),
+            };
+            self.soon = self.soon.saturating_sub(1);
+            let changed = changed(store, pause)?;
             let all = read_at.elapsed() >= self.pace.reread;
             if changed || all {
                 self.read(store)?;
@@ -307,6 +321,7 @@ impl Loop {
             Err(error) => Offered::Missing(error.to_string()),
         };
         self.offer_topology(topology);
+        self.audience.topology_read();
         let udp = match store.read(&self.znodes.udp()) {
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing(String::new()),
@@ -335,6 +350,7 @@ impl Loop {
             Offered::Nothing => {}
         }
         self.topology = found;
+        self.soon = SOON.0;
     }
 
     fn offer_udp(&mut self, found: Offered) {

@@ -172,8 +172,9 @@ impl Delivery {
         for (backend, way) in replicas.iter().zip(ways) {
             let target = &backend.target;
             let is_unplaced = || unplaced.iter().any(|other| Rc::ptr_eq(other, backend));
-            let place = |place| {
-                let log = self.logs.get(&target.name).filter(|_| !waits && batch.points > 0 && !is_unplaced())?;
+            let place = |place: Place| {
+                let early = !waits && batch.points > 0 && !is_unplaced();
+                let log = self.logs.get(&target.name).filter(|log| early && log.spool.takes_undecided(place.queue))?;
                 let known = self.last_seen.knows(&write.key.db, &write.key.rp);
                 let record = known.then(|| keep::points(&write.key, batch, write.makes_database))?;
                 Some(keep::begin_undecided(&log, place, record, write.held.clone()))
@@ -232,9 +233,8 @@ impl Delivery {
                 };
                 if waits {
                     part.state = self.keep(write, index, &part.backend, kept.of(batch), until).await;
-                    if matches!(part.state, State::Keeping(_)) {
-                        behind.push(part.backend.clone());
-                    }
+                    // Directly or into the log: it came behind what was sent at first.
+                    behind.push(part.backend.clone());
                 }
             }
         }

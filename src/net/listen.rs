@@ -16,10 +16,7 @@ const BACKLOG: i32 = 4096;
 /// Opens `count` sockets on one address, for SO_REUSEPORT to share connections out. A port that another process has is
 /// an error, also when that process would share it. Port 0 becomes one free port for all.
 pub fn listening_sockets(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-    let probe = socket(address, false)?;
-    probe.bind(&address.into())?;
-    let address = probe.local_addr()?.as_socket().unwrap_or(address);
-    drop(probe);
+    let address = check_free(address)?;
     let sockets = (0..count).map(|_| {
         let socket = socket(address, true)?;
         socket.bind(&address.into())?;
@@ -27,6 +24,13 @@ pub fn listening_sockets(address: SocketAddr, count: usize) -> io::Result<Vec<Tc
         Ok(socket.into())
     });
     sockets.collect()
+}
+
+/// The address, with a free port for port 0, if a server could listen there now; nobody can connect meanwhile.
+pub fn check_free(address: SocketAddr) -> io::Result<SocketAddr> {
+    let probe = socket(address, false)?;
+    probe.bind(&address.into())?;
+    Ok(probe.local_addr()?.as_socket().unwrap_or(address))
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {

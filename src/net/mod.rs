@@ -16,7 +16,7 @@ pub use bell::{Bell, Doorbell, Wire};
 pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
-pub use listen::{Listener, listening_sockets};
+pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use stream::Stream;
 pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop};

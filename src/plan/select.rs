@@ -270,9 +270,26 @@ pub fn typed(select: &Select, schemas: &[Schema]) -> Select {
     typed
 }
 
+/// Whether it is the same in whatever order rows of one time come.
+fn is_without_order(expr: &Expr) -> bool {
+    const FUNCTIONS: [&str; 7] = ["count", "sum", "mean", "min", "max", "spread", "stddev"];
+    match expr {
+        Expr::Call(call) => FUNCTIONS.contains(&call.name.as_str()) && matches!(call.args[..], [Expr::VarRef(_)]),
+        Expr::Binary { lhs, rhs, .. } => is_without_order(lhs) && is_without_order(rhs),
+        Expr::Paren(inner) => is_without_order(inner),
+        Expr::VarRef(_) | Expr::Wildcard(_) | Expr::Regex(_) => false,
+        _ => true,
+    }
+}
+
 /// A SELECT whose rows have to be gathered; the refusal if they cannot be.
 fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
     if series_limit(&select).is_some() {
+        return Err(refusal);
+    }
+    // InfluxDB makes one series of a name under several policies, in an order of its own.
+    let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
+    if shares.iter().any(twice) && !select.fields.iter().all(|field| is_without_order(&field.expr)) {
         return Err(refusal);
     }
     let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();

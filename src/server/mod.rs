@@ -78,7 +78,7 @@ pub fn serve(config: Config, accept_topology: bool) -> Result<(), StartError> {
         udp: ArcSwap::default(),
         shards: cores.iter().map(|_| Arc::default()).collect(),
         backlogs: Arc::default(),
-        control: follows.then(ControlStats::default),
+        control: follows.then(|| ControlStats::new(config.cluster.confirm_within)),
         draining: AtomicBool::new(false),
     });
     let (doorbells, wires) = doorbells(cores.len())?;

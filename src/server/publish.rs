@@ -191,6 +191,10 @@ impl Audience for Publisher {
         Ok(())
     }
 
+    fn topology_read(&mut self) {
+        self.process.control.iter().for_each(ControlStats::confirm);
+    }
+
     fn topology_missing(&mut self, reason: &str) {
         if let Some(control) = &self.process.control {
             control.refused_topologies.add(1);

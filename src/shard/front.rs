@@ -164,7 +164,10 @@ fn health(shard: &Shard) -> Response<Body> {
 
 fn ready(shard: &Shard) -> Response<Body> {
     match shard.process.unready() {
-        None => plain(StatusCode::OK, "ready\n"),
+        None => {
+            let unconfirmed = shard.process.unconfirmed().map(|text| format!("{text}\n"));
+            plain(StatusCode::OK, &format!("ready\n{}", unconfirmed.unwrap_or_default()))
+        }
         Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}\n")),
     }
 }

@@ -170,6 +170,9 @@ pub struct Shared {
     level: AtomicU8,
 }
 
+/// Of `spool.bytes_max` this part may hold what was taken back.
+const VOID_SHARE: u64 = 16;
+
 const LEVEL_FINE: u8 = 0;
 const LEVEL_HIGH: u8 = 1;
 const LEVEL_FULL: u8 = 2;
@@ -339,6 +342,13 @@ impl Spool {
     /// `Ok` once the record is synced; many callers share a sync. Refused at once if `spool.bytes_max` would be exceeded.
     pub fn append(&self, queue: Queue, record: Record, accepted_ms: u64) -> Appended {
         self.append_limited(queue, record, accepted_ms, None)
+    }
+
+    /// Whether something that may not belong there should lie in a log early: not when replay is about to reach its end, which
+    /// it would never see, and not when much room has gone to what was taken back.
+    pub fn takes_undecided(&self, queue: Queue) -> bool {
+        let SpoolStats { ends, void_bytes, .. } = &*self.shared.stats;
+        queue == Queue::Main && ends.get() == 0 && void_bytes.get() <= self.shared.bytes_max / VOID_SHARE
     }
 
     /// The same for what may turn out not to belong there.

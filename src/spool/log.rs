@@ -202,11 +202,12 @@ impl<D: Disk> Log<D> {
         self.held.remove(&at);
     }
 
-    /// Takes a record back whose fate is open. After an error it is one that was kept, or damaged.
-    pub fn void(&mut self, at: Position) -> io::Result<()> {
+    /// Takes a record back whose fate is open; how long it is on disk, where it stays. After an error it is one that was kept,
+    /// or damaged.
+    pub fn void(&mut self, at: Position) -> io::Result<u64> {
         if !self.held.remove(&at) {
             // Its commit has failed.
-            return Ok(());
+            return Ok(0);
         }
         let Log { disk, segments, totals, pending, .. } = self;
         // What is not consumed is in a segment.
@@ -219,7 +220,7 @@ impl<D: Disk> Log<D> {
         disk.replace(&name.to_string(), at.offset, &header.voided(name.marker)).map_err(failed)?;
         let of = if at.offset < committed { totals } else { pending };
         of.points = of.points.saturating_sub(u64::from(header.points));
-        Ok(())
+        Ok(header.bytes())
     }
 
     /// Makes all that was appended since the last time durable; on an error none of it was ever there.

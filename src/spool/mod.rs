@@ -66,7 +66,8 @@
 //!
 //! A record is written before it is known whether InfluxDB's other replicas refuse it, so that nobody waits for the one
 //! after the other. If they do it becomes void in place: its header is written anew, and its body means nothing. That is
-//! not synced; a process that finds it as it was replays it, and hears the same refusal.
+//! not synced: a process that finds it as it was after a crash replays it and hears the same refusal (of a database that was
+//! dropped: parks it), and one of which half was written counts as damaged.
 //!
 //! `cursor`, 44 bytes, says where the log has got to: `slotcur\n`, the segment's id (8 bytes) and marker (8), the offset in
 //! it (8), the next segment's id (8), the checksum of all that (4). It is synced when the log is opened and never again: one

@@ -125,6 +125,8 @@ struct Kept {
     log: Log<Folder>,
     /// Damaged records since the last `Finish`.
     lost: u64,
+    /// Taken back since it was last empty.
+    void_bytes: u64,
 }
 
 impl Worker {
@@ -136,8 +138,8 @@ impl Worker {
         lock: File,
         unneeded: Sender<PathBuf>,
     ) -> Worker {
-        let kept = |(queue, log)| (queue, Kept { log, lost: 0 });
-        let worker = Worker {
+        let kept = |(queue, log)| (queue, Kept { log, lost: 0, void_bytes: 0 });
+        let mut worker = Worker {
             shared,
             logs: logs.into_iter().map(kept).collect(),
             folder,
@@ -266,7 +268,10 @@ impl Worker {
                 kept.log.keep(at);
                 Ok(())
             }
-            Fate::Void => kept.log.void(at),
+            Fate::Void => {
+                kept.void_bytes += kept.log.void(at)?;
+                Ok(())
+            }
         });
         if let Err(error) = decided {
             self.failed(
@@ -370,7 +375,7 @@ impl Worker {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(new) => {
                 let (log, _) = Log::open(Folder::make(&self.folder.join(queue.folder()))?, self.segment_bytes_max)?;
-                Ok(new.insert(Kept { log, lost: 0 }))
+                Ok(new.insert(Kept { log, lost: 0, void_bytes: 0 }))
             }
         }
     }
@@ -428,9 +433,13 @@ impl Worker {
     }
 
     /// What everybody may see.
-    fn publish(&self) {
-        let (mut all, mut parked) = (Totals::default(), Totals::default());
-        for (queue, kept) in &self.logs {
+    fn publish(&mut self) {
+        let (mut all, mut parked, mut void_bytes) = (Totals::default(), Totals::default(), 0);
+        for (queue, kept) in &mut self.logs {
+            if kept.log.totals().records == 0 {
+                kept.void_bytes = 0;
+            }
+            void_bytes += kept.void_bytes;
             all += kept.log.totals();
             if queue.is_parked() {
                 parked += kept.log.totals();
@@ -442,6 +451,7 @@ impl Worker {
         stats.points.set(all.points);
         stats.parked_points.set(parked.points);
         stats.main_bytes.set(all.bytes.saturating_sub(parked.bytes));
+        stats.void_bytes.set(void_bytes);
         stats.since_ms.set(self.since_ms());
     }
 

@@ -1,13 +1,14 @@
 //! The topology: which group owns which slot, which replicas a group has, which tags make the slot key.
 //!
 //! An immutable snapshot. Requests take one at their start and use it to their end. It is built and checked in
-//! `build`, read and written as JSON in `document`, compared in `diff`; `source` says where in ZooKeeper it lies. What else
+//! `build`, read and written as JSON in `document`, changed in `change`, compared in `diff`; `source` says where in ZooKeeper it lies. What else
 //! proxies share: `udp`, listeners; `backlog`, what replicas have still to take.
 //!
 //! Used by every layer above.
 
 mod backlog;
 mod build;
+pub mod change;
 mod diff;
 mod document;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -79,6 +80,21 @@ pub enum ReplicaState {
     Joining,
 }
 
+impl ReplicaState {
+    /// As documents write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReplicaState::Serving => "serving",
+            ReplicaState::Joining => "joining",
+        }
+    }
+}
+
+/// Slots in order as text, `0-511, 600`.
+pub fn slots_text(slots: &[SlotId]) -> String {
+    build::ranges(&slots.iter().map(|slot| slot.index()).collect::<Vec<_>>())
+}
+
 impl std::fmt::Debug for Replica {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,6 +119,13 @@ impl Topology {
     pub fn slots_of(&self, group: GroupIndex) -> String {
         let own = SlotId::all().filter(|slot| self.owner(*slot) == group).map(SlotId::index);
         build::ranges(&own.collect::<Vec<_>>())
+    }
+
+    /// The slots that a replica's group owns; none if no group has it.
+    pub fn slots_of_replica(&self, name: &str) -> Vec<SlotId> {
+        let has = |index: &GroupIndex| self.group(*index).replicas.iter().any(|replica| replica.name == name);
+        let group = self.group_indexes().find(has);
+        SlotId::all().filter(|slot| Some(self.owner(*slot)) == group).collect()
     }
 
     pub fn rules(&self) -> &[Rule] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::client::Http;
 use super::process::{Process, command, exit_code};
-use super::{SOON, wait_for};
+use super::{SOON, own_addr, wait_for};
 
 pub struct Influxd {
     dir: tempfile::TempDir,
@@ -36,9 +36,8 @@ impl Influxd {
 
     fn start_with(auth: bool, environment: Vec<(&'static str, &'static str)>) -> Influxd {
         let dir = tempfile::Builder::new().prefix("influxd-").tempdir().expect("a temporary folder");
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut influxd = Influxd { dir, addr: any_port, auth, environment, process: None };
-        influxd.addr = influxd.launch().expect("influxd starts");
+        let mut influxd = Influxd { dir, addr: own_addr(), auth, environment, process: None };
+        influxd.launch().expect("influxd starts");
         influxd
     }
 

@@ -108,6 +108,25 @@ impl Document {
         Document { epoch: 1, groups: (1..).zip(urls).map(group).collect(), slots: vec![(0, 1023, 1)], by_host: false }
     }
 
+    /// What `slotline topology show --json` prints; a rule, if there is one, is that of `by_host`.
+    pub fn read(json: &Value) -> Document {
+        let list = |value: &Value| value.as_array().expect("a list").clone();
+        let number = |value: &Value| u32::try_from(value.as_u64().expect("a number")).expect("a small one");
+        let member = |replica: &Value| Member {
+            name: replica["name"].as_str().expect("a name").to_owned(),
+            url: replica["url"].as_str().expect("a URL").to_owned(),
+            joining: replica["state"] == "joining",
+        };
+        let group = |group: &Value| (number(&group["id"]), list(&group["replicas"]).iter().map(member).collect());
+        let slots = |slots: &Value| (number(&slots["from"]), number(&slots["to"]), number(&slots["group"]));
+        Document {
+            epoch: json["epoch"].as_u64().expect("a number"),
+            groups: list(&json["groups"]).iter().map(group).collect(),
+            slots: list(&json["slots"]).iter().map(slots).collect(),
+            by_host: !list(&json["rules"]).is_empty(),
+        }
+    }
+
     pub fn group(&mut self, id: u32) -> &mut Vec<Member> {
         let group = self.groups.iter_mut().find(|(own, _)| *own == id);
         &mut group.expect("the document has the group").1

@@ -1,15 +1,19 @@
 //! One real ZooKeeper in a folder of its own, on a loopback port.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::process::{Process, command};
-use super::{SOON, wait_for};
+use super::{SOON, own_addr, wait_for};
 
 /// The jar names those that it needs; the logger writes to standard error.
 const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
-const JAVA: [&str; 7] = [
+/// Members of an ensemble without a majority serve those who only read, and ask each other every second at least who
+/// leads: without this the pauses double up to a minute.
+const JAVA: [&str; 9] = [
+    "-Dreadonlymode.enabled=true",
+    "-Dzookeeper.fastleader.maxNotificationInterval=1000",
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -41,8 +45,7 @@ impl Zookeeper {
     /// One that does not run yet.
     pub fn stopped(lines: &str) -> Zookeeper {
         let dir = tempfile::Builder::new().prefix("zookeeper-").tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = port.local_addr().expect("a bound socket has an address");
+        let addr = own_addr();
         let text = format!(
             "tickTime=1000\ndataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\npreAllocSize=1024\n{lines}\n",
@@ -53,10 +56,40 @@ impl Zookeeper {
         Zookeeper { dir, addr, process: None }
     }
 
+    /// Three that agree among themselves, all running.
+    pub fn ensemble() -> Vec<Zookeeper> {
+        let server = |id: usize| format!("server.{id}={}:{}", own_addr(), own_addr().port());
+        let lines = format!("initLimit=10\nsyncLimit=5\n{}\n{}\n{}", server(1), server(2), server(3));
+        let mut members: Vec<Zookeeper> = (1..=3)
+            .map(|id| {
+                let member = Zookeeper::stopped(&lines);
+                let data = member.dir.path().join("data");
+                std::fs::create_dir(&data).expect("a folder takes a folder");
+                std::fs::write(data.join("myid"), id.to_string()).expect("a folder takes a file");
+                member
+            })
+            .collect();
+        // None serves before two are there.
+        members.iter_mut().for_each(Zookeeper::spawn);
+        members.iter_mut().for_each(Zookeeper::wait_serving);
+        members
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.says("srvr").contains("Mode: leader")
+    }
+
     /// Starts it, again too: same port, same data. The test's own thread must call this: the process dies with the
     /// thread that starts it.
     #[track_caller]
     pub fn launch(&mut self) {
+        self.spawn();
+        self.wait_serving();
+    }
+
+    /// Only starts it.
+    #[track_caller]
+    pub fn spawn(&mut self) {
         let config = self.dir.path().join("zoo.cfg");
         let config = config.to_str().expect("temporary paths are UTF-8");
         let process = match Process::start(command("java", &[&JAVA[..], &[config]].concat())) {
@@ -66,7 +99,12 @@ impl Zookeeper {
             }
             Err(error) => panic!("java does not start: {error}"),
         };
-        let process = self.process.insert(process);
+        self.process = Some(process);
+    }
+
+    #[track_caller]
+    fn wait_serving(&mut self) {
+        let process = self.process.as_mut().expect("it was started");
         let addr = self.addr;
         wait_for("ZooKeeper", SOON, || {
             if let Some(status) = process.has_exited() {

@@ -24,7 +24,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Add a group (not in this version).
+    /// Add a group with as many replicas as the last one has, and give it slots that hold nothing; needs --zookeeper.
     AddGroup,
     /// Kill a replica's influxd, as a crash would.
     Kill { name: String },

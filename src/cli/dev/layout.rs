@@ -2,8 +2,16 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// How many groups one machine is asked to run.
+pub const GROUPS_MAX: u32 = 64;
+/// What the servers' ports are taken from.
+const PORTS: Range<u16> = 20_000..32_000;
+/// How many ports lie between the first ones of processes that start one after the other.
+const APART: usize = 61;
 
 pub struct Layout {
     dir: PathBuf,
@@ -12,11 +20,12 @@ pub struct Layout {
     /// Where ZooKeeper listens, if there shall be one.
     zookeeper: Option<SocketAddr>,
     replicas: Vec<Replica>,
+    ports: Ports,
 }
 
 pub struct Replica {
     pub name: String,
-    group: u32,
+    pub group: u32,
     pub http: SocketAddr,
     pub config: PathBuf,
     pub log: PathBuf,
@@ -33,28 +42,45 @@ impl Layout {
     ) -> Result<Layout, String> {
         fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let dir = fs::canonicalize(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        let names = (1..=groups)
-            .flat_map(|group| (0..replicas).map(move |i| (group, format!("g{group}{}", char::from(b'a' + i as u8)))));
-        let names: Vec<(u32, String)> = names.collect();
-        let mut ports = free_ports(2 * names.len() + 2)?;
-        let mut port = || ports.pop().ok_or("no free port");
-        let admin = port()?;
-        let zookeeper = if with_zookeeper { Some(port()?) } else { None };
-        let mut made = Vec::new();
-        for (group, name) in names {
-            let folder = dir.join(&name);
-            let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
-            let (http, rpc) = (port()?, port()?);
-            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            write(&config, &influxd_config(&folder, http, rpc))?;
-            made.push(Replica { name, group, http, config, log });
+        // Groups that were added while it ran are there again.
+        let there = (groups + 1..=GROUPS_MAX).take_while(|group| dir.join(replica_name(*group, 0)).is_dir());
+        let groups = groups + u32::try_from(there.count()).unwrap_or_default();
+        let mut ports = Ports::new();
+        let admin = ports.take()?;
+        let zookeeper = if with_zookeeper { Some(ports.take()?) } else { None };
+        let mut layout = Layout { dir, http, admin, zookeeper, replicas: Vec::new(), ports };
+        for group in 1..=groups {
+            layout.add_group(group, replicas)?;
         }
-        let layout = Layout { dir, http, admin, zookeeper, replicas: made };
         write(&layout.config(), &layout.slotline_config())?;
         if let Some(address) = zookeeper {
             write(&layout.zookeeper_config(), &zookeeper_config(&layout.dir.join("zookeeper"), address))?;
         }
         Ok(layout)
+    }
+
+    /// Folders and files of a group; its replicas are the last ones then.
+    pub fn add_group(&mut self, group: u32, replicas: u32) -> Result<(), String> {
+        for replica in 0..replicas {
+            let name = replica_name(group, replica);
+            let folder = self.dir.join(&name);
+            let (config, log) = (folder.join("influxd.conf"), folder.join("influxd.log"));
+            let (http, rpc) = (self.ports.take()?, self.ports.take()?);
+            fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            write(&config, &influxd_config(&folder, http, rpc))?;
+            self.replicas.push(Replica { name, group, http, config, log });
+        }
+        Ok(())
+    }
+
+    /// The number of a group more, and how many replicas the last one has.
+    pub fn next_group(&self) -> Result<(u32, u32), String> {
+        let last = self.replicas.last().map_or(0, |replica| replica.group);
+        let replicas = self.replicas.iter().filter(|replica| replica.group == last).count();
+        match last < GROUPS_MAX {
+            true => Ok((last + 1, u32::try_from(replicas).unwrap_or(1))),
+            false => Err(format!("there are {GROUPS_MAX} groups; that is the limit here")),
+        }
     }
 
     pub fn replicas(&self) -> &[Replica] {
@@ -112,7 +138,7 @@ impl Layout {
             let _ = writeln!(text, "group {group}    {name} http://{http}");
         }
         if let Some(address) = self.zookeeper {
-            let _ = writeln!(text, "zookeeper  {address}   slotline topology show --zookeeper {address}");
+            let _ = writeln!(text, "zookeeper  {address}   slotline status --zookeeper {address}");
         }
         let _ = write!(
             text,
@@ -120,11 +146,17 @@ impl Layout {
              \x20 curl -XPOST 'http://{http}/query' --data-urlencode 'q=CREATE DATABASE demo'\n\
              \x20 curl -i -XPOST 'http://{http}/write?db=demo' --data-binary 'cpu,host=web-1 usage=42'\n\
              \x20 curl -G 'http://{http}/query?db=demo&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n\n\
-             slotline dev ctl --dir {dir} kill {name} | restart {name}\nCtrl-C stops everything.\n",
+             slotline dev ctl --dir {dir} kill {name} | restart {name}{add}\nCtrl-C stops everything.\n",
+            add = if self.zookeeper.is_some() { " | add-group" } else { "" },
             name = self.replicas.first().map_or("", |replica| replica.name.as_str()),
         );
         text
     }
+}
+
+/// Group 1, replica 0 is `g1a`.
+fn replica_name(group: u32, replica: u32) -> String {
+    format!("g{group}{}", char::from(b'a' + replica as u8))
 }
 
 fn influxd_config(folder: &Path, http: SocketAddr, rpc: SocketAddr) -> String {
@@ -152,9 +184,19 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Free ports on the loopback address, all different.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, String> {
-    let held: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let held = held.map_err(|error| format!("no free port: {error}"))?;
-    held.iter().map(|held| held.local_addr().map_err(|error| error.to_string())).collect()
+/// Free ports on the loopback address, each given once, and none of those that the kernel may give to a connection before
+/// the server listens, or while it is down. Clusters that start at the same time look in different places.
+struct Ports(Box<dyn Iterator<Item = u16>>);
+
+impl Ports {
+    fn new() -> Ports {
+        let first = std::process::id() as usize * APART % PORTS.len();
+        Ports(Box::new(PORTS.cycle().skip(first).take(PORTS.len())))
+    }
+
+    fn take(&mut self) -> Result<SocketAddr, String> {
+        let mut addresses = self.0.by_ref().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let free = addresses.find(|address| TcpListener::bind(address).is_ok());
+        free.ok_or_else(|| format!("no free port on 127.0.0.1 among {PORTS:?}"))
+    }
 }

@@ -8,7 +8,7 @@ mod ctl;
 mod layout;
 mod zookeeper;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -19,8 +19,10 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::net;
+
 use child::Child;
-use layout::Layout;
+use layout::{GROUPS_MAX, Layout, Replica};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -28,7 +30,7 @@ pub struct Args {
     #[command(subcommand)]
     command: Option<Sub>,
     /// How many groups.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=i64::from(GROUPS_MAX)))]
     groups: u32,
     /// How many replicas each group has.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=26))]
@@ -81,7 +83,7 @@ fn cluster(args: Args) -> Result<(), String> {
     watch_signals(events.clone(), interrupted.clone())?;
     let influxd = find_influxd()?;
     let java = if args.zookeeper { Some(zookeeper::find_java()?) } else { None };
-    drop(TcpListener::bind(args.http).map_err(|error| format!("--http {}: {error}", args.http))?);
+    net::check_free(args.http).map_err(|error| format!("--http {}: {error}", args.http))?;
     let temporary = match &args.dir {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix(ctl::TEMPORARY).tempdir().map_err(|e| format!("a folder: {e}"))?),
@@ -92,13 +94,11 @@ fn cluster(args: Args) -> Result<(), String> {
         // One of the two is there.
         (None, None) => return Err("no folder".into()),
     };
-    let layout = Layout::make(&dir, args.groups, args.replicas, args.http, args.zookeeper)?;
+    let mut layout = Layout::make(&dir, args.groups, args.replicas, args.http, args.zookeeper)?;
     let _ctl = ctl::listen(&dir, events.clone())?;
     let mut replicas = Vec::new();
     for replica in layout.replicas() {
-        let mut command = Command::new(&influxd);
-        command.arg("-config").arg(&replica.config);
-        replicas.push(Child::start(&replica.name, command, &replica.log)?);
+        replicas.push(start_influxd(&influxd, replica)?);
     }
     for (child, replica) in replicas.iter_mut().zip(layout.replicas()) {
         child.wait_for(replica.http, "/ping", START_TIMEOUT, &interrupted)?;
@@ -106,7 +106,7 @@ fn cluster(args: Args) -> Result<(), String> {
     let mut others = Vec::new();
     if let Some(java) = java {
         others.push(zookeeper::start(&java, &layout, START_TIMEOUT, &interrupted)?);
-        zookeeper::push(&layout)?;
+        zookeeper::publish(&layout)?;
     }
     let mut proxy = start_proxy(&layout)?;
     proxy.wait_for(args.http, "/ready", START_TIMEOUT, &interrupted)?;
@@ -116,7 +116,7 @@ fn cluster(args: Args) -> Result<(), String> {
         }
     });
     print!("{}", layout.greeting());
-    let ended = look_after(&layout, &influxd, &mut proxy, &mut replicas, &mut others, &received);
+    let ended = look_after(&mut layout, &influxd, &mut proxy, &mut replicas, &mut others, &received);
     proxy.stop();
     replicas.append(&mut others);
     replicas.iter_mut().for_each(Child::ask_to_stop);
@@ -127,10 +127,10 @@ fn cluster(args: Args) -> Result<(), String> {
 
 /// Serves events until a signal comes; that the proxy ends by itself is an error.
 fn look_after(
-    layout: &Layout,
+    layout: &mut Layout,
     influxd: &Path,
     proxy: &mut Child,
-    replicas: &mut [Child],
+    replicas: &mut Vec<Child>,
     others: &mut [Child],
     events: &Receiver<Event>,
 ) -> Result<(), String> {
@@ -153,14 +153,10 @@ fn look_after(
     Ok(())
 }
 
-fn obey(layout: &Layout, influxd: &Path, replicas: &mut [Child], words: &[String]) -> Result<String, String> {
+fn obey(layout: &mut Layout, influxd: &Path, replicas: &mut Vec<Child>, words: &[String]) -> Result<String, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (verb, name) = match words.as_slice() {
-        ["add-group"] => {
-            return Err("add-group needs a topology that can change while running, which this version does not have; \
-                        start again with more --groups"
-                .into());
-        }
+        ["add-group"] => return add_group(layout, influxd, replicas),
         [verb, name] => (*verb, *name),
         _ => return Err("kill NAME, restart NAME or add-group".into()),
     };
@@ -176,14 +172,41 @@ fn obey(layout: &Layout, influxd: &Path, replicas: &mut [Child], words: &[String
         }
         "restart" => {
             child.kill();
-            let mut command = Command::new(influxd);
-            command.arg("-config").arg(&replica.config);
-            *child = Child::start(name, command, &replica.log)?;
+            *child = start_influxd(influxd, replica)?;
             child.wait_for(replica.http, "/ping", START_TIMEOUT, &AtomicBool::new(false))?;
             Ok(format!("{name} is up again"))
         }
         other => Err(format!("{other:?} is no command; kill NAME, restart NAME or add-group")),
     }
+}
+
+/// A group more, as an operator would add it: its servers, then the group, then slots that hold nothing.
+fn add_group(layout: &mut Layout, influxd: &Path, replicas: &mut Vec<Child>) -> Result<String, String> {
+    let Some(address) = layout.zookeeper() else {
+        return Err("add-group needs a topology that can change while it is served: start dev with --zookeeper".into());
+    };
+    let (group, count) = layout.next_group()?;
+    layout.add_group(group, count)?;
+    let new: Vec<&Replica> = layout.replicas().iter().filter(|replica| replica.group == group).collect();
+    for replica in &new {
+        replicas.push(start_influxd(influxd, replica)?);
+    }
+    let first = replicas.len() - new.len();
+    for (child, replica) in replicas[first..].iter_mut().zip(&new) {
+        child.wait_for(replica.http, "/ping", START_TIMEOUT, &AtomicBool::new(false))?;
+    }
+    let named: Vec<String> = new.iter().map(|replica| format!("{}=http://{}", replica.name, replica.http)).collect();
+    let id = group.to_string();
+    let add: Vec<&str> = ["groups", "add", "--id", &id].into_iter().chain(named.iter().map(String::as_str)).collect();
+    zookeeper::command(address, &add)?;
+    zookeeper::command(address, &["slots", "spread", "--empty"])?;
+    Ok(format!("group {group} is there with slots that held nothing: {}", named.join(" ")))
+}
+
+fn start_influxd(influxd: &Path, replica: &Replica) -> Result<Child, String> {
+    let mut command = Command::new(influxd);
+    command.arg("-config").arg(&replica.config);
+    Child::start(&replica.name, command, &replica.log)
 }
 
 fn start_proxy(layout: &Layout) -> Result<Child, String> {

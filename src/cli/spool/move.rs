@@ -1,6 +1,6 @@
 //! `slotline spool move`: a crash in the middle may leave some of it in both places, never in none.
 
-use crate::spool::{Entry, Queue, Spool};
+use crate::spool::{Entry, Queue, Record, Spool};
 
 use super::{ConfigFile, Failure, Place, READ_BYTES, finish, print, wait};
 
@@ -44,8 +44,9 @@ fn drain(source: &Spool, queue: Queue, target: &Spool, moved: &mut (u64, u64)) -
         let append = |entry: &Entry| {
             (entry.end, entry.record.points(), target.append(Queue::Main, entry.record.clone(), entry.accepted_ms))
         };
-        // One sync for all.
-        let answers: Vec<_> = entries.iter().map(append).collect();
+        // One sync for all. What was taken back goes nowhere.
+        let there = entries.iter().filter(|entry| entry.record != Record::Void);
+        let answers: Vec<_> = there.map(append).collect();
         let (mut end, mut failure) = (None, None);
         for (at, points, answer) in answers {
             match wait(target, answer) {
@@ -56,6 +57,9 @@ fn drain(source: &Spool, queue: Queue, target: &Spool, moved: &mut (u64, u64)) -
                 Ok(()) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
+        }
+        if failure.is_none() {
+            end = entries.last().map(|entry| entry.end);
         }
         if let Some(end) = end {
             wait(source, source.consume(queue, end, Vec::new()))?;

@@ -1,9 +1,9 @@
 //! `slotline topology show`.
 
-use crate::topology::{self, ReplicaState, Topology};
+use crate::topology::{self, RuleSpec, Topology};
 
+use super::super::cluster::{Failure, Place, PlaceArgs};
 use super::super::columns::columns;
-use super::{Failure, Place, PlaceArgs};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -16,18 +16,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let (place, _) = args.place.resolve()?;
-    let path = place.znodes.topology();
-    let entry = place.open()?.read(&path).map_err(Failure::new)?;
-    let Some(entry) = entry.filter(|entry| !entry.data.is_empty()) else {
-        let (servers, cluster) = (&place.servers, &place.cluster);
-        return Err(Failure::new(format!(
-            "ZooKeeper {servers}: no topology at {path}; `slotline topology push --config FILE --zookeeper {servers} \
-             --cluster {cluster}` puts one there"
-        )));
-    };
-    let topology = topology::parse(&entry.data).map_err(|fault| {
-        Failure::new(format!("ZooKeeper {}: the topology at {path} is broken, push it anew: {fault}", place.servers))
-    })?;
+    let topology = place.topology(place.open()?.as_mut())?;
     match args.json {
         true => println!("{}", document(&topology)),
         false => print!("{}", table(&place, &topology)),
@@ -54,10 +43,7 @@ fn table(place: &Place, topology: &Topology) -> String {
                 none if none.is_empty() => "none".to_owned(),
                 slots => slots,
             };
-            let state = match replica.state {
-                ReplicaState::Serving => "serving",
-                ReplicaState::Joining => "joining",
-            };
+            let state = replica.state.as_str();
             let user = if replica.username.is_empty() { "-" } else { &replica.username };
             let (name, url) = (replica.name.clone(), replica.url.clone());
             rows.push([first(group.id.to_string()), first(slots), name, state.to_owned(), url, user.to_owned()]);
@@ -65,16 +51,15 @@ fn table(place: &Place, topology: &Topology) -> String {
     }
     let mut text = format!("cluster {}   epoch {}   zookeeper {}\n\n", place.cluster, topology.epoch, place.servers);
     text.push_str(&columns(&rows));
-    let rules: Vec<[String; 3]> = topology
-        .spec()
-        .rules
-        .iter()
-        .map(|rule| [rule.db.clone(), rule.measurement.clone(), format!("[{}]", rule.tags.join(", "))])
-        .collect();
+    let row = |(number, rule): (usize, &RuleSpec)| {
+        let tags = format!("[{}]", rule.tags.join(", "));
+        [number.to_string(), rule.db.clone(), rule.measurement.clone(), tags]
+    };
+    let rules: Vec<[String; 4]> = (1..).zip(&topology.spec().rules).map(row).collect();
     if rules.is_empty() {
         text.push_str("\nno rules: the measurement alone decides\n");
     } else {
-        let head = [["RULE FOR DB", "MEASUREMENT", "TAGS"].map(str::to_owned)];
+        let head = [["RULE", "FOR DB", "MEASUREMENT", "TAGS"].map(str::to_owned)];
         text.push('\n');
         text.push_str(&columns(&[&head[..], &rules].concat()));
     }

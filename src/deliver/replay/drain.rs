@@ -7,7 +7,7 @@ use glommio::timer::sleep;
 
 use crate::backend::{Backend, Courier};
 use crate::gate::parked_key;
-use crate::spool::Queue;
+use crate::spool::{Queue, Record};
 
 use super::super::keep::hold_for;
 use super::super::refused::Trouble;
@@ -18,6 +18,9 @@ use super::{DIRECT_POLL, Replay, Turn, WATCH};
 const HOLD_REST: u32 = 10;
 /// A replica that was slow is tried again directly after this time without a write.
 const SLOW_FOR: Duration = Duration::from_secs(3);
+
+/// A log with so much in it is far from its end.
+const BACKLOG_BYTES: u64 = 32 << 20;
 
 /// When the gate was held, and when it may be held again.
 pub enum Hold {
@@ -30,7 +33,11 @@ impl Replay {
     pub async fn drain(&mut self, backend: &Rc<Backend>, courier: &Courier) -> Result<Turn, Trouble> {
         let chunk = self.pace.chunk(self.delivery().config.write.request_bytes_max.0);
         let entries = self.read(Queue::Main, chunk).await?;
-        let (began, bytes) = (Instant::now(), entries.iter().map(|entry| entry.bytes).sum::<u64>());
+        let began = Instant::now();
+        let read: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        // What was taken back was neither sent nor taken.
+        let sent = entries.iter().filter(|entry| entry.record != Record::Void);
+        let bytes: u64 = sent.map(|entry| entry.bytes).sum();
         for run in runs(entries, self.delivery().config.write.request_points_max.0) {
             if let Some(key) = self.waits_behind(&run) {
                 self.park(key, run).await?;
@@ -62,12 +69,30 @@ impl Replay {
                 sleep(pause).await;
             }
         }
+        let left = self.log.spool.stats().main_bytes.get();
+        self.see_the_end(read, left, chunk as u64);
+        if read == 0 && left > 0 && !held {
+            // The fate of what is left is open.
+            sleep(DIRECT_POLL).await;
+            return Ok(Turn::Again);
+        }
         // With the gate held the rest would be waited for: not while it is much.
-        if self.log.spool.stats().main_bytes.get() > chunk as u64 / 4 {
+        if left > chunk as u64 / 4 {
             self.release();
             return Ok(Turn::Again);
         }
-        self.open(backend, bytes == 0 || held).await
+        self.open(backend, read == 0 || held).await
+    }
+
+    /// Where replay has nearly reached the end, what peers are still asked for comes behind their answers, as it would else
+    /// never reach it.
+    fn see_the_end(&self, read: u64, left: u64, chunk: u64) {
+        let ends = &self.log.spool.stats().ends;
+        if read < chunk / 2 {
+            ends.set(1);
+        } else if left > BACKLOG_BYTES {
+            ends.set(0);
+        }
     }
 
     /// Little is left, or nothing, if `may_be_empty`: opens the gate, unless more came meanwhile.
@@ -85,6 +110,7 @@ impl Replay {
             );
             self.recovered();
             self.log.spool.stats().replay_rate.set(0);
+            self.log.spool.stats().ends.set(0);
             self.hold = Hold::Not { again: Instant::now() };
             return Ok(if self.log.parked.is_empty() { Turn::Open } else { Turn::Again });
         }

@@ -199,6 +199,8 @@ impl Replay {
                 Ok(Turn::Again) => {}
                 Err(trouble) => {
                     self.release();
+                    // It is away again: the end is far.
+                    self.log.spool.stats().ends.set(0);
                     self.proven = None;
                     self.tell(trouble);
                     let pause = self.pace.failed(fastrand::f64());
