@@ -118,7 +118,11 @@ const PANELS: &[&str] = &[
     r#"SELECT cumulative_sum(sum("bytes_recv")) FROM "net" WHERE $timeFilter GROUP BY time($__interval) fill(0)"#,
     r#"SELECT difference(last("bytes_recv")) FROM "net" WHERE $timeFilter GROUP BY time(1m) fill(none)"#,
     r#"SELECT percentile("usage_user", 95) FROM "cpu" WHERE $timeFilter GROUP BY time($__interval), "region" fill(null)"#,
-    r#"SELECT median("usage_user"), stddev("usage_user"), spread("usage_user") FROM "cpu" WHERE $timeFilter GROUP BY time(2m) fill(none)"#,
+    r#"SELECT median("usage_user"), spread("usage_user") FROM "cpu" WHERE $timeFilter GROUP BY time(2m) fill(none)"#,
+    // Over several series its last digits hang on the order of addition.
+    r#"SELECT stddev("usage_user") FROM "cpu" WHERE $timeFilter GROUP BY time(2m), "host", "region" fill(none)"#,
+    r#"SELECT sum("m") FROM (SELECT mean("usage_idle") AS "m" FROM "cpu" WHERE $timeFilter GROUP BY time(1m), "host") WHERE $timeFilter GROUP BY time(1m) fill(null)"#,
+    r#"SELECT max("m") FROM (SELECT mean("usage_user") AS "m" FROM "cpu" WHERE $timeFilter GROUP BY "host")"#,
     r#"SELECT 100 - mean("usage_idle") FROM "cpu" WHERE ("cpu" = 'total') AND $timeFilter GROUP BY time($__interval), "host" fill(null)"#,
     r#"SELECT count("usage_user") / 30, min("usage_user"), max("usage_user") FROM "cpu" WHERE $timeFilter GROUP BY time(5m) fill(0)"#,
     r#"SELECT "usage_user" FROM "cpu" WHERE ("host" = 'web0') AND $timeFilter"#,
