@@ -10,6 +10,7 @@
 //! | `ask` | one HTTP request, for scripts |
 //! | `history` | points of many series at an interval |
 //! | `query` | one query to several servers in turns |
+//! | `panel` | one query over and over, on connections that are kept |
 //! | `metrics` | sums of lines of `/metrics`: pure but for the asking |
 //! | `watch` | memory, CPU, disk and spool of a process, moment by moment |
 //! | `disk` | what a disk bears when every write is made durable |
@@ -23,6 +24,7 @@ mod http1;
 mod lines;
 mod load;
 mod metrics;
+mod panel;
 mod query;
 mod sys;
 mod watch;
@@ -54,6 +56,8 @@ enum Command {
     History(history::Args),
     /// Asks several servers one query, in turns
     Query(query::Args),
+    /// Asks several servers one query over and over, in turns, and tells their latency and CPU
+    Panel(panel::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Disk(args) => disk::run(&args),
         Command::History(args) => history::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Panel(args) => panel::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slotline-perf: {error}");
