@@ -18,7 +18,7 @@ use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
 use crate::influxql::inspect::Mention;
 use crate::influxql::{Query, Statement};
-use crate::net::{Body, BodyError, Held, Payload};
+use crate::net::{Body, BodyError, Held, Payload, deadline};
 use crate::topology::GroupIndex;
 
 use super::choose::{self, Behind};
@@ -39,6 +39,8 @@ const OWN_HEADERS: [HeaderName; 6] = [
 
 /// So much of an answer is gathered, if it has come already, before the first of it is sent.
 const AT_HAND_BYTES: usize = 64 * 1024;
+/// So often the connection may have its turn before the next piece counts as not yet there: it hands them on one by one.
+const TURNS: usize = 2;
 
 /// What is read of a replica's own failure.
 const REASON_BYTES_MAX: usize = 4096;
@@ -59,7 +61,7 @@ pub async fn forward(
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
     let mut passed = Passed { body, warning, ready: VecDeque::new(), ended: None, place, running: None };
-    passed.take_at_hand().await;
+    passed.take_at_hand(until).await;
     let mut response = passed_on(head, passed);
     mark_stale(&mut response, first.behind.as_slice());
     Ok(response)
@@ -227,22 +229,18 @@ struct Run {
 }
 
 impl Passed {
-    /// Reads what has come already, at most about `AT_HAND_BYTES`: a short answer leaves in one piece.
-    async fn take_at_hand(&mut self) {
-        let mut bytes = 0;
-        let mut waited = false;
-        while bytes < AT_HAND_BYTES && self.ended.is_none() {
-            match poll_once(poll_fn(|context| self.poll_piece(context))).await {
-                Some(()) => {
-                    bytes = self.ready.iter().map(Bytes::len).sum();
-                    waited = false;
-                }
-                // The connection hands pieces on one by one, each when it has its turn.
-                None if !waited => {
-                    waited = true;
-                    yield_now().await;
-                }
-                None => return,
+    /// Waits for the first piece and reads what has come with it, at most about `AT_HAND_BYTES`: a short answer leaves as a
+    /// whole, its head with it.
+    async fn take_at_hand(&mut self, until: Instant) {
+        // Whoever comes too late here is late below too, where it is told.
+        let _ = deadline(until, poll_fn(|context| self.poll_piece(context))).await;
+        let mut turns = TURNS;
+        while turns > 0 && self.ended.is_none() && self.ready.iter().map(Bytes::len).sum::<usize>() < AT_HAND_BYTES {
+            if poll_once(poll_fn(|context| self.poll_piece(context))).await.is_some() {
+                turns = TURNS;
+            } else {
+                turns -= 1;
+                yield_now().await;
             }
         }
     }
