@@ -43,6 +43,7 @@ impl Gathering {
                 slimit: 0,
                 soffset: 0,
                 timezone: None,
+                timeshift: Vec::new(),
             };
             (*group, part)
         };

@@ -7,7 +7,9 @@
 
 mod ddl;
 mod expr;
+mod math;
 mod select;
+mod shift;
 mod show;
 mod users;
 
@@ -20,7 +22,9 @@ pub use ddl::{
 };
 pub(super) use expr::{AND_PRECEDENCE, OR_PRECEDENCE};
 pub use expr::{BinaryOp, Call, Cast, Expr, VarRef};
+pub use math::Math;
 pub use select::{Field, Fill, FillValue, Measurement, MeasurementName, Select, SortOrder, Source, Target};
+pub use shift::Shift;
 pub use show::{CardinalityOf, Listing, NameOrAll, ShowCardinality, ShowMeasurements, TagKeys};
 pub use users::{CreateUser, Password, Privilege};
 
@@ -92,6 +96,9 @@ pub enum Statement {
     RevokeAdmin { user: String },
 
     KillQuery { id: u64, host: Option<String> },
+
+    /// Slotline's own.
+    Math(Math),
 }
 
 impl Statement {
@@ -176,6 +183,8 @@ impl fmt::Display for Statement {
 
             KillQuery { id, host: None } => write!(f, "KILL QUERY {id}"),
             KillQuery { id, host: Some(host) } => write!(f, "KILL QUERY {id} ON {}", q(host)),
+
+            Math(math) => math.fmt(f),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
 
 mod calls;
-mod columns;
+pub mod columns;
 mod cursor;
 mod ends;
 pub mod expr;
