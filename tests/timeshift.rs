@@ -41,7 +41,10 @@ fn points() -> Vec<Point> {
             let mut time = start + number * 61 * SECOND;
             while time < start + DAYS * DAY {
                 let count = points.len() as i64;
-                let (v, n) = (f64::from(random.i32(-4_000..9_000)) / 8.0 + count as f64 / 65_536.0, random.i64(-50..400) * 8_192 + count);
+                let (v, n) = (
+                    f64::from(random.i32(-4_000..9_000)) / 8.0 + count as f64 / 65_536.0,
+                    random.i64(-50..400) * 8_192 + count,
+                );
                 points.push(Point { host, region: ["eu", "us"][(number % 2) as usize], v, n, time });
                 time += random.i64(2 * HOUR / SECOND..7 * HOUR / SECOND) * SECOND + 61_000_000 * number;
             }
@@ -94,7 +97,9 @@ impl Loaded {
         let db = format!("moved_{later}");
         if self.written.insert(later) {
             self.reference.http().run("", &format!("CREATE DATABASE \"{db}\""));
-            self.reference.http().store(&db, lines(&self.points, fields, 0) + &lines(&self.points, fields_moved, later));
+            self.reference
+                .http()
+                .store(&db, lines(&self.points, fields, 0) + &lines(&self.points, fields_moved, later));
         }
         db
     }
@@ -110,9 +115,8 @@ impl Loaded {
             let equal = seen.status == expected.status && same(&seen.json(), &expected.json());
             assert!(
                 equal,
-                "{what}: `{shifted}`\n  {:.1500}\ninstead of `{plain}` over {db}\n  {:.1500}",
-                seen.text(),
-                expected.text()
+                "{what}: `{shifted}` instead of `{plain}` over {db}\n  {}",
+                difference(&seen.json(), &expected.json())
             );
         }
         expected.text().contains("\"values\"")
@@ -122,7 +126,12 @@ impl Loaded {
     fn assert_refused(&self, parameters: &[(&str, &str)], words: &str) {
         for cluster in &self.clusters {
             let seen = cluster.http().send(&Request::query(parameters));
-            assert!(seen.status == 400 && seen.text().contains(words), "{parameters:?}: {} {}", seen.status, seen.text());
+            assert!(
+                seen.status == 400 && seen.text().contains(words),
+                "{parameters:?}: {} {}",
+                seen.status,
+                seen.text()
+            );
         }
     }
 }
@@ -139,6 +148,23 @@ fn same(a: &Value, b: &Value) -> bool {
             _ => false,
         },
         _ => a == b,
+    }
+}
+
+/// The first place where two answers differ.
+fn difference(a: &Value, b: &Value) -> String {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b))
+            if a.len() == b.len() && a.len() > 0 && (a[0].is_array() || a[0].is_object()) =>
+        {
+            let at = (0..a.len()).find(|at| !same(&a[*at], &b[*at]));
+            at.map_or(String::new(), |at| format!("[{at}] {}", difference(&a[at], &b[at])))
+        }
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
+            let key = a.keys().find(|key| !same(&a[*key], &b[*key]));
+            key.map_or(String::new(), |key| format!("{key} {}", difference(&a[key], &b[key])))
+        }
+        _ => format!("{a:.900} instead of {b:.900}"),
     }
 }
 
@@ -183,7 +209,6 @@ const WINDOWED: &[&str] = &[
     "spread(v)",
     "median(v)",
     "percentile(v, 80)",
-    "stddev(n)",
     "mode(n)",
     "derivative(mean(v), 1h)",
     "non_negative_difference(max(n))",
@@ -234,7 +259,9 @@ fn clauses(random: &mut fastrand::Rng) -> Clauses {
         text.push_str(&format!(" GROUP BY {}", dimensions.join(", ")));
     }
     if windows {
-        text.push_str(["", "", " fill(none)", " fill(previous)", " fill(7)", " fill(linear)"][random.usize(..6)]);
+        // Over several series what is evaluated here takes the last value of the one before, shifted or not.
+        let previous = if text.contains("region") || text.contains(", host") { "" } else { " fill(previous)" };
+        text.push_str(["", "", " fill(none)", previous, " fill(7)", " fill(linear)"][random.usize(..6)]);
     }
     if random.f64() < 0.25 {
         text.push_str(" ORDER BY time DESC");
@@ -274,7 +301,11 @@ fn random_statements_are_those_over_moved_points() {
         let back = random.f64() < 0.85;
         let clauses = clauses(&mut random);
         let by = later(shift, back, clauses.zone, clauses.start);
-        let field = if clauses.windows { WINDOWED[random.usize(..WINDOWED.len())] } else { [WINDOWED, ROWS].concat()[random.usize(..WINDOWED.len() + ROWS.len())] };
+        let field = if clauses.windows {
+            WINDOWED[random.usize(..WINDOWED.len())]
+        } else {
+            [WINDOWED, ROWS].concat()[random.usize(..WINDOWED.len() + ROWS.len())]
+        };
         let alias = format!("{}shift_{}", if back { "" } else { "b" }, shift.1);
         let moved = of_moved(field);
         let text = &clauses.text;
@@ -286,10 +317,18 @@ fn random_statements_are_those_over_moved_points() {
                     format!("SELECT {moved} AS x FROM m{}", of_moved(text)),
                 )
             }
-            1 if !ROWS.contains(&field) && !text.contains("v > 0") && !text.contains("LIMIT") => (
-                format!("SELECT {field} AS a, {field} AS {alias}__b FROM m{text}"),
-                format!("SELECT {field} AS a, {moved} AS {alias}__b FROM m{text}"),
-            ),
+            // Where there is nothing at all, fill(7) hangs on whether InfluxDB has the field in that time.
+            1 if back
+                && !["1M", "1Q"].contains(&shift.0)
+                && !ROWS.contains(&field)
+                && !text.contains("v > 0")
+                && !text.contains("LIMIT") =>
+            {
+                (
+                    format!("SELECT {field} AS a, {field} AS {alias}__b FROM m{text}"),
+                    format!("SELECT {field} AS a, {moved} AS {alias}__b FROM m{text}"),
+                )
+            }
             _ => (
                 format!("SELECT {field} AS {alias} FROM m{text}"),
                 format!("SELECT {moved} AS {alias} FROM m{}", of_moved(text)),

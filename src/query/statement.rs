@@ -352,7 +352,10 @@ impl Running {
     /// Whether times of tz() are told with their zone. In MessagePack a time has none; none is written either.
     pub fn tells_zones(&self) -> bool {
         let asked = &self.context.asked;
-        self.into.is_none() && self.aside.is_none() && asked.params.get("epoch").is_empty() && matches!(asked.format(), Format::Json { .. })
+        self.into.is_none()
+            && self.aside.is_none()
+            && asked.params.get("epoch").is_empty()
+            && matches!(asked.format(), Format::Json { .. })
     }
 
     /// A writing statement on every replica of its groups.

@@ -150,7 +150,8 @@ impl Aside {
                 None => self.series.push(series),
             }
         }
-        self.messages.extend(result.messages.into_iter().filter(|new| !self.messages.contains(new)).collect::<Vec<_>>());
+        self.messages
+            .extend(result.messages.into_iter().filter(|new| !self.messages.contains(new)).collect::<Vec<_>>());
         if self.bytes > bytes_max {
             let error = format!(
                 "what has to be held for a timeshift or MATH takes more than {bytes_max} bytes (query.merge_bytes_max); ask \
@@ -163,7 +164,12 @@ impl Aside {
 }
 
 /// Runs a statement of a request. What a MATH behind it names is held, and told only if it is kept.
-pub async fn statement(running: &mut Running, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
+pub async fn statement(
+    running: &mut Running,
+    id: usize,
+    statement: &Statement,
+    place: Place,
+) -> Result<Ended, Refusal> {
     let shifts = running.context.shifts.clone();
     if !shifts.operands.contains(&id) {
         return running.statement(id, statement, place).await;
@@ -226,8 +232,11 @@ async fn run_part(running: &mut Running, id: usize, part: Part, zone: Option<Zon
     let statement = Statement::Select(Box::new(part.select));
     let place = {
         let context = &running.context;
-        let circumstances =
-            Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
+        let circumstances = Circumstances {
+            topology: &context.backends.topology,
+            db: context.asked.params.get("db"),
+            may_write: false,
+        };
         place(&statement, circumstances).map_err(|reason| refuse(400, reason))?
     };
     let zone = zone.filter(|_| part.moved.by != 0 && running.tells_zones());
@@ -394,8 +403,11 @@ async fn run_show(running: &mut Running, id: usize, statement: &Statement, shift
     }
     let place = {
         let context = &running.context;
-        let circumstances =
-            Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
+        let circumstances = Circumstances {
+            topology: &context.backends.topology,
+            db: context.asked.params.get("db"),
+            may_write: false,
+        };
         place(&shown, circumstances).map_err(|reason| refuse(400, reason))?
     };
     Box::pin(running.statement(id, &shown, place)).await

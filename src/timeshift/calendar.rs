@@ -32,7 +32,8 @@ fn shifted_day(day: i64, shift: Shift) -> Option<i64> {
     let (year, month, of_month) = civil_from_days(day);
     let months = year.checked_mul(12)?.checked_add(i64::from(month) - 1)?.checked_add(shift.months)?;
     // What nanoseconds can reach, by far.
-    let (year, month) = (Some(months.div_euclid(12)).filter(|year| (0..10_000).contains(year))?, months.rem_euclid(12) + 1);
+    let (year, month) =
+        (Some(months.div_euclid(12)).filter(|year| (0..10_000).contains(year))?, months.rem_euclid(12) + 1);
     let first = days_from_civil(year, month as u32, 1);
     let next = if month == 12 { days_from_civil(year + 1, 1, 1) } else { days_from_civil(year, month as u32 + 1, 1) };
     (first + i64::from(of_month) - 1).min(next - 1).checked_add(shift.days)

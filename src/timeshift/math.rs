@@ -34,12 +34,16 @@ impl Formula {
         let mut params = Params::new();
         for number in 0..id {
             let name = format!("${number}");
-            params.insert(&number.to_string(), ParamValue::Identifier(name)).map_err(|error| wrong(error.to_string()))?;
+            params
+                .insert(&number.to_string(), ParamValue::Identifier(name))
+                .map_err(|error| wrong(error.to_string()))?;
         }
         let text = format!("SELECT {} FROM m", statement.expr);
-        let query = parse_query(&text, &params).map_err(|error| match error.to_string().strip_prefix("missing parameter: ") {
-            Some(number) => wrong(format!("${number} is none of the statements before it")),
-            None => wrong(error.to_string()),
+        let query = parse_query(&text, &params).map_err(|error| {
+            match error.to_string().strip_prefix("missing parameter: ") {
+                Some(number) => wrong(format!("${number} is none of the statements before it")),
+                None => wrong(error.to_string()),
+            }
         })?;
         let expr = alone(&query.statements).ok_or_else(|| wrong("one expression is wanted".to_owned()))?;
         let mut operands = Vec::new();
@@ -133,7 +137,9 @@ fn columns(id: usize, answer: Option<&Vec<Series>>) -> Result<BTreeMap<Vec<(Stri
                 return Err(format!("MATH: ${id} has rows without times"));
             };
             if column.insert(*time, value.clone()).is_some() {
-                return Err(format!("MATH: ${id} has several rows at one time; GROUP BY the tags that tell them apart"));
+                return Err(format!(
+                    "MATH: ${id} has several rows at one time; GROUP BY the tags that tell them apart"
+                ));
             }
         }
         if columns.insert(series.tags.clone(), column).is_some() {
@@ -178,7 +184,8 @@ mod tests {
             (0, vec![series("a", &[(1, 6.0), (2, 8.0), (4, 1.0)]), series("b", &[(1, 1.0)])]),
             (1, vec![series("a", &[(1, 3.0), (2, 0.0), (3, 1.0)]), series("c", &[(1, 1.0)])]),
         ]);
-        let made = formula("100 * ($0 / $1) - abs($1)", 2).and_then(|formula| formula.series(&answers)).expect("it is right");
+        let made =
+            formula("100 * ($0 / $1) - abs($1)", 2).and_then(|formula| formula.series(&answers)).expect("it is right");
         assert_eq!(made.len(), 1);
         assert_eq!((made[0].name.as_str(), made[0].tags[0].1.as_str()), ("x", "a"));
         let rows = [(1, 197.0), (2, 0.0)].map(|(time, value)| vec![Value::Time(time), Value::Float(value)]);

@@ -34,7 +34,12 @@ pub fn read(query: &mut Query, base: Option<Shift>, on: bool) -> Result<Vec<Opti
     Ok(asked)
 }
 
-fn read_statement(id: usize, statement: &mut Statement, base: Option<Shift>, on: bool) -> Result<Option<Asked>, String> {
+fn read_statement(
+    id: usize,
+    statement: &mut Statement,
+    base: Option<Shift>,
+    on: bool,
+) -> Result<Option<Asked>, String> {
     let writes = statement.writes();
     if let (Some(shift), true) = (base, writes) {
         return Err(format!("the request looks {shift} away from now (shift), where nothing can be written"));
@@ -50,7 +55,10 @@ fn read_statement(id: usize, statement: &mut Statement, base: Option<Shift>, on:
                 return Ok(None);
             }
             if writes {
-                return Err("a timeshift in SELECT INTO is refused: points would be written at times that they never had".to_owned());
+                return Err(
+                    "a timeshift in SELECT INTO is refused: points would be written at times that they never had"
+                        .to_owned(),
+                );
             }
             check(select)?;
             let whole = select.clone();
@@ -79,7 +87,8 @@ fn clauses(select: &Select) -> bool {
 
 /// Whether anything in it is shifted.
 fn shifts(select: &Select) -> bool {
-    let aliased = select.fields.iter().any(|field| field.alias.as_deref().is_some_and(|alias| ask::of_alias(alias).is_some()));
+    let aliased =
+        select.fields.iter().any(|field| field.alias.as_deref().is_some_and(|alias| ask::of_alias(alias).is_some()));
     aliased || !select.timeshift.is_empty() || inside(select).any(shifts)
 }
 
@@ -126,7 +135,10 @@ fn check(select: &Select) -> Result<(), String> {
         return Err("DISTINCT beside fields of another timeshift is refused; ask in two statements".to_owned());
     }
     if fields().any(has_wildcard) {
-        return Err("a wildcard or regular expression beside fields of another timeshift is not supported; name the fields".to_owned());
+        return Err(
+            "a wildcard or regular expression beside fields of another timeshift is not supported; name the fields"
+                .to_owned(),
+        );
     }
     let is_call = |expr: &Expr| {
         let mut found = Vec::new();

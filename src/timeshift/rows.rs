@@ -33,7 +33,14 @@ impl ByRows {
     /// A time that cannot be read here.
     pub fn everything(&self) -> Result<Select, String> {
         let all = crate::influxql::ast::Field { expr: crate::influxql::Expr::Wildcard(None), alias: None };
-        let time = moved(&Select { condition: self.select.condition.clone(), timezone: self.select.timezone.clone(), ..Select::default() }, self.by)?;
+        let time = moved(
+            &Select {
+                condition: self.select.condition.clone(),
+                timezone: self.select.timezone.clone(),
+                ..Select::default()
+            },
+            self.by,
+        )?;
         let condition = time.condition.as_ref().and_then(|condition| {
             let terms: Vec<_> = crate::plan::sources::time_terms(condition).into_iter().cloned().collect();
             (!terms.is_empty()).then_some(crate::influxql::Expr::And(terms))

@@ -74,7 +74,8 @@ fn divide(select: &Select, base: Shift, now_ns: i64) -> Result<Work, String> {
     }
     let base = shifts.first().map_or(Ok(base), |shift| sum(base, *shift))?;
     let outer = Outer::new(select)?;
-    let subqueries: Result<Vec<Work>, String> = outer.subqueries.iter().map(|inner| divide(inner, base, now_ns)).collect();
+    let subqueries: Result<Vec<Work>, String> =
+        outer.subqueries.iter().map(|inner| divide(inner, base, now_ns)).collect();
     Ok(Work::Outer(Box::new(outer), subqueries?))
 }
 
@@ -126,9 +127,11 @@ fn shifted_alike(select: &Select, shift: Shift, now_ns: i64) -> Result<Work, Str
     }
     let changes = clocks_change(&plain, TimeRange::default())?;
     if changes && inside(&plain).next().is_some() {
-        return Err("a timeshift of subqueries with tz() and GROUP BY time() over a change of clocks is not supported; ask \
+        return Err(
+            "a timeshift of subqueries with tz() and GROUP BY time() over a change of clocks is not supported; ask \
                     for the time before and after it, or without tz()"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if changes {
         return Ok(Work::Rows(Box::new(ByRows { select: plain, by })));

@@ -53,49 +53,99 @@ impl fmt::Display for Query {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     Select(Box<Select>),
-    Explain { analyze: bool, select: Box<Select> },
+    Explain {
+        analyze: bool,
+        select: Box<Select>,
+    },
     Delete(SeriesFilter),
     DropSeries(SeriesFilter),
-    DropMeasurement { name: String },
-    DropShard { id: u64 },
+    DropMeasurement {
+        name: String,
+    },
+    DropShard {
+        id: u64,
+    },
 
     ShowDatabases,
     ShowMeasurements(Box<ShowMeasurements>),
     ShowSeries(Box<Listing>),
     ShowTagKeys(Box<Listing>),
-    ShowTagValues { keys: TagKeys, listing: Box<Listing> },
+    ShowTagValues {
+        keys: TagKeys,
+        listing: Box<Listing>,
+    },
     ShowFieldKeys(Box<Listing>),
     ShowCardinality(Box<ShowCardinality>),
-    ShowRetentionPolicies { database: Option<String> },
+    ShowRetentionPolicies {
+        database: Option<String>,
+    },
     ShowShards,
     ShowShardGroups,
-    ShowStats { module: Option<String> },
-    ShowDiagnostics { module: Option<String> },
+    ShowStats {
+        module: Option<String>,
+    },
+    ShowDiagnostics {
+        module: Option<String>,
+    },
     ShowQueries,
     ShowUsers,
-    ShowGrants { user: String },
+    ShowGrants {
+        user: String,
+    },
     ShowContinuousQueries,
     ShowSubscriptions,
 
     CreateDatabase(CreateDatabase),
-    DropDatabase { name: String },
+    DropDatabase {
+        name: String,
+    },
     CreateRetentionPolicy(CreateRetentionPolicy),
     AlterRetentionPolicy(AlterRetentionPolicy),
-    DropRetentionPolicy { name: String, database: String },
+    DropRetentionPolicy {
+        name: String,
+        database: String,
+    },
     CreateContinuousQuery(Box<CreateContinuousQuery>),
-    DropContinuousQuery { name: String, database: String },
+    DropContinuousQuery {
+        name: String,
+        database: String,
+    },
     CreateSubscription(CreateSubscription),
-    DropSubscription { name: String, database: String, retention_policy: String },
+    DropSubscription {
+        name: String,
+        database: String,
+        retention_policy: String,
+    },
 
     CreateUser(CreateUser),
-    DropUser { name: String },
-    SetPassword { user: String, password: Password },
-    Grant { privilege: Privilege, database: String, user: String },
-    GrantAdmin { user: String },
-    Revoke { privilege: Privilege, database: String, user: String },
-    RevokeAdmin { user: String },
+    DropUser {
+        name: String,
+    },
+    SetPassword {
+        user: String,
+        password: Password,
+    },
+    Grant {
+        privilege: Privilege,
+        database: String,
+        user: String,
+    },
+    GrantAdmin {
+        user: String,
+    },
+    Revoke {
+        privilege: Privilege,
+        database: String,
+        user: String,
+    },
+    RevokeAdmin {
+        user: String,
+    },
 
-    KillQuery { id: u64, host: Option<String> },
+    KillQuery {
+        id: u64,
+        host: Option<String>,
+    },
 
     /// Slotline's own.
     Math(Math),

@@ -85,11 +85,7 @@ impl Shift {
 
     /// The other way.
     pub fn reversed(self) -> Shift {
-        Shift {
-            months: self.months.saturating_neg(),
-            days: self.days.saturating_neg(),
-            ns: self.ns.saturating_neg(),
-        }
+        Shift { months: self.months.saturating_neg(), days: self.days.saturating_neg(), ns: self.ns.saturating_neg() }
     }
 
     pub fn is_none(self) -> bool {
