@@ -41,10 +41,8 @@ fn points() -> Vec<Point> {
             let mut time = start + number * 61 * SECOND;
             while time < start + DAYS * DAY {
                 let count = points.len() as i64;
-                let (v, n) = (
-                    f64::from(random.i32(-4_000..9_000)) / 8.0 + count as f64 / 65_536.0,
-                    random.i64(-50..400) * 8_192 + count,
-                );
+                let (v, n) =
+                    (f64::from(random.i32(-400..900)) + count as f64 / 10_000.0, random.i64(-50..400) * 8_192 + count);
                 points.push(Point { host, region: ["eu", "us"][(number % 2) as usize], v, n, time });
                 time += random.i64(2 * HOUR / SECOND..7 * HOUR / SECOND) * SECOND + 61_000_000 * number;
             }
@@ -107,10 +105,23 @@ impl Loaded {
     /// The answer of each cluster to `shifted` must be the reference's to `plain`. Whether it has rows.
     #[track_caller]
     fn assert_same(&mut self, shifted: &str, plain: &str, later: i64, parameters: &[(&str, &str)]) -> bool {
+        self.assert_same_in(2, shifted, plain, later, parameters)
+    }
+
+    /// The same of so many of the clusters.
+    #[track_caller]
+    fn assert_same_in(
+        &mut self,
+        clusters: usize,
+        shifted: &str,
+        plain: &str,
+        later: i64,
+        parameters: &[(&str, &str)],
+    ) -> bool {
         let db = self.moved(later);
         let ask = |http: Http, db: &str, q: &str| http.get_query(&[parameters, &[("db", db), ("q", q)]].concat());
         let expected = ask(self.reference.http(), &db, plain);
-        for (cluster, what) in self.clusters.iter().zip(["one group", "three groups"]) {
+        for (cluster, what) in self.clusters.iter().zip(["one group", "three groups"]).take(clusters) {
             let seen = ask(cluster.http(), "db", shifted);
             let equal = seen.status == expected.status && same(&seen.json(), &expected.json());
             assert!(
@@ -340,4 +351,391 @@ fn random_statements_are_those_over_moved_points() {
     let total = count();
     println!("{total} statements are equal, {with_rows} of them with rows");
     assert!(with_rows * 100 >= total * 70, "only {with_rows} of {total} answers have rows");
+}
+
+/// A week before `FROM`, in which nothing happens to clocks.
+const WEEK: i64 = 7 * DAY;
+const FROM: i64 = SEASONS[0] + 14 * DAY;
+const TO: i64 = FROM + DAY;
+
+fn bounds() -> String {
+    format!("WHERE time >= {FROM} AND time < {TO}")
+}
+
+/// What InfluxDB's subqueries make of moved points.
+#[test]
+fn subqueries_move_by_themselves() {
+    let mut loaded = loaded();
+    // Subqueries over split series are refused, shifted alike or not at all; what is evaluated here is not.
+    let bounds = bounds();
+    let inner = format!("FROM m {bounds} GROUP BY time(6h)");
+    for (clusters, shifted, plain) in [
+        // All of it.
+        (
+            1,
+            format!("SELECT max(shift_1_week) FROM (SELECT mean(v) AS shift_1_week {inner})"),
+            format!("SELECT max(shift_1_week) FROM (SELECT mean(mv) AS shift_1_week {inner})"),
+        ),
+        (
+            1,
+            format!(
+                "SELECT max(x) AS shift_1_week FROM (SELECT mean(v) AS x FROM m GROUP BY host) {bounds} GROUP BY time(12h)"
+            ),
+            format!(
+                "SELECT max(x) AS shift_1_week FROM (SELECT mean(mv) AS x FROM m GROUP BY host) {bounds} GROUP BY time(12h)"
+            ),
+        ),
+        // Differences of this week and last.
+        (
+            2,
+            format!(
+                "SELECT a - shift_1_week__b FROM (SELECT mean(v) AS a, mean(v) AS shift_1_week__b {inner}, host) GROUP BY host"
+            ),
+            format!(
+                "SELECT a - shift_1_week__b FROM (SELECT mean(v) AS a, mean(mv) AS shift_1_week__b {inner}, host) GROUP BY host"
+            ),
+        ),
+        (
+            1,
+            format!("SELECT a - b AS d, a FROM (SELECT mean(v) AS a, max(n) AS b {inner}) TIMESHIFT -1w"),
+            format!("SELECT a - b AS d, a FROM (SELECT mean(mv) AS a, max(mn) AS b {inner})"),
+        ),
+        (
+            2,
+            format!(
+                "SELECT mean(a) - mean(b) AS d FROM (SELECT mean(v) AS a {inner}), (SELECT mean(v) AS b {inner} TIMESHIFT -1w) {bounds} GROUP BY time(12h)"
+            ),
+            format!(
+                "SELECT mean(a) - mean(b) AS d FROM (SELECT mean(v) AS a {inner}), (SELECT mean(mv) AS b {inner}) {bounds} GROUP BY time(12h)"
+            ),
+        ),
+        (
+            2,
+            format!(
+                "SELECT sum(d) FROM (SELECT a - shift_1_week AS d FROM (SELECT mean(v) AS a, mean(v) AS shift_1_week FROM m GROUP BY host)) {bounds} GROUP BY time(6h), host"
+            ),
+            format!(
+                "SELECT sum(d) FROM (SELECT a - shift_1_week AS d FROM (SELECT mean(v) AS a, mean(mv) AS shift_1_week FROM m GROUP BY host)) {bounds} GROUP BY time(6h), host"
+            ),
+        ),
+        (
+            2,
+            format!(
+                "SELECT last(a), min(shift_1_week) FROM (SELECT max(v) AS a, last(n) AS shift_1_week {inner}, host) {bounds} GROUP BY time(12h), * ORDER BY time DESC LIMIT 1"
+            ),
+            format!(
+                "SELECT last(a), min(shift_1_week) FROM (SELECT max(v) AS a, last(mn) AS shift_1_week {inner}, host) {bounds} GROUP BY time(12h), * ORDER BY time DESC LIMIT 1"
+            ),
+        ),
+    ] {
+        assert!(loaded.assert_same_in(clusters, &shifted, &plain, WEEK, &[("epoch", "ns")]), "`{shifted}` has no rows");
+    }
+}
+
+/// Two columns of one SELECT.
+#[test]
+fn columns_are_joined() {
+    let mut loaded = loaded();
+    let bounds = bounds();
+    for (columns, moved, clauses) in [
+        ("mean(v) AS shift_1_week, max(n), min(v)", "mean(mv) AS shift_1_week, max(n), min(v)", " GROUP BY time(6h)"),
+        (
+            "count(v), count(v) AS shift_1_week",
+            "count(v), count(mv) AS shift_1_week",
+            " GROUP BY time(1h), host fill(-1)",
+        ),
+        // Without windows selectors are told where the range begins.
+        ("max(v), max(v) AS shift_1_week", "max(v), max(mv) AS shift_1_week", ""),
+        (
+            "first(v) AS a, last(n) AS shift_1_week, mean(v)",
+            "first(v) AS a, last(mn) AS shift_1_week, mean(v)",
+            " GROUP BY host",
+        ),
+        (
+            "v, v AS shift_1_week, n AS shift_1_week__n",
+            "v, mv AS shift_1_week, mn AS shift_1_week__n",
+            " GROUP BY host ORDER BY time DESC LIMIT 5",
+        ),
+        ("v, v AS shift_1_week", "v, mv AS shift_1_week", " GROUP BY host LIMIT 5 OFFSET 3"),
+        (
+            "time AS t, mean(v), mean(v) AS shift_1_week",
+            "time AS t, mean(v), mean(mv) AS shift_1_week",
+            " GROUP BY time(12h), region LIMIT 1",
+        ),
+        (
+            "mean(v), mean(v) AS shift_1_week, mean(n)",
+            "mean(v), mean(mv) AS shift_1_week, mean(n)",
+            " GROUP BY time(6h), host tz('Asia/Kolkata')",
+        ),
+    ] {
+        let of = |columns: &str| format!("SELECT {columns} FROM m {bounds}{clauses}");
+        for epoch in ["", "ms"] {
+            assert!(loaded.assert_same(&of(columns), &of(moved), WEEK, &[("epoch", epoch)]), "{columns} has no rows");
+        }
+    }
+    let unbounded = |columns: &str| format!("SELECT {columns} FROM m WHERE time < {TO}");
+    for (columns, moved) in [
+        ("mean(v) AS shift_1_week", "mean(mv) AS shift_1_week"),
+        ("max(v) AS shift_1_week", "max(mv) AS shift_1_week"),
+        ("sum(n), sum(n) AS shift_1_week", "sum(n), sum(mn) AS shift_1_week"),
+    ] {
+        assert!(
+            loaded.assert_same(&unbounded(columns), &unbounded(moved), WEEK, &[]),
+            "an aggregate of all times stays at 0"
+        );
+    }
+}
+
+/// The request as a whole: `db@shift_1w`, `shift=1w`, several statements, formats, chunks.
+#[test]
+fn requests_are_moved_and_told_as_influxdb_tells() {
+    let mut loaded = loaded();
+    let db = loaded.moved(WEEK);
+    let bounds = bounds();
+    let plain = format!(
+        "SELECT mean(mv) FROM m {bounds} GROUP BY time(6h), host; SELECT mv FROM m {bounds} LIMIT 3; SELECT sum(mn) FROM m {bounds}"
+    );
+    let plain = plain
+        .replace("mean(mv)", "mean(mv) AS a")
+        .replace("sum(mn)", "sum(mn) AS b")
+        .replace("SELECT mv", "SELECT mv AS c");
+    let shifted = plain.replace("mv", "v").replace("mn", "n");
+    let aliased = shifted
+        .replace(" FROM m", " AS shift_1_week FROM m")
+        .replace(" AS a AS", " AS")
+        .replace(" AS b AS", " AS")
+        .replace(" AS c AS", " AS");
+    let plain_aliased = plain
+        .replace(" AS a ", " AS shift_1_week ")
+        .replace(" AS b ", " AS shift_1_week ")
+        .replace(" AS c ", " AS shift_1_week ");
+    let clause = shifted.replace(';', " TIMESHIFT -1w;") + " TIMESHIFT -7d";
+    let accepts = ["application/json", "application/csv", "application/x-msgpack"];
+    let shapes: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("epoch", "ns")],
+        &[("pretty", "true")],
+        &[("chunked", "true"), ("chunk_size", "2")],
+        &[("chunked", "true")],
+    ];
+    for cluster in &loaded.clusters {
+        for (accept, shape) in accepts.iter().flat_map(|accept| shapes.iter().map(move |shape| (accept, shape))) {
+            let ask = |http: Http, parameters: &[(&str, &str)]| {
+                let form = client::form(&[*shape, parameters].concat());
+                http.send(&Request::new("GET", &format!("/query?{form}")).header("Accept", accept)).body
+            };
+            let expected = ask(loaded.reference.http(), &[("db", &db), ("q", &plain)]);
+            let expected_aliased = ask(loaded.reference.http(), &[("db", &db), ("q", &plain_aliased)]);
+            for (parameters, expected) in [
+                ([("db", "db@shift_1w"), ("q", shifted.as_str()), ("", "")], &expected),
+                ([("db", "db@shift_1_week"), ("q", &shifted), ("", "")], &expected),
+                ([("db", "db"), ("shift", "1w"), ("q", &shifted)], &expected),
+                ([("db", "db@shift_6d"), ("shift", "24h"), ("q", &shifted)], &expected),
+                ([("db", "db"), ("q", &clause), ("", "")], &expected),
+                ([("db", "db"), ("q", &aliased), ("", "")], &expected_aliased),
+            ] {
+                let seen = ask(cluster.http(), &parameters);
+                // Sums over groups may end in another digit.
+                let (seen, wanted) = (String::from_utf8_lossy(&seen), String::from_utf8_lossy(expected));
+                assert_eq!(seen, wanted, "{accept} {shape:?} {parameters:?}");
+            }
+        }
+    }
+}
+
+/// Several TIMESHIFTs are series beside each other.
+#[test]
+fn a_series_for_each_timeshift() {
+    let mut loaded = loaded();
+    let db = loaded.moved(WEEK);
+    let bounds = bounds();
+    let told = |http: Http, db: &str, q: &str| {
+        http.get_query(&[("db", db), ("q", q), ("epoch", "ns")]).json()["results"][0]["series"].clone()
+    };
+    let now =
+        told(loaded.reference.http(), &db, &format!("SELECT mean(v) AS x FROM m {bounds} GROUP BY time(6h), region"));
+    let then =
+        told(loaded.reference.http(), &db, &format!("SELECT mean(mv) AS x FROM m {bounds} GROUP BY time(6h), region"));
+    let mut expected = Vec::new();
+    for region in 0..2 {
+        for (series, label) in [(&then, "-1w"), (&now, "0s")] {
+            let mut series = series[region].clone();
+            series["tags"]["timeshift"] = label.into();
+            expected.push(series);
+        }
+    }
+    for cluster in &loaded.clusters {
+        let q = format!("SELECT mean(v) AS x FROM m {bounds} GROUP BY time(6h), region TIMESHIFT 0s, -1w");
+        let seen = told(cluster.http(), "db", &q);
+        assert!(same(&seen, &Value::from(expected.clone())), "{}", difference(&seen, &Value::from(expected.clone())));
+    }
+}
+
+/// MATH over earlier statements.
+#[test]
+fn math_is_worked_out() {
+    let loaded = loaded();
+    let bounds = bounds();
+    let statement = |call: &str, shift: &str| format!("SELECT {call} FROM m {bounds} GROUP BY time(6h), host{shift}");
+    let (now, then) = (statement("mean(v)", ""), statement("mean(v)", " TIMESHIFT -1w"));
+    for cluster in &loaded.clusters {
+        let ask = |q: &str, more: &[(&str, &str)]| {
+            cluster.http().get_query(&[&[("db", "db"), ("q", q), ("epoch", "ns")], more].concat())
+        };
+        let series = |q: &str| ask(q, &[]).json()["results"][0]["series"].clone();
+        let (a, b) = (series(&now), series(&then));
+        let q = |keep: &str| format!("{now}; {then}; MATH name=\"ratio\" expr=\"100 * $0 / $1\"{keep}; SHOW DATABASES");
+        let answer = ask(&q(""), &[]).json();
+        let ids: Vec<i64> = answer["results"]
+            .as_array()
+            .expect("results")
+            .iter()
+            .filter_map(|result| result["statement_id"].as_i64())
+            .collect();
+        assert_eq!(ids, [2, 3], "what it names is not answered: {answer}");
+        let ratio = &answer["results"][0]["series"];
+        let hosts = ratio.as_array().expect("series").len();
+        assert_eq!(hosts, HOSTS.len());
+        for at in 0..hosts {
+            assert_eq!((&ratio[at]["name"], &ratio[at]["tags"]), (&Value::from("ratio"), &a[at]["tags"]));
+            assert_eq!(ratio[at]["columns"], serde_json::json!(["time", "ratio"]));
+            let rows = ratio[at]["values"].as_array().expect("rows");
+            assert!(!rows.is_empty());
+            for (row, values) in rows.iter().enumerate() {
+                let of = |series: &Value| series[at]["values"][row][1].as_f64();
+                assert_eq!(values[0], a[at]["values"][row][0]);
+                let expected = of(&a).zip(of(&b)).map(|(a, b)| 100.0 * a / b);
+                match (values[1].as_f64(), expected) {
+                    (Some(seen), Some(expected)) => {
+                        assert!((seen - expected).abs() < 1e-9 * expected.abs(), "{seen} {expected}")
+                    }
+                    (seen, expected) => assert_eq!(seen, expected),
+                }
+            }
+        }
+        let kept = ask(&q(" keep=\"1\""), &[]).json();
+        assert_eq!(kept["results"][0], serde_json::json!({"statement_id": 1, "series": b}));
+        assert_eq!(kept["results"][1], answer["results"][0]);
+        let chunked = ask(&q(" keep=\"0,1\""), &[("chunked", "true")]).text();
+        let chunks: Vec<Value> = chunked.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(chunks.len(), 3 * HOSTS.len() + 1);
+        let wrong = ask(&format!("SELECT mean(v), max(v) FROM m {bounds}; MATH name=x expr=\"$0\""), &[]).json();
+        let error = wrong["results"][0]["error"].as_str().expect("an error").to_owned();
+        assert!(error.contains("$0 has the columns mean, max"), "{wrong}");
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused() {
+    let mut loaded = loaded();
+    let bounds = bounds();
+    for (q, words) in [
+        ("SELECT mean(v) AS shift_1_week INTO x FROM m", "INTO"),
+        ("SELECT v INTO x FROM m TIMESHIFT -1w", "INTO"),
+        ("SELECT v, top(v, 3) AS shift_1_week FROM m", "top()"),
+        ("SELECT distinct(v), distinct(v) AS shift_1_week FROM m", "distinct()"),
+        ("SELECT sample(v, 2) AS shift_1_week, mean(v) FROM m", "sample()"),
+        ("SELECT *, v AS shift_1_week FROM m", "wildcard"),
+        ("SELECT mean(v), v AS shift_1_week FROM m", "mixing aggregate and non-aggregate"),
+        ("SELECT mean(v) AS shift_1_week FROM m TIMESHIFT -1d", "either"),
+        ("EXPLAIN SELECT v AS shift_1_week FROM m", "EXPLAIN"),
+        ("SELECT v AS shift_999_years FROM m", "out of reach"),
+        ("SELECT v AS shift_1_week FROM m tz('Nowhere/Else')", "zone"),
+        ("SELECT v FROM m TIMESHIFT -1x", "error parsing query: invalid duration"),
+        ("SELECT v FROM m TIMESHIFT", "expected duration"),
+        ("MATH name=x expr=\"$0\"", "$0 is none of the statements before it"),
+        ("MATH x", "found MATH, expected SELECT, DELETE"),
+        ("SELECT v FROM m; MATH name=x expr=\"$0 + v\"", "v is no statement"),
+        ("DELETE FROM m TIMESHIFT -1w", "found TIMESHIFT, expected ;"),
+        (
+            "SELECT a FROM (SELECT mean(v) AS a, mean(v) AS shift_1_week FROM m GROUP BY host) WHERE a > 3",
+            "WHERE with more than times",
+        ),
+    ] {
+        loaded.assert_refused(&[("db", "db"), ("q", q)], words);
+    }
+    for cluster in &loaded.clusters {
+        cluster.http().store("db", format!("m,host=h0 v=1 {FROM}\nm,host=h1 v=2 {FROM}\n"));
+    }
+    let q = format!("SELECT v, v AS shift_1_week FROM m {bounds}");
+    loaded.assert_refused(&[("db", "db"), ("q", &q)], "several rows at one time");
+    for q in ["DROP MEASUREMENT m", "SELECT v INTO x FROM m", "DELETE FROM m", "CREATE DATABASE x"] {
+        for parameters in [[("db", "db@shift_1w"), ("q", q), ("", "")], [("db", "db"), ("shift", "1w"), ("q", q)]] {
+            loaded.assert_refused(&parameters, "nothing can be written");
+        }
+    }
+    loaded.assert_refused(&[("db", "db"), ("shift", "-1w"), ("q", "SELECT v FROM m")], "shift=-1w");
+    let written = loaded.clusters[1].http().write("db@shift_1w", "m v=1");
+    assert_eq!(written.status, 404, "{written:?}");
+    // A database that has the name is meant itself.
+    for http in [loaded.clusters[0].http(), loaded.clusters[1].http()] {
+        http.run("", "CREATE DATABASE \"db@shift_1d\"");
+        http.store("db@shift_1d", "m v=5 5000000000");
+        let found = http.run("db@shift_1d", "SELECT v FROM m");
+        assert_eq!(found["results"][0]["series"][0]["values"], serde_json::json!([["1970-01-01T00:00:05Z", 5]]));
+    }
+    // SHOW is asked of that time too.
+    loaded.moved(WEEK);
+    for cluster in &loaded.clusters {
+        let ask = |db: &str, from: i64| {
+            let q = format!("SHOW TAG VALUES FROM m WITH KEY = host WHERE time >= {from} AND time < {}", from + DAY);
+            cluster.http().get_query(&[("db", db), ("q", &q)]).text()
+        };
+        let first = SEASONS[0] - 9 * DAY;
+        assert_eq!(ask("db@bshift_2w", first), ask("db", first + 2 * WEEK));
+        assert_ne!(ask("db@bshift_2w", first), ask("db", first), "there is nothing at that time");
+    }
+}
+
+#[test]
+fn off_is_off() {
+    let cluster = Setup::new(1, 1).set("query", "timeshift = false").start();
+    cluster.http().run("", "CREATE DATABASE db");
+    cluster.http().store("db", "m v=5 5000000000");
+    let found = cluster.http().run("db", "SELECT v AS shift_1_week FROM m WHERE time < 10s");
+    assert_eq!(found["results"][0]["series"][0]["columns"][1], "shift_1_week");
+    assert_eq!(found["results"][0]["series"][0]["values"], serde_json::json!([["1970-01-01T00:00:05Z", 5]]));
+    let parameters = cluster.http().get_query(&[("db", "db"), ("shift", "1w"), ("q", "SELECT v FROM m")]);
+    assert!(parameters.text().contains("1970-01-01T00:00:05Z"), "a parameter that means nothing: {parameters:?}");
+    for q in [
+        "SELECT v FROM m TIMESHIFT -1w",
+        "SELECT v FROM (SELECT v FROM m TIMESHIFT -1w)",
+        "SELECT v FROM m; MATH name=x expr=\"$0\"",
+    ] {
+        let refused = cluster.http().query("db", q);
+        assert!(refused.status == 400 && refused.text().contains("query.timeshift"), "{q}: {refused:?}");
+    }
+    let missing = cluster.http().query("db@shift_1w", "SELECT v FROM m");
+    assert!(missing.text().contains("database not found: db@shift_1w"), "{missing:?}");
+}
+
+/// `now()` and the bound that GROUP BY time has without one are one moment, of which the whole range is counted.
+#[test]
+fn now_is_moved_too() {
+    let cluster = Setup::new(3, 1).rule("db", "m", &["host"]).start();
+    cluster.create_db("db");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+    // One point in each of ten minutes, a week ago; then one every hour from that on: what is later must not be seen.
+    let minute = 60 * SECOND;
+    let mut body = String::new();
+    for number in 0..10 {
+        body += &format!("m,host=h{number} v={number} {}\n", now - WEEK - number * minute - 30 * SECOND);
+    }
+    for number in 1..20 {
+        body += &format!("m,host=h{number} v=1000 {}\n", now - WEEK + number * HOUR);
+    }
+    cluster.http().store("db", &body);
+    for q in [
+        "SELECT sum(v) AS shift_1_week FROM m WHERE time > now() - 20m GROUP BY time(20m, now()) fill(none)",
+        "SELECT sum(v) AS shift_1_week FROM m WHERE time > now() - 20m AND time <= now()",
+        "SELECT sum(v) FROM m WHERE time > now() - 20m AND now() >= time TIMESHIFT -1w",
+    ] {
+        let found = cluster.http().run("db", q);
+        let rows = found["results"][0]["series"][0]["values"].as_array().expect("rows").clone();
+        let sum: f64 = rows.iter().filter_map(|row| row[1].as_f64()).sum();
+        assert_eq!(sum, 45.0, "`{q}`: {found}");
+        let near = |text: &str| text.parse::<Timestamp>().expect("a time").as_second() - now / SECOND;
+        let first = rows[0][0].as_str().map(near).expect("a time");
+        assert!((-1_300..=60).contains(&first), "{first} s from now: {found}");
+    }
 }

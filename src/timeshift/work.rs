@@ -203,14 +203,13 @@ pub fn alone(inner: &Select, around: &Select) -> Result<Select, String> {
     let both = TimeRange { start: own.start.max(outer.start), end: own.end.min(outer.end) };
     let nothing = Expr::And(Vec::new());
     alone.condition = bounded(inner.condition.as_ref().unwrap_or(&nothing), zone(inner)?, both, 0)?;
-    let grouped = windows(inner).is_some();
     for expr in &around.group_by {
-        let inherited = match expr {
-            Expr::Call(_) => !grouped && !calls_of(inner).is_empty(),
-            _ => !inner.group_by.contains(expr),
-        };
-        if inherited {
-            alone.group_by.push(expr.clone());
+        match expr {
+            Expr::Call(_) => inherit(&mut alone, expr),
+            // What the subquery is grouped by already.
+            Expr::Wildcard(_) => {}
+            _ if alone.group_by.contains(expr) => {}
+            _ => alone.group_by.push(expr.clone()),
         }
     }
     if windows(&alone).is_some() && alone.fill == Fill::Null {
@@ -222,4 +221,19 @@ pub fn alone(inner: &Select, around: &Select) -> Result<Select, String> {
     }
     alone.order = around.order;
     Ok(alone)
+}
+
+/// Windows of a SELECT around are those of the next one inside that makes anything of its rows.
+fn inherit(inner: &mut Select, time: &Expr) {
+    if windows(inner).is_some() {
+        return;
+    }
+    if !calls_of(inner).is_empty() {
+        return inner.group_by.push(time.clone());
+    }
+    for source in &mut inner.sources {
+        if let Source::Subquery(inner) = source {
+            inherit(inner, time);
+        }
+    }
 }
