@@ -81,7 +81,7 @@ impl Shifts {
     }
 }
 
-/// The place of one statement.
+/// The place of one statement, as if it were the whole request.
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
     let query = Query { statements: vec![statement.clone()], spans: vec![0..0], unproven: false };
     match crate::plan::plan(&query, circumstances) {
@@ -152,15 +152,18 @@ impl Aside {
         }
         self.messages
             .extend(result.messages.into_iter().filter(|new| !self.messages.contains(new)).collect::<Vec<_>>());
-        if self.bytes > bytes_max {
-            let error = format!(
-                "what has to be held for a timeshift or MATH takes more than {bytes_max} bytes (query.merge_bytes_max); ask \
-                 for less time or fewer series"
-            );
-            return Err(fails(error));
-        }
-        Ok(())
+        within(self.bytes, bytes_max)
     }
+}
+
+fn within(bytes: usize, bytes_max: usize) -> Result<(), Refusal> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(fails(format!(
+        "what has to be held for a timeshift or MATH takes more than {bytes_max} bytes (query.merge_bytes_max); ask for less \
+         time or fewer series"
+    )))
 }
 
 /// Runs a statement of a request. What a MATH behind it names is held, and told only if it is kept.
@@ -225,6 +228,12 @@ fn zone_of(statement: &Statement) -> Option<Zone> {
         Statement::Select(select) => zone(select),
         _ => None,
     }
+}
+
+/// What is planned here only reads.
+fn circumstances(running: &Running) -> Circumstances<'_> {
+    let context = &running.context;
+    Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false }
 }
 
 /// One statement, whose times go back as they come.
@@ -296,10 +305,7 @@ async fn all(
         let Some((series, said)) = Box::pin(answered(running, id, part)).await? else { return Ok(None) };
         messages.extend(said.into_iter().filter(|new| !messages.contains(new)).collect::<Vec<_>>());
         answers.push(series);
-        let (held, bytes_max) = (bytes(&answers), running.context.queries.config.query.merge_bytes_max.0);
-        if held > bytes_max {
-            Aside { bytes: held, ..Aside::default() }.take(StatementResult::default(), bytes_max)?;
-        }
+        within(bytes(&answers), running.context.queries.config.query.merge_bytes_max.0)?;
     }
     Ok(Some((answers, messages)))
 }
@@ -350,9 +356,8 @@ async fn made_of_rows(running: &mut Running, id: usize, by_rows: &ByRows) -> Res
 
 /// What tells the fields and tags of a SELECT's measurements: the groups that its plan asks, or else one that has them all.
 fn questions(running: &Running, by_rows: &ByRows, everything: &Select) -> Result<Vec<Question>, Refusal> {
-    let context = &running.context;
-    let (topology, db) = (&context.backends.topology, context.asked.params.get("db"));
-    let circumstances = Circumstances { topology, db, may_write: false };
+    let circumstances = circumstances(running);
+    let Circumstances { topology, db, .. } = circumstances;
     if regexes(everything).is_empty() {
         let asked = probe(everything, circumstances).map_err(|reason| refuse(400, reason))?;
         if !asked.is_empty() {

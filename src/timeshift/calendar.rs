@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn what_is_out_of_reach_is_refused() {
-        for shift in ["-1000y", "-99999999999w", "-9223372036s9223372036s"] {
-            assert!(distance(Shift::parse(shift).expect("it reads"), None, 0).is_err(), "{shift}");
+        for shift in ["-1000y", "99999999999w", "9223372036s"] {
+            assert!(distance(Shift::parse(shift).expect("it reads"), None, i64::MAX / 2).is_err(), "{shift}");
         }
     }
 }
