@@ -57,7 +57,8 @@
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
 //! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`; a
 //! protocol for points: a file in `ingest/`, a row in `config::Protocol` and one in `shard/accept.rs`; an InfluxQL
-//! function over rows of several groups: a file in `merge/evaluate/functions/` and a row in its `mod.rs`.
+//! function over rows of several groups: a file in `merge/evaluate/functions/` and a row in its `mod.rs`, and if it can be put
+//! together of what groups make of their points, or point by point, in `merge/combine/` too.
 
 pub mod batch;
 pub mod config;

@@ -9,7 +9,7 @@
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
 //!    each for its part (`partials`), and puts the series in order, or makes
-//!    the answer of their rows (`gather`); SHOW over several servers: `show`; writing statements:
+//!    the answer of their rows (`gather`, and `subquery` where there are levels); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A query ends before its answer when it is killed or its client leaves (`running`).
 //! 7. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
@@ -31,6 +31,7 @@ mod running;
 mod select;
 mod show;
 mod statement;
+mod subquery;
 mod timeshift;
 mod warning;
 

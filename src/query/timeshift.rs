@@ -337,8 +337,8 @@ fn tagged(labels: Vec<String>, answers: Vec<Vec<Series>>) -> Result<Vec<Series>,
 /// A SELECT over the rows of another time: its schema is asked for, then the rows.
 async fn made_of_rows(running: &mut Running, id: usize, by_rows: &ByRows) -> Result<Option<Answer>, Refusal> {
     let everything = by_rows.everything().map_err(|reason| refuse(400, reason))?;
-    let schema = match lookup::schema(&running.context, &questions(running, by_rows, &everything)?).await? {
-        Ok(schema) => schema,
+    let schema = match lookup::schemas(&running.context, &questions(running, by_rows, &everything)?).await? {
+        Ok(schemas) => schemas.into_iter().next().unwrap_or_default(),
         Err(error) => return failed(running, id, error).await.map(|_| None),
     };
     let rows_max = running.context.queries.config.query.rows_max.0;
@@ -378,7 +378,8 @@ fn questions(running: &Running, by_rows: &ByRows, everything: &Select) -> Result
         .measurements()
         .map(|measurement| Statement::ShowTagKeys(Box::new(listing(measurement))).to_string())
         .collect();
-    let question = |group| Question { group, explain: format!("EXPLAIN {everything}"), tag_keys: tag_keys.clone() };
+    let question =
+        |group| Question { group, reader: 0, explain: format!("EXPLAIN {everything}"), tag_keys: tag_keys.clone() };
     Ok(groups.into_iter().map(question).collect())
 }
 

@@ -133,7 +133,7 @@ fn points(series: Series, fields: &[VarRef]) -> Result<Rows, Stop> {
     {
         values.reverse();
     }
-    let mut rows = Rows { name: series.name, tags: series.tags, ..Rows::default() };
+    let mut rows = Rows::new(series.name, series.tags);
     rows.extend(values, fields.len()).map_err(Stop::Refused)?;
     Ok(rows)
 }

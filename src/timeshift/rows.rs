@@ -72,7 +72,7 @@ impl ByRows {
     fn part(&self, select: &Select, fields: &[VarRef]) -> Result<Part, String> {
         let sources = vec![(0, select.sources.clone())];
         let gathering = Gathering { select: select.clone(), sources, split: String::new() };
-        let rows = gathering.parts(fields)?.into_iter().map(|(_, rows)| rows).next();
+        let rows = gathering.rows(fields)?.into_iter().map(|(_, rows)| rows).next();
         let rows = rows.ok_or("there is nothing to ask for")?;
         Ok(Part { select: moved(&rows, self.by)?, moved: Moved { by: self.by, zero_stays: false } })
     }
@@ -86,7 +86,7 @@ impl Ready {
     pub fn answer(&self, given: Vec<Series>) -> Result<Vec<Series>, Stop> {
         let mut rows = Vec::new();
         for Series { name, tags, values, .. } in given {
-            let mut own = Rows { name, tags, ..Rows::default() };
+            let mut own = Rows::new(name, tags);
             own.extend(values, self.evaluation.fields.len()).map_err(Stop::Refused)?;
             rows.push(own);
         }

@@ -77,7 +77,8 @@ pub fn names(time: String, fields: &[Field]) -> Vec<String> {
     names
 }
 
-fn name(expr: &Expr) -> String {
+/// What a column is called that has no other name.
+pub fn name(expr: &Expr) -> String {
     match expr {
         Expr::Call(call) => call.name.clone(),
         Expr::VarRef(var) => var.name.clone(),
