@@ -166,7 +166,7 @@ fn same(a: &Value, b: &Value) -> bool {
 fn difference(a: &Value, b: &Value) -> String {
     match (a, b) {
         (Value::Array(a), Value::Array(b))
-            if a.len() == b.len() && a.len() > 0 && (a[0].is_array() || a[0].is_object()) =>
+            if a.len() == b.len() && !a.is_empty() && (a[0].is_array() || a[0].is_object()) =>
         {
             let at = (0..a.len()).find(|at| !same(&a[*at], &b[*at]));
             at.map_or(String::new(), |at| format!("[{at}] {}", difference(&a[at], &b[at])))
@@ -372,12 +372,12 @@ fn subqueries_move_by_themselves() {
     for (clusters, shifted, plain) in [
         // All of it.
         (
-            1,
+            2,
             format!("SELECT max(shift_1_week) FROM (SELECT mean(v) AS shift_1_week {inner})"),
             format!("SELECT max(shift_1_week) FROM (SELECT mean(mv) AS shift_1_week {inner})"),
         ),
         (
-            1,
+            2,
             format!(
                 "SELECT max(x) AS shift_1_week FROM (SELECT mean(v) AS x FROM m GROUP BY host) {bounds} GROUP BY time(12h)"
             ),
@@ -396,7 +396,7 @@ fn subqueries_move_by_themselves() {
             ),
         ),
         (
-            1,
+            2,
             format!("SELECT a - b AS d, a FROM (SELECT mean(v) AS a, max(n) AS b {inner}) TIMESHIFT -1w"),
             format!("SELECT a - b AS d, a FROM (SELECT mean(mv) AS a, max(mn) AS b {inner})"),
         ),
@@ -646,6 +646,7 @@ fn what_cannot_be_answered_is_refused() {
         ("MATH name=x expr=\"$0\"", "$0 is none of the statements before it"),
         ("MATH x", "found MATH, expected SELECT, DELETE"),
         ("SELECT v FROM m; MATH name=x expr=\"$0 + v\"", "v is no statement"),
+        ("SELECT v INTO x FROM m; MATH name=x expr=\"$0\"", "$0 changes something"),
         ("DELETE FROM m TIMESHIFT -1w", "found TIMESHIFT, expected ;"),
         (
             "SELECT a FROM (SELECT mean(v) AS a, mean(v) AS shift_1_week FROM m GROUP BY host) WHERE a > 3",

@@ -5,6 +5,7 @@
 //! held, within `query.merge_bytes_max`. Parts run one after the other. Used by `query` and `statement`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Instant;
 
 use crate::backend::Backends;
@@ -55,11 +56,7 @@ impl Shifts {
         }
         let plain = query.statements.iter().filter(|statement| !matches!(statement, Statement::Math(_)));
         asked.replace("q", &plain.map(Statement::to_forwardable).collect::<Vec<_>>().join("; "));
-        let formulas = shifts.iter().filter_map(|asked| match asked {
-            Some(Asked::Math(formula)) => Some(formula),
-            _ => None,
-        });
-        let (operands, kept) = mentioned(formulas);
+        let (operands, kept) = mentioned(shifts.iter().flatten().filter_map(Asked::formula));
         Ok(Shifts { asked: shifts, operands, kept })
     }
 
@@ -83,7 +80,7 @@ impl Shifts {
 
 /// The place of one statement, as if it were the whole request.
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let query = Query { statements: vec![statement.clone()], spans: vec![0..0], unproven: false };
+    let query = Query { statements: vec![statement.clone()], spans: vec![Range::default()], unproven: false };
     match crate::plan::plan(&query, circumstances) {
         Plan::Whole(groups) => Ok(Place::One(groups)),
         Plan::Everywhere(groups) => Ok(Place::Everywhere(groups)),
@@ -204,7 +201,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
 async fn run_select(running: &mut Running, id: usize, select: &Select, base: Shift) -> Result<Ended, Refusal> {
     let work = work(select, base, running.context.now_ns).map_err(|reason| refuse(400, reason))?;
     if let Work::Part(part) = work {
-        return run_part(running, id, part, zone(select)).await;
+        return run_part(running, id, *part, zone(select)).await;
     }
     // It may be held as a whole already, by a MATH.
     let held = running.aside.take();
@@ -269,7 +266,7 @@ type Answer = (Vec<Series>, Vec<Message>);
 async fn answered(running: &mut Running, id: usize, work: Work) -> Result<Option<Answer>, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     match work {
-        Work::Part(part) => Ok(held(running, id, part).await?.map(|aside| (aside.series, aside.messages))),
+        Work::Part(part) => Ok(held(running, id, *part).await?.map(|aside| (aside.series, aside.messages))),
         Work::Rows(by_rows) => Box::pin(made_of_rows(running, id, &by_rows)).await,
         Work::Join(join, parts) => {
             let Some((answers, messages)) = all(running, id, parts).await? else { return Ok(None) };

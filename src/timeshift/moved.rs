@@ -5,6 +5,7 @@ use crate::influxql::inspect::since_truncated;
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, parse_time, split_time};
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
+use crate::merge::evaluate::expr::math;
 use crate::merge::results::{StatementResult, Value};
 
 use super::ask;
@@ -138,7 +139,7 @@ pub fn bounded(condition: &Expr, zone: Option<Zone>, range: TimeRange, by: i64) 
 pub fn calls<'a>(expr: &'a Expr, found: &mut Vec<&'a Call>) {
     match expr {
         // Math of rows.
-        Expr::Call(call) if crate::merge::evaluate::expr::math(&call.name).is_some() => {
+        Expr::Call(call) if math(&call.name).is_some() => {
             call.args.iter().for_each(|arg| calls(arg, found));
         }
         Expr::Call(call) if !found.contains(&call) => found.push(call),

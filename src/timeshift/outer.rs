@@ -64,7 +64,8 @@ impl Outer {
             select.group_by.extend(tags.iter().map(|tag| Expr::VarRef(VarRef { name: tag.clone(), cast: None })));
         }
         select.fields.iter_mut().for_each(|field| settle(&mut field.expr, &fields, &tags));
-        let evaluation = Evaluation::new(&select, rows_max, false)?;
+        let mut evaluation = Evaluation::new(&select, rows_max, false)?;
+        evaluation.over_subqueries();
         let mut rows = Vec::new();
         for series in answers.into_iter().flatten() {
             rows.push(points(series, &evaluation.fields)?);

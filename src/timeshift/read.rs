@@ -1,6 +1,6 @@
 //! What a request asks for that InfluxDB does not know, taken out of it; and what of that is refused whatever the time is.
 
-use crate::influxql::ast::{Shift, Source};
+use crate::influxql::ast::{Field, Shift, Source, VarRef};
 use crate::influxql::{Expr, Query, Select, Statement};
 use crate::plan::gather::named;
 
@@ -18,6 +18,15 @@ pub enum Asked {
     Math(Formula),
 }
 
+impl Asked {
+    pub fn formula(&self) -> Option<&Formula> {
+        match self {
+            Asked::Math(formula) => Some(formula),
+            _ => None,
+        }
+    }
+}
+
 /// What is asked for by statement; empty: nothing is. From now on the statements are without TIMESHIFT. `base` is the shift
 /// of the whole request; without `on` aliases mean nothing.
 ///
@@ -30,6 +39,11 @@ pub fn read(query: &mut Query, base: Option<Shift>, on: bool) -> Result<Vec<Opti
     }
     if asked.iter().all(Option::is_none) {
         asked.clear();
+    }
+    for formula in asked.iter().flatten().filter_map(Asked::formula) {
+        if let Some(id) = formula.operands.iter().find(|id| query.statements[**id].writes()) {
+            return Err(format!("MATH: ${id} changes something, and answers nothing to work with"));
+        }
     }
     Ok(asked)
 }
@@ -152,8 +166,8 @@ fn check(select: &Select) -> Result<(), String> {
     Ok(())
 }
 
-fn named_alone(expr: &Expr) -> Vec<crate::influxql::ast::VarRef> {
-    let field = crate::influxql::ast::Field { expr: expr.clone(), alias: None };
+fn named_alone(expr: &Expr) -> Vec<VarRef> {
+    let field = Field { expr: expr.clone(), alias: None };
     named(&Select { fields: vec![field], ..Select::default() })
 }
 

@@ -1,13 +1,14 @@
 //! A shifted SELECT that no SELECT over another time can tell: its windows are of a zone whose clocks change. The rows of
 //! that other time are asked for, their times moved, and the SELECT is evaluated over them as it stands.
 
-use crate::influxql::Select;
-use crate::influxql::ast::{Source, VarRef};
+use crate::influxql::ast::{Field, Source, VarRef};
+use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Stop};
 use crate::merge::results::Series;
 use crate::plan::columns::{Schema, widen};
 use crate::plan::gather::Gathering;
+use crate::plan::sources::time_terms;
 
 use super::moved::{Moved, moved};
 use super::work::Part;
@@ -32,7 +33,7 @@ impl ByRows {
     /// # Errors
     /// A time that cannot be read here.
     pub fn everything(&self) -> Result<Select, String> {
-        let all = crate::influxql::ast::Field { expr: crate::influxql::Expr::Wildcard(None), alias: None };
+        let all = Field { expr: Expr::Wildcard(None), alias: None };
         let time = moved(
             &Select {
                 condition: self.select.condition.clone(),
@@ -42,14 +43,14 @@ impl ByRows {
             self.by,
         )?;
         let condition = time.condition.as_ref().and_then(|condition| {
-            let terms: Vec<_> = crate::plan::sources::time_terms(condition).into_iter().cloned().collect();
-            (!terms.is_empty()).then_some(crate::influxql::Expr::And(terms))
+            let terms: Vec<_> = time_terms(condition).into_iter().cloned().collect();
+            (!terms.is_empty()).then_some(Expr::And(terms))
         });
         Ok(Select { fields: vec![all], sources: self.select.sources.clone(), condition, ..Select::default() })
     }
 
     /// The measurements, to ask for their tags.
-    pub fn measurements(&self) -> impl Iterator<Item = &crate::influxql::Measurement> {
+    pub fn measurements(&self) -> impl Iterator<Item = &Measurement> {
         self.select.sources.iter().filter_map(|source| match source {
             Source::Measurement(measurement) => Some(measurement),
             Source::Subquery(_) => None,

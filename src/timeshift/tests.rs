@@ -48,8 +48,8 @@ fn selects_look_away() {
         ),
         (
             "SELECT max(x) FROM (SELECT mean(v) AS x FROM m WHERE time > 9d GROUP BY time(1w)) WHERE time < 30d TIMESHIFT -1d",
-            "SELECT max(x) FROM (SELECT mean(v) AS x FROM m WHERE time >= 691200000000001 AND time <= 1617019200000000000 \
-             GROUP BY time(1w, 6d)) WHERE time <= 2505599999999999 by -86400s",
+            "SELECT max(x) FROM (SELECT mean(v) AS x FROM m WHERE time >= 691200000000001 GROUP BY time(1w, 6d)) WHERE time \
+             <= 2505599999999999 by -86400s",
         ),
         // The windows of a zone's days, where no clocks change over them.
         (

@@ -17,7 +17,7 @@ use super::rows::ByRows;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// One SELECT, whose answer's times go back.
-    Part(Part),
+    Part(Box<Part>),
     /// Made here of rows.
     Rows(Box<ByRows>),
     /// Fields of several shifts, joined.
@@ -119,11 +119,11 @@ fn shifted_alike(select: &Select, shift: Shift, now_ns: i64) -> Result<Work, Str
     let mut plain = select.clone();
     without_clauses(&mut plain);
     if shift.is_none() {
-        return Ok(Work::Part(Part { select: plain, moved: Moved::default() }));
+        return Ok(Work::Part(Box::new(Part { select: plain, moved: Moved::default() })));
     }
     let by = distance(shift, zone(&plain)?, anchor(&plain, now_ns)?)?;
     if by == 0 {
-        return Ok(Work::Part(Part { select: plain, moved: Moved::default() }));
+        return Ok(Work::Part(Box::new(Part { select: plain, moved: Moved::default() })));
     }
     let changes = clocks_change(&plain, TimeRange::default())?;
     if changes && inside(&plain).next().is_some() {
@@ -138,7 +138,7 @@ fn shifted_alike(select: &Select, shift: Shift, now_ns: i64) -> Result<Work, Str
     }
     let unbounded = range(&plain)?.start == TIME_MIN;
     let zero_stays = unbounded && is_told_at_zero(&plain);
-    Ok(Work::Part(Part { select: moved(&plain, by)?, moved: Moved { by, zero_stays } }))
+    Ok(Work::Part(Box::new(Part { select: moved(&plain, by)?, moved: Moved { by, zero_stays } })))
 }
 
 /// From where a calendar counts: the start of all that is read, else behind its end, else now.

@@ -177,6 +177,11 @@ impl Evaluation {
         self.tells_zone = true;
     }
 
+    /// From now on rows are what subqueries answer.
+    pub fn over_subqueries(&mut self) {
+        self.nested = true;
+    }
+
     /// Sorts rows by series of the answer, in InfluxDB's order.
     pub fn groups(&self, rows: &[Rows]) -> Vec<Group> {
         let mut found: BTreeMap<(String, Vec<String>), Vec<usize>> = BTreeMap::new();
