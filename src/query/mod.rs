@@ -142,7 +142,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let mut query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let until = began + queries.config.query.timeout;
     let shown = running::text(&query);
-    let shifts = Shifts::read(queries, &backends, &mut asked, &mut query, until).await?;
+    let shifts = Box::pin(Shifts::read(queries, &backends, &mut asked, &mut query, until)).await?;
     let asked = Rc::new(asked);
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
@@ -183,7 +183,8 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     let shifts = Rc::new(shifts);
     let planned = Planned { backends, query, asked, shifts, plan, until, now_ns, place, registered };
-    let answered = planned.answer(queries.clone());
+    // It is large, and is handed on.
+    let answered = Box::pin(planned.answer(queries.clone()));
     if !is_async {
         return answered.await;
     }

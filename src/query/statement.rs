@@ -297,7 +297,7 @@ impl Running {
             Place::Asks => select::run(self, id, statement).await,
             Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
-            Place::Here => timeshift::run(self, id, statement).await,
+            Place::Here => Box::pin(timeshift::run(self, id, statement)).await,
             Place::Into(place) => into::run(self, id, statement, *place).await,
         }
     }

@@ -172,10 +172,10 @@ pub async fn statement(
 ) -> Result<Ended, Refusal> {
     let shifts = running.context.shifts.clone();
     if !shifts.operands.contains(&id) {
-        return running.statement(id, statement, place).await;
+        return Box::pin(running.statement(id, statement, place)).await;
     }
     running.aside = Some(Aside::default());
-    let ended = running.statement(id, statement, place).await;
+    let ended = Box::pin(running.statement(id, statement, place)).await;
     let aside = running.aside.take().unwrap_or_default();
     if ended? == Ended::Failed {
         return Ok(Ended::Failed);
