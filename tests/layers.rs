@@ -22,6 +22,7 @@ const TABLE: &[Row] = &[
     ("batch", &["lineprotocol", "topology"]),
     ("plan", &["influxql", "topology"]),
     ("merge", &["influxql", "http"]),
+    ("timeshift", &["influxql", "plan", "merge"]),
     ("spool", &["lineprotocol", "influxql", "stats", "config"]),
     ("fuzz", &["lineprotocol", "topology", "influxql", "batch", "merge", "spool"]),
     // The shell, feature "server".
@@ -45,6 +46,7 @@ const TABLE: &[Row] = &[
             "batch",
             "plan",
             "merge",
+            "timeshift",
             "net",
             "backend",
             "deliver",

@@ -116,6 +116,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::One(groups) => print("any-group", &groups, statement),
                     Place::Everywhere(groups) => print("everywhere", &groups, statement),
                     Place::Show => print_show(topology, statement, circumstances),
+                    Place::Here => println!("plan=proxy query={statement}"),
                     Place::Into(_) => return refused("only a SELECT writes into a measurement"),
                     Place::Asks => match outline(statement, circumstances) {
                         Ok(Outline::Regexes) => {

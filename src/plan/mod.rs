@@ -48,6 +48,8 @@ pub enum Place {
     Show,
     /// Every replica of these groups carries it out.
     Everywhere(Vec<GroupIndex>),
+    /// It is made of what others answer; these are planned when it runs.
+    Here,
     /// A SELECT INTO: what is read at this place is written through the proxy, wherever its points belong.
     Into(Box<Place>),
 }
@@ -96,6 +98,7 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
         | Statement::ShowRetentionPolicies { .. }
         | Statement::ShowUsers
         | Statement::ShowGrants { .. } => Ok(Place::One(circumstances.topology.group_indexes().collect())),
+        Statement::Math(_) => Ok(Place::Here),
         _ => Ok(place_show(statement, circumstances)),
     }
 }

@@ -48,7 +48,7 @@ fn cast(var: &VarRef) -> String {
 }
 
 /// As `SelectStatement.ColumnNames` has it: what would be there twice is numbered.
-fn names(time: String, fields: &[Field]) -> Vec<String> {
+pub fn names(time: String, fields: &[Field]) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for alias in fields.iter().filter_map(|field| field.alias.clone()) {
         counts.insert(alias, 1);

@@ -11,7 +11,7 @@
 //! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
 
 mod calls;
-mod columns;
+pub mod columns;
 pub mod combined;
 mod compact;
 mod cursor;
@@ -175,6 +175,11 @@ impl Evaluation {
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
     pub fn tell_zone(&mut self) {
         self.tells_zone = true;
+    }
+
+    /// From now on rows are what subqueries answer.
+    pub fn over_subqueries(&mut self) {
+        self.nested = true;
     }
 
     /// Sorts rows by series of the answer, in InfluxDB's order.
