@@ -437,6 +437,32 @@ fn one_name_under_two_policies() {
             queries.extend(columns.iter().map(|columns| format!("SELECT {columns} FROM {sources} {clause}")));
         }
     }
+    for name in ["one", "two"] {
+        // One series of each, whose rows take turns.
+        let only = "WHERE host = 'h1' AND region = 'eu'";
+        for columns in ["v, host", "v", "*", "distinct(s)"] {
+            queries.push(format!("SELECT {columns} FROM autogen.{name}, other.{name} {only}"));
+        }
+    }
+    loaded.assert_same(&queries);
+}
+
+#[test]
+fn the_deviation_of_one_point_is_not_filled() {
+    let loaded = loaded();
+    let mut queries = Vec::new();
+    for windows in [
+        "time(1s) fill(7)",
+        "time(1s) fill(previous)",
+        "time(1s) fill(linear)",
+        "time(1s), region fill(7)",
+        "time(1s), region fill(none)",
+    ] {
+        for from in ["one", "two"] {
+            queries.push(format!("SELECT stddev(v), stddev(n) FROM {from} {BOUNDS} GROUP BY {windows}"));
+            queries.push(format!("SELECT stddev(n) + 1 FROM {from} {BOUNDS} AND v > 3 GROUP BY {windows}"));
+        }
+    }
     loaded.assert_same(&queries);
 }
 

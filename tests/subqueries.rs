@@ -331,7 +331,7 @@ fn several_sources() {
         "SELECT v, n FROM m, OTHER..m",
         "SELECT v, host FROM m, OTHER.autogen.m WHERE n > 1",
         "SELECT * FROM m, OTHER..m LIMIT 9 OFFSET 2",
-        "SELECT max(v), host FROM m, OTHER..m WHERE host != '' GROUP BY host",
+        "SELECT max(v), host FROM m, OTHER..m WHERE host != ''",
         "SELECT first(v), last(n) FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s), host",
         "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
         "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
@@ -346,6 +346,25 @@ fn several_sources() {
         let named = named.replace(", B", &format!(", {b}")).replace("OTHER", &loaded.other);
         named.replace("BOUNDS", BOUNDS)
     });
+    loaded.assert_same(&queries);
+}
+
+/// A call of all rows ends at a subquery's window that begins before its range, for the series behind too.
+#[test]
+fn answers_end_where_influxdb_ends_them() {
+    let loaded = loaded();
+    let [a, b] = &loaded.whole;
+    let mut queries = Vec::new();
+    for call in ["max(x)", "mean(x), count(x)", "median(x)", "first(x)", "count(distinct(x))", "top(x, 2)"] {
+        for from in ["one", "two", &format!("one, {b}, two, {a}")] {
+            for (inner, outer) in [("time(20s)", "host"), ("time(20s), host", "region"), ("time(30s), host", "host")] {
+                let inner = format!("SELECT max(v) AS x FROM {from} GROUP BY {inner}");
+                let backwards = format!("{BOUNDS} GROUP BY {outer} ORDER BY time DESC");
+                queries.push(format!("SELECT {call} FROM ({inner}) WHERE {backwards}"));
+            }
+        }
+    }
+    queries.push(format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {a}, {b} GROUP BY time(20s)) WHERE {BOUNDS}"));
     loaded.assert_same(&queries);
 }
 
@@ -381,9 +400,37 @@ fn what_is_not_exact_is_refused() {
             "first() without GROUP BY time over measurements of one name over several",
         ),
         ("SELECT x FROM (SELECT v AS x FROM one GROUP BY host SLIMIT 1)", "SLIMIT over several groups"),
+        (
+            "SELECT sum(x) FROM (SELECT first(v) AS x FROM one GROUP BY region)",
+            "first() in a subquery, of several points",
+        ),
+        (
+            "SELECT x, s FROM (SELECT max(v) AS x, s FROM one WHERE BOUNDS GROUP BY time(9s) fill(0))",
+            "fill() with a number",
+        ),
+        (
+            "SELECT x FROM (SELECT v AS x FROM one), (SELECT n AS x FROM one) GROUP BY host",
+            "rows at one time of sources beside each other, in several series",
+        ),
+        (
+            "SELECT difference(v) FROM (SELECT v FROM one), one GROUP BY host",
+            "difference() of sources beside each other, in several series",
+        ),
+        (
+            "SELECT max(x), h FROM (SELECT v AS x, host AS h FROM one), (SELECT n AS x FROM one) GROUP BY host",
+            "max() of sources beside each other, in several series",
+        ),
+        (
+            "SELECT top(x, 2) FROM (SELECT max(v) AS x FROM two GROUP BY time(10s), host fill(0)) WHERE BOUNDS GROUP BY time(40s)",
+            "top() over a subquery whose windows do not come in the order of time",
+        ),
+        (
+            "SELECT top(x, 2) FROM (SELECT max(v) AS x FROM two WHERE v > 5.5 GROUP BY time(20s), host fill(previous)) WHERE BOUNDS",
+            "top() over a subquery with windows that fill() left before its time",
+        ),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
-        let q = q.replace("OTHER", &loaded.other);
+        let q = q.replace("OTHER", &loaded.other).replace("BOUNDS", BOUNDS);
         let seen = loaded.cluster.http().query("db", &q);
         assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
     }

@@ -150,7 +150,7 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(part(&whole, &shares, *group))));
     }
-    if are_one_series(&shares) {
+    if are_one_series(&shares) || subquery::may_end(select, false) {
         return nested(select, schemas, &shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
@@ -167,8 +167,8 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     Ok(Selected::Concatenate(Concatenation { parts, descending }))
 }
 
-/// Plans a SELECT with several sources of which some are subqueries. Where every measurement lies in one group, together with
-/// all others of its name, each group answers for its own.
+/// Plans a SELECT with several sources of which some are subqueries. Where every measurement lies in one group and is there
+/// once, each group answers for its own: how rows of several sources take turns hangs on the names before theirs.
 fn beside(
     select: &Select,
     schemas: &[Schema],
@@ -196,7 +196,8 @@ fn beside(
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(settled)));
     }
-    if are_one_series(shares) || shares.iter().any(|share| share.groups.len() > 1) {
+    let split = shares.iter().any(|share| share.groups.len() > 1);
+    if split || has_twins(shares) || subquery::may_end(select, false) {
         return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
     }
     let parts = in_order(shares).into_iter().filter_map(part).collect();
@@ -336,7 +337,8 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
         leaf.group_by = grouped_by(leaf, &schema)?;
     }
     let nest = || nested(select, &[], &shares, circumstances)?.outline().map(Outline::Nest);
-    if are_one_series(&shares) || leaf(select).is_none() && shares.iter().any(|share| share.groups.len() > 1) {
+    let split = || shares.iter().any(|share| share.groups.len() > 1) || has_twins(&shares);
+    if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
         return nest();
     }
     if leaf(select).is_none() {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source};
+use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
 
@@ -112,6 +113,36 @@ pub fn part_of(select: &Select, owned: &impl Fn(&Measurement) -> bool) -> Option
     };
     let sources: Vec<Source> = select.sources.iter().filter_map(own).collect();
     (!sources.is_empty()).then(|| Select { sources, ..select.clone() })
+}
+
+/// Whether a call of all rows may meet one of a subquery's window that begins before its range. There InfluxDB ends the
+/// answer, that of other groups' series too. `bounded`: a statement around has a start.
+pub fn may_end(select: &Select, bounded: bool) -> bool {
+    if has_own_windows(select) {
+        // Those inside have them too.
+        return false;
+    }
+    let starts = |condition| split_time(condition, None).map_or(true, |(_, range)| range.start != TIME_MIN);
+    let bounded = bounded || select.condition.as_ref().is_some_and(starts);
+    let inside = || select.sources.iter().filter_map(subquery);
+    let raw = |field: &Field| matches!(field.expr, Expr::VarRef(_) | Expr::Wildcard(_) | Expr::Regex(_));
+    let meets = bounded && !select.fields.iter().all(raw) && inside().any(has_windows);
+    meets || inside().any(|inner| may_end(inner, bounded))
+}
+
+fn has_windows(select: &Select) -> bool {
+    has_own_windows(select) || select.sources.iter().filter_map(subquery).any(has_windows)
+}
+
+fn has_own_windows(select: &Select) -> bool {
+    select.group_by.iter().any(|expr| matches!(expr, Expr::Call(call) if call.name == "time"))
+}
+
+fn subquery(source: &Source) -> Option<&Select> {
+    match source {
+        Source::Subquery(inner) => Some(inner),
+        Source::Measurement(_) => None,
+    }
 }
 
 /// Writes types behind the names of the readers, and nothing else.
@@ -382,5 +413,21 @@ mod tests {
         assert_eq!(text("a").as_deref(), Some("SELECT x FROM (SELECT x FROM a) WHERE x > 1"));
         assert_eq!(text("b").as_deref(), Some("SELECT x FROM (SELECT x FROM b), (SELECT x FROM b) WHERE x > 1"));
         assert_eq!(text("c"), None);
+    }
+
+    #[test]
+    fn an_answer_may_end_where_windows_begin_before_the_range() {
+        let windows = "(SELECT mean(v) AS x FROM m GROUP BY time(1m))";
+        for (text, may) in [
+            (format!("SELECT max(x) FROM {windows} WHERE time > 5"), true),
+            (format!("SELECT max(y) FROM (SELECT x AS y FROM {windows}) WHERE time > 5"), true),
+            (format!("SELECT y FROM (SELECT max(x) AS y FROM {windows}) WHERE time > 5"), true),
+            (format!("SELECT max(x) FROM {windows} WHERE time < 5"), false),
+            (format!("SELECT max(x) FROM {windows} WHERE time > 5 GROUP BY time(1m)"), false),
+            (format!("SELECT x FROM {windows} WHERE time > 5"), false),
+            ("SELECT max(x) FROM (SELECT mean(v) AS x FROM m) WHERE time > 5".to_owned(), false),
+        ] {
+            assert_eq!(may_end(&parsed(&text), false), may, "{text}");
+        }
     }
 }

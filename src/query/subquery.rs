@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source};
 use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::nested::{Nested, Shards};
+use crate::merge::evaluate::nested::{self, Nested, Shards};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
@@ -129,15 +129,18 @@ async fn tell(
 ) -> Result<Ended, Refusal> {
     let (nested, gathered) = (Arc::new(nested), Arc::new(gathered));
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
+    let mut over = nested::Ended::default();
     for group in nested.groups(&gathered.rows) {
         let (nested, gathered) = (nested.clone(), gathered.clone());
         let made = glommio::executor().spawn_blocking(move || {
-            let mut series = None;
+            let mut made = None;
             // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(nested.series(&gathered.rows, &gathered.shards, &group)));
-            series
+            guarded("evaluation", || made = Some(nested.series(&gathered.rows, &gathered.shards, &group, &over)));
+            made.map(|made| (made, over))
         });
-        let series = match made.await.ok_or_else(|| refuse(500, BROKE_OFF))? {
+        let (made, still) = made.await.ok_or_else(|| refuse(500, BROKE_OFF))?;
+        over = still;
+        let series = match made {
             Ok(Some(series)) => series,
             Ok(None) => continue,
             Err(stop) => return stopped(running, id, stop, split).await,

@@ -39,7 +39,7 @@ impl State for Deviation {
     fn finish(self: Box<Self>) -> Vec<Point> {
         let value = match self.count > 1.0 {
             true => Value::Float((self.squares / (self.count - 1.0)).sqrt()),
-            false => Value::Null,
+            false => Value::Float(f64::NAN),
         };
         vec![Point::new(NO_TIME, value)]
     }

@@ -4,7 +4,7 @@
 //! `nested` such with subqueries, `trial` asks both sides and says what came of it:
 //!
 //! - *equal*: the same status, type and bytes;
-//! - *rounded*: over split measurements, the same but for the last digits of floats (`rounding`);
+//! - *rounded*: over split measurements and of subqueries over groups, the same but for the last digits of floats (`rounding`);
 //! - *refused*: slotline says why it does not answer, and `refusals` has that reason for this layout of the data;
 //! - *undetermined*: InfluxDB itself answers otherwise when asked again, or with the same data written in another order
 //!   into storage shards of another length (a second judge is asked when the first and slotline disagree); slotline's

@@ -131,7 +131,8 @@ impl Trial {
         if seen == expected {
             return Outcome::Equal { rows: seen.has_rows() };
         }
-        if self.layout == Layout::Split && seen.rounds_to(&expected) {
+        let adds_up = self.layout == Layout::Split || self.layout == Layout::Whole && ask.q.contains("(SELECT");
+        if adds_up && seen.rounds_to(&expected) {
             return Outcome::Rounded;
         }
         if let Some(refused) = self.refused(&seen, Some(&expected)) {

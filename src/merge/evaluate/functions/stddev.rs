@@ -1,4 +1,4 @@
-//! stddev: of a sample, around the mean as it grew.
+//! stddev: of a sample, around the mean as it grew. Of one point it is no number, which is shown as null and not as fill() says.
 
 use super::Args;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
@@ -7,7 +7,7 @@ use crate::merge::results::Value;
 pub fn stddev(points: &[Point], _: &Args) -> Vec<Point> {
     let numbers: Vec<f64> = points.iter().filter_map(Point::number).collect();
     if numbers.len() < 2 {
-        return vec![Point::new(NO_TIME, Value::Null)];
+        return vec![Point::new(NO_TIME, Value::Float(f64::NAN))];
     }
     let (mut mean, mut count) = (0.0, 0.0);
     for number in &numbers {
@@ -24,9 +24,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_one_point_there_is_none() {
+    fn of_one_point_it_is_no_number() {
         let of = |points: &[(i64, f64)]| stddev(&floats(points), &args(0.0, None)).remove(0).value;
-        assert_eq!(of(&[(1, 3.0)]), Value::Null);
+        assert!(matches!(of(&[(1, 3.0)]), Value::Float(number) if number.is_nan()));
         assert_eq!(of(&[(1, 1.0), (1, 3.0), (2, 5.0)]), Value::Float(2.0));
     }
 }

@@ -24,10 +24,12 @@ use super::reads::best_keys;
 use super::stream::{Tagged, Tags, subset, taken};
 
 /// Rows of one input, those of one series or of one set of tags together.
-struct Fed<'a> {
-    members: Vec<(Tags, Cow<'a, Rows>)>,
+pub struct Fed<'a> {
+    /// By number; of several together the first.
+    pub input: usize,
+    pub members: Vec<(Tags, Cow<'a, Rows>)>,
     /// The rows as they come: member and row. `None`: by time.
-    turns: Option<Vec<(usize, usize)>>,
+    pub turns: Option<Vec<(usize, usize)>>,
 }
 
 impl Fed<'_> {
@@ -54,7 +56,7 @@ impl Level {
             let args = Args::new(call, self.ascending(), Windows { range: wider, ..windows });
             let input = match call.args.first() {
                 Some(Expr::Call(inner)) => self.call(inner, given, wider, keys)?,
-                _ => self.points(call, given, wider, keys)?,
+                _ => self.points(call, function, given, wider, keys)?,
             };
             return Ok(transformed(input, || begin(&args)));
         }
@@ -82,8 +84,16 @@ impl Level {
         let more = best_keys(call, keys);
         let best_of_tags = more.len() > keys.len();
         let fed = self.feed(given, self.reach(call, windows.range), &more)?;
-        let each = best_of_tags || matches!(function.how, How::Twice(..) | How::End { .. });
-        let fed = if fed.len() > 1 && !each { vec![self.merged(fed, &windows)] } else { fed };
+        let of_field = matches!(call.args.first(), Some(Expr::VarRef(_)));
+        let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });
+        let number = given.ended.meet();
+        self.check_windows(call, &fed, &windows)?;
+        if fed.len() > 1 {
+            self.check_beside(call, function, given)?;
+        }
+        let fed = if each { fed } else { self.together(fed, &windows).into_iter().collect() };
+        let until_the_end = |fed| self.until_the_end(fed, call, number, given, &windows);
+        let fed: Vec<Fed<'_>> = fed.into_iter().map(until_the_end).collect::<Result<_, Stop>>()?;
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
         for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {
             sets.entry(subset(&more, tags, keys)).or_default().push(rows);
@@ -131,11 +141,21 @@ impl Level {
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
-    fn points(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
-        let mut fed = self.feed(given, range, keys)?;
+    fn points(
+        &self,
+        call: &Call,
+        function: &Function,
+        given: &Given<'_>,
+        range: TimeRange,
+        keys: &[String],
+    ) -> Result<Vec<Tagged>, Stop> {
+        let fed = self.feed(given, range, keys)?;
         let windows = Windows { range, ..self.evaluation.windows };
-        let fed = if fed.len() > 1 { Some(self.merged(fed, &windows)) } else { fed.pop() };
-        let Some(Fed { members, turns }) = fed else { return Ok(Vec::new()) };
+        if fed.len() > 1 {
+            self.check_beside(call, function, given)?;
+        }
+        let fed = self.together(fed, &windows);
+        let Some(Fed { members, turns, .. }) = fed else { return Ok(Vec::new()) };
         let rows: Vec<&Rows> = members.iter().map(|(_, rows)| &**rows).collect();
         let points = match turns {
             None => self.evaluation.ordered(call, &rows, windows).collect(),
@@ -161,14 +181,14 @@ impl Level {
     /// The rows of each input that has any, by tags of `keys`.
     fn feed<'a>(&self, given: &Given<'a>, range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
         let mut all = Vec::new();
-        for input in &self.inputs {
+        for (number, input) in self.inputs.iter().enumerate() {
             let fed = match input {
-                Input::Measurements(number) => {
+                Input::Measurements(given_as) => {
                     let tags = |rows: &Rows| Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
                     let member = |rows: &&'a Rows| (tags(rows), self.with_tag_columns(rows, range));
-                    Fed { members: given.rows[*number].iter().map(member).collect(), turns: None }
+                    Fed { input: number, members: given.rows[*given_as].iter().map(member).collect(), turns: None }
                 }
-                Input::Subquery(inner) => self.feed_of(inner, given, range, keys)?,
+                Input::Subquery(inner) => Fed { input: number, ..self.feed_of(inner, given, range, keys)? },
             };
             if !fed.members.is_empty() {
                 all.push(fed);
@@ -189,7 +209,7 @@ impl Level {
         let fields = &self.evaluation.fields;
         let is_ref: Vec<bool> =
             fields.iter().map(|field| self.evaluation.refs.iter().any(|(var, _)| var == field)).collect();
-        let mut found = Fed { members: Vec::new(), turns: Some(Vec::new()) };
+        let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
         for row in made.rows.iter().filter(|row| self.passes(inner, &made, row)) {
             let tags = subset(&made.keys, &row.tags, keys);
@@ -207,6 +227,14 @@ impl Level {
             found.turns.get_or_insert_default().push((number, rows.len() - 1));
         }
         Ok(if self.ascending() { found } else { found.reversed() })
+    }
+
+    /// The rows of all inputs as one.
+    fn together<'a>(&self, mut fed: Vec<Fed<'a>>, windows: &Windows) -> Option<Fed<'a>> {
+        if fed.len() > 1 {
+            return Some(self.merged(fed, windows));
+        }
+        fed.pop().map(|fed| Fed { input: 0, ..fed })
     }
 
     /// The rows of several inputs, window after window, in each of them input after input.
@@ -227,7 +255,7 @@ impl Level {
             }
         };
         let inputs: Vec<_> = fed.iter().enumerate().map(turns).collect();
-        let mut found = Fed { members: Vec::new(), turns: Some(Vec::new()) };
+        let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
         for (time, number, member, row) in by_window(inputs, ascending, windows) {
             let (tags, rows) = &fed[number].members[member];

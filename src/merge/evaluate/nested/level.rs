@@ -18,6 +18,7 @@ use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Evaluation, Kind, Place, Stop};
 use crate::merge::results::Value;
 
+use super::order::Ended;
 use super::stream::{Row, Stream, Tagged, Tags, before, cast, limited, subset};
 
 /// A SELECT, ready for rows.
@@ -52,6 +53,9 @@ pub struct Level {
 pub struct Given<'a> {
     pub rows: Vec<Vec<&'a Rows>>,
     pub shards: Vec<&'a [i64]>,
+    /// The answer has series beside this one.
+    pub several: bool,
+    pub ended: &'a Ended,
 }
 
 /// Where rows come from.
@@ -113,6 +117,14 @@ impl Level {
         // Of one point it makes what is no number, which InfluxDB hands on as a value.
         if around.is_some() && level.evaluation.calls.iter().any(|call| call.name == "stddev") {
             return Err(Stop::Refused("stddev() in a subquery".to_owned()));
+        }
+        // It fills these too, by numbers that are none of their kind.
+        let is_text = |(_, place): &(VarRef, Place)| {
+            !matches!(place, Place::Field(_, Kind::Float | Kind::Integer | Kind::Unsigned))
+        };
+        if around.is_some() && matches!(level.fill, Fill::Value(_)) && !raw && level.evaluation.refs.iter().any(is_text)
+        {
+            return Err(Stop::Refused("fill() with a number of texts beside a call in a subquery".to_owned()));
         }
         Ok(level)
     }
@@ -294,6 +306,7 @@ impl Level {
                 }
             });
         }
+        self.check_ties(&sources, given)?;
         let ascending = self.ascending();
         let merged = sorted(sources, |a, b| before(a, b, ascending)).collect();
         Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))

@@ -4,7 +4,7 @@
 //! the groups, those of its subqueries of the levels inside. A level hands on a stream of rows, of which each has its tags
 //! (`stream`): in InfluxDB a subquery is grouped by what the statements around it are grouped by too, while its rows come in
 //! the order of the outermost ones. So rows of several series of the subquery take turns, and LIMIT, fill() and the joining
-//! of several calls (`calls`) begin anew wherever the tags change, as they do there. WHERE of the level around is applied to
+//! of several calls (`calls`) begin anew wherever the tags change, as they do there (`order`: where more than that shows). WHERE of the level around is applied to
 //! the stream (`filter`). Where the groups need not know of each other, they make the points of a level's calls (`reads`).
 //!
 //! For each series of the answer all of this is done once, with the rows that have its name and its tags. Used by `query`;
@@ -12,6 +12,7 @@
 
 mod calls;
 mod level;
+mod order;
 mod reads;
 mod stream;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::merge::results::{Series, Value};
 use super::Stop;
 use super::rows::Rows;
 use level::{Given, Level};
+pub use order::Ended;
 
 /// A statement that is ready for rows.
 pub struct Nested {
@@ -43,6 +45,8 @@ pub struct Group {
     name: String,
     values: Vec<String>,
     members: Vec<Vec<usize>>,
+    /// There are others.
+    several: bool,
 }
 
 impl Nested {
@@ -97,7 +101,7 @@ impl Nested {
                 members[input].push(number);
             }
         }
-        let ascending = self.top.ascending();
+        let (ascending, several) = (self.top.ascending(), found.len() > 1);
         let group = |((name, values), mut members): (_, Vec<Vec<usize>>)| {
             for (input, members) in members.iter_mut().enumerate() {
                 members.sort_by_cached_key(|number| rows[input][*number].key());
@@ -105,7 +109,7 @@ impl Nested {
                     members.reverse();
                 }
             }
-            Group { name, values, members }
+            Group { name, values, members, several }
         };
         let mut groups: Vec<Group> = found.into_iter().map(group).collect();
         if !ascending {
@@ -114,16 +118,25 @@ impl Nested {
         groups
     }
 
-    /// A series of the answer; `None`: it has no rows. `shards` are by input.
+    /// A series of the answer, those before it made already; `None`: it has no rows. `shards` are by input.
     ///
     /// # Errors
     /// There are too many rows.
-    pub fn series(&self, rows: &[Vec<Rows>], shards: &[Shards], group: &Group) -> Result<Option<Series>, Stop> {
+    pub fn series(
+        &self,
+        rows: &[Vec<Rows>],
+        shards: &[Shards],
+        group: &Group,
+        ended: &Ended,
+    ) -> Result<Option<Series>, Stop> {
+        ended.rewind();
         let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
         let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
         let given = Given {
             rows: group.members.iter().enumerate().map(of).collect(),
             shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
+            several: group.several,
+            ended,
         };
         let made = self.top.run(&given, TimeRange::default(), &[])?;
         if made.rows.len() > self.rows_max {

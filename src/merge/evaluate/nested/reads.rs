@@ -47,6 +47,9 @@ impl Level {
             if let Input::Measurements(number) = input {
                 needs[*number] = match own.first() {
                     Some((_, keys)) if self.pushed => Some(self.pushed_select(read, keys)),
+                    Some((range, _)) if own.len() == 1 && read == *range && self.is_lone_end() => {
+                        Some(self.ends_select(read))
+                    }
                     _ => self.raw_select(read),
                 };
             }
@@ -71,12 +74,28 @@ impl Level {
         let evaluation = &self.evaluation;
         let plain = |call: &Call| {
             PUSHED.contains(&call.name.as_str())
+                && !(self.interval.is_none() && is_end(call))
                 && matches!(call.args.first(), Some(Expr::VarRef(_)))
                 && matches!(evaluation.check_call(call), Ok(Some(_)))
         };
         let covered = apart.iter().all(|tag| keys.contains(tag));
         let calls = &evaluation.calls;
         self.ascending() && evaluation.refs.is_empty() && covered && !calls.is_empty() && calls.iter().all(plain)
+    }
+
+    /// A first or last of measurements' whole range, and nothing beside it.
+    fn is_lone_end(&self) -> bool {
+        let evaluation = &self.evaluation;
+        let lone = |call: &Call| is_end(call) && matches!(evaluation.check_call(call), Ok(Some(_)));
+        let plain = self.interval.is_none() && evaluation.refs.is_empty() && !evaluation.nested;
+        plain && matches!(&evaluation.calls[..], [call] if lone(call))
+    }
+
+    /// The first or last row of each series instead of all rows. Which of several at one time it is cannot be left to a group.
+    fn ends_select(&self, range: TimeRange) -> Select {
+        let field = |call: &Call| Field { expr: Expr::Call(call.clone()), alias: None };
+        let fields = self.evaluation.calls.iter().map(field).collect();
+        select(fields, self.bounded(range), vec![Expr::Wildcard(None)])
     }
 
     fn pushed_select(&self, range: TimeRange, keys: &[String]) -> Select {
@@ -141,6 +160,10 @@ impl Level {
             None => Ok(points),
         }
     }
+}
+
+fn is_end(call: &Call) -> bool {
+    matches!(call.name.as_str(), "first" | "last") && matches!(call.args.first(), Some(Expr::VarRef(_)))
 }
 
 /// What top and bottom take the best of is grouped by their tags as well.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Nested;
+use super::{Ended, Nested};
+use crate::influxql::ast::Call;
 use crate::influxql::{Expr, Params, Select, Statement, parse_query};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Evaluation, Stop};
@@ -51,9 +52,9 @@ fn answer(text: &str) -> Vec<(Option<i64>, String)> {
     let select = parsed(&text.replace("BOUNDS", BOUNDS));
     let nested = nested(&select).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
     let inputs: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
-    let mut out = Vec::new();
+    let (mut out, ended) = (Vec::new(), Ended::default());
     for group in nested.groups(&inputs) {
-        let series = nested.series(&inputs, &[], &group).expect("few rows");
+        let series = nested.series(&inputs, &[], &group, &ended).expect("few rows");
         for row in series.into_iter().flat_map(|series| series.values) {
             let Value::Time(time) = row[0] else { panic!("{text}: no time first") };
             let cell = |cell: &Value| match cell {
@@ -77,6 +78,11 @@ fn read(need: &Select, rows: Vec<Rows>) -> Vec<Rows> {
         .iter()
         .map(|field| match &field.expr {
             Expr::VarRef(var) => var.name.as_str(),
+            // Of a first or last all rows are as good as the one.
+            Expr::Call(Call { args, .. }) => match &args[0] {
+                Expr::VarRef(var) => var.name.as_str(),
+                other => panic!("{other} is no field"),
+            },
             other => panic!("{other} is no field"),
         })
         .collect();
@@ -147,7 +153,7 @@ fn raw_rows_are_cut_in_each_storage_shard() {
         let inputs: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
         let starts = starts.iter().map(|at| (T + at) * SECOND).collect();
         let shards = [super::Shards::from([("m".to_owned(), starts)])];
-        let series = nested.series(&inputs, &shards, &nested.groups(&inputs)[0]).expect("few rows");
+        let series = nested.series(&inputs, &shards, &nested.groups(&inputs)[0], &Ended::default()).expect("few rows");
         series.map_or(0, |series| series.values.len())
     };
     let offset = "SELECT x::float FROM (SELECT v::float AS x FROM m OFFSET 2)";
@@ -195,7 +201,7 @@ fn what_cannot_be_told_is_refused() {
     let many = "SELECT x::float FROM (SELECT mean(v::float) AS x FROM m GROUP BY time(1ms) fill(0)) WHERE BOUNDS";
     let nested = nested(&parsed(&many.replace("BOUNDS", BOUNDS))).unwrap_or_else(|stop| panic!("{stop:?}"));
     let rows: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
-    assert_eq!(nested.series(&rows, &[], &nested.groups(&rows)[0]), Err(Stop::Rows(1_001)));
+    assert_eq!(nested.series(&rows, &[], &nested.groups(&rows)[0], &Ended::default()), Err(Stop::Rows(1_001)));
 }
 
 /// A statement with one level is the plain evaluation's.
@@ -218,8 +224,9 @@ fn one_level_is_a_plain_evaluation() {
         let made = plain.groups(&rows).into_iter().map(|group| plain.series(&rows, &group, &mut carried));
         let made: Result<Vec<_>, Stop> = made.collect();
         let inputs = [rows];
+        let ended = Ended::default();
         let levels: Result<Vec<_>, Stop> =
-            nested.groups(&inputs).iter().map(|group| nested.series(&inputs, &[], group)).collect();
+            nested.groups(&inputs).iter().map(|group| nested.series(&inputs, &[], group, &ended)).collect();
         assert_eq!(levels, made, "{text}");
     }
 }
