@@ -313,7 +313,10 @@ impl Loop {
 
     /// Reads both documents, which asks for their next events, and offers what is new.
     fn read(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let topology = match store.read(&self.znodes.topology()) {
+        let read = store.read(&self.znodes.topology());
+        // Who may not read it does not know whether what it serves is still in force.
+        let told = read.is_ok();
+        let topology = match read {
             Ok(Some(entry)) if entry.data.is_empty() => Offered::Missing("it is empty".to_owned()),
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing("there is none".to_owned()),
@@ -321,7 +324,9 @@ impl Loop {
             Err(error) => Offered::Missing(error.to_string()),
         };
         self.offer_topology(topology);
-        self.audience.topology_read();
+        if told {
+            self.audience.topology_read();
+        }
         let udp = match store.read(&self.znodes.udp()) {
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing(String::new()),
