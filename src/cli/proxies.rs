@@ -7,6 +7,7 @@ use serde_json::json;
 use super::cluster::proxies::{Proxy, list};
 use super::cluster::table::{Cell, Paint, Screen, painted};
 use super::cluster::{Failure, PlaceArgs, ended};
+use super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -26,7 +27,7 @@ fn show(args: Args) -> Result<(), Failure> {
     let mut store = place.open()?;
     let proxies = list(store.as_mut(), &place)?;
     if args.json {
-        println!("{}", json!(proxies));
+        print(format!("{}\n", json!(proxies)));
         return Ok(());
     }
     let epoch = place.topology(store.as_mut()).map_or(0, |topology| topology.epoch);
@@ -39,6 +40,6 @@ fn show(args: Args) -> Result<(), Failure> {
         let [http, admin, id] = texts;
         [http, admin, painted(own.to_string(), paint), id]
     }));
-    print!("{}", Screen::stdout().table(&rows));
+    print(Screen::stdout().table(&rows));
     Ok(())
 }
