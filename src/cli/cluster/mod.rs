@@ -1,11 +1,15 @@
 //! What the commands share that operate a running cluster through ZooKeeper: where it is, how a change is made (`change`),
-//! what is shown and asked before (`plan`), what new servers need (`newcomers`), what servers are asked over HTTP (`influx`), what they store (`stored`), their databases and users (`schema`), which
-//! proxies there are (`proxies`) and what they say (`metrics`), and how all that is shown (`table`).
+//! what is shown and asked before (`plan`), what stands against it (`checks`), what new servers need (`newcomers`), what
+//! servers are asked over HTTP (`influx`), what they store (`stored`), how two of
+//! them differ (`likeness`), their databases and users (`schema`), which proxies
+//! there are (`proxies`) and what they say (`metrics`), and how all that is shown (`table`).
 
 pub mod change;
+pub mod checks;
 pub mod credentials;
 pub mod history;
 pub mod influx;
+pub mod likeness;
 pub mod metrics;
 pub mod newcomers;
 pub mod plan;
@@ -18,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::Config;
-use crate::control::{self, Store};
+use crate::control::{self, Store, StoreError};
 use crate::topology::{self, Servers, Topology, Znodes};
 
 use super::{EXIT_BAD_START, read_config};
@@ -106,7 +110,11 @@ impl PlaceArgs {
 
 impl Place {
     pub fn open(&self) -> Result<Box<dyn Store>, Failure> {
-        control::open(self.servers.clone(), &self.auth).map_err(Failure::new)
+        self.connect().map_err(Failure::new)
+    }
+
+    pub fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
+        control::open(self.servers.clone(), &self.auth)
     }
 
     /// The topology that the cluster has now.

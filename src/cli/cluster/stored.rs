@@ -41,6 +41,8 @@ enum Kept {
 #[derive(Debug, Default)]
 pub struct Stored {
     pub holdings: Vec<Holding>,
+    /// The replicas that told, of each group that one of them told of.
+    pub told: BTreeMap<GroupId, Vec<String>>,
     /// Groups that could not be asked, in words.
     pub unknown: Vec<String>,
 }
@@ -82,10 +84,11 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
     let mut stored = Stored::default();
     let groups: Vec<&Group> = before.groups().iter().filter(|group| groups.contains(&group.id)).collect();
     // A replica may have what its peers still wait for: all that answer are asked.
-    let asked: Vec<(&Group, Vec<Result<Found, String>>)> = std::thread::scope(|scope| {
+    let asked: Vec<(&Group, Vec<Result<(String, Found), String>>)> = std::thread::scope(|scope| {
         let ask = |group: &'_ Group| {
             let serving = group.replicas.iter().filter(|replica| replica.state == ReplicaState::Serving);
-            let asked: Vec<_> = serving.cloned().map(|replica| scope.spawn(move || find(&replica, &split))).collect();
+            let one = |replica: Replica| find(&replica, &split).map(|found| (replica.name, found));
+            let asked: Vec<_> = serving.cloned().map(|replica| scope.spawn(move || one(replica))).collect();
             let joined = |one: std::thread::ScopedJoinHandle<'_, _>| one.join().unwrap_or(Err("panicked".to_owned()));
             asked.into_iter().map(joined).collect()
         };
@@ -100,8 +103,12 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
                 _ => format!("group {}: {}", group.id, reasons.join("; ")),
             });
         }
+        let (names, found): (Vec<String>, Vec<Found>) = found.into_iter().filter_map(Result::ok).unzip();
+        if !names.is_empty() {
+            stored.told.insert(group.id, names);
+        }
         let mut holdings: BTreeMap<(String, String), Kept> = BTreeMap::new();
-        for ((db, measurement), kept) in found.into_iter().filter_map(Result::ok).flatten() {
+        for ((db, measurement), kept) in found.into_iter().flatten() {
             match (holdings.get_mut(&(db.clone(), measurement.clone())), kept) {
                 (Some(Kept::Series(all)), Kept::Series(more)) => all.extend(more),
                 (Some(Kept::Series(_)) | None, kept) => drop(holdings.insert((db, measurement), kept)),
@@ -289,7 +296,7 @@ mod tests {
     }
 
     fn hidden(holding: Holding, before: &Topology, after: &Topology) -> Vec<String> {
-        let stored = Stored { holdings: vec![holding], unknown: Vec::new() };
+        let stored = Stored { holdings: vec![holding], ..Stored::default() };
         stored.hidden(before, after).iter().map(ToString::to_string).collect()
     }
 
@@ -311,7 +318,7 @@ mod tests {
         assert_eq!(hidden(holding(1, Kept::TooMany), &split, &split), [""; 0]);
         assert_eq!(concerned(&halves, &all), [1]);
         assert_eq!(concerned(&halves, &split), [1, 2]);
-        let stored = Stored { holdings: vec![holding(2, keys())], unknown: Vec::new() };
+        let stored = Stored { holdings: vec![holding(2, keys())], ..Stored::default() };
         let slots = stored.slots(&split);
         let full: Vec<usize> = (0..SLOTS).filter(|slot| slots[*slot]).collect();
         assert_eq!(full, [916]);

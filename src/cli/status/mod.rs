@@ -13,11 +13,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::control::Store;
-use crate::topology::{self, Backlog, Topology};
+use crate::topology::{self, Backlog, Topology, UdpListener, parse_udp};
 
 use super::cluster::proxies::{self, Proxy};
 use super::cluster::table::Screen;
 use super::cluster::{Failure, Place, PlaceArgs, ended, history, stored};
+use super::print;
 use view::View;
 
 #[derive(clap::Args)]
@@ -41,6 +42,8 @@ struct Status {
     /// With what it sees, or why it does not say.
     proxies: Vec<(Proxy, Result<View, String>)>,
     backlogs: Vec<Waiting>,
+    /// The listeners that all proxies shall have open, or what is wrong with their znode.
+    udp: Result<Vec<UdpListener>, String>,
     /// Fields with two types, in words.
     fields: Vec<String>,
 }
@@ -69,10 +72,10 @@ fn status(args: Args) -> Result<(), Failure> {
     let status = collect(store.as_mut(), &place, !args.no_fields)?;
     let problems = problems::of(&status);
     if args.json {
-        println!("{}", json(&status, &place, &problems));
+        print(format!("{}\n", json(&status, &place, &problems)));
         return Ok(());
     }
-    print!("{}", show::page(&status, &place, &problems, Screen::stdout()));
+    print(show::page(&status, &place, &problems, Screen::stdout()));
     Ok(())
 }
 
@@ -87,8 +90,10 @@ fn collect(store: &mut dyn Store, place: &Place, with_fields: bool) -> Result<St
     };
     let proxies = view::ask(proxies::list(store, place)?);
     let backlogs = backlogs(store, place, &topology, &proxies, &epochs)?;
+    let udp = store.read(&place.znodes.udp()).map_err(Failure::new)?;
+    let udp = udp.map_or(Ok(Vec::new()), |entry| parse_udp(&entry.data));
     let fields = if with_fields { stored::fields_of_two_types(&topology) } else { Vec::new() };
-    Ok(Status { topology, trouble, proxies, backlogs, fields })
+    Ok(Status { topology, trouble, proxies, backlogs, udp, fields })
 }
 
 fn backlogs(
@@ -209,17 +214,11 @@ mod tests {
         let half = topology(r#"[{"from": 0, "to": 511, "group": 1}, {"from": 512, "to": 1023, "group": 2}]"#);
         let more = topology(r#"[{"from": 0, "to": 519, "group": 1}, {"from": 520, "to": 1023, "group": 2}]"#);
         let now = topology(r#"[{"from": 0, "to": 509, "group": 1}, {"from": 510, "to": 1023, "group": 2}]"#);
-        let note = |epoch, at: &str, topology| history::Note {
-            epoch,
-            by: String::new(),
-            at: at.to_owned(),
-            why: String::new(),
-            topology: Some(topology),
-        };
+        let note = |at: &str, topology| history::Note { at: at.to_owned(), topology: Some(topology) };
         let earlier = [
-            note(3, "2026-01-03T00:00:00Z", now.clone()),
-            note(2, "2026-01-02T00:00:00Z", half),
-            note(1, "2026-01-01T00:00:00Z", more),
+            note("2026-01-03T00:00:00Z", now.clone()),
+            note("2026-01-02T00:00:00Z", half),
+            note("2026-01-01T00:00:00Z", more),
         ];
         let lost = |replica: &str, since: &str| {
             let backlog = Backlog { since: since.to_owned(), points: 1, bytes: 1 };
