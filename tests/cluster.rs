@@ -213,6 +213,14 @@ fn servers_that_ask_for_credentials() {
     let four = format!("groups add-replica 3 g3b={}", servers[1].url());
     operator.cannot(&four, &["different credentials: --username USER says which"]);
     operator.cannot(&format!("{four} --username admin"), &["--password-file FILE, or SLOTLINE_REPLICA_PASSWORD"]);
+    // Other credentials of one that is known are tried.
+    let lines = "  username = \"admin\"\n  password = \"three\"\n";
+    let config = Config::new().zookeeper(zookeeper.addr()).group_with(&[("g1a".to_owned(), servers[0].url())], lines);
+    std::fs::write(&path, config.to_toml(&dir.path().join("data"))).expect("a folder takes a file");
+    let push = format!("topology push --config {}", path.display());
+    operator.cannot(&push, &["g1a (", "cannot be asked with its other credentials: authorization failed"]);
+    let mistyped = operator.run("slots show --cluster mian", &[]);
+    assert!(mistyped.code == 1 && mistyped.said().contains("there are clusters main"), "{}", mistyped.said());
     let replicas = &operator.json("topology show")["groups"][2]["replicas"][0];
     assert_eq!((&replicas["username"], &replicas["password"]), (&json!("admin"), &json!("***")));
 }

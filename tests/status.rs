@@ -113,6 +113,15 @@ fn a_cluster_that_fares_well_and_one_that_does_not() {
     let id = ids.iter().find(|proxy| proxy["http"] == *addr).expect("it is there")["id"].as_str().expect("a text");
     gone.kill9();
     scene.wait_page(&[&format!("! a proxy that is gone ({id}) holds 1 points for g1b"), "delete the znode"]);
+    // What moves slots waits for it, or for the operator's word that it does not run.
+    scene.wait_page(&[&format!("! proxy {addr} is gone ({id}) and did not end in good order")]);
+    scene.operator.cannot("slots assign 0 2", &[&format!("proxy {addr} (id {id}) is gone"), "proxies --forget"]);
+    let other = ids.iter().find(|proxy| proxy["http"] != *addr).expect("it is there")["id"].as_str().expect("a text");
+    let refused = scene.operator.run(&format!("proxies --forget {other}"), &[]);
+    assert!(refused.code == 2 && refused.said().contains("is there"), "{}", refused.said());
+    let forgotten = scene.operator.run(&format!("proxies --forget {id}"), &[]);
+    assert_eq!(forgotten.code, 0, "{}", forgotten.said());
+    assert!(!scene.page().contains("did not end in good order"));
 
     // What is broken is told, and the last good topology shown.
     scene.znodes.put("topology", "{");

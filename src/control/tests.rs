@@ -355,8 +355,14 @@ fn the_registration_follows_and_comes_back() {
     registered("two");
     world.cut(true, true);
     registered("two");
+    // Cut off, it is missed; ended, it is not.
+    world.cut(false, true);
+    assert_eq!((world.get("proxies/p1"), world.get("members/p1").as_deref()), (None, Some("two")));
+    world.with(|world| world.up = true);
+    registered("two");
     run.control.stop();
     assert_eq!(world.get("proxies/p1"), None, "the session's end takes it away");
+    assert_eq!(world.get("members/p1"), None);
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl Znodes {
         format!("{}/udp-history", self.base)
     }
 
+    /// Proxies that have registered and have not ended in good order since.
+    pub fn members(&self) -> String {
+        format!("{}/members", self.base)
+    }
+
     pub fn proxies(&self) -> String {
         format!("{}/proxies", self.base)
     }

@@ -96,6 +96,8 @@ struct Before {
     epoch: u64,
     /// That were there.
     proxies: Vec<Proxy>,
+    /// That should have been there.
+    gone: Vec<Proxy>,
     /// Why `topology` is not what the znode holds.
     trouble: Option<String>,
 }
@@ -180,6 +182,7 @@ impl Change {
         if let Some(now) = &before.topology {
             let checks = Checks::begin(store.as_mut(), &place, (now, &after), compared.as_deref())?;
             checks.look(store.as_mut(), &place, &mut plan)?;
+            checks.absent(&before.gone, &mut plan);
             newcomers = Newcomers::find(&checks, &passwords, &mut plan);
         }
         plan.objections.extend(objections);
@@ -256,6 +259,7 @@ fn look(store: &mut dyn Store, place: &Place) -> Result<Before, Failure> {
     let last = history::epochs(store, &place.znodes).map_err(Failure::new)?.last().copied().unwrap_or(0);
     // What proxies still serve may be in no znode any more: an epoch of theirs that came again would look applied at once.
     let proxies = proxies::list(store, place)?;
+    let gone = proxies::gone(store, place, &proxies)?;
     let applied = proxies.iter().map(|proxy| proxy.epoch).max().unwrap_or(0);
     let expect = entry.as_ref().map_or(Expect::Absent, |entry| Expect::Version(entry.version));
     let trouble = match entry.map(|entry| entry.data) {
@@ -268,6 +272,7 @@ fn look(store: &mut dyn Store, place: &Place) -> Result<Before, Failure> {
                     epoch: now.epoch.max(last).max(applied),
                     topology: Some(now),
                     proxies,
+                    gone,
                     trouble: None,
                 });
             }
@@ -277,7 +282,14 @@ fn look(store: &mut dyn Store, place: &Place) -> Result<Before, Failure> {
     };
     // The proxies still serve the last good one, which most likely is the one of the highest epoch.
     let note = history::read(store, &place.znodes, last).map_err(Failure::new)?;
-    Ok(Before { expect, epoch: last.max(applied), topology: note.and_then(|note| note.topology), proxies, trouble })
+    Ok(Before {
+        expect,
+        epoch: last.max(applied),
+        topology: note.and_then(|note| note.topology),
+        proxies,
+        gone,
+        trouble,
+    })
 }
 
 fn compare(before: &Before, after: &Topology) -> Plan {

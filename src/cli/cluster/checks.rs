@@ -1,14 +1,15 @@
 //! What stands against a change of the topology, whichever command makes it: stored points that nobody would find, groups
-//! that nobody could read, replicas that would be read though they lack points, points in spools whose replica goes, and
-//! one server under two names.
+//! that nobody could read, replicas that would be read though they lack points, points in spools whose replica goes,
+//! credentials that a server does not take, one server under two names, and proxies that may not hear of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::control::Store;
-use crate::topology::{Backlogs, Group, GroupId, Replica, ReplicaState, Topology};
+use crate::topology::{Backlogs, Group, GroupId, Replica, ReplicaState, Topology, changes_that_hide_data};
 
 use super::plan::{Objection, Plan};
+use super::proxies::Proxy;
 use super::{Failure, Place, history, influx, stored};
 
 /// What waits for a moment only is no objection.
@@ -64,6 +65,7 @@ impl<'a> Checks<'a> {
         self.newly_read(plan);
         self.who_goes(plan);
         self.who_comes(store, place, plan)?;
+        self.credentials(plan);
         self.twins(plan);
         Ok(())
     }
@@ -202,6 +204,37 @@ impl<'a> Checks<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A rollback brings old passwords back as well.
+    fn credentials(&self, plan: &mut Plan) {
+        for new in self.after.replicas() {
+            let same = |old: &Replica| old.name == new.name && old.url == new.url;
+            let Some(old) = self.now.replicas().find(|old| same(old)) else { continue };
+            if (&old.username, &old.password) == (&new.username, &new.password) {
+                continue;
+            }
+            if let Err(error) = stored::databases(new) {
+                let what = format!("{} ({}) cannot be asked with its other credentials: {error}", new.name, new.url);
+                plan.objections
+                    .push(Objection::new(what, "give the ones that it takes (`topology push --config FILE`)"));
+            }
+        }
+    }
+
+    /// A proxy that is only cut off goes on by what it heard last: it writes to where slots were.
+    pub fn absent(&self, gone: &[Proxy], plan: &mut Plan) {
+        let moves = !changes_that_hide_data(self.now, self.after).is_empty();
+        for proxy in gone {
+            let (name, id) = (proxy.name(), &proxy.id);
+            let what =
+                format!("proxy {name} (id {id}) is gone: if it still runs, it goes on by the topology that it has");
+            let instead = format!("bring it back, or make sure that it does not run: `slotline proxies --forget {id}`");
+            match moves {
+                true => plan.objections.push(Objection::new(what, instead)),
+                false => plan.notes.push(format!("{what}; {instead}")),
+            }
+        }
     }
 
     /// One server as two replicas: each point twice in a group, or two groups in one server.

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use crate::config::Config;
 use crate::control::{self, Store, StoreError};
-use crate::topology::{self, Servers, Topology, Znodes};
+use crate::topology::{self, ROOT, Servers, Topology, Znodes};
 
 use super::{EXIT_BAD_START, read_config};
 
@@ -117,14 +117,23 @@ impl Place {
         control::open(self.servers.clone(), &self.auth)
     }
 
+    /// Which clusters there are, as far as our user may know.
+    fn other_clusters(&self, store: &mut dyn Store) -> String {
+        let mut names = store.children(ROOT).unwrap_or_default();
+        names.retain(|name| *name != self.cluster);
+        names.sort_unstable();
+        if names.is_empty() { String::new() } else { format!(" (there are clusters {})", names.join(", ")) }
+    }
+
     /// The topology that the cluster has now.
     pub fn topology(&self, store: &mut dyn Store) -> Result<Topology, Failure> {
         let Place { servers, cluster, .. } = self;
         let path = self.znodes.topology();
         let entry = store.read(&path).map_err(Failure::new)?;
         let Some(entry) = entry.filter(|entry| !entry.data.is_empty()) else {
+            let others = self.other_clusters(store);
             return Err(Failure::new(format!(
-                "ZooKeeper {servers}: no topology at {path}; `slotline topology push --config FILE --zookeeper {servers} \
+                "ZooKeeper {servers}: no topology at {path}{others}; `slotline topology push --config FILE --zookeeper {servers} \
                  --cluster {cluster}` puts one there, `topology rollback EPOCH` an earlier one"
             )));
         };

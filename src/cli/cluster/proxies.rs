@@ -50,6 +50,21 @@ fn registered(store: &mut dyn Store, place: &Place) -> Result<Vec<Proxy>, StoreE
     Ok(proxies)
 }
 
+/// Those that registered, did not end in good order, and are not there: crashed, or only cut off from ZooKeeper.
+pub fn gone(store: &mut dyn Store, place: &Place, there: &[Proxy]) -> Result<Vec<Proxy>, Failure> {
+    let folder = place.znodes.members();
+    let mut gone = Vec::new();
+    for id in store.children(&folder).map_err(Failure::new)? {
+        if there.iter().any(|proxy| proxy.id == id) {
+            continue;
+        }
+        // One that ended meanwhile is none.
+        let Some(entry) = store.read(&format!("{folder}/{id}")).map_err(Failure::new)? else { continue };
+        gone.extend(serde_json::from_slice::<Proxy>(&entry.data));
+    }
+    Ok(gone)
+}
+
 /// How the proxies took a change.
 pub struct Applied {
     pub took: Duration,

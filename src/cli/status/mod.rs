@@ -41,6 +41,8 @@ struct Status {
     trouble: Option<String>,
     /// With what it sees, or why it does not say.
     proxies: Vec<(Proxy, Result<View, String>)>,
+    /// Those that should be there.
+    gone: Vec<Proxy>,
     backlogs: Vec<Waiting>,
     /// The listeners that all proxies shall have open, or what is wrong with their znode.
     udp: Result<Vec<UdpListener>, String>,
@@ -88,12 +90,14 @@ fn collect(store: &mut dyn Store, place: &Place, with_fields: bool) -> Result<St
             None => return Err(failure),
         },
     };
-    let proxies = view::ask(proxies::list(store, place)?);
+    let there = proxies::list(store, place)?;
+    let gone = proxies::gone(store, place, &there)?;
+    let proxies = view::ask(there);
     let backlogs = backlogs(store, place, &topology, &proxies, &epochs)?;
     let udp = store.read(&place.znodes.udp()).map_err(Failure::new)?;
     let udp = udp.map_or(Ok(Vec::new()), |entry| parse_udp(&entry.data));
     let fields = if with_fields { stored::fields_of_two_types(&topology) } else { Vec::new() };
-    Ok(Status { topology, trouble, proxies, backlogs, udp, fields })
+    Ok(Status { topology, trouble, proxies, gone, backlogs, udp, fields })
 }
 
 fn backlogs(
@@ -191,6 +195,7 @@ fn json(status: &Status, place: &Place, problems: &[problems::Problem]) -> serde
         "cluster": place.cluster,
         "epoch": topology.epoch,
         "proxies": proxies.iter().map(proxy).collect::<Vec<_>>(),
+        "gone": status.gone,
         "groups": topology.group_indexes().map(group).collect::<Vec<_>>(),
         "backlogs": backlogs,
         "fields_of_two_types": fields,

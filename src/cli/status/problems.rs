@@ -32,6 +32,13 @@ pub fn of(status: &Status) -> Vec<Problem> {
     if status.proxies.is_empty() {
         problems.push(Problem::urgent("no proxy is registered".to_owned()));
     }
+    for proxy in &status.gone {
+        let (name, id) = (proxy.name(), &proxy.id);
+        problems.push(Problem::urgent(format!(
+            "proxy {name} is gone ({id}) and did not end in good order: it has crashed, or is cut off from ZooKeeper and goes \
+             on by the topology that it has; start it again on its data_dir, or `slotline proxies --forget {id}`"
+        )));
+    }
     for (proxy, view) in &status.proxies {
         of_proxy(status, proxy, view, &mut problems);
     }
