@@ -322,17 +322,18 @@ fn send(
     why: &str,
 ) -> Result<(), Failure> {
     let (path, document) = (place.znodes.topology(), topology::print(after));
+    catch_up(store.as_mut(), place, before)
+        .unwrap_or_else(|error| eprintln!("slotline: what was in force is not in the history: {error}"));
     replace(store, place, &path, document.as_bytes(), before.expect)
         .map_err(|error| conflict(error, "topology show"))?;
-    let noted = catch_up(store.as_mut(), place, before)
-        .and_then(|()| history::note(store.as_mut(), &place.znodes, after.epoch, &document, why));
+    let noted = history::note(store.as_mut(), &place.znodes, after.epoch, &document, why);
     // It is in force: that it is not in the history is no reason to say that it failed.
     let epoch = after.epoch;
     noted.unwrap_or_else(|error| eprintln!("slotline: epoch {epoch} is in force, but not in the history: {error}"));
     Ok(())
 }
 
-/// A topology that came by hand, or by a command that was killed behind its compare-and-set, is noted by the next one.
+/// A topology that came by hand, or by a command that was killed behind its compare-and-set, is noted before it goes.
 fn catch_up(store: &mut dyn Store, place: &Place, before: &Before) -> Result<(), StoreError> {
     let Some(now) = before.topology.as_ref().filter(|_| before.trouble.is_none()) else { return Ok(()) };
     if history::read(store, &place.znodes, now.epoch)?.is_some() {
