@@ -347,6 +347,7 @@ fn rules_are_made_for_what_holds_no_data_yet() {
     operator.does("rules add db /^c/ host region");
     operator.cannot("rules add db car host", &["rule 2 fits all that this one fits", "--before 2"]);
     operator.cannot("rules add db /(/", &["bad regex"]);
+    operator.cannot("rules add db /cpu host", &["the one measurement that is named \"/cpu\"", "a slash at both ends"]);
     operator.does("rules add * mem --before 1");
     let rules = || operator.json("topology show")["rules"].to_string();
     operator.does("rules order 2 1 3");

@@ -157,6 +157,11 @@ impl Change {
         self.config.as_ref()
     }
 
+    /// Only forced is it done then.
+    pub fn object(&mut self, objection: Objection) {
+        self.objections.push(objection);
+    }
+
     /// What holding a replica against its peers has come to.
     pub fn compared(&mut self, replica: &str, objections: impl IntoIterator<Item = Objection>) {
         self.compared = Some(replica.to_owned());
