@@ -92,6 +92,14 @@ fn a_cluster_that_fares_well_and_one_that_does_not() {
     assert_eq!((&json["backlogs"][0]["replica"], &json["backlogs"][0]["points"]), (&"g1b".into(), &1.into()));
     assert_eq!(json["proxies"][0]["sees"]["replicas"]["g1b"]["up"], false, "{json}");
 
+    // Damaged by hand, it is no backlog of nothing.
+    let holder = json["backlogs"][0]["proxy"].as_str().expect("a text").to_owned();
+    let path = format!("backlog/g1b/{holder}");
+    let good = scene.znodes.get(&path).expect("it is there");
+    scene.znodes.put(&path, "{");
+    scene.wait_page(&[&format!("! the znode {path} cannot be read")]);
+    scene.znodes.put(&path, good);
+
     // Slots go while points wait for the group that had them.
     scene.document.epoch += 1;
     scene.document.slots = vec![(0, 505, 1), (506, 1023, 2)];

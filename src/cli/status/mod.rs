@@ -44,6 +44,8 @@ struct Status {
     /// Those that should be there.
     gone: Vec<Proxy>,
     backlogs: Vec<Waiting>,
+    /// Backlogs that cannot be read: replica and proxy.
+    unreadable: Vec<String>,
     /// The listeners that all proxies shall have open, or what is wrong with their znode.
     udp: Result<Vec<UdpListener>, String>,
     /// Fields with two types, in words.
@@ -93,11 +95,11 @@ fn collect(store: &mut dyn Store, place: &Place, with_fields: bool) -> Result<St
     let there = proxies::list(store, place)?;
     let gone = proxies::gone(store, place, &there)?;
     let proxies = view::ask(there);
-    let backlogs = backlogs(store, place, &topology, &proxies, &epochs)?;
+    let (backlogs, unreadable) = backlogs(store, place, &topology, &proxies, &epochs)?;
     let udp = store.read(&place.znodes.udp()).map_err(Failure::new)?;
     let udp = udp.map_or(Ok(Vec::new()), |entry| parse_udp(&entry.data));
     let fields = if with_fields { stored::fields_of_two_types(&topology) } else { Vec::new() };
-    Ok(Status { topology, trouble, proxies, gone, backlogs, udp, fields })
+    Ok(Status { topology, trouble, proxies, gone, backlogs, unreadable, udp, fields })
 }
 
 fn backlogs(
@@ -106,9 +108,9 @@ fn backlogs(
     topology: &Topology,
     proxies: &[(Proxy, Result<View, String>)],
     epochs: &[u64],
-) -> Result<Vec<Waiting>, Failure> {
+) -> Result<(Vec<Waiting>, Vec<String>), Failure> {
     let folder = place.znodes.backlog();
-    let mut all = Vec::new();
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     let mut replicas = store.children(&folder).map_err(Failure::new)?;
     replicas.sort();
     for replica in replicas {
@@ -116,14 +118,19 @@ fn backlogs(
         ids.sort();
         for proxy in ids {
             let entry = store.read(&format!("{folder}/{replica}/{proxy}")).map_err(Failure::new)?;
-            let Some(backlog) = entry.and_then(|entry| serde_json::from_slice(&entry.data).ok()) else { continue };
+            // One that has gone meanwhile is none.
+            let Some(entry) = entry else { continue };
+            let Ok(backlog) = serde_json::from_slice(&entry.data) else {
+                unreadable.push(format!("{replica}/{proxy}"));
+                continue;
+            };
             let gone = proxies.iter().all(|(there, _)| there.id != proxy);
             let (replica, lost_slots) = (replica.clone(), String::new());
             all.push(Waiting { replica, proxy, gone, backlog, lost_slots });
         }
     }
     if all.is_empty() {
-        return Ok(all);
+        return Ok((all, unreadable));
     }
     // Newest first, as far back as the oldest backlog reaches.
     let mut earlier = Vec::new();
@@ -139,7 +146,7 @@ fn backlogs(
     for waiting in &mut all {
         waiting.lost_slots = lost_slots(waiting, topology, &earlier);
     }
-    Ok(all)
+    Ok((all, unreadable))
 }
 
 /// An RFC 3339 time in UTC to the second.

@@ -48,6 +48,10 @@ pub fn of(status: &Status) -> Vec<Problem> {
     }
     of_replicas(status, &mut problems);
     status.backlogs.iter().for_each(|waiting| of_backlog(status, waiting, &mut problems));
+    for path in &status.unreadable {
+        let text = format!("the znode backlog/{path} cannot be read: how much waits there is in that proxy's /metrics");
+        problems.push(Problem::urgent(text));
+    }
     for field in status.fields.iter().take(FIELDS_NAMED) {
         let text = format!("{field}: answers over groups mix them; write the field under another name");
         problems.push(Problem::notice(text));
