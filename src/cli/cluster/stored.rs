@@ -52,17 +52,24 @@ pub struct Hidden {
     pub db: String,
     pub measurement: String,
     pub group: GroupId,
-    /// `None`: all of it, or not known which.
-    series: Option<usize>,
+    which: Which,
+}
+
+enum Which {
+    All,
+    Series(usize),
+    /// More than are looked at.
+    Unknown,
 }
 
 impl std::fmt::Display for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Hidden { db, measurement, group, series } = self;
+        let Hidden { db, measurement, group, which } = self;
         write!(f, "{db}.{}", quote_ident(measurement))?;
-        match series {
-            Some(count) => write!(f, ": {count} series on group {group}"),
-            None => write!(f, " on group {group}"),
+        match which {
+            Which::All => write!(f, " on group {group}"),
+            Which::Series(count) => write!(f, ": {count} series on group {group}"),
+            Which::Unknown => write!(f, " on group {group}, maybe: more than {SERIES_MAX} series are not looked at"),
         }
     }
 }
@@ -84,7 +91,7 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
     let mut stored = Stored::default();
     let groups: Vec<&Group> = before.groups().iter().filter(|group| groups.contains(&group.id)).collect();
     // A replica may have what its peers still wait for: all that answer are asked.
-    let asked: Vec<(&Group, Vec<Result<(String, Found), String>>)> = std::thread::scope(|scope| {
+    let asked: Vec<(&Group, Vec<Told>)> = std::thread::scope(|scope| {
         let ask = |group: &'_ Group| {
             let serving = group.replicas.iter().filter(|replica| replica.state == ReplicaState::Serving);
             let one = |replica: Replica| find(&replica, &split).map(|found| (replica.name, found));
@@ -123,6 +130,8 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
 }
 
 type Found = Vec<((String, String), Kept)>;
+/// A replica's name and what it holds.
+type Told = Result<(String, Found), String>;
 
 fn find(replica: &Replica, split: &impl Fn(&str, &str) -> bool) -> Result<Found, String> {
     let named = |error: String| format!("{} ({}): {error}", replica.name, replica.url);
@@ -189,7 +198,7 @@ impl Holding {
     fn hidden(&self, before: &Arc<Topology>, after: &Arc<Topology>, moved: &[bool; SLOTS]) -> Option<Hidden> {
         let (old, new) = (self.slots(before), self.slots(after));
         let owner = |topology: &Topology, slot| topology.group(topology.owner(slot)).id;
-        let series = match old.zip(new) {
+        let which = match old.zip(new) {
             Some((old, new)) => {
                 let was = |slot| owner(before, slot) == self.group;
                 let is = |slot| owner(after, slot) == self.group;
@@ -197,7 +206,7 @@ impl Holding {
                 if hidden == 0 {
                     return None;
                 }
-                matches!(self.kept, Kept::Series(_)).then_some(hidden)
+                if matches!(self.kept, Kept::Series(_)) { Which::Series(hidden) } else { Which::All }
             }
             None => {
                 let loses = SlotId::all().any(|slot| moved[slot.index()] && owner(before, slot) == self.group);
@@ -210,11 +219,11 @@ impl Holding {
                 if !loses && rule(before) == rule(after) {
                     return None;
                 }
-                None
+                Which::Unknown
             }
         };
         let Holding { group, db, measurement, .. } = self;
-        Some(Hidden { db: db.clone(), measurement: measurement.clone(), group: *group, series })
+        Some(Hidden { db: db.clone(), measurement: measurement.clone(), group: *group, which })
     }
 }
 
@@ -314,7 +323,8 @@ mod tests {
         assert_eq!(hidden(holding(1, keys()), &halves, &split), ["telegraf.cpu: 2 series on group 1"]);
         assert_eq!(hidden(holding(1, keys()), &split, &topology(ALL, &by_host)), ["telegraf.cpu: 1 series on group 1"]);
         assert_eq!(hidden(holding(2, keys()), &split, &topology(ALL, &by_host)), [""; 0]);
-        assert_eq!(hidden(holding(1, Kept::TooMany), &halves, &split), ["telegraf.cpu on group 1"]);
+        let maybe = "telegraf.cpu on group 1, maybe: more than 200000 series are not looked at";
+        assert_eq!(hidden(holding(1, Kept::TooMany), &halves, &split), [maybe]);
         assert_eq!(hidden(holding(1, Kept::TooMany), &split, &split), [""; 0]);
         assert_eq!(concerned(&halves, &all), [1]);
         assert_eq!(concerned(&halves, &split), [1, 2]);

@@ -48,7 +48,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     print(format!("from epoch {} to {name}:\n", from.epoch));
     lines.iter().for_each(|line| print(format!("  {line}\n")));
     if lines.is_empty() {
-        print(format!("  nothing differs\n"));
+        print("  nothing differs\n");
     }
     Ok(())
 }
