@@ -190,14 +190,45 @@ slotline_config() {
     local name=$1 udp=$2 count=0 replica
     shift 2
     {
-        printf '[server]\ncores = 1\ndata_dir = "%s"\n' "$work/$name.data"
-        printf '[[listen]]\nprotocol = "http"\nbind = "127.0.0.1:0"\n%s\n' "$udp"
-        printf '[admin]\nbind = "127.0.0.1:0"\n[[group]]\nid = 1\n'
+        listening_config "$name" 1 "$udp"
+        printf '[[group]]\nid = 1\n'
         for replica in "$@"; do
             count=$((count + 1))
             printf '  [[group.replica]]\n  name = "r%s"\n  url = "http://%s"\n' "$count" "$replica"
         done
     } >"$work/$name.toml"
+}
+
+# groups_config NAME CORES REPLICA…: the same with so many cores and a group for each replica.
+groups_config() {
+    local name=$1 cores=$2 group=0 replica
+    shift 2
+    {
+        listening_config "$name" "$cores" ''
+        for replica in "$@"; do
+            group=$((group + 1))
+            printf '[[group]]\nid = %s\n  [[group.replica]]\n  name = "g%sa"\n  url = "http://%s"\n' \
+                "$group" "$group" "$replica"
+        done
+    } >"$work/$name.toml"
+}
+
+# listening_config NAME CORES LISTENER
+listening_config() {
+    printf '[server]\ncores = %s\ndata_dir = "%s"\n' "$2" "$work/$1.data"
+    printf '[[listen]]\nprotocol = "http"\nbind = "127.0.0.1:0"\n%s\n' "$3"
+    printf '[admin]\nbind = "127.0.0.1:0"\n'
+}
+
+# start_influxd NAME: its address is then in $address.
+start_influxd() {
+    local dir=$work/$1.influxd
+    address=127.0.0.1:$(free_port)
+    start "$1" env INFLUXDB_META_DIR="$dir/meta" INFLUXDB_DATA_DIR="$dir/data" INFLUXDB_DATA_WAL_DIR="$dir/wal" \
+        INFLUXDB_HTTP_BIND_ADDRESS="$address" INFLUXDB_BIND_ADDRESS="127.0.0.1:$(free_port)" \
+        INFLUXDB_REPORTING_DISABLED=true INFLUXDB_HTTP_LOG_ENABLED=false INFLUXDB_MONITOR_STORE_ENABLED=false \
+        INFLUXDB_DATA_MAX_CONCURRENT_COMPACTIONS=1 influxd run
+    wait_for influxd "$perf" ask "$address" GET /ping
 }
 
 # start_slotline NAME: with that configuration; ready when it returns.
@@ -215,4 +246,26 @@ start_backend() {
 # counted ADDR: lines that the backend at ADDR took.
 counted() {
     "$perf" ask "$1" GET /counters | json_number lines
+}
+
+# start_haproxy REPLICA: one thread, HTTP, this one server behind it; its address is then in $address.
+start_haproxy() {
+    command -v haproxy >/dev/null || die 'haproxy is missing: apt-get install haproxy'
+    address=127.0.0.1:$(free_port)
+    cat >"$work/haproxy.cfg" <<CFG
+global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend in
+    bind $address
+    default_backend out
+backend out
+    server replica $1
+CFG
+    start haproxy haproxy -db -f "$work/haproxy.cfg"
+    wait_for haproxy "$perf" ask "$address" GET /ping
 }

@@ -44,6 +44,7 @@ targets! {
     routes: crate::batch::fuzz::routes,
     answers: crate::batch::fuzz::answers,
     msgpack: crate::merge::fuzz::msgpack,
+    combine: crate::merge::combine::fuzz::combine,
     segment: crate::spool::fuzz::segment,
 }
 

@@ -23,6 +23,7 @@
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one, in any of InfluxDB's formats | `influxql`, `http` |
+//! | `timeshift` | SELECTs that look away from now -> those that InfluxDB knows, and their answers' way back; MATH | `influxql`, `plan`, `merge` |
 //! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
 //! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `merge`, `spool` |
 //!
@@ -56,7 +57,8 @@
 //! a command: a file in `cli/` and a row in `cli/mod.rs`; a setting: a field and a line in `config/mod.rs`, and its
 //! line in `config.toml`; a metric: a row in `admin/metrics.rs`; a path of the HTTP API: a row in `shard/front.rs`; a
 //! protocol for points: a file in `ingest/`, a row in `config::Protocol` and one in `shard/accept.rs`; an InfluxQL
-//! function over rows of several groups: a file in `merge/evaluate/functions/` and a row in its `mod.rs`.
+//! function over rows of several groups: a file in `merge/evaluate/functions/` and a row in its `mod.rs`, and if it can be put
+//! together of what groups make of their points, or point by point, in `merge/combine/` too.
 
 pub mod batch;
 pub mod config;
@@ -71,6 +73,7 @@ pub mod merge;
 pub mod plan;
 pub mod spool;
 pub mod stats;
+pub mod timeshift;
 pub mod topology;
 
 #[cfg(feature = "server")]

@@ -1,5 +1,5 @@
-//! Every answer over several groups is the one that a single InfluxDB with all the data gives, byte for byte, or a refusal
-//! with its reason: a long fixed list of statements and random ones, over three layouts of the same data.
+//! Every answer over several groups is the one that a single InfluxDB with all the data gives, byte for byte (over split
+//! measurements but for the last digits of floats), or a refusal with its reason: a long fixed list of statements and random ones, over three layouts of the same data.
 //!
 //! `support/differential/mod.rs` says how it is judged, and which variables repeat or widen a run; `perf/soak --statements`
 //! is the long form.
@@ -10,6 +10,7 @@ mod support;
 
 use differential::generate::Generator;
 use differential::list::{SHAPES, entries};
+use differential::nested::Nested;
 use differential::{Ask, Layout, Trial, number};
 
 /// Of the data and of the random statements, unless the environment has another: a change is judged by what the one
@@ -61,19 +62,30 @@ fn fixed_list(layout: Layout) {
     assert!(answered * 100 >= compared * answered_percent(layout), "only {answered} of {compared} answered with rows");
 }
 
-/// Random statements; an error when an answer differs, or too many are left to chance.
+/// Random statements of any kind.
 fn random_statements(layout: Layout) -> Result<(), String> {
+    let mut generator = Generator::new(seed());
+    random(layout, "random", || generator.ask())
+}
+
+/// Random statements over subqueries.
+fn random_nested(layout: Layout) -> Result<(), String> {
+    let mut generator = Nested::new(seed());
+    random(layout, "nested", || generator.ask())
+}
+
+/// An error when an answer differs, or too many are left to chance.
+fn random(layout: Layout, name: &str, mut next: impl FnMut() -> Ask) -> Result<(), String> {
     let mut trial = Trial::start(layout, seed());
     if shown_alone(&trial) {
         return Ok(());
     }
     let count = number("SLOTLINE_STATEMENTS").unwrap_or(STATEMENTS);
-    let mut generator = Generator::new(seed());
     for _ in 0..count {
-        trial.ask(&generator.ask());
+        trial.ask(&next());
     }
     let tally = &trial.tally;
-    tally.finish(&format!("random {layout:?}"), &format!("SLOTLINE_SEED={} SLOTLINE_STATEMENTS={count}", seed()))?;
+    tally.finish(&format!("{name} {layout:?}"), &format!("SLOTLINE_SEED={} SLOTLINE_STATEMENTS={count}", seed()))?;
     let (undetermined, compared) = (tally.undetermined(), tally.compared());
     match undetermined * 100 <= compared * UNDETERMINED_PERCENT {
         true => Ok(()),
@@ -90,8 +102,9 @@ fn random_tier(layout: Layout) {
 #[test]
 #[ignore = "the long form, for perf/soak"]
 fn soak() {
-    let verdicts = [Layout::OneGroup, Layout::Whole, Layout::Split].map(random_statements);
-    let failed: Vec<String> = verdicts.into_iter().filter_map(Result::err).collect();
+    let layouts = [Layout::OneGroup, Layout::Whole, Layout::Split];
+    let verdicts = layouts.map(random_statements).into_iter().chain(layouts.map(random_nested));
+    let failed: Vec<String> = verdicts.filter_map(Result::err).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
@@ -123,4 +136,14 @@ fn random_statements_over_three_groups() {
 #[test]
 fn random_statements_over_split_measurements() {
     random_tier(Layout::Split);
+}
+
+#[test]
+fn random_subqueries_over_three_groups() {
+    random_nested(Layout::Whole).unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn random_subqueries_over_split_measurements() {
+    random_nested(Layout::Split).unwrap_or_else(|why| panic!("{why}"));
 }

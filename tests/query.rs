@@ -91,7 +91,7 @@ const ONE_MEASUREMENT: &[&str] = &[
     "SELECT sum(n) FROM {m} WHERE time >= 1600000000s AND time < 1600000400s GROUP BY time(1m), host fill(0)",
     "SELECT max(v) FROM {m} WHERE time >= 1600000000s AND time < 1600000400s GROUP BY time(30s) LIMIT 3 OFFSET 2",
     "SELECT * FROM {m} GROUP BY * SLIMIT 2 SOFFSET 1",
-    "SELECT percentile(v, 90), median(n), stddev(v) FROM {m}",
+    "SELECT percentile(v, 90), median(n), spread(v) FROM {m}",
     "SELECT mean(d) FROM (SELECT derivative(v, 10s) AS d FROM {m} GROUP BY host)",
     "SELECT top(v, 3), host FROM {m}",
     "SELECT v * 2 + n AS sum, s FROM {m} LIMIT 5",

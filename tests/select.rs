@@ -246,6 +246,9 @@ fn subqueries_that_stay_whole() {
         "SELECT mean(x) FROM (SELECT derivative(v, 1s) AS x FROM split1 WHERE time >= 1600000000s) WHERE time < 1600000060s GROUP BY time(20s), host",
         "SELECT x FROM (SELECT top(v, 2) AS x FROM m1, m2 GROUP BY host) WHERE host = 'a'",
         "SELECT sum(x) FROM (SELECT max(v) AS x FROM split1 WHERE host = 'h1' GROUP BY dc)",
+        "SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)",
+        "SELECT * FROM (SELECT v FROM m1), (SELECT n FROM m2 GROUP BY host), m3 WHERE host = 'a'",
+        "SELECT max(x), y FROM (SELECT v AS x, n AS y FROM m1), (SELECT n AS x, v AS y FROM m2) GROUP BY host",
     ]);
 }
 
@@ -309,9 +312,9 @@ fn what_must_combine_is_refused_by_name() {
             "SELECT top(v, 2) FROM split1 LIMIT 3",
             "over several groups is not supported yet: measurement \\\"split1\\\"",
         ),
-        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM split1 GROUP BY host)", "max() over several groups"),
         ("SELECT v FROM split1 GROUP BY host SLIMIT 1", "SLIMIT over several groups"),
-        ("SELECT v FROM (SELECT v FROM m1), (SELECT v FROM m2), (SELECT v FROM m3)", "subqueries beside each other"),
+        ("SELECT max(x) FROM (SELECT v AS x FROM split1 SLIMIT 1)", "SLIMIT over several groups"),
+        ("SELECT x FROM (SELECT sample(v, 2) AS x FROM split1)", "sample() in a subquery or over one"),
     ]);
 }
 
@@ -376,7 +379,16 @@ fn route_shows_the_plan_and_the_parts() {
     );
     assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
     assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
-    let gathered = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
+    let combined = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
+    assert_eq!(combined.lines().count(), 3, "{combined}");
+    assert!(combined.starts_with("plan=combine group=1"), "{combined}");
+    assert!(combined.contains("query=SELECT count(v), sum(v) FROM split1 WHERE n > 2\n"), "{combined}");
+    let chosen = route("SELECT last(v) FROM split1");
+    assert!(
+        chosen.starts_with("plan=combine group=1 replicas=g1a query=SELECT last(v) FROM split1 GROUP BY *"),
+        "{chosen}"
+    );
+    let gathered = route("SELECT median(v) FROM split1 WHERE n > 2 LIMIT 1");
     assert_eq!(gathered.lines().count(), 3, "{gathered}");
     assert!(gathered.starts_with("plan=gather group=1"), "{gathered}");
     assert!(gathered.contains("query=SELECT v FROM split1 WHERE n > 2 GROUP BY *"), "{gathered}");

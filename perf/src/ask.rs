@@ -42,11 +42,23 @@ pub fn request(
     body: &str,
     timeout: Duration,
 ) -> std::io::Result<(u16, Vec<u8>)> {
+    request_with(target, method, path, "", body, timeout)
+}
+
+/// The same with further header lines, each with its end.
+pub fn request_with(
+    target: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+    timeout: Duration,
+) -> std::io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(target)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;

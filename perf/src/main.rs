@@ -8,6 +8,9 @@
 //! | `load` | the load generator |
 //! | `backend` | the counting backend, with faults |
 //! | `ask` | one HTTP request, for scripts |
+//! | `history` | points of many series at an interval |
+//! | `query` | one query to several servers in turns |
+//! | `panel` | one query over and over, on connections that are kept |
 //! | `metrics` | sums of lines of `/metrics`: pure but for the asking |
 //! | `watch` | memory, CPU, disk and spool of a process, moment by moment |
 //! | `disk` | what a disk bears when every write is made durable |
@@ -16,10 +19,13 @@
 mod ask;
 mod backend;
 mod disk;
+mod history;
 mod http1;
 mod lines;
 mod load;
 mod metrics;
+mod panel;
+mod query;
 mod sys;
 mod watch;
 
@@ -46,6 +52,12 @@ enum Command {
     Watch(watch::Args),
     /// Appends records to a file and makes them durable, as fast as the disk lets it
     Disk(disk::Args),
+    /// Writes what many series of one measurement report at an interval
+    History(history::Args),
+    /// Asks several servers one query, in turns
+    Query(query::Args),
+    /// Asks several servers one query over and over, in turns, and tells their latency and CPU
+    Panel(panel::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +67,9 @@ fn main() -> ExitCode {
         Command::Ask(args) => ask::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Disk(args) => disk::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Panel(args) => panel::run(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slotline-perf: {error}");

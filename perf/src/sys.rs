@@ -17,6 +17,16 @@ pub fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
+/// The same of another process, in steps of a clock tick, 10 ms.
+pub fn cpu_seconds_of(pid: u32) -> io::Result<f64> {
+    let ticks = crate::watch::cpu_ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?);
+    // SAFETY: it takes no pointer.
+    let ticks_per_s = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let ticks = ticks.ok_or(io::ErrorKind::InvalidData)?;
+    #[allow(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
+    Ok(ticks as f64 / ticks_per_s as f64)
+}
+
 #[allow(clippy::cast_precision_loss, reason = "seconds of a process are far below 2^52")]
 fn seconds(time: libc::timeval) -> f64 {
     time.tv_sec as f64 + time.tv_usec as f64 / 1e6

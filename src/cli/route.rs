@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::batch::Router;
 use crate::influxql::{Params, Select, Statement, parse_query};
 use crate::lineprotocol::split;
+use crate::merge::combine::ask::ask;
+use crate::plan::gather::{Gathering, named};
 use crate::plan::names::Step;
 use crate::plan::select::{Outline, outline};
 use crate::plan::show::{self, Show};
@@ -114,6 +116,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::One(groups) => print("any-group", &groups, statement),
                     Place::Everywhere(groups) => print("everywhere", &groups, statement),
                     Place::Show => print_show(topology, statement, circumstances),
+                    Place::Here => println!("plan=proxy query={statement}"),
                     Place::Into(_) => return refused("only a SELECT writes into a measurement"),
                     Place::Asks => match outline(statement, circumstances) {
                         Ok(Outline::Regexes) => {
@@ -123,7 +126,11 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                         Ok(Outline::Parts(parts)) => {
                             parts.iter().for_each(|(group, part)| print("concatenate", &[*group], part));
                         }
-                        Ok(Outline::Gather(parts)) => {
+                        Ok(Outline::Gather(gathering)) => match combined(&gathering) {
+                            Ok(parts) => parts.iter().for_each(|(kind, group, part)| print(kind, &[*group], part)),
+                            Err(reason) => return refused(&reason),
+                        },
+                        Ok(Outline::Nest(parts)) => {
                             parts.iter().for_each(|(group, part)| print("gather", &[*group], part));
                         }
                         Err(reason) => return refused(&reason),
@@ -134,6 +141,16 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
         Plan::Refuse(reason) => return refused(&reason),
     }
     ExitCode::SUCCESS
+}
+
+/// What each group is asked for: what it makes of its own points, or these.
+fn combined(gathering: &Gathering) -> Result<Vec<(&'static str, GroupIndex, Select)>, String> {
+    let fields = named(&gathering.select);
+    let (kind, parts) = match ask(&gathering.select).part(&gathering.select, &fields) {
+        Some((part, wider)) => ("combine", gathering.parts(part, wider)?),
+        None => ("gather", gathering.rows(&fields)?),
+    };
+    Ok(parts.into_iter().map(|(group, part)| (kind, group, part)).collect())
 }
 
 /// What is asked of each server, and that the proxy itself answers the rest.

@@ -138,6 +138,7 @@ pub struct Query {
     pub rows_max: Count,
     pub series_max: Count,
     pub stale: Stale,
+    pub timeshift: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -329,6 +330,7 @@ fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Que
         rows_max: reader.value(&mut s, "rows_max", base.map(|b| b.rows_max)),
         series_max: reader.value(&mut s, "series_max", base.map(|b| b.series_max)),
         stale: reader.value(&mut s, "stale", base.map(|b| b.stale)),
+        timeshift: reader.value(&mut s, "timeshift", base.map(|b| b.timeshift)),
     };
     reader.end(s);
     query

@@ -30,6 +30,13 @@ impl Params {
         self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
     }
 
+    /// Another value for a name, wherever it has one.
+    pub fn replace(&mut self, name: &str, value: &str) {
+        for (_, old) in self.0.iter_mut().filter(|(own, _)| own == name) {
+            value.clone_into(old);
+        }
+    }
+
     /// Encoded without the given names.
     pub fn encode_without(&self, names: &[&str]) -> String {
         let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));

@@ -69,7 +69,7 @@ impl Statement {
         }
     }
 
-    fn visit_exprs_mut(&mut self, visit: &mut impl FnMut(&mut Expr)) {
+    pub fn visit_exprs_mut(&mut self, visit: &mut impl FnMut(&mut Expr)) {
         match self {
             Statement::Select(select) | Statement::Explain { select, .. } => {
                 select.visit_exprs_mut(visit);
@@ -121,7 +121,7 @@ impl Statement {
             CreateSubscription(_) | DropSubscription { .. } => true,
             CreateUser(_) | DropUser { .. } | SetPassword { .. } => true,
             Grant { .. } | GrantAdmin { .. } | Revoke { .. } | RevokeAdmin { .. } => true,
-            Explain { .. } | KillQuery { .. } => false,
+            Explain { .. } | KillQuery { .. } | Math(_) => false,
             ShowDatabases | ShowMeasurements(_) | ShowSeries(_) | ShowTagKeys(_) => false,
             ShowTagValues { .. } | ShowFieldKeys(_) | ShowCardinality(_) => false,
             ShowRetentionPolicies { .. } | ShowShards | ShowShardGroups => false,

@@ -53,6 +53,13 @@ impl Zone {
         }
     }
 
+    /// Whether its clocks change between two moments.
+    pub fn changes_within(self, start: i64, end: i64) -> bool {
+        let moment = |ns: i64| Timestamp::from_nanosecond(i128::from(ns));
+        let (Ok(start), Ok(end)) = (moment(start), moment(end)) else { return false };
+        self.rules().following(start).next().is_some_and(|change| change.timestamp() <= end)
+    }
+
     /// As Go prints a time of its in RFC 3339: no zeros at the end of a fraction, `Z` where it is as UTC.
     pub fn rfc3339(self, ns: i64) -> String {
         let offset = self.offset(ns);
@@ -127,6 +134,9 @@ mod tests {
         assert_eq!(berlin.moment(FORWARD + HOUR - 1), FORWARD - 1);
         assert_eq!(berlin.moment(FORWARD + 2 * HOUR), FORWARD);
         assert_eq!(zone("America/New_York").moment(FORWARD), FORWARD + 4 * HOUR);
+        let within = |start: i64, end: i64| berlin.changes_within(start, end);
+        assert!(within(FORWARD - 1, FORWARD) && within(FORWARD, BACK) && within(i64::MIN, i64::MAX));
+        assert!(!within(FORWARD, BACK - 1) && !zone("UTC").changes_within(i64::MIN, i64::MAX));
     }
 
     #[test]

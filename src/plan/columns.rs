@@ -56,11 +56,11 @@ impl Schema {
         Ok(true)
     }
 
-    /// What `::` must say so that every group takes the name for what it is in the whole.
-    fn cast(&self, name: &str) -> Option<Cast> {
+    /// What a name is over all measurements, so that every group takes it for that.
+    pub fn type_of(&self, name: &str) -> Option<Type> {
         match self.fields.get(name) {
-            Some(known) => Some(cast_of(*known)),
-            None => self.tags.contains(name).then_some(Cast::Tag),
+            Some(known) => Some(Type::Field(*known)),
+            None => self.tags.contains(name).then_some(Type::Tag),
         }
     }
 }
@@ -86,29 +86,71 @@ fn cast_of(known: FieldType) -> Cast {
     }
 }
 
+/// What a name stands for; of two the greater one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Type {
+    Tag,
+    Field(FieldType),
+}
+
+impl Type {
+    pub fn cast(self) -> Cast {
+        match self {
+            Type::Tag => Cast::Tag,
+            Type::Field(kind) => cast_of(kind),
+        }
+    }
+
+    /// What `::` says; `None`: nothing certain.
+    pub fn of(cast: Cast) -> Option<Type> {
+        match cast {
+            Cast::Tag => Some(Type::Tag),
+            Cast::Field => None,
+            cast => field_type(cast).map(Type::Field),
+        }
+    }
+}
+
 /// What `*` may become: a field, or a tag that the rows are not grouped by.
-struct Column {
-    name: String,
-    /// `None`: a tag.
-    kind: Option<FieldType>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// `None`: a subquery's column of which nothing is known.
+    pub kind: Option<Type>,
 }
 
 impl Column {
     fn expr(&self) -> Expr {
-        let cast = self.kind.map_or(Cast::Tag, cast_of);
-        Expr::VarRef(VarRef { name: self.name.clone(), cast: Some(cast) })
+        Expr::VarRef(VarRef { name: self.name.clone(), cast: self.kind.map(Type::cast) })
     }
 }
 
-/// Writes out what the names of a SELECT over measurements (not over subqueries) mean. No fields are left when none fits.
+/// Writes out what the names of a SELECT over measurements mean (over subqueries: `subquery::settle`). No fields are left when
+/// none fits.
 ///
 /// # Errors
 /// A regular expression that cannot be read here.
 pub fn widen(select: &mut Select, schema: &Schema) -> Result<(), String> {
+    let fields =
+        || schema.fields.iter().map(|(name, kind)| Column { name: name.clone(), kind: Some(Type::Field(*kind)) });
+    expand_wildcards(select, || fields().collect(), &schema.tags)?;
+    settle_types(select, schema);
+    Ok(())
+}
+
+/// Writes out wildcards and regular expressions. `fields` are those of what is read, `tags` what it can be grouped by.
+///
+/// # Errors
+/// A regular expression that cannot be read here.
+pub fn expand_wildcards(
+    select: &mut Select,
+    fields: impl Fn() -> Vec<Column>,
+    tags: &BTreeSet<String>,
+) -> Result<(), String> {
     let group_wildcard = select.group_by.iter().any(|expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_)));
     let field_wildcard = select.fields.iter().any(|field| has_wildcard(&field.expr));
     if field_wildcard {
-        let columns = columns(select, schema, group_wildcard);
+        let columns = columns(select, fields(), tags, group_wildcard);
         let mut fields = Vec::new();
         for field in &select.fields {
             expand(field, &columns, &mut fields)?;
@@ -116,17 +158,21 @@ pub fn widen(select: &mut Select, schema: &Schema) -> Result<(), String> {
         select.fields = fields;
     }
     if group_wildcard {
-        select.group_by = expand_group_by(&select.group_by, schema)?;
+        select.group_by = expand_group_by(&select.group_by, tags)?;
     }
-    settle_types(select, schema);
     Ok(())
 }
 
 /// Writes behind each name of a SELECT over measurements what it is over all of them: of a name that is a field in one and a
 /// tag in another, or of two types, InfluxDB reads only what fits the one type that it takes.
 pub fn settle_types(select: &mut Select, schema: &Schema) {
+    settle_types_by(select, &|name| schema.type_of(name));
+}
+
+/// The same, of what `type_of` says.
+pub fn settle_types_by(select: &mut Select, type_of: &dyn Fn(&str) -> Option<Type>) {
     let names = select.fields.iter_mut().map(|field| &mut field.expr).chain(&mut select.condition);
-    names.for_each(|expr| give_types(expr, schema));
+    names.for_each(|expr| give_types(expr, type_of));
 }
 
 /// Whether a field's expression stands for several.
@@ -143,18 +189,18 @@ pub fn has_wildcard(expr: &Expr) -> bool {
 }
 
 /// In InfluxDB's order: by name, a field before the tag of its name.
-fn columns(select: &Select, schema: &Schema, group_wildcard: bool) -> Vec<Column> {
-    if schema.fields.is_empty() {
+fn columns(select: &Select, fields: Vec<Column>, tags: &BTreeSet<String>, group_wildcard: bool) -> Vec<Column> {
+    if fields.is_empty() {
         return Vec::new();
     }
-    let column = |(name, kind): (&String, Option<FieldType>)| Column { name: name.clone(), kind };
-    let fields = schema.fields.iter().map(|(name, kind)| column((name, Some(*kind))));
     let grouped = |name: &&String| {
         select.group_by.iter().any(|expr| matches!(expr, Expr::VarRef(var) if var.name == **name)) || group_wildcard
     };
-    let tags = schema.tags.iter().filter(|name| !grouped(name)).map(|name| column((name, None)));
-    let mut columns: Vec<Column> = fields.chain(tags).collect();
-    columns.sort_by(|one, other| one.name.cmp(&other.name).then(one.kind.is_none().cmp(&other.kind.is_none())));
+    let tags = tags.iter().filter(|name| !grouped(name));
+    let tags = tags.map(|name| Column { name: name.clone(), kind: Some(Type::Tag) });
+    let mut columns: Vec<Column> = fields.into_iter().chain(tags).collect();
+    let is_tag = |column: &Column| column.kind == Some(Type::Tag);
+    columns.sort_by(|one, other| one.name.cmp(&other.name).then(is_tag(one).cmp(&is_tag(other))));
     columns
 }
 
@@ -163,8 +209,8 @@ fn expand(field: &Field, columns: &[Column], out: &mut Vec<Field>) -> Result<(),
     match &field.expr {
         Expr::Wildcard(cast) => {
             let wanted = |column: &&Column| match cast {
-                Some(Cast::Field) => column.kind.is_some(),
-                Some(Cast::Tag) => column.kind.is_none(),
+                Some(Cast::Field) => column.kind != Some(Type::Tag),
+                Some(Cast::Tag) => column.kind == Some(Type::Tag),
                 _ => true,
             };
             out.extend(columns.iter().filter(wanted).map(plain));
@@ -198,7 +244,7 @@ fn expand_call(field: &Field, call: &Call, columns: &[Column], regex: Option<Reg
     let title = field.alias.as_deref().unwrap_or(&call.name);
     for column in columns {
         let fits = regex.as_ref().is_none_or(|regex| regex.is_match(&column.name));
-        if column.kind.is_some_and(|kind| takes.contains(&kind)) && fits {
+        if matches!(column.kind, Some(Type::Field(kind)) if takes.contains(&kind)) && fits {
             let expr = Expr::Call(with_argument(call, column.expr()));
             out.push(Field { expr, alias: Some(format!("{title}_{}", column.name)) });
         }
@@ -229,15 +275,15 @@ fn with_argument(call: &Call, argument: Expr) -> Call {
     call
 }
 
-fn expand_group_by(group_by: &[Expr], schema: &Schema) -> Result<Vec<Expr>, String> {
+fn expand_group_by(group_by: &[Expr], tags: &BTreeSet<String>) -> Result<Vec<Expr>, String> {
     let tag = |name: &String| Expr::VarRef(VarRef { name: name.clone(), cast: None });
     let mut expanded = Vec::new();
     for expr in group_by {
         match expr {
-            Expr::Wildcard(_) => expanded.extend(schema.tags.iter().map(tag)),
+            Expr::Wildcard(_) => expanded.extend(tags.iter().map(tag)),
             Expr::Regex(regex) => {
                 let regex = read(regex)?;
-                expanded.extend(schema.tags.iter().filter(|name| regex.is_match(name)).map(tag));
+                expanded.extend(tags.iter().filter(|name| regex.is_match(name)).map(tag));
             }
             other => expanded.push(other.clone()),
         }
@@ -255,27 +301,27 @@ fn read(regex: &str) -> Result<Regex, String> {
 }
 
 /// Writes types behind the names that have none.
-fn give_types(expr: &mut Expr, schema: &Schema) {
+fn give_types(expr: &mut Expr, type_of: &dyn Fn(&str) -> Option<Type>) {
     match expr {
         Expr::VarRef(var) if var.name != "time" && matches!(var.cast, None | Some(Cast::Field)) => {
-            match schema.cast(&var.name) {
+            match type_of(&var.name) {
                 // A tag is not what `::field` asks for.
-                Some(Cast::Tag) if var.cast.is_some() => {}
-                Some(cast) => var.cast = Some(cast),
+                Some(Type::Tag) if var.cast.is_some() => {}
+                Some(known) => var.cast = Some(known.cast()),
                 None => {}
             }
         }
-        Expr::And(terms) | Expr::Or(terms) => terms.iter_mut().for_each(|term| give_types(term, schema)),
+        Expr::And(terms) | Expr::Or(terms) => terms.iter_mut().for_each(|term| give_types(term, type_of)),
         Expr::Binary { lhs, rhs, .. } => {
-            give_types(lhs, schema);
-            give_types(rhs, schema);
+            give_types(lhs, type_of);
+            give_types(rhs, type_of);
         }
-        Expr::Paren(inner) => give_types(inner, schema),
-        Expr::Call(call) => call.args.iter_mut().for_each(|arg| give_types(arg, schema)),
+        Expr::Paren(inner) => give_types(inner, type_of),
+        Expr::Call(call) => call.args.iter_mut().for_each(|arg| give_types(arg, type_of)),
         // Without parentheses it takes no type.
         Expr::Distinct(name) => {
             let mut argument = Expr::VarRef(VarRef { name: name.clone(), cast: None });
-            give_types(&mut argument, schema);
+            give_types(&mut argument, type_of);
             *expr = Expr::Call(Call { name: "distinct".to_owned(), args: vec![argument] });
         }
         _ => {}

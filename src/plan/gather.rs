@@ -1,10 +1,11 @@
-//! A SELECT that must combine points of several groups: each is asked for its raw rows, and the answer is made of them here.
+//! A SELECT that must combine points of several groups: each is asked for its rows, or what it makes of them
+//! (`merge::combine` has what), and the answer is made of that here.
 //!
 //! A group gets the SELECT's condition as it is, so that it gives no row more than counts, with bounds in time written out,
-//! wider by what transformations of windows read before; and GROUP BY *, so that series stay apart: where times are equal,
-//! their order decides. `merge::evaluate` makes the answer. Pure.
+//! wider by what transformations of windows read before. Rows come with GROUP BY *, so that series stay apart: where times are
+//! equal, their order decides. `merge::evaluate` makes the answer. Pure.
 
-use crate::influxql::ast::{BinaryOp, Field, Fill, Source, VarRef};
+use crate::influxql::ast::{BinaryOp, Field, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, split_time};
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
@@ -22,46 +23,44 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// What each group is asked.
+    /// What each group is asked for these fields' rows.
     ///
     /// # Errors
     /// A bound in time that cannot be read here.
-    pub fn parts(&self, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
-        let condition = condition(&self.select)?;
+    pub fn rows(&self, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
         let field = |var: &VarRef| Field { expr: Expr::VarRef(var.clone()), alias: None };
-        let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
-            let part = Select {
-                fields: fields.iter().map(field).collect(),
-                into: None,
-                sources: sources.clone(),
-                condition: condition.clone(),
-                group_by: vec![Expr::Wildcard(None)],
-                fill: Fill::Null,
-                order: None,
-                limit: 0,
-                offset: 0,
-                slimit: 0,
-                soffset: 0,
-                timezone: None,
-            };
-            (*group, part)
+        let part = Select {
+            fields: fields.iter().map(field).collect(),
+            group_by: vec![Expr::Wildcard(None)],
+            ..Select::default()
         };
-        Ok(self.sources.iter().map(part).collect())
+        self.parts(part, read_before(&self.select))
+    }
+
+    /// What each group is asked: `part` of its measurements, with WHERE, whose bounds in time are so many nanoseconds `wider`.
+    ///
+    /// # Errors
+    /// A bound in time that cannot be read here.
+    pub fn parts(&self, part: Select, wider: i64) -> Result<Vec<(GroupIndex, Select)>, String> {
+        let part = Select { condition: condition(&self.select, wider)?, ..part };
+        let of = |(group, sources): &(GroupIndex, Vec<Source>)| {
+            (*group, Select { sources: sources.clone(), ..part.clone() })
+        };
+        Ok(self.sources.iter().map(of).collect())
     }
 }
 
 /// WHERE as the groups get it.
-fn condition(select: &Select) -> Result<Option<Expr>, String> {
+fn condition(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
     let Some(condition) = &select.condition else { return Ok(None) };
     let zone = match &select.timezone {
         Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
         None => None,
     };
     let (rest, range) = split_time(condition, zone)?;
-    let before = read_before(select);
     let (earlier, later) = match select.order {
-        Some(crate::influxql::ast::SortOrder::Descending) => (0, before),
-        _ => (before, 0),
+        Some(crate::influxql::ast::SortOrder::Descending) => (0, wider),
+        _ => (wider, 0),
     };
     let time = |op, ns| {
         let time = VarRef { name: "time".to_owned(), cast: None };
@@ -134,7 +133,7 @@ mod tests {
         let Statement::Select(select) = query.statements.into_iter().next().expect("one") else { panic!("a SELECT") };
         let (fields, sources) = (named(&select), vec![(0, select.sources.clone())]);
         let gathering = Gathering { select: *select, sources, split: String::new() };
-        gathering.parts(&fields).expect("its times can be read").remove(0).1.to_string()
+        gathering.rows(&fields).expect("its times can be read").remove(0).1.to_string()
     }
 
     #[test]

@@ -3,21 +3,23 @@
 //! One group answers it as it is when that group owns all that the SELECT can see. Else every series of the answer must
 //! come from one group alone, so that the groups' answers need only be put in order: *concatenate*. Each group reads its own
 //! measurements, with columns and types written out from the schema of all (`columns`). What has to combine points of
-//! several groups in one series is made of their rows: *gather* (`gather`).
+//! several groups in one series is made of their rows: *gather* (`gather`), at every level if there are subqueries: *nest*
+//! (`subquery`).
 //!
 //! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
 //! `probe`, what the schema is. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{Listing, MeasurementName, SortOrder, Source};
+use crate::influxql::ast::{Listing, SortOrder, Source};
 use crate::influxql::{Expr, Measurement, Select, Statement};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
-use super::columns::{Schema, has_wildcard, settle_types, widen};
-use super::gather::{Gathering, named};
+use super::columns::{Schema, has_wildcard, widen};
+use super::gather::Gathering;
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
+use super::subquery::{self, Nesting, has_twins, is_regex, readers};
 
 /// Where a SELECT runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,8 @@ pub enum Selected {
     Concatenate(Concatenation),
     /// Points of several groups have to be combined.
     Gather(Box<Gathering>),
+    /// The same under subqueries, or of measurements of one name.
+    Nest(Box<Nesting>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +47,8 @@ pub struct Concatenation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub group: GroupIndex,
+    /// The number of the SELECT that reads the measurements (`subquery::readers`).
+    pub reader: usize,
     /// The EXPLAIN that tells its schema: nothing, where it has no field in the policies and times that are read.
     pub explain: String,
     /// Then its tags count all the same: InfluxDB knows them of whole databases. A SHOW TAG KEYS for each.
@@ -73,20 +79,30 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
     if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) {
         return Ok(Probe::new());
     }
-    let Some(leaf) = leaf(select) else {
-        let text = "subqueries beside each other, or beside a measurement, whose measurements live in several groups";
-        return Err(format!("{text} ({}), are not supported yet", numbers(&all, circumstances)));
-    };
-    let bounds = bounds(select);
-    let ask = |group: GroupIndex| {
-        let sources = owned(leaf, &everywhere, group);
-        let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
-        // In the time zone time bounds are read.
-        let timezone = leaf.timezone.clone();
-        let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
-        Question { group, explain: format!("EXPLAIN {own}"), tag_keys: tag_keys(&own, circumstances.db) }
-    };
-    Ok(in_order(&everywhere).into_iter().map(ask).collect())
+    // InfluxDB maps storage shards by the time of the statement around all.
+    let bounds: Vec<Expr> = select.condition.iter().flat_map(time_terms).cloned().collect();
+    let mut questions = Probe::new();
+    for (number, reader) in readers(select).into_iter().enumerate() {
+        let reader = alone(reader);
+        let everywhere = unpinned(&reader, circumstances)?;
+        let ask = |group: GroupIndex| {
+            let sources = owned(&reader, &everywhere, group);
+            let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
+            // In the time zone time bounds are read.
+            let timezone = select.timezone.clone();
+            let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
+            let tag_keys = tag_keys(&own, circumstances.db);
+            Question { group, reader: number, explain: format!("EXPLAIN {own}"), tag_keys }
+        };
+        questions.extend(in_order(&everywhere).into_iter().map(ask));
+    }
+    Ok(questions)
+}
+
+/// A SELECT without its subqueries.
+fn alone(select: &Select) -> Select {
+    let is_measurement = |source: &&Source| matches!(source, Source::Measurement(_));
+    Select { sources: select.sources.iter().filter(is_measurement).cloned().collect(), ..select.clone() }
 }
 
 /// What asks for the tags of a SELECT's measurements.
@@ -103,13 +119,15 @@ fn tag_keys(select: &Select, db: &str) -> Vec<String> {
     listings.into_values().map(|listing| Statement::ShowTagKeys(Box::new(listing)).to_string()).collect()
 }
 
-/// Plans a SELECT whose measurements have names, once its probe has told the schema (empty, if there was none).
+/// Plans a SELECT whose measurements have names, once its probe has told the schemas of its readers (none, if there was no
+/// probe).
 ///
 /// # Errors
 /// Why it cannot be answered: the function and the measurement that stand in the way.
-pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>) -> Result<Selected, String> {
+pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<'_>) -> Result<Selected, String> {
     let probed = !probe(select, circumstances)?.is_empty();
-    let shares = shares(select, circumstances, &|tag| !probed || schema.fields.contains_key(tag))?;
+    let is_field = |tag: &str| !probed || schemas.iter().any(|schema| schema.fields.contains_key(tag));
+    let shares = shares(select, circumstances, &is_field)?;
     let groups = groups(&shares);
     if groups.is_empty() {
         return Ok(Selected::One(circumstances.topology.group_indexes().collect()));
@@ -117,10 +135,14 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     if groups.len() == 1 && !probed {
         return Ok(Selected::One(groups.into_iter().collect()));
     }
+    if leaf(select).is_none() {
+        return beside(select, schemas, &shares, circumstances);
+    }
+    let schema = schemas.first().cloned().unwrap_or_default();
     let mut whole = select.clone();
-    let leaf_of_whole = leaf_mut(&mut whole).ok_or("subqueries of several groups are not supported yet")?;
+    let leaf_of_whole = leaf_mut(&mut whole).ok_or("a SELECT that reads nothing")?;
     let had_fields = !leaf_of_whole.fields.is_empty();
-    widen(leaf_of_whole, schema)?;
+    widen(leaf_of_whole, &schema)?;
     if had_fields && leaf_of_whole.fields.is_empty() {
         // None of them has anything that the wildcards mean.
         return Ok(Selected::One(groups.into_iter().take(1).collect()));
@@ -128,9 +150,15 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(part(&whole, &shares, *group))));
     }
-    check_names(&shares, circumstances)?;
+    if are_one_series(&shares) {
+        return nested(select, schemas, &shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
+    }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        if let Err(refusal) = check(&whole, select, share, schema) {
+        if let Err(refusal) = check(&whole, select, share, &schema) {
+            if is_nested(select, &shares) {
+                return nested(select, schemas, &shares, circumstances)
+                    .map(|nesting| Selected::Nest(Box::new(nesting)));
+            }
             return gathered(whole, &shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
         }
     }
@@ -139,12 +167,106 @@ pub fn select(select: &Select, schema: &Schema, circumstances: Circumstances<'_>
     Ok(Selected::Concatenate(Concatenation { parts, descending }))
 }
 
-/// A SELECT in which every name has its type, and nothing else is written out: any group has against it what InfluxDB has.
-pub fn typed(select: &Select, schema: &Schema) -> Select {
-    let mut typed = select.clone();
-    if let Some(leaf) = leaf_mut(&mut typed) {
-        settle_types(leaf, schema);
+/// Plans a SELECT with several sources of which some are subqueries. Where every measurement lies in one group, together with
+/// all others of its name, each group answers for its own.
+fn beside(
+    select: &Select,
+    schemas: &[Schema],
+    shares: &[Share<'_>],
+    circumstances: Circumstances<'_>,
+) -> Result<Selected, String> {
+    let groups = groups(shares);
+    let mut settled = select.clone();
+    subquery::settle(&mut settled, &mut schemas.iter())?;
+    if !select.fields.is_empty() && settled.fields.is_empty() {
+        return Ok(Selected::One(groups.into_iter().take(1).collect()));
     }
+    let of = |measurement: &Measurement| {
+        let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+        shares.iter().find(|share| share.name == name_of(measurement) && share.db == db)
+    };
+    // Those that any group may have stay with the first.
+    let owned = |group: GroupIndex| {
+        move |measurement: &Measurement| match of(measurement) {
+            Some(share) if !share.groups.is_empty() => share.groups.contains(&group),
+            _ => groups_first(shares) == Some(group),
+        }
+    };
+    let part = |group: GroupIndex| subquery::part_of(&settled, &owned(group)).map(|part| (group, part));
+    if let (Some(group), 1) = (groups.first(), groups.len()) {
+        return Ok(Selected::Rewritten(*group, Box::new(settled)));
+    }
+    if are_one_series(shares) || shares.iter().any(|share| share.groups.len() > 1) {
+        return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
+    }
+    let parts = in_order(shares).into_iter().filter_map(part).collect();
+    Ok(Selected::Concatenate(Concatenation { parts, descending: select.order == Some(SortOrder::Descending) }))
+}
+
+fn groups_first(shares: &[Share<'_>]) -> Option<GroupIndex> {
+    shares.iter().flat_map(|share| &share.groups).next().copied()
+}
+
+/// A SELECT whose levels are evaluated here. Without schemas nothing is written out.
+fn nested(
+    select: &Select,
+    schemas: &[Schema],
+    shares: &[Share<'_>],
+    circumstances: Circumstances<'_>,
+) -> Result<Nesting, String> {
+    let split = shares.iter().find_map(|share| Some((share.name, share.rule.filter(|_| share.groups.len() > 1)?)));
+    let split = match split {
+        Some((name, rule)) => split_by(name, &rule.tags),
+        None => format!("its measurements live in {}", numbers(&groups(shares), circumstances)),
+    };
+    if let Some(limit) = any_series_limit(select) {
+        return Err(format!(
+            "{limit} over several groups is not supported yet: {split}, and InfluxDB counts the series of each storage \
+             shard; ask without it"
+        ));
+    }
+    let mut settled = select.clone();
+    if !schemas.is_empty() {
+        subquery::settle(&mut settled, &mut schemas.iter())?;
+    }
+    let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
+    let alone: Vec<Select> = readers(&settled).into_iter().map(alone).collect();
+    let by_reader: Result<Vec<Vec<Share<'_>>>, String> =
+        alone.iter().map(|reader| self::shares(reader, circumstances, &is_field)).collect();
+    let (inputs, apart) = subquery::inputs(&settled, &by_reader?);
+    Ok(Nesting { select: settled, inputs, apart, split })
+}
+
+/// Whether rows that have to be combined are evaluated level by level: those of subqueries, and those of measurements of one
+/// name where the order of rows at one time shows. Time zones are `gather`'s alone.
+fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
+    let is_plain = leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select));
+    let mut names = Vec::new();
+    select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
+    let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
+    !is_plain || has_twins(shares) && order_shows && select.timezone.is_none()
+}
+
+fn any_series_limit(select: &Select) -> Option<&'static str> {
+    let inside = |source: &Source| match source {
+        Source::Subquery(inner) => any_series_limit(inner),
+        Source::Measurement(_) => None,
+    };
+    match (select.slimit, select.soffset) {
+        (0, 0) => select.sources.iter().find_map(inside),
+        (0, _) => Some("SOFFSET"),
+        _ => Some("SLIMIT"),
+    }
+}
+
+fn split_by(name: &str, tags: &[String]) -> String {
+    format!("measurement {name:?} is split over groups by [{}]", tags.join(", "))
+}
+
+/// A SELECT in which every name has its type, and nothing else is written out: any group has against it what InfluxDB has.
+pub fn typed(select: &Select, schemas: &[Schema]) -> Select {
+    let mut typed = select.clone();
+    subquery::settle_readers(&mut typed, &mut schemas.iter());
     typed
 }
 
@@ -162,7 +284,7 @@ fn is_without_order(expr: &Expr) -> bool {
 
 /// A SELECT whose rows have to be gathered; the refusal if they cannot be.
 fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
-    if leaf(&select).is_none_or(|leaf| !std::ptr::eq(leaf, &select)) || series_limit(&select).is_some() {
+    if series_limit(&select).is_some() {
         return Err(refusal);
     }
     // InfluxDB makes one series of a name under several policies, in an order of its own.
@@ -184,8 +306,10 @@ pub enum Outline {
     One(GroupIndex),
     /// Each group's part, columns not yet written out.
     Parts(Vec<(GroupIndex, Select)>),
-    /// The rows that each group is asked for.
-    Gather(Vec<(GroupIndex, Select)>),
+    /// Points of several groups have to be combined.
+    Gather(Box<Gathering>),
+    /// The rows that each group is asked for, to be evaluated level by level.
+    Nest(Vec<(GroupIndex, Select)>),
 }
 
 /// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
@@ -211,10 +335,23 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     if let Some(leaf) = leaf_mut(&mut grouped) {
         leaf.group_by = grouped_by(leaf, &schema)?;
     }
+    let nest = || nested(select, &[], &shares, circumstances)?.outline().map(Outline::Nest);
+    if are_one_series(&shares) || leaf(select).is_none() && shares.iter().any(|share| share.groups.len() > 1) {
+        return nest();
+    }
+    if leaf(select).is_none() {
+        return match beside(select, &[], &shares, circumstances)? {
+            Selected::Concatenate(whole) => Ok(Outline::Parts(whole.parts)),
+            _ => Ok(Outline::Regexes),
+        };
+    }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&grouped, select, share, &schema) {
-            let gathering = gathered((**select).clone(), &shares, refusal)?;
-            return gathering.parts(&named(select)).map(Outline::Gather);
+            if is_nested(select, &shares) {
+                return nest();
+            }
+            return gathered((**select).clone(), &shares, refusal)
+                .map(|gathering| Outline::Gather(Box::new(gathering)));
         }
     }
     Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))
@@ -235,7 +372,7 @@ fn shares<'a>(
     let mut shares = Vec::new();
     for source in &select.sources {
         match source {
-            Source::Measurement(measurement) if matches!(measurement.name, MeasurementName::Regex(_)) => {
+            Source::Measurement(measurement) if is_regex(measurement) => {
                 let one = circumstances.topology.groups().len() == 1;
                 let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
                 let db = measurement.database.as_deref().unwrap_or(circumstances.db);
@@ -266,22 +403,12 @@ fn has_wildcards(select: &Select) -> bool {
 }
 
 /// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
-/// several must be in one group.
-fn check_names(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> Result<(), String> {
-    for (at, share) in shares.iter().enumerate() {
-        for other in shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db) {
-            let groups: BTreeSet<GroupIndex> = share.groups.union(&other.groups).copied().collect();
-            if groups.len() < 2 {
-                continue;
-            }
-            let (name, groups) = (share.name, numbers(&groups, circumstances));
-            return Err(format!(
-                "measurements named {name:?} of several databases in one SELECT are not supported yet: they live in {groups}, \
-                 and InfluxDB makes one series of them"
-            ));
-        }
-    }
-    Ok(())
+/// several may be in several groups.
+fn are_one_series(shares: &[Share<'_>]) -> bool {
+    shares.iter().enumerate().any(|(at, share)| {
+        let twins = shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db);
+        twins.into_iter().any(|other| share.groups.union(&other.groups).count() > 1)
+    })
 }
 
 fn groups(shares: &[Share<'_>]) -> BTreeSet<GroupIndex> {
@@ -322,15 +449,6 @@ fn part(whole: &Select, shares: &[Share<'_>], group: GroupIndex) -> Select {
     part
 }
 
-/// The bounds in time of a leaf: its own, and those of the SELECTs around it.
-fn bounds(select: &Select) -> Vec<Expr> {
-    let own = select.condition.iter().flat_map(time_terms).cloned();
-    match select.sources.as_slice() {
-        [Source::Subquery(inner)] => own.chain(bounds(inner)).collect(),
-        _ => own.collect(),
-    }
-}
-
 fn star() -> crate::influxql::ast::Field {
     crate::influxql::ast::Field { expr: Expr::Wildcard(None), alias: None }
 }
@@ -339,7 +457,7 @@ fn star() -> crate::influxql::ast::Field {
 fn check(whole: &Select, written: &Select, share: &Share<'_>, schema: &Schema) -> Result<(), String> {
     let Some(rule) = share.rule else { return Ok(()) };
     let name = share.name;
-    let split = format!("measurement {name:?} is split over groups by [{}]", rule.tags.join(", "));
+    let split = split_by(name, &rule.tags);
     for (tag, values) in rule.tags.iter().zip(&share.tags) {
         let pinned = values.as_ref().is_some_and(|values| values.len() == 1);
         // No series has a tag that the schema does not know.
@@ -446,7 +564,7 @@ mod tests {
     fn planned(text: &str, explained: &str) -> Vec<String> {
         let topology = topology(2);
         let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
-        match select(&parsed(text), &schema(explained), circumstances) {
+        match select(&parsed(text), &[schema(explained)], circumstances) {
             Ok(Selected::One(groups)) => vec![format!("{groups:?}")],
             Ok(Selected::Rewritten(group, part)) => vec![format!("{group}: {part}")],
             Ok(Selected::Concatenate(whole)) => {
@@ -455,6 +573,7 @@ mod tests {
                 parts.into_iter().map(|(group, part)| format!("{group}: {part}")).collect()
             }
             Ok(Selected::Gather(gathering)) => vec![format!("gather {}", gathering.select)],
+            Ok(Selected::Nest(nesting)) => vec![format!("nest {}", nesting.select)],
             Err(reason) => vec![reason],
         }
     }
@@ -546,13 +665,17 @@ mod tests {
         assert_eq!(planned("SELECT max(x) FROM (SELECT mean(v) AS x FROM split) GROUP BY host", known).len(), 2);
         assert_eq!(planned("SELECT * FROM (SELECT mean(v) AS x FROM split GROUP BY *) GROUP BY *", known).len(), 2);
         assert_eq!(planned("SELECT mean(v) FROM split", "dc::tag, v::float").len(), 2, "no series has the tag");
+        assert_eq!(
+            planned("SELECT max(x) - min(x) FROM (SELECT mean(*) FROM split GROUP BY host)", known),
+            ["nest SELECT max(x) - min(x) FROM (SELECT mean(v::float) AS mean_v FROM split GROUP BY host)"]
+        );
         for text in ["SELECT mean(v) FROM split GROUP BY dc", "SELECT v FROM split", "SELECT * FROM split"] {
             let parts = planned(text, known);
             assert!(parts.len() == 1 && parts[0].starts_with("gather "), "{parts:?}");
         }
         for (text, reason) in [
-            ("SELECT max(x) - min(x) FROM (SELECT mean(v) AS x FROM split GROUP BY host)", "max() and min()"),
             ("SELECT v FROM split GROUP BY host SLIMIT 1", "SLIMIT"),
+            ("SELECT v FROM (SELECT v FROM split SOFFSET 1)", "SOFFSET"),
         ] {
             let refused = planned(text, known);
             assert!(
@@ -563,15 +686,17 @@ mod tests {
     }
 
     #[test]
-    fn one_name_in_databases_of_several_groups_is_refused() {
+    fn one_name_in_databases_of_several_groups_is_nested() {
         let topology = topology(2);
         let of = |db: &str| topology.owner(Topology::measurement_slot(db, b"m"));
         let other = (0..20).map(|n| format!("d{n}")).find(|db| of(db) != of("d")).expect("some db is elsewhere");
-        let refused = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
-        assert!(refused[0].starts_with("measurements named \"m\" of several databases"), "{refused:?}");
-        let refused = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
-        assert!(refused[0].starts_with("measurements named \"split\" of several databases"), "{refused:?}");
+        let nested = planned(&format!("SELECT v FROM m, {other}..m"), "v::float");
+        assert_eq!(nested, [format!("nest SELECT v::float FROM m, {other}..m")]);
+        let nested = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
+        assert_eq!(nested, ["nest SELECT v::float FROM split, e..split GROUP BY host"]);
         assert_eq!(planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag").len(), 2);
+        let nested = planned("SELECT v FROM split, d.p.split", "v::float, host::tag");
+        assert_eq!(nested, ["nest SELECT v::float FROM split, d.p.split"]);
     }
 
     #[test]
@@ -585,10 +710,7 @@ mod tests {
         bound_by_now(&mut select, NOW);
         let asked = probe(&select, circumstances).expect("it can be asked");
         let of_b = asked.iter().find(|question| question.group == in_b).expect("both are asked");
-        assert_eq!(
-            of_b.explain,
-            format!("EXPLAIN SELECT * FROM d..{b} WHERE 3s < time AND time <= {NOW} AND time > 5 AND time > 7")
-        );
+        assert_eq!(of_b.explain, format!("EXPLAIN SELECT * FROM d..{b} WHERE 3s < time AND time <= {NOW}"));
         assert_eq!(of_b.tag_keys, [format!("SHOW TAG KEYS ON d FROM {b}")]);
         assert_eq!(probe(&parsed(&format!("SELECT v FROM {a}, {a}")), circumstances), Ok(Vec::new()));
     }

@@ -1,7 +1,7 @@
 //! The measurements that a SELECT reads, and the groups that own them.
 //!
 //! Only measurements themselves have owners: below one subquery each there is one SELECT that reads them, the *leaf*. A
-//! statement with several subqueries beside each other has no leaf: then one group must own everything.
+//! statement with several subqueries beside each other has no leaf: `subquery` takes it apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,18 +152,29 @@ fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::VarRef(var) if var.name.eq_ignore_ascii_case("time"))
 }
 
-/// Writes out the upper bound that `GROUP BY time()` has without naming it, so that every group has the same.
+/// Writes out the upper bound that `GROUP BY time()` has without naming it, so that every group has the same. A subquery
+/// has none of its own within the bounds of the statements around.
 pub fn bound_by_now(select: &mut Select, now_ns: i64) {
+    let bounded = |condition: &Expr| time_terms(condition).into_iter().any(bounds_above);
+    let mut is_bounded = select.condition.as_ref().is_some_and(bounded);
+    if groups_by_time(select) && !is_bounded {
+        add_bound(select, now_ns);
+        is_bounded = true;
+    }
     for source in &mut select.sources {
-        if let Source::Subquery(inner) = source {
+        if let Source::Subquery(inner) = source
+            && !is_bounded
+        {
             bound_by_now(inner, now_ns);
         }
     }
-    let grouped = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(call) if call.name == "time"));
-    let bounded = |condition: &Expr| time_terms(condition).into_iter().any(bounds_above);
-    if !grouped || select.condition.as_ref().is_some_and(bounded) {
-        return;
-    }
+}
+
+fn groups_by_time(select: &Select) -> bool {
+    select.group_by.iter().any(|expr| matches!(expr, Expr::Call(call) if call.name == "time"))
+}
+
+fn add_bound(select: &mut Select, now_ns: i64) {
     let time = Expr::VarRef(crate::influxql::ast::VarRef { name: "time".to_owned(), cast: None });
     let bound = Expr::Binary { op: BinaryOp::LessEqual, lhs: Box::new(time), rhs: Box::new(Expr::Integer(now_ns)) };
     select.condition = Some(match select.condition.take() {

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_lite::future::{poll_fn, poll_once, yield_now};
 use http::response::Parts;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use hyper::Response;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 
@@ -17,7 +18,7 @@ use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
 use crate::influxql::inspect::Mention;
 use crate::influxql::{Query, Statement};
-use crate::net::{Body, BodyError, Held, Payload};
+use crate::net::{Body, BodyError, Held, Payload, deadline};
 use crate::topology::GroupIndex;
 
 use super::choose::{self, Behind};
@@ -35,6 +36,11 @@ const OWN_HEADERS: [HeaderName; 6] = [
     HeaderName::from_static("request-id"),
     HeaderName::from_static("x-request-id"),
 ];
+
+/// So much of an answer is gathered, if it has come already, before the first of it is sent.
+const AT_HAND_BYTES: usize = 64 * 1024;
+/// So often the connection may have its turn before the next piece counts as not yet there: it hands them on one by one.
+const TURNS: usize = 2;
 
 /// What is read of a replica's own failure.
 const REASON_BYTES_MAX: usize = 4096;
@@ -54,7 +60,9 @@ pub async fn forward(
     let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
-    let mut response = passed_on(head, Passed { body, warning, ready: VecDeque::new(), place, running: None });
+    let mut passed = Passed { body, warning, ready: VecDeque::new(), ended: None, place, running: None };
+    passed.take_at_hand(until).await;
+    let mut response = passed_on(head, passed);
     mark_stale(&mut response, first.behind.as_slice());
     Ok(response)
 }
@@ -204,8 +212,10 @@ pub struct Passed {
     body: Lent,
     /// That the replica has still to take points.
     warning: Option<Warning>,
-    /// Pieces that have been through `warning`.
+    /// Pieces that have been read, and been through `warning`.
     ready: VecDeque<Bytes>,
+    /// How `body` has ended, behind what is ready.
+    ended: Option<Result<(), BodyError>>,
     #[expect(dead_code, reason = "held, not read")]
     place: Held,
     running: Option<Run>,
@@ -219,8 +229,43 @@ struct Run {
 }
 
 impl Passed {
+    /// Waits for the first piece and reads what has come with it, at most about `AT_HAND_BYTES`: a short answer leaves as a
+    /// whole, its head with it.
+    async fn take_at_hand(&mut self, until: Instant) {
+        // Whoever comes too late here is late below too, where it is told.
+        let _ = deadline(until, poll_fn(|context| self.poll_piece(context))).await;
+        let mut turns = TURNS;
+        while turns > 0 && self.ended.is_none() && self.ready.iter().map(Bytes::len).sum::<usize>() < AT_HAND_BYTES {
+            if poll_once(poll_fn(|context| self.poll_piece(context))).await.is_some() {
+                turns = TURNS;
+            } else {
+                turns -= 1;
+                yield_now().await;
+            }
+        }
+    }
+
+    /// One more piece of the replica's, or its end.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match (frame, &mut self.warning) {
+            // Trailers, which InfluxDB does not send, are left out.
+            (Some(Ok(frame)), Some(warning)) => warning.push(frame.into_data().unwrap_or_default(), &mut self.ready),
+            (Some(Ok(frame)), None) => self.ready.extend(frame.into_data()),
+            (Some(Err(error)), _) => self.ended = Some(Err(error)),
+            (None, warning) => {
+                warning.iter_mut().for_each(|warning| warning.finish(&mut self.ready));
+                self.ended = Some(Ok(()));
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// The query runs until its body has ended.
-    pub fn of(self, registered: Registered) -> Body {
+    pub fn of(mut self, registered: Registered) -> Body {
+        if let Some(Ok(())) = self.ended {
+            return Body::Whole(self.ready.make_contiguous().concat().into());
+        }
         let running = Some(Run { killed: Box::pin(registered.killed()), registered });
         Body::Stream(Box::pin(Passed { running, ..self }))
     }
@@ -238,26 +283,16 @@ impl http_body::Body for Passed {
         if this.running.as_mut().is_some_and(|run| run.killed.as_mut().poll(context).is_ready()) {
             return Poll::Ready(Some(Err(BodyError(INTERRUPTED.to_owned()))));
         }
-        let Some(warning) = &mut this.warning else { return Pin::new(&mut this.body).poll_frame(context) };
-        while this.ready.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                // Trailers, which InfluxDB does not send, would be left out.
-                Some(Ok(frame)) => warning.push(frame.into_data().unwrap_or_default(), &mut this.ready),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    warning.finish(&mut this.ready);
-                    break;
-                }
-            }
+        while this.ready.is_empty() && this.ended.is_none() {
+            ready!(this.poll_piece(context));
         }
-        Poll::Ready(this.ready.pop_front().map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(match this.ready.pop_front() {
+            Some(piece) => Some(Ok(Frame::data(piece))),
+            None => this.ended.replace(Ok(())).and_then(|ended| ended.err()).map(Err),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        if self.warning.is_some() { http_body::SizeHint::default() } else { self.body.size_hint() }
+        self.ready.is_empty() && matches!(self.ended, Some(Ok(())))
     }
 }

@@ -1,20 +1,23 @@
-//! A SELECT that combines points of several groups: they are asked for raw rows at once, and the answer is made of them.
+//! A SELECT that combines points of several groups: they are asked at once, for what each makes of its own points or for
+//! these, and the answer is made of what they say.
 //!
-//! The rows are held, within `query.merge_bytes_max`. What is made of one series of the answer is made on a thread beside the
-//! shard's, so that the shard goes on; series go on to the client as they are made. Used by `select`.
+//! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. What is
+//! made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
+//! as they are made. Used by `select`.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
 use crate::influxql::Select;
+use crate::merge::combine::ask::{Ask, ask};
+use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Carried, Evaluation, Stop};
+use crate::merge::evaluate::{Carried, Evaluation, Group, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
-use crate::plan::gather::Gathering;
+use crate::plan::gather::{Gathering, named};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -24,44 +27,79 @@ use super::{Refusal, fails, refuse};
 
 /// Rows of a document of a part.
 const PART_ROWS: usize = 5_000;
+/// Rows of the answer that are made at once, at least, before the client is told.
+const TOLD_ROWS: usize = 10_000;
 
-/// What came of one group.
-struct Part {
-    rows: Vec<Rows>,
-    behind: Option<Behind>,
-    messages: Vec<Message>,
+/// What groups have said so far.
+enum Held {
+    Combination(Combination),
+    /// With how much memory they take, about.
+    Rows(Vec<Vec<Rows>>, usize),
+}
+
+/// What there is of one group besides.
+#[derive(Default)]
+pub struct Part {
+    pub behind: Option<Behind>,
+    pub messages: Vec<Message>,
 }
 
 /// A part that is no answer.
-enum Broken {
+pub enum Broken {
     /// InfluxDB's own error.
     Failed(String),
     Refused(Refusal),
 }
 
-/// Runs a SELECT over the rows of several groups.
+/// What each group is asked, as far as that is known without the schema.
+///
+/// # Errors
+/// A bound in time that cannot be read here.
+pub fn parts(gathering: &Gathering) -> Result<Vec<(GroupIndex, Select)>, String> {
+    let fields = named(&gathering.select);
+    match ask(&gathering.select).part(&gathering.select, &fields) {
+        Some((part, wider)) => gathering.parts(part, wider),
+        None => gathering.rows(&fields),
+    }
+}
+
+/// Runs a SELECT over the points of several groups.
 pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
-        Err(stop) => return stopped(running, id, stop, &gathering).await,
+        Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
     if running.tells_zones() {
         evaluation.tell_zone();
     }
-    let parts = gathering.parts(&evaluation.fields).map_err(|reason| refuse(400, reason))?;
     // Without a field there are no rows; which measurements and policies there are the groups still say.
-    let parts = match evaluation.fields.is_empty() {
-        true => return nothing(running, id, &gathering).await,
-        false => parts,
+    if evaluation.fields.is_empty() {
+        return nothing(running, id, &gathering).await;
+    }
+    let ask = ask(&gathering.select);
+    let parts = match ask.part(&gathering.select, &evaluation.fields) {
+        Some((part, wider)) => gathering.parts(part, wider),
+        None => gathering.rows(&evaluation.fields),
     };
-    let bytes = Cell::new(0);
-    let gathered = join_all(parts.iter().map(|part| gather(running, part, evaluation.fields.len(), &bytes))).await;
-    let (mut rows, mut behind, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    let parts = parts.map_err(|reason| refuse(400, reason))?;
+    let combination = match &ask {
+        Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
+        Ask::Rows => evaluation.combination(None),
+        Ask::Chosen(_) => None,
+    };
+    let held = match combination {
+        Some(combination) => Held::Combination(combination),
+        None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
+    };
+    let (held, fields) = (RefCell::new(held), evaluation.fields.len());
+    let take = |at: usize, series: Series| held.borrow_mut().take(at, series, fields);
+    let asked = parts.iter().enumerate();
+    let gathered = join_all(asked.map(|(at, part)| gather(running, part, move |series| take(at, series)))).await;
+    let (mut behind, mut messages) = (Vec::new(), Vec::new());
     for part in gathered {
         match part {
             Ok(part) => {
-                rows.extend(part.rows);
                 behind.extend(part.behind);
                 messages.extend(part.messages);
             }
@@ -69,32 +107,26 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
             Err(Broken::Refused(refusal)) => return Err(refusal),
         }
     }
-    apart(&rows).map_err(|error| refuse(503, error))?;
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
-    tell(running, id, evaluation, rows, messages, &gathering).await
-}
-
-/// No series is in two groups.
-fn apart(rows: &[Rows]) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    match rows.iter().map(Rows::key).find(|key| !seen.insert(key.clone())) {
-        Some(key) => Err(format!("two groups have the series {key}: one has points that are not its own")),
-        None => Ok(()),
+    let held = held.into_inner();
+    if let Held::Rows(_, bytes) = &held {
+        evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
+    let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
+    tell(running, id, making, messages, &gathering).await
 }
 
-/// All rows of one group.
-async fn gather(
+/// All that one group says. `take` takes each series, and says how much memory all takes by now.
+pub async fn gather(
     running: &Running,
     (group, part): &(GroupIndex, Select),
-    fields: usize,
-    bytes: &Cell<usize>,
+    mut take: impl FnMut(Series) -> Result<usize, String>,
 ) -> Result<Part, Broken> {
     let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
     let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
     let mut partial = begun.map_err(Broken::Refused)?;
-    let mut found = Part { rows: Vec::new(), behind: partial.behind.take(), messages: Vec::new() };
+    let mut found = Part { behind: partial.behind.take(), messages: Vec::new() };
     let broken = |error| Broken::Refused(refuse(503, error));
     while let Some(result) = partial.next().await.map_err(broken)? {
         if let Some(error) = result.error {
@@ -102,8 +134,8 @@ async fn gather(
         }
         found.messages.extend(result.messages);
         for series in result.series {
-            bytes.set(bytes.get() + series.bytes());
-            if bytes.get() > bytes_max {
+            let bytes = take(series).map_err(broken)?;
+            if bytes > bytes_max {
                 running.context.queries.stats.queries_limited_bytes.add(1);
                 let error = format!(
                     "the rows that have to be gathered take more than {bytes_max} bytes (query.merge_bytes_max); ask for \
@@ -111,49 +143,128 @@ async fn gather(
                 );
                 return Err(Broken::Refused(fails(error)));
             }
-            let Series { name, tags, values, .. } = series;
-            match found.rows.last_mut().filter(|last| last.name == name && last.tags == tags) {
-                Some(last) => last.extend(values, fields),
-                None => {
-                    found.rows.push(Rows { name, tags, ..Rows::default() });
-                    found.rows.last_mut().map_or(Ok(()), |last| last.extend(values, fields))
-                }
-            }
-            .map_err(broken)?;
         }
         glommio::yield_if_needed().await;
     }
     Ok(found)
 }
 
-/// Makes the series of the answer, one after the other.
+impl Held {
+    /// Takes what a group says of a series; how much memory all takes now.
+    fn take(&mut self, at: usize, series: Series, fields: usize) -> Result<usize, String> {
+        match self {
+            Held::Combination(combination) => {
+                combination.take(at, series)?;
+                Ok(combination.bytes())
+            }
+            Held::Rows(groups, bytes) => {
+                *bytes += add(&mut groups[at], series, fields)?;
+                Ok(*bytes)
+            }
+        }
+    }
+}
+
+/// Adds what a group says of a series to its rows; how much more memory they take.
+pub fn add(rows: &mut Vec<Rows>, series: Series, fields: usize) -> Result<usize, String> {
+    let Series { name, tags, values, .. } = series;
+    match rows.last_mut().filter(|last| last.name == name && last.tags == tags) {
+        Some(last) => {
+            let before = last.bytes();
+            last.extend(values, fields)?;
+            Ok(last.bytes().saturating_sub(before))
+        }
+        None => {
+            let mut new = Rows::new(name, tags);
+            new.extend(values, fields)?;
+            let bytes = new.bytes();
+            rows.push(new);
+            Ok(bytes)
+        }
+    }
+}
+
+/// What is made of what the groups said: the series of the answer, one after the other.
+struct Making {
+    evaluation: Evaluation,
+    left: Left,
+    carried: Carried,
+}
+
+/// What is still to be made.
+enum Left {
+    Combined(VecDeque<Combined>),
+    Groups(Vec<Rows>, VecDeque<Group>),
+}
+
+impl Making {
+    fn new(evaluation: Evaluation, held: Held) -> Result<Making, String> {
+        let left = match held {
+            Held::Combination(combination) => Left::Combined(evaluation.in_order(combination).into()),
+            Held::Rows(groups, _) => {
+                let rows: Vec<Rows> = groups.into_iter().flatten().collect();
+                apart(&rows)?;
+                let groups = evaluation.groups(&rows).into();
+                Left::Groups(rows, groups)
+            }
+        };
+        Ok(Making { evaluation, left, carried: Carried::default() })
+    }
+
+    /// The next series, of so many rows at least, if there are; none: that was all.
+    fn next(&mut self) -> Result<Vec<Series>, Stop> {
+        let (mut made, mut rows) = (Vec::new(), 0);
+        while rows < TOLD_ROWS {
+            let series = match &mut self.left {
+                Left::Combined(left) => match left.pop_front() {
+                    Some(next) => self.evaluation.combined(next, &mut self.carried)?,
+                    None => break,
+                },
+                Left::Groups(all, left) => match left.pop_front() {
+                    Some(next) => self.evaluation.series(all, &next, &mut self.carried)?,
+                    None => break,
+                },
+            };
+            rows += series.as_ref().map_or(0, |series| series.values.len());
+            made.extend(series.into_iter().flat_map(|series| self.evaluation.written(series)));
+        }
+        Ok(made)
+    }
+}
+
+/// No series is in two groups.
+pub fn apart(rows: &[Rows]) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    match rows.iter().map(Rows::key).find(|key| !seen.insert(key.clone())) {
+        Some(key) => Err(format!("two groups have the series {key}: one has points that are not its own")),
+        None => Ok(()),
+    }
+}
+
+/// Makes the series of the answer, some at a time.
 async fn tell(
     running: &mut Running,
     id: usize,
-    evaluation: Evaluation,
-    rows: Vec<Rows>,
+    mut making: Making,
     mut messages: Vec<Message>,
     gathering: &Gathering,
 ) -> Result<Ended, Refusal> {
-    let (evaluation, rows) = (Arc::new(evaluation), Arc::new(rows));
-    let mut carried = Carried::default();
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
-    for group in evaluation.groups(&rows) {
-        let (ready, rows) = (evaluation.clone(), rows.clone());
+    loop {
         let made = glommio::executor().spawn_blocking(move || {
             let mut series = None;
             // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(ready.series(&rows, &group, &mut carried)));
-            (series, carried)
+            guarded("evaluation", || series = Some(making.next()));
+            (series, making)
         });
         let (series, kept) = made.await;
-        carried = kept;
+        making = kept;
         let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
-            Ok(Some(series)) => series,
-            Ok(None) => continue,
-            Err(stop) => return stopped(running, id, stop, gathering).await,
+            Ok(series) if series.is_empty() => break,
+            Ok(series) => series,
+            Err(stop) => return stopped(running, id, stop, &gathering.split).await,
         };
-        let result = StatementResult { series: evaluation.written(series), ..StatementResult::default() };
+        let result = StatementResult { series, ..StatementResult::default() };
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
         with_messages(&mut results, &mut messages);
@@ -172,12 +283,11 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     running.relay(id, &[*group], &text, &first_source(&gathering.select), false).await
 }
 
-async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathering) -> Result<Ended, Refusal> {
+/// What stopped an evaluation, told; `split` says what stands in the way of asking one group.
+pub async fn stopped(running: &mut Running, id: usize, stop: Stop, split: &str) -> Result<Ended, Refusal> {
     match stop {
         Stop::Wrong(error) => failed(running, id, error).await,
-        Stop::Refused(what) => {
-            Err(refuse(400, format!("{what} over several groups is not supported yet: {}", gathering.split)))
-        }
+        Stop::Refused(what) => Err(refuse(400, format!("{what} over several groups is not supported yet: {split}"))),
         Stop::Rows(rows) => {
             running.context.queries.stats.queries_limited_rows.add(1);
             let max = running.context.queries.config.query.rows_max.0;
@@ -187,7 +297,7 @@ async fn stopped(running: &mut Running, id: usize, stop: Stop, gathering: &Gathe
 }
 
 /// They go with the first result.
-fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
+pub fn with_messages(results: &mut [StatementResult], messages: &mut Vec<Message>) {
     if let Some(first) = results.first_mut() {
         first.messages.append(messages);
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
+use crate::influxql::range::parse_time;
 use crate::influxql::{Measurement, Select, Statement};
 use crate::merge::results::{StatementResult, Value};
 use crate::plan::columns::Schema;
@@ -43,10 +44,11 @@ pub async fn names(context: &Context, regexes: &[Measurement]) -> Result<BTreeMa
     Ok(found)
 }
 
-/// The schema of all groups; the inner error is InfluxDB's own about the statement.
-pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, String>, Refusal> {
+/// The schema of all groups for each reader of a SELECT; the inner error is InfluxDB's own about the statement.
+pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Schema>, String>, Refusal> {
     let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
-    let mut schema = Schema::default();
+    let readers = probe.iter().map(|question| question.reader + 1).max().unwrap_or_default();
+    let mut schemas = vec![Schema::default(); readers];
     let mut silent = Vec::new();
     for (question, answer) in probe.iter().zip(join_all(asking).await) {
         let answer = answer?;
@@ -55,27 +57,30 @@ pub async fn schema(context: &Context, probe: &Probe) -> Result<Result<Schema, S
         }
         let lines = first_column(answer);
         let id = context.backends.topology.group(question.group).id;
-        match schema.add_explained(lines.iter().map(String::as_str)) {
+        match schemas[question.reader].add_explained(lines.iter().map(String::as_str)) {
             Ok(true) => {}
-            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question.group, text))),
+            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question, text))),
             Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
         }
     }
     // Without any field there is no answer, and no tag in it.
-    silent.retain(|_| !schema.fields.is_empty());
-    for answer in join_all(silent.into_iter().map(|(group, text)| whole(context, group, text.clone()))).await {
+    silent.retain(|(question, _)| !schemas[question.reader].fields.is_empty());
+    let asking = silent.iter().map(|(question, text)| whole(context, question.group, (*text).clone()));
+    for ((question, _), answer) in silent.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
             return Ok(Err(error));
         }
-        schema.tags.extend(first_column(answer));
+        schemas[question.reader].tags.extend(first_column(answer));
     }
-    Ok(Ok(schema))
+    Ok(Ok(schemas))
 }
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data.
 pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> Result<Option<String>, Refusal> {
-    Ok(whole(context, group, format!("EXPLAIN {select}")).await?.error)
+    let error = whole(context, group, format!("EXPLAIN {select}")).await?.error;
+    // What runs can be interrupted, what is explained cannot: a type's name says which.
+    Ok(error.map(|error| error.replace("IteratorMapper", "InterruptIterator")))
 }
 
 /// The default retention policy of a database; `None`: there is no such database, or none.
@@ -87,6 +92,23 @@ pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String
     let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
     let name = defaults.next().and_then(|row| row.into_iter().next());
     Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+}
+
+/// When the storage shards of a policy begin that these groups have, in order: those of one InfluxDB with all the points.
+pub async fn shard_starts(context: &Context, groups: &[GroupIndex], db: &str, rp: &str) -> Result<Vec<i64>, Refusal> {
+    let asking = groups.iter().map(|group| whole(context, *group, Statement::ShowShards.to_string()));
+    let mut starts = BTreeSet::new();
+    for answer in join_all(asking).await {
+        for series in answer?.series.into_iter().filter(|series| series.name == db) {
+            let column = |name: &str| series.columns.iter().position(|column| column == name);
+            let (Some(policy), Some(start)) = (column("retention_policy"), column("start_time")) else {
+                return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
+            };
+            let rows = series.values.iter().filter(|row| row[policy].as_str() == Some(rp));
+            starts.extend(rows.filter_map(|row| parse_time(row[start].as_str()?, None)));
+        }
+    }
+    Ok(starts.into_iter().collect())
 }
 
 /// All that a group has to say to one statement.

@@ -3,13 +3,13 @@
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
 //! 2. The topology is taken with its backends, once; the text is parsed whole. What InfluxDB alone can judge in it (most
 //!    regular expressions, time zones) it judges before anything runs.
-//! 3. `plan::plan` says where it runs, or why it is refused.
+//! 3. What looks away from now (`timeshift`) is taken out; `plan::plan` says where the rest runs, or why it is refused.
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
 //!    began; the answer streams through untouched.
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
 //!    each for its part (`partials`), and puts the series in order, or makes
-//!    the answer of their rows (`gather`); SHOW over several servers: `show`; writing statements:
+//!    the answer of their rows (`gather`, and `subquery` where there are levels); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A query ends before its answer when it is killed or its client leaves (`running`).
 //! 7. A replica that has still to take points is asked last (`choose`). Its answer is stale: with a `warning` and a header,
@@ -31,6 +31,8 @@ mod running;
 mod select;
 mod show;
 mod statement;
+mod subquery;
+mod timeshift;
 mod warning;
 
 use std::rc::Rc;
@@ -47,7 +49,7 @@ use crate::config::Config;
 use crate::deliver::Delivery;
 use crate::influxql::{Query, parse_query};
 use crate::net::{Body, Budget, Held, Peer, deadline, spawn};
-use crate::plan::{Circumstances, Plan, params, plan};
+use crate::plan::{Circumstances, Plan, params};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Backlogs;
 
@@ -56,6 +58,7 @@ use output::Output;
 use request::Asked;
 use running::Registered;
 pub use running::RunningQueries;
+use timeshift::Shifts;
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -128,7 +131,7 @@ pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Respon
 
 async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
     let client = request.extensions().get::<Peer>().copied();
-    let asked = Rc::new(request::read(&queries.config.limits, request).await?);
+    let mut asked = request::read(&queries.config.limits, request).await?;
     let backends = queries.backends.take().ok_or_else(|| refuse(503, NO_TOPOLOGY))?;
     let topology = &backends.topology;
     let q = asked.params.get("q");
@@ -136,10 +139,14 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
         return Err(refuse(400, MISSING_Q));
     }
     let params = params::read(asked.params.get("params")).map_err(|error| refuse(400, error))?;
-    let query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
+    let mut query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
+    let until = began + queries.config.query.timeout;
+    let shown = running::text(&query);
+    let shifts = Box::pin(Shifts::read(queries, &backends, &mut asked, &mut query, until)).await?;
+    let asked = Rc::new(asked);
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
-    let plan = plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
+    let plan = shifts.plan(&query, Circumstances { topology, db: asked.params.get("db"), may_write });
 
     if let Plan::Refuse(reason) = plan {
         // 403 where rights are missing, as InfluxDB; 400 for what is not supported.
@@ -150,7 +157,6 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
     let client = client.filter(|_| !is_async);
     let mut place = queries.places.hold();
-    let until = began + queries.config.query.timeout;
     let waited = async { Some(deadline(until, place.available()).await) };
     let given_up = async {
         running::left(client).await;
@@ -164,7 +170,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
         }
         None => return Ok(interrupted(&asked, query.statements.len())),
     }
-    let registered = queries.running.begin(running::text(&query), asked.params.get("db").to_owned(), began);
+    let registered = queries.running.begin(shown, asked.params.get("db").to_owned(), began);
     let registered = registered.waited_for(client);
     // Before a statement runs InfluxDB has parsed them all.
     if query.unproven
@@ -175,8 +181,10 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let planned = Planned { backends, query, asked, plan, until, now_ns, place, registered };
-    let answered = planned.answer(queries.clone());
+    let shifts = Rc::new(shifts);
+    let planned = Planned { backends, query, asked, shifts, plan, until, now_ns, place, registered };
+    // It is large, and is handed on.
+    let answered = Box::pin(planned.answer(queries.clone()));
     if !is_async {
         return answered.await;
     }
@@ -210,6 +218,7 @@ struct Planned {
     backends: Rc<Backends>,
     query: Query,
     asked: Rc<Asked>,
+    shifts: Rc<Shifts>,
     plan: Plan,
     until: Instant,
     now_ns: i64,
@@ -219,7 +228,7 @@ struct Planned {
 
 impl Planned {
     async fn answer(self, queries: Rc<Queries>) -> Result<Response<Body>, Refusal> {
-        let Planned { backends, mut query, asked, plan, until, now_ns, place, registered } = self;
+        let Planned { backends, mut query, asked, shifts, plan, until, now_ns, place, registered } = self;
         match plan {
             Plan::Whole(groups) => {
                 let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
@@ -253,8 +262,9 @@ impl Planned {
             }
             Plan::Each(places) => {
                 let source = registered.id();
+                let queries = queries.clone();
                 let context =
-                    statement::Context { queries: queries.clone(), backends, asked, until, now_ns, registered, source };
+                    statement::Context { queries, backends, asked, shifts, until, now_ns, registered, source };
                 statement::answer(context, query, places, place).await
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),

@@ -142,6 +142,13 @@ impl Asked {
         self.for_us(q, &[("chunked", "true"), ("chunk_size", &chunk_rows.to_string())], accept)
     }
 
+    /// From now on as if the client had said this.
+    pub fn replace(&mut self, name: &str, value: &str) {
+        for params in [&mut self.url, &mut self.form, &mut self.params] {
+            params.replace(name, value);
+        }
+    }
+
     /// The format that the client wants.
     pub fn format(&self) -> Format {
         format_of(self.accept.as_ref(), &self.url)

@@ -6,13 +6,12 @@ use crate::influxql::{Select, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
-use crate::plan::gather::named;
 use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
 use crate::plan::sources::{bound_by_now, name_regexes, regexes};
 
 use super::partials::Partial;
 use super::statement::{Ended, Running};
-use super::{Refusal, gather, lookup, refuse};
+use super::{Refusal, gather, lookup, refuse, subquery};
 
 /// Rows of a document of a part: one of each group is held. They are cut anew for the client.
 const PART_ROWS: usize = 2_000;
@@ -46,10 +45,15 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         }
         (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
         (Selected::Gather(gathering), Statement::Explain { analyze, .. }) => {
-            let parts = gathering.parts(&named(&gathering.select)).map_err(|reason| refuse(400, reason))?;
+            let parts = gather::parts(&gathering).map_err(|reason| refuse(400, reason))?;
             explain(running, id, Concatenation { parts, descending: false }, *analyze).await
         }
         (Selected::Gather(gathering), _) => gather::run(running, id, *gathering).await,
+        (Selected::Nest(nesting), Statement::Explain { analyze, .. }) => {
+            let parts = nesting.outline().map_err(|reason| refuse(400, reason))?;
+            explain(running, id, Concatenation { parts, descending: false }, *analyze).await
+        }
+        (Selected::Nest(nesting), _) => subquery::run(running, id, *nesting).await,
     }
 }
 
@@ -64,17 +68,17 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
     let circumstances =
         Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
     let probe = probe(select, circumstances).map_err(|reason| refuse(400, reason))?;
-    let schema = match lookup::schema(context, &probe).await? {
-        Ok(schema) => schema,
+    let schemas = match lookup::schemas(context, &probe).await? {
+        Ok(schemas) => schemas,
         Err(error) => return Ok(Err(error)),
     };
-    let planned = plan(select, &schema, circumstances);
+    let planned = plan(select, &schemas, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
     let first = probe.first().map(|question| question.group);
     if let Some(group) = first.filter(|_| {
         !matches!(planned, Ok(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_)))
             || has_wildcard_call(select)
-    }) && let Some(error) = lookup::invalid(context, group, &typed(select, &schema)).await?
+    }) && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
     {
         return Ok(Err(error));
     }

@@ -34,13 +34,16 @@ use super::output::Output;
 use super::partials::{Ask, Partial};
 use super::request::Asked;
 use super::running::{INTERRUPTED, Registered};
-use super::{Queries, Refusal, execute, fails, into, refuse, select, show};
+use super::timeshift::{Aside, Operands, Shifts, Telling, in_zone};
+use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timeshift};
 
 /// What every statement of a request runs with.
 pub struct Context {
     pub queries: Rc<Queries>,
     pub backends: Rc<Backends>,
     pub asked: Rc<Asked>,
+    /// What InfluxDB does not know.
+    pub shifts: Rc<Shifts>,
     pub until: Instant,
     /// One moment for all parts of all statements, in nanoseconds since 1970.
     pub now_ns: i64,
@@ -172,6 +175,12 @@ pub struct Running {
     begun: bool,
     /// Where rows go instead of to the client.
     pub into: Option<into::Into>,
+    /// How the times of a shifted part are told.
+    pub moved: Option<Telling>,
+    /// What holds rows instead.
+    pub aside: Option<Aside>,
+    /// What is held for MATHs.
+    pub operands: Operands,
     /// Rows and series of the statement that runs.
     rows: usize,
     series: usize,
@@ -198,6 +207,9 @@ impl Running {
             behind,
             begun: false,
             into: None,
+            moved: None,
+            aside: None,
+            operands: Operands::new(),
             rows: 0,
             series: 0,
         }
@@ -219,7 +231,7 @@ impl Running {
             };
             let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
             // Whatever befell it, the next one writes elsewhere.
-            self.into = None;
+            (self.into, self.moved, self.aside) = (None, None, None);
             if ended.is_err() && Instant::now() >= until {
                 self.context.queries.stats.queries_limited_time.add(1);
             }
@@ -260,10 +272,13 @@ impl Running {
         match (&self.sender, &place) {
             // Its first byte is due by then; what comes behind it may take as long as it is not silent.
             (Some(_), Place::One(_) | Place::Asks | Place::Show | Place::Everywhere(_)) if self.begun => {
-                self.statement(id, statement, place).await
+                timeshift::statement(self, id, statement, place).await
             }
             // A SELECT INTO has told nothing until its last point is written.
-            _ => deadline(until, self.statement(id, statement, place)).await.unwrap_or_else(|_| Err(self.timed_out())),
+            _ => match deadline(until, timeshift::statement(self, id, statement, place)).await {
+                Ok(ended) => ended,
+                Err(_) => Err(self.timed_out()),
+            },
         }
     }
 
@@ -282,6 +297,7 @@ impl Running {
             Place::Asks => select::run(self, id, statement).await,
             Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
+            Place::Here => Box::pin(timeshift::run(self, id, statement)).await,
             Place::Into(place) => into::run(self, id, statement, *place).await,
         }
     }
@@ -336,7 +352,10 @@ impl Running {
     /// Whether times of tz() are told with their zone. In MessagePack a time has none; none is written either.
     pub fn tells_zones(&self) -> bool {
         let asked = &self.context.asked;
-        self.into.is_none() && asked.params.get("epoch").is_empty() && matches!(asked.format(), Format::Json { .. })
+        self.into.is_none()
+            && self.aside.is_none()
+            && asked.params.get("epoch").is_empty()
+            && matches!(asked.format(), Format::Json { .. })
     }
 
     /// A writing statement on every replica of its groups.
@@ -409,7 +428,15 @@ impl Running {
     }
 
     /// Hands a result on.
-    pub async fn tell(&mut self, result: StatementResult) -> Result<(), Refusal> {
+    pub async fn tell(&mut self, mut result: StatementResult) -> Result<(), Refusal> {
+        if let Some((moved, zone)) = self.moved {
+            moved.apply(&mut result);
+            in_zone(&mut result, zone);
+        }
+        if let (Some(aside), None) = (&mut self.aside, &result.error) {
+            self.chunk_bytes = 0;
+            return aside.take(result, self.context.queries.config.query.merge_bytes_max.0);
+        }
         if let (Some(into), None) = (&mut self.into, &result.error) {
             self.chunk_bytes = 0;
             return into.take(&self.context, &result.series).await;

@@ -7,7 +7,9 @@
 
 mod ddl;
 mod expr;
+mod math;
 mod select;
+mod shift;
 mod show;
 mod users;
 
@@ -20,7 +22,9 @@ pub use ddl::{
 };
 pub(super) use expr::{AND_PRECEDENCE, OR_PRECEDENCE};
 pub use expr::{BinaryOp, Call, Cast, Expr, VarRef};
+pub use math::Math;
 pub use select::{Field, Fill, FillValue, Measurement, MeasurementName, Select, SortOrder, Source, Target};
+pub use shift::Shift;
 pub use show::{CardinalityOf, Listing, NameOrAll, ShowCardinality, ShowMeasurements, TagKeys};
 pub use users::{CreateUser, Password, Privilege};
 
@@ -49,49 +53,102 @@ impl fmt::Display for Query {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     Select(Box<Select>),
-    Explain { analyze: bool, select: Box<Select> },
+    Explain {
+        analyze: bool,
+        select: Box<Select>,
+    },
     Delete(SeriesFilter),
     DropSeries(SeriesFilter),
-    DropMeasurement { name: String },
-    DropShard { id: u64 },
+    DropMeasurement {
+        name: String,
+    },
+    DropShard {
+        id: u64,
+    },
 
     ShowDatabases,
     ShowMeasurements(Box<ShowMeasurements>),
     ShowSeries(Box<Listing>),
     ShowTagKeys(Box<Listing>),
-    ShowTagValues { keys: TagKeys, listing: Box<Listing> },
+    ShowTagValues {
+        keys: TagKeys,
+        listing: Box<Listing>,
+    },
     ShowFieldKeys(Box<Listing>),
     ShowCardinality(Box<ShowCardinality>),
-    ShowRetentionPolicies { database: Option<String> },
+    ShowRetentionPolicies {
+        database: Option<String>,
+    },
     ShowShards,
     ShowShardGroups,
-    ShowStats { module: Option<String> },
-    ShowDiagnostics { module: Option<String> },
+    ShowStats {
+        module: Option<String>,
+    },
+    ShowDiagnostics {
+        module: Option<String>,
+    },
     ShowQueries,
     ShowUsers,
-    ShowGrants { user: String },
+    ShowGrants {
+        user: String,
+    },
     ShowContinuousQueries,
     ShowSubscriptions,
 
     CreateDatabase(CreateDatabase),
-    DropDatabase { name: String },
+    DropDatabase {
+        name: String,
+    },
     CreateRetentionPolicy(CreateRetentionPolicy),
     AlterRetentionPolicy(AlterRetentionPolicy),
-    DropRetentionPolicy { name: String, database: String },
+    DropRetentionPolicy {
+        name: String,
+        database: String,
+    },
     CreateContinuousQuery(Box<CreateContinuousQuery>),
-    DropContinuousQuery { name: String, database: String },
+    DropContinuousQuery {
+        name: String,
+        database: String,
+    },
     CreateSubscription(CreateSubscription),
-    DropSubscription { name: String, database: String, retention_policy: String },
+    DropSubscription {
+        name: String,
+        database: String,
+        retention_policy: String,
+    },
 
     CreateUser(CreateUser),
-    DropUser { name: String },
-    SetPassword { user: String, password: Password },
-    Grant { privilege: Privilege, database: String, user: String },
-    GrantAdmin { user: String },
-    Revoke { privilege: Privilege, database: String, user: String },
-    RevokeAdmin { user: String },
+    DropUser {
+        name: String,
+    },
+    SetPassword {
+        user: String,
+        password: Password,
+    },
+    Grant {
+        privilege: Privilege,
+        database: String,
+        user: String,
+    },
+    GrantAdmin {
+        user: String,
+    },
+    Revoke {
+        privilege: Privilege,
+        database: String,
+        user: String,
+    },
+    RevokeAdmin {
+        user: String,
+    },
 
-    KillQuery { id: u64, host: Option<String> },
+    KillQuery {
+        id: u64,
+        host: Option<String>,
+    },
+
+    /// Slotline's own.
+    Math(Math),
 }
 
 impl Statement {
@@ -176,6 +233,8 @@ impl fmt::Display for Statement {
 
             KillQuery { id, host: None } => write!(f, "KILL QUERY {id}"),
             KillQuery { id, host: Some(host) } => write!(f, "KILL QUERY {id} ON {}", q(host)),
+
+            Math(math) => math.fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Expr, write_clause, write_limits, write_opt};
+use super::{Expr, Shift, write_clause, write_limits, write_opt};
 use crate::influxql::text::{format_float_short, quote_ident, quote_regex, quote_string};
 
 /// `SELECT … [INTO …] FROM … [WHERE …] [GROUP BY …] [fill(…)] [ORDER BY …] [LIMIT …] …`.
@@ -25,6 +25,8 @@ pub struct Select {
     pub soffset: u64,
     /// The name in `tz('…')`. Whether such a zone exists only a backend can tell.
     pub timezone: Option<String>,
+    /// TIMESHIFT, which is slotline's own: no replica may see it.
+    pub timeshift: Vec<Shift>,
 }
 
 /// One selected column.
@@ -102,10 +104,10 @@ impl fmt::Display for Select {
         write_opt(f, " ", self.order)?;
         write_limits(f, &[("LIMIT", self.limit), ("OFFSET", self.offset)])?;
         write_limits(f, &[("SLIMIT", self.slimit), ("SOFFSET", self.soffset)])?;
-        match &self.timezone {
-            Some(zone) => write!(f, " TZ({})", quote_string(zone)),
-            None => Ok(()),
+        if let Some(zone) = &self.timezone {
+            write!(f, " TZ({})", quote_string(zone))?;
         }
+        write_clause(f, " TIMESHIFT ", &self.timeshift)
     }
 }
 

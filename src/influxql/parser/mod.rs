@@ -7,9 +7,11 @@
 
 mod ddl;
 mod expr;
+mod math;
 mod select;
 mod show;
 mod statement;
+mod timeshift;
 mod users;
 
 use super::ast::Query;

@@ -32,6 +32,7 @@ impl Parser<'_> {
             slimit: self.optional_limit(Keyword::Slimit)?,
             soffset: self.optional_limit(Keyword::Soffset)?,
             timezone: self.timezone()?,
+            timeshift: self.timeshift()?,
         })
     }
 

@@ -19,6 +19,7 @@ impl Parser<'_> {
             Token::Keyword(Keyword::Alter) => self.alter_retention_policy(),
             Token::Keyword(Keyword::Set) => self.set_password(),
             Token::Keyword(Keyword::Kill) => self.kill_query(),
+            Token::Ident if self.begins_math(&first) => self.math(),
             _ => Err(first.unexpected(&[
                 "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET", "KILL",
             ])),

@@ -102,6 +102,37 @@ fn takes_what_only_1_8_has() {
     }
 }
 
+/// Which InfluxDB has not: the last clause of a SELECT, and a statement. What only begins like them it refuses as ever.
+#[test]
+fn takes_timeshift_and_math() {
+    for (text, printed) in [
+        ("SELECT v FROM cpu TIMESHIFT -1w", "SELECT v FROM cpu TIMESHIFT -1w"),
+        (
+            "SELECT v FROM cpu LIMIT 1 tz('UTC') timeshift 0s, - 1d,2Q",
+            "SELECT v FROM cpu LIMIT 1 TZ('UTC') TIMESHIFT 0s, -1d, 2Q",
+        ),
+        (
+            "SELECT v FROM (SELECT v FROM cpu TIMESHIFT -1h), cpu",
+            "SELECT v FROM (SELECT v FROM cpu TIMESHIFT -1h), cpu",
+        ),
+        ("math name='x' expr=\"$0\"", "MATH name=x expr=\"$0\""),
+        ("MATH name=\"a b\" expr=\"$0 / $1\" keep=\"0, 1\"", "MATH name=\"a b\" expr=\"$0 / $1\" keep=\"0,1\""),
+    ] {
+        assert_eq!(parse_both_ways(text).to_string(), printed);
+    }
+    for (text, error) in [
+        ("SELECT v FROM cpu TIMESHIFT", "found EOF, expected duration at line 1, char 29"),
+        ("SELECT v FROM cpu TIMESHIFT 1x", "invalid duration at line 1, char 29"),
+        ("SELECT v FROM cpu TIMESHIFT -1w LIMIT 1", "found LIMIT, expected ; at line 1, char 33"),
+        ("DELETE FROM cpu TIMESHIFT -1w", "found TIMESHIFT, expected ; at line 1, char 17"),
+        ("MATH name=x", "found EOF, expected EXPR at line 1, char 13"),
+        ("MATH name=x expr=y keep=z", "keep lists statements by number, as in \"0,1\" at line 1, char 25"),
+    ] {
+        assert_eq!(error_of(text), error, "{text}");
+    }
+    assert_eq!(error_of("MATH x"), format!("found MATH, {START}"));
+}
+
 /// Where we print otherwise than 1.6.7 or refuse more, on purpose.
 #[test]
 fn deviations() {

@@ -158,6 +158,20 @@ fn select() -> BoxedStrategy<Select> {
         .boxed()
 }
 
+/// All its parts look the same way.
+fn shift() -> impl Strategy<Value = Shift> {
+    let part = || prop_oneof![Just(0), 0..100i64, 0..i64::MAX];
+    (part(), part(), part(), any::<bool>()).prop_map(|(months, days, ns, before)| {
+        let shift = Shift { months, days, ns };
+        if before { shift.reversed() } else { shift }
+    })
+}
+
+fn math() -> BoxedStrategy<Statement> {
+    let keep = vec(0..99usize, 0..3);
+    (name(), name(), keep).prop_map(|(name, expr, keep)| Statement::Math(Math { name, expr, keep })).boxed()
+}
+
 fn select_from(source: BoxedStrategy<Source>) -> BoxedStrategy<Select> {
     let expr = prop_oneof![4 => calculation(), 1 => regex().prop_map(Expr::Regex)];
     let field = (expr, option::of(name())).prop_map(|(expr, alias)| Field { expr, alias });
@@ -174,10 +188,24 @@ fn select_from(source: BoxedStrategy<Source>) -> BoxedStrategy<Select> {
     ];
     let head = (vec(field, 1..3), option::of(target), vec(source, 1..3), option::of(condition()));
     let middle = (vec(dimension, 0..3), fill, order(), option::of(text()));
-    (head, middle, [limit(), limit(), limit(), limit()])
-        .prop_map(|((fields, into, sources, condition), (group_by, fill, order, timezone), n)| {
+    (head, middle, [limit(), limit(), limit(), limit()], vec(shift(), 0..3))
+        .prop_map(|((fields, into, sources, condition), (group_by, fill, order, timezone), n, timeshift)| {
             let [limit, offset, slimit, soffset] = n;
-            Select { fields, into, sources, condition, group_by, fill, order, limit, offset, slimit, soffset, timezone }
+            Select {
+                fields,
+                into,
+                sources,
+                condition,
+                group_by,
+                fill,
+                order,
+                limit,
+                offset,
+                slimit,
+                soffset,
+                timezone,
+                timeshift,
+            }
         })
         .boxed()
 }
@@ -323,6 +351,7 @@ fn statement() -> BoxedStrategy<Statement> {
         1 => select().prop_map(|s| Statement::Explain { analyze: true, select: Box::new(s) }),
         2 => show(),
         2 => change(),
+        1 => math(),
     ]
     .boxed()
 }
@@ -357,7 +386,7 @@ fn soup() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => keyword,
         2 => prop::sample::select(vec![
-            "v", "cpu", "time", "fill", "tz", "'x'", "/x/", "5", "1.5", "5m", "*", "::", ":", ".",
+            "v", "cpu", "time", "fill", "tz", "timeshift", "math", "name", "expr", "keep", "1w", "'x'", "/x/", "5", "1.5", "5m", "*", "::", ":", ".",
             ",", ";", "(", ")", "=", "=~", "!~", "-", "+", "/", "--", "/*", "*/", "$p", "\n", "\"q\"",
         ]).prop_map(str::to_string),
         1 => any::<char>().prop_map(String::from),

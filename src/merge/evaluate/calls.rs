@@ -7,7 +7,7 @@ use crate::influxql::ast::{Call, Fill, FillValue};
 use crate::merge::results::Value;
 
 use super::fill::fill;
-use super::functions::{Args, Function, How, best, distinct::distinct, function, run};
+use super::functions::{Args, Function, How, best, distinct::distinct, function, run, running};
 use super::order::{by_window, sorted};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
@@ -40,17 +40,34 @@ impl Evaluation {
 
     /// The points of a call, cut by LIMIT and OFFSET.
     pub(super) fn points(&self, call: &Call, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Point>, Stop> {
-        let mut points = self.call(call, members, self.windows, carried)?;
+        let function = known(call)?;
+        if let (How::Stream { reads_before, begin }, Some(Expr::VarRef(_))) = (function.how, call.args.first()) {
+            // Of as many points as there are rows no more are made than are shown.
+            let windows = self.read_by_stream(self.windows, reads_before);
+            let mut stream = begin(&Args::new(call, self.ascending, windows));
+            let points = running(&mut *stream, self.ordered(call, members, windows)).skip(self.offset);
+            return Ok(points.take(if self.limit > 0 { self.limit } else { usize::MAX }).collect());
+        }
+        Ok(self.cut(self.call(call, members, self.windows, carried)?))
+    }
+
+    /// What a transformation reads.
+    pub(super) fn read_by_stream(&self, windows: Windows, reads_before: bool) -> Windows {
+        let interval = if reads_before { windows.interval } else { 0 };
+        if self.ascending { windows.widened(interval, 0) } else { windows.widened(0, interval) }
+    }
+
+    pub(super) fn cut(&self, mut points: Vec<Point>) -> Vec<Point> {
         if self.offset > 0 {
             points.drain(..self.offset.min(points.len()));
         }
         if self.limit > 0 {
             points.truncate(self.limit);
         }
-        Ok(points)
+        points
     }
 
-    fn call(
+    pub(super) fn call(
         &self,
         call: &Call,
         members: &[&Rows],
@@ -63,30 +80,27 @@ impl Evaluation {
             How::Whole(of) => {
                 let input = match call.args.first() {
                     Some(Expr::Call(inner)) => self.call(inner, members, windows, carried)?,
-                    _ => self.ordered(call, members, windows),
+                    _ => self.ordered(call, members, windows).collect(),
                 };
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
                 let found = if input.is_empty() { Vec::new() } else { or_none(of(&input, &args)) };
                 Ok(self.until_the_end(call, found, None, carried))
             }
             How::Some(of) => {
-                Ok(self.by_windows(self.ordered(call, members, windows), &windows, |points| of(points, &args)))
+                let input = self.ordered(call, members, windows).collect();
+                Ok(self.by_windows(input, &windows, |points| of(points, &args)))
             }
             How::Stream { reads_before, begin } => {
-                let interval = if reads_before { windows.interval } else { 0 };
-                let wider = match self.ascending {
-                    true => windows.widened(interval, 0),
-                    false => windows.widened(0, interval),
-                };
+                let wider = self.read_by_stream(windows, reads_before);
                 let input = match call.args.first() {
                     Some(Expr::Call(inner)) => self.call(inner, members, wider, carried)?,
-                    _ => self.ordered(call, members, wider),
+                    _ => self.ordered(call, members, wider).collect(),
                 };
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }
             How::Best { greatest } => self.best(call, members, greatest, &args),
             How::Distinct => {
-                let input = self.ordered(call, members, windows);
+                let input = self.ordered(call, members, windows).collect();
                 let found = self.by_windows(input, &windows, distinct);
                 Ok(self.shown(found, &windows))
             }
@@ -101,7 +115,7 @@ impl Evaluation {
                 let found = self.twice(call, members, &windows, of, again);
                 self.finished(call, function, found, &windows)
             }
-            How::End { last, of } if windows.interval == 0 => {
+            How::End { last, of } if windows.interval == 0 && !self.nested => {
                 let found = self.end(call, members, windows, last, of);
                 self.finished(call, function, found, &windows)
             }
@@ -110,8 +124,15 @@ impl Evaluation {
                 self.finished(call, function, found, &windows)
             }
             How::Window(of) => {
-                let input = self.ordered(call, members, windows);
-                let found = self.by_windows(input, &windows, |points| or_none(of(points, &args)));
+                let found = match call.name.as_str() {
+                    "percentile" if windows.interval == 0 && !self.nested => {
+                        self.percentile(call, members, windows, args.number)
+                    }
+                    _ => {
+                        let input = self.ordered(call, members, windows).collect();
+                        self.by_windows(input, &windows, |points| or_none(of(points, &args)))
+                    }
+                };
                 let found = self.until_the_end(call, found, Some(&windows), carried);
                 self.finished(call, function, found, &windows)
             }
@@ -127,11 +148,14 @@ impl Evaluation {
         of: fn(&[Point]) -> Point,
         again: fn(&[Point]) -> Point,
     ) -> Vec<Point> {
-        let inputs = self.inputs(call, members, *windows, self.ascending);
-        let each = |input| self.by_windows(input, windows, |points| vec![of(points)]);
-        let inputs = inputs.into_iter().map(each).collect();
+        let one = |(number, series): (usize, &&Rows)| {
+            let input = self.points_of(call, number, series, *windows, self.ascending).collect();
+            self.by_windows(input, windows, |points| vec![of(points)])
+        };
+        let inputs = members.iter().enumerate().map(one).collect();
         let mut merged = by_window(inputs, self.ascending, &|time| windows.start(time));
-        for _ in 0..2 {
+        // A storage shard's points have been put together once more.
+        for _ in 0..if self.nested { 1 } else { 2 } {
             merged = self.by_windows(merged, windows, |points| vec![again(points)]);
         }
         merged
@@ -146,15 +170,19 @@ impl Evaluation {
         last: bool,
         of: fn(&[Point]) -> Point,
     ) -> Vec<Point> {
-        let mut inputs = self.inputs(call, members, windows, !last);
+        let of_one = |(number, series): (usize, &&Rows)| {
+            self.points_of(call, number, series, windows, !last).take(2).collect::<Vec<Point>>()
+        };
+        let mut inputs: Vec<Vec<Point>> = members.iter().enumerate().map(of_one).collect();
         // Backwards in time the series come backwards too.
         if last == self.ascending {
             inputs.reverse();
         }
-        inputs.iter_mut().for_each(|input| input.truncate(2));
-        let mut points = sorted(inputs, |a, b| self.less(a, b, members, !last));
-        points.truncate(2);
-        if points.is_empty() { points } else { vec![of(&points)] }
+        let mut points: Vec<Point> = sorted(inputs, |a, b| self.less(a, b, members, !last)).take(2).collect();
+        if !points.is_empty() {
+            points = vec![of(&points)];
+        }
+        points
     }
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {
@@ -168,7 +196,7 @@ impl Evaluation {
         tags.sort_unstable();
         let input = match tags.is_empty() {
             true => {
-                let input = self.ordered(call, members, windows);
+                let input: Vec<Point> = self.ordered(call, members, windows).collect();
                 self.check_cut(input.len(), &format!("{}() with LIMIT or OFFSET", call.name))?;
                 input
             }
@@ -182,11 +210,12 @@ impl Evaluation {
                 let mut found = Vec::new();
                 for numbers in sets.values() {
                     // The others' rows stay where they are: points say which row they are of.
-                    let only = |number: &usize| numbers.contains(number);
-                    let inputs = self.inputs_of(call, members, windows, self.ascending, &only);
-                    let each = |input| self.by_windows(input, &windows, |points| vec![of(points)]);
-                    let merged =
-                        by_window(inputs.into_iter().map(each).collect(), self.ascending, &|time| windows.start(time));
+                    let one = |number: &usize| {
+                        let input = self.points_of(call, *number, members[*number], windows, self.ascending).collect();
+                        self.by_windows(input, &windows, |points| vec![of(points)])
+                    };
+                    let inputs = numbers.iter().map(one).collect();
+                    let merged = by_window(inputs, self.ascending, &|time| windows.start(time));
                     found.extend(self.by_windows(merged, &windows, |points| vec![again(points)]));
                 }
                 let start = |point: &Point| windows.start(point.time);
@@ -217,6 +246,10 @@ impl Evaluation {
         let mut rest = points.as_slice();
         while let Some(first) = rest.first() {
             let (start, end) = windows.of(first.time);
+            if self.nested && !(start..end).contains(&first.time) {
+                // A subquery's window begins before the range: InfluxDB ends here.
+                return found;
+            }
             let inside = |point: &Point| (start..end).contains(&point.time) || point.time == first.time;
             let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
             let (window, behind) = rest.split_at(length);
@@ -231,13 +264,13 @@ impl Evaluation {
         found
     }
 
-    fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
+    pub(super) fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
         points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
         points
     }
 
     /// Windows' times and fill(), but for a lone selector without windows.
-    fn finished(
+    pub(super) fn finished(
         &self,
         call: &Call,
         function: &Function,
@@ -258,8 +291,17 @@ impl Evaluation {
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
-    fn ordered(&self, call: &Call, members: &[&Rows], windows: Windows) -> Vec<Point> {
-        let inputs = self.inputs(call, members, windows, self.ascending);
+    pub(super) fn ordered<'a>(
+        &'a self,
+        call: &Call,
+        members: &'a [&'a Rows],
+        windows: Windows,
+    ) -> impl Iterator<Item = Point> + use<'a> {
+        let inputs: Vec<_> = members
+            .iter()
+            .enumerate()
+            .map(|(number, series)| self.points_of(call, number, series, windows, self.ascending))
+            .collect();
         sorted(inputs, |a, b| self.less(a, b, members, self.ascending))
     }
 
@@ -280,35 +322,37 @@ impl Evaluation {
         false
     }
 
-    /// The points of a call's field, a list for each series.
-    fn inputs(&self, call: &Call, members: &[&Rows], windows: Windows, ascending: bool) -> Vec<Vec<Point>> {
-        self.inputs_of(call, members, windows, ascending, &|_| true)
-    }
-
-    fn inputs_of(
+    /// The points of a call's field in one series, the `number`th of those that belong together.
+    pub(super) fn points_of<'a>(
         &self,
         call: &Call,
-        members: &[&Rows],
+        number: usize,
+        series: &'a Rows,
         windows: Windows,
         ascending: bool,
-        only: &dyn Fn(&usize) -> bool,
-    ) -> Vec<Vec<Point>> {
-        let Some(Expr::VarRef(var)) = call.args.first() else { return Vec::new() };
-        let Place::Field(field, _) = self.place_of(var) else { return Vec::new() };
-        let points_of = |(number, series): (usize, &&Rows)| {
-            let cells = series.times.iter().zip(&series.fields[field]).enumerate();
-            let valued = cells.filter(|(_, (time, value))| **value != Value::Null && windows.range.contains(**time));
-            let point = |(row, (time, value)): (usize, (&i64, &Value))| {
-                let row = Some(RowAt { series: number as u32, row: row as u32 });
-                Point { row, ..Point::new(*time, value.clone()) }
-            };
-            let mut points: Vec<Point> = valued.map(point).collect();
-            if !ascending {
-                points.reverse();
-            }
-            points
-        };
-        members.iter().enumerate().filter(|(number, _)| only(number)).map(points_of).collect()
+    ) -> impl Iterator<Item = Point> + use<'a> {
+        let field = self.field_of(call);
+        let count = if field.is_some() { series.len() } else { 0 };
+        let field = field.unwrap_or_default();
+        let rows = (0..count).map(move |at| if ascending { at } else { count - 1 - at });
+        // What a subquery makes may begin before the range that it has read.
+        let (range, nested) = (windows.range, self.nested);
+        let counts = move |row: &usize| !series.is_null(field, *row) && (nested || range.contains(series.time(*row)));
+        rows.filter(counts).map(move |row| {
+            let at = Some(RowAt { series: number as u32, row: row as u32 });
+            Point { row: at, ..Point::new(series.time(row), series.value(field, row)) }
+        })
+    }
+
+    /// The number of the field that a call is of.
+    fn field_of(&self, call: &Call) -> Option<usize> {
+        match call.args.first() {
+            Some(Expr::VarRef(var)) => match self.place_of(var) {
+                Place::Field(field, _) => Some(field),
+                Place::Tag(_) | Place::Nowhere => None,
+            },
+            _ => None,
+        }
     }
 }
 
@@ -318,13 +362,13 @@ fn text_beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Option
     let rows: &'a Rows = members[series as usize];
     match place {
         Place::Tag(key) => Some(rows.tag(key)).filter(|text| !text.is_empty()),
-        Place::Field(field, _) => rows.fields[*field][row as usize].as_str(),
+        Place::Field(field, _) => rows.text(*field, row as usize),
         Place::Nowhere => None,
     }
 }
 
 /// A point of no points, where there are none.
-fn or_none(points: Vec<Point>) -> Vec<Point> {
+pub(super) fn or_none(points: Vec<Point>) -> Vec<Point> {
     match points.is_empty() {
         true => vec![Point { count: 0, ..Point::new(NO_TIME, Value::Null) }],
         false => points,

@@ -48,7 +48,7 @@ fn cast(var: &VarRef) -> String {
 }
 
 /// As `SelectStatement.ColumnNames` has it: what would be there twice is numbered.
-fn names(time: String, fields: &[Field]) -> Vec<String> {
+pub fn names(time: String, fields: &[Field]) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for alias in fields.iter().filter_map(|field| field.alias.clone()) {
         counts.insert(alias, 1);
@@ -77,7 +77,8 @@ fn names(time: String, fields: &[Field]) -> Vec<String> {
     names
 }
 
-fn name(expr: &Expr) -> String {
+/// What a column is called that has no other name.
+pub fn name(expr: &Expr) -> String {
     match expr {
         Expr::Call(call) => call.name.clone(),
         Expr::VarRef(var) => var.name.clone(),

@@ -15,27 +15,28 @@ use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
-    pub(super) fn raw(&self, members: &[&Rows]) -> Result<Vec<Vec<Value>>, Stop> {
+    pub(super) fn raw<'a>(&self, members: &[&'a Rows]) -> Result<Vec<Vec<Value>>, Stop> {
         if !self.knows_a_ref() {
             return Ok(Vec::new());
         }
         let fields: Vec<usize> = self.refs.iter().filter_map(|(_, place)| field_of(place)).collect();
-        let points_of = |(number, series): (usize, &&Rows)| {
-            let valued = |row: &usize| fields.iter().any(|field| series.fields[*field][*row] != Value::Null);
-            let inside = |row: &usize| self.windows.range.contains(series.times[*row]);
-            let point = |row: usize| {
+        let (range, ascending) = (self.windows.range, self.ascending);
+        let points_of = |(number, series): (usize, &&'a Rows)| {
+            let (series, fields, count) = (*series, fields.clone(), series.len());
+            let rows = (0..count).map(move |at| if ascending { at } else { count - 1 - at });
+            let valued = move |row: usize| fields.iter().any(|field| !series.is_null(*field, row));
+            let counts = move |row: &usize| range.contains(series.time(*row)) && valued(*row);
+            rows.filter(counts).map(move |row| {
                 let at = Some(RowAt { series: number as u32, row: row as u32 });
-                Point { row: at, ..Point::new(series.times[row], Value::Null) }
-            };
-            let rows = (0..series.times.len()).filter(inside).filter(valued).map(point);
-            if self.ascending { rows.collect() } else { rows.rev().collect() }
+                Point { row: at, ..Point::new(series.time(row), Value::Null) }
+            })
         };
-        let inputs: Vec<Vec<Point>> = members.iter().enumerate().map(points_of).collect();
-        let merged = sorted(inputs, |a, b| self.less(a, b, members, self.ascending));
-        if self.limit == 0 {
-            self.check_cut(merged.len(), "OFFSET without LIMIT")?;
+        let inputs = || members.iter().enumerate().map(points_of);
+        if self.limit == 0 && self.offset > 0 {
+            self.check_cut(inputs().map(Iterator::count).sum(), "OFFSET without LIMIT")?;
         }
-        let left = merged.into_iter().skip(self.offset);
+        let merged = sorted(inputs(), |a, b| self.less(a, b, members, ascending));
+        let left = merged.skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
         let mut slots = vec![Value::Null; self.refs.len()];
         let row = |point: Point| {
@@ -47,14 +48,17 @@ impl Evaluation {
         Ok(left.map(row).collect())
     }
 
-    /// Rows of the calls.
-    pub(super) fn side_by_side(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Vec<Value>>, Stop> {
-        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> = Vec::new();
-        for call in &self.calls {
-            scanners.push(self.points(call, members, carried)?.into_iter().peekable());
-        }
+    /// Rows of the calls, of which each has its points.
+    pub(super) fn side_by_side(
+        &self,
+        points: Vec<Vec<Point>>,
+        members: &[&Rows],
+        carried: &mut Carried,
+    ) -> Result<Vec<Vec<Value>>, Stop> {
         let slots = &mut carried.slots;
         slots.resize(self.calls.len() + self.refs.len(), Value::Null);
+        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
+            points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
         let kinds = kinds?;
         let mut rows = Vec::new();
@@ -132,11 +136,11 @@ fn kind_of(place: &Place) -> Option<Kind> {
 }
 
 /// What stands beside a point in its row.
-fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
+pub(super) fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
     let Some(RowAt { series, row }) = point.row else { return Value::Null };
     let rows = members[series as usize];
     match place {
-        Place::Field(field, _) => rows.fields[*field][row as usize].clone(),
+        Place::Field(field, _) => rows.value(*field, row as usize),
         Place::Tag(key) => match rows.tag(key) {
             "" => Value::Null,
             text => Value::String(text.to_owned()),

@@ -20,6 +20,8 @@ pub struct Reads {
     due: i64,
     /// There are rows that are not yet told.
     untold: bool,
+    /// A window made no point.
+    pub silent: bool,
 }
 
 impl Evaluation {
@@ -47,7 +49,10 @@ impl Evaluation {
                 (reads.due, reads.untold) =
                     (filled.map_or(0, |windows| self.due_behind(point.time, windows)), outermost);
                 found.push(point);
-            } else if reads.due > 0 {
+                continue;
+            }
+            reads.silent = true;
+            if reads.due > 0 {
                 (reads.due, reads.untold) = (reads.due - 1, outermost);
             } else if reads.untold {
                 reads.untold = false;

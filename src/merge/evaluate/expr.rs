@@ -88,7 +88,7 @@ impl Cell {
         match self {
             Cell::Slot(at) => slots[*at].clone(),
             Cell::Literal(value) => value.clone(),
-            Cell::Binary(op, lhs, rhs) => binary(*op, &lhs.value(slots), &rhs.value(slots)),
+            Cell::Binary(op, lhs, rhs) => binary(*op, &lhs.value(slots), &rhs.value(slots), Division::Float),
             Cell::Math(math, args) => {
                 let args: Vec<Value> = args.iter().map(|arg| arg.value(slots)).collect();
                 math.value(&args)
@@ -112,37 +112,55 @@ impl Math {
     }
 }
 
-fn binary(op: BinaryOp, lhs: &Value, rhs: &Value) -> Value {
+/// What an integer divided by an integer is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Division {
+    /// In a column.
+    Float,
+    /// In WHERE of a subquery's rows.
+    Whole,
+}
+
+/// Of anything but AND, OR and regular expressions.
+pub fn binary(op: BinaryOp, lhs: &Value, rhs: &Value, division: Division) -> Value {
+    const FALSE: Value = Value::Boolean(false);
     match (lhs, rhs) {
+        // What is missing is false beside a truth.
+        (Value::Null, Value::Boolean(_)) => binary(op, &FALSE, rhs, division),
+        (Value::Boolean(_), Value::Null) => binary(op, lhs, &FALSE, division),
         (Value::Boolean(a), Value::Boolean(b)) => match op {
             BinaryOp::BitAnd => Value::Boolean(a & b),
             BinaryOp::BitOr => Value::Boolean(a | b),
             BinaryOp::BitXor => Value::Boolean(a ^ b),
             BinaryOp::Equal => Value::Boolean(a == b),
             BinaryOp::NotEqual => Value::Boolean(a != b),
+            _ if op.is_comparison() => FALSE,
             _ => Value::Null,
         },
-        (Value::Integer(a), Value::Integer(b)) => integers(op, *a, *b),
+        (Value::Boolean(_), _) if matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor) => FALSE,
+        (Value::Integer(a), Value::Integer(b)) => integers(op, *a, *b, division),
         (Value::String(a), Value::String(b)) => match op {
             BinaryOp::Equal => Value::Boolean(a == b),
             BinaryOp::NotEqual => Value::Boolean(a != b),
+            _ if op.is_comparison() => FALSE,
             _ => Value::Null,
         },
         _ => match (as_f64(lhs), as_f64(rhs)) {
             (Some(a), Some(b)) => floats(op, a, b),
-            _ if op.is_comparison() => Value::Boolean(false),
+            _ if op.is_comparison() => FALSE,
             _ => Value::Null,
         },
     }
 }
 
-fn integers(op: BinaryOp, a: i64, b: i64) -> Value {
+fn integers(op: BinaryOp, a: i64, b: i64, division: Division) -> Value {
     match op {
         BinaryOp::Add => Value::Integer(a.wrapping_add(b)),
         BinaryOp::Sub => Value::Integer(a.wrapping_sub(b)),
         BinaryOp::Mul => Value::Integer(a.wrapping_mul(b)),
-        BinaryOp::Div => floats(op, a as f64, b as f64),
-        BinaryOp::Mod if b == 0 => Value::Integer(0),
+        BinaryOp::Div if division == Division::Float => floats(op, a as f64, b as f64),
+        BinaryOp::Div | BinaryOp::Mod if b == 0 => Value::Integer(0),
+        BinaryOp::Div => Value::Integer(a.wrapping_div(b)),
         BinaryOp::Mod => Value::Integer(a.wrapping_rem(b)),
         BinaryOp::BitAnd => Value::Integer(a & b),
         BinaryOp::BitOr => Value::Integer(a | b),
@@ -193,8 +211,11 @@ mod tests {
             (BinaryOp::Less, Null, Float(0.5), Boolean(false)),
             (BinaryOp::BitAnd, Float(3.0), Integer(1), Null),
             (BinaryOp::BitAnd, Boolean(true), Boolean(false), Boolean(false)),
+            (BinaryOp::BitOr, Boolean(true), Integer(1), Boolean(false)),
+            (BinaryOp::NotEqual, Null, Boolean(true), Boolean(true)),
+            (BinaryOp::Less, Boolean(false), Boolean(true), Boolean(false)),
         ] {
-            assert_eq!(binary(op, &a, &b), expected, "{a:?} {} {b:?}", op.symbol());
+            assert_eq!(binary(op, &a, &b, Division::Float), expected, "{a:?} {} {b:?}", op.symbol());
         }
         let value = |name: &str, args: &[Value]| math(name).expect("it has a row").value(args);
         assert_eq!(value("abs", &[Integer(-3)]), Integer(-3), "as influxd 1.6.7 has it");

@@ -6,18 +6,25 @@
 //! rows, whose columns are expressions over them (`cursor`, `expr`). All follow InfluxDB's own iterators step by step, so that
 //! ties fall as they do there.
 //!
+//! A SELECT with subqueries is one evaluation a level: `nested`, with WHERE between them in `filter`.
+//!
 //! Called by `query`; `plan` says what is asked of the groups. Pure; a group's points are held at once.
 
 mod calls;
-mod columns;
+pub mod columns;
+pub mod combined;
+mod compact;
 mod cursor;
 mod ends;
 pub mod expr;
 pub mod fill;
+mod filter;
 pub mod functions;
 mod gopow;
 mod gosort;
+mod many;
 mod neldermead;
+pub mod nested;
 pub mod order;
 pub mod rows;
 #[cfg(test)]
@@ -89,7 +96,11 @@ pub struct Evaluation {
     offset: usize,
     /// A lone call that takes one of the points.
     selector: bool,
+    /// Rows come of subqueries, and not of measurements alone.
+    nested: bool,
     rows_max: usize,
+    /// In so many bytes points are sorted; more are counted.
+    sort_max: usize,
     /// Times are told as texts, in the zone of tz().
     tells_zone: bool,
     /// SELECT INTO.
@@ -110,6 +121,13 @@ pub struct Carried {
     slots: Vec<Value>,
     /// How far InfluxDB reads calls whose windows may give no point.
     reads: Vec<(Call, Reads)>,
+}
+
+impl Carried {
+    /// A call of which a window made no point.
+    fn silent(&self) -> Option<&Call> {
+        self.reads.iter().find(|(_, reads)| reads.silent).map(|(call, _)| call)
+    }
 }
 
 impl Evaluation {
@@ -143,7 +161,9 @@ impl Evaluation {
             limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
             offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
             selector: false,
+            nested: false,
             rows_max,
+            sort_max: usize::MAX,
             tells_zone: false,
             writes,
         };
@@ -155,6 +175,11 @@ impl Evaluation {
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
     pub fn tell_zone(&mut self) {
         self.tells_zone = true;
+    }
+
+    /// From now on rows are what subqueries answer.
+    pub fn over_subqueries(&mut self) {
+        self.nested = true;
     }
 
     /// Sorts rows by series of the answer, in InfluxDB's order.
@@ -186,13 +211,24 @@ impl Evaluation {
         let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
         let values = match self.calls.is_empty() {
             true => self.raw(&members)?,
-            false => self.side_by_side(&members, carried)?,
+            false => {
+                let mut points = Vec::new();
+                for call in &self.calls {
+                    points.push(self.points(call, &members, carried)?);
+                }
+                self.side_by_side(points, &members, carried)?
+            }
         };
+        self.series_of(group.name.clone(), group.values.clone(), values)
+    }
+
+    /// `tags` are the values of GROUP BY's.
+    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Result<Option<Series>, Stop> {
         if values.len() > self.rows_max {
             return Err(Stop::Rows(values.len()));
         }
-        let tags = self.dimensions.iter().cloned().zip(group.values.iter().cloned()).collect();
-        let (name, columns) = (group.name.clone(), self.columns.clone());
+        let tags = self.dimensions.iter().cloned().zip(tags).collect();
+        let columns = self.columns.clone();
         Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
     }
 

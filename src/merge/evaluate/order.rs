@@ -67,9 +67,11 @@ impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
     }
 }
 
-/// The points of several series, each in order, by `less`.
-pub fn sorted(inputs: Vec<Vec<Point>>, less: impl Fn(&Point, &Point) -> bool) -> Vec<Point> {
-    let count = inputs.iter().map(Vec::len).sum();
+/// What several series have, each in order, by `less`.
+pub fn sorted<T, I: IntoIterator<Item = T>>(
+    inputs: impl IntoIterator<Item = I>,
+    less: impl Fn(&T, &T) -> bool,
+) -> impl Iterator<Item = T> {
     let mut items = Vec::new();
     for input in inputs {
         let mut rest = input.into_iter();
@@ -77,18 +79,20 @@ pub fn sorted(inputs: Vec<Vec<Point>>, less: impl Fn(&Point, &Point) -> bool) ->
             items.push((first, rest));
         }
     }
-    if items.len() == 1 {
-        return items.into_iter().flat_map(|(first, rest)| std::iter::once(first).chain(rest)).collect();
-    }
-    let mut merged = Vec::with_capacity(count);
-    let mut heap = Heap::new(items, |(a, _): &(Point, _), (b, _): &(Point, _)| less(a, b));
-    while let Some((point, mut rest)) = heap.pop() {
-        merged.push(point);
+    let mut heap = Heap::new(items, move |(a, _): &(T, I::IntoIter), (b, _): &(T, I::IntoIter)| less(a, b));
+    std::iter::from_fn(move || {
+        // With one left there is nothing to compare.
+        if let [(next, rest)] = heap.items.as_mut_slice()
+            && let Some(after) = rest.next()
+        {
+            return Some(std::mem::replace(next, after));
+        }
+        let (item, mut rest) = heap.pop()?;
         if let Some(next) = rest.next() {
             heap.push((next, rest));
         }
-    }
-    merged
+        Some(item)
+    })
 }
 
 /// InfluxDB merges in as many parts as it has cores. What depends on it is rounding, and which of several points is taken that
@@ -150,7 +154,7 @@ mod tests {
             series(4, &[100]),
         ];
         let merged = sorted(inputs, |a, b| a.time < b.time);
-        let order: Vec<i64> = merged.iter().filter_map(|point| point.value.as_i64()).collect();
+        let order: Vec<i64> = merged.filter_map(|point| point.value.as_i64()).collect();
         assert_eq!(order, [0, 4, 1, 3, 2, 3, 2, 0, 1, 0, 1, 2, 3]);
     }
 

@@ -1,16 +1,17 @@
 //! What the groups gave: rows of series, and points of one field of them.
 
-use crate::merge::results::{Value, row_bytes};
+use super::compact::{Column, Times};
+use crate::merge::results::Value;
 
 /// The rows of one series, in order of time. Fields stand in the order in which they were asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Rows {
     pub name: String,
     /// Every tag of the measurement, by key; one that the series has not is empty.
     pub tags: Vec<(String, String)>,
-    pub times: Vec<i64>,
+    times: Times,
     /// As many cells each as there are times.
-    pub fields: Vec<Vec<Value>>,
+    fields: Vec<Column>,
 }
 
 /// A value of one field, or what a function made of such.
@@ -55,19 +56,23 @@ pub fn as_f64(value: &Value) -> Option<f64> {
 }
 
 impl Rows {
+    pub fn new(name: String, tags: Vec<(String, String)>) -> Rows {
+        Rows { name, tags, ..Rows::default() }
+    }
+
     /// Takes the rows of one more piece of the series: the time, then the fields.
     ///
     /// # Errors
     /// They are not what was asked for.
     pub fn extend(&mut self, values: Vec<Vec<Value>>, fields: usize) -> Result<(), String> {
-        self.fields.resize_with(fields, Vec::new);
+        self.fields.resize_with(fields, Column::default);
         for row in values {
             let mut cells = row.into_iter();
             let Some(Value::Time(time)) = cells.next() else { return Err("a row without a time".to_owned()) };
             if cells.len() != fields {
                 return Err(format!("a row of {} fields instead of {fields}", cells.len()));
             }
-            if self.times.last().is_some_and(|last| *last > time) {
+            if self.times.last().is_some_and(|last| last > time) {
                 return Err("rows that are not in order of time".to_owned());
             }
             self.times.push(time);
@@ -76,26 +81,75 @@ impl Rows {
         Ok(())
     }
 
+    /// One more row, in whatever order of time.
+    pub fn push(&mut self, time: i64, cells: Vec<Value>) {
+        self.fields.resize_with(cells.len(), Column::default);
+        self.times.push(time);
+        self.fields.iter_mut().zip(cells).for_each(|(field, cell)| field.push(cell));
+    }
+
+    /// The same rows the other way round.
+    pub fn reversed(&self) -> Rows {
+        let mut reversed = Rows::new(self.name.clone(), self.tags.clone());
+        for row in (0..self.len()).rev() {
+            reversed.push(self.time(row), self.fields.iter().map(|field| field.get(row)).collect());
+        }
+        reversed
+    }
+
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Of one of the rows, the first being 0.
+    pub fn time(&self, row: usize) -> i64 {
+        self.times.get(row)
+    }
+
+    pub fn value(&self, field: usize, row: usize) -> Value {
+        self.fields[field].get(row)
+    }
+
+    pub fn is_null(&self, field: usize, row: usize) -> bool {
+        self.fields[field].is_null(row)
+    }
+
+    /// The value, if it is text.
+    pub fn text(&self, field: usize, row: usize) -> Option<&str> {
+        self.fields[field].text(row)
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        let text = |(key, value): &(String, String)| key.len() + value.len() + 2 * size_of::<String>();
+        let head = size_of::<Rows>() + self.name.len() + self.tags.iter().map(text).sum::<usize>();
+        head + self.times.bytes() + self.fields.iter().map(|field| size_of::<Column>() + field.bytes()).sum::<usize>()
+    }
+
     pub fn tag(&self, key: &str) -> &str {
         self.tags.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value)
     }
 
     /// What InfluxDB orders series by.
     pub fn key(&self) -> String {
-        let mut key = escaped(&self.name, &[',', ' ']);
-        for (name, value) in self.tags.iter().filter(|(_, value)| !value.is_empty()) {
-            key.push(',');
-            key.push_str(&escaped(name, &[',', '=', ' ']));
-            key.push('=');
-            key.push_str(&escaped(value, &[',', '=', ' ']));
-        }
-        key
+        key_of(&self.name, &self.tags)
     }
 }
 
-/// How much memory a row takes here, about, that came as `row`.
-pub fn bytes_of(row: &[Value]) -> usize {
-    row_bytes(row)
+/// What InfluxDB orders a series of this name and these tags by.
+pub fn key_of(name: &str, tags: &[(String, String)]) -> String {
+    let mut key = escaped(name, &[',', ' ']);
+    for (name, value) in tags.iter().filter(|(_, value)| !value.is_empty()) {
+        key.push(',');
+        key.push_str(&escaped(name, &[',', '=', ' ']));
+        key.push('=');
+        key.push_str(&escaped(value, &[',', '=', ' ']));
+    }
+    key
 }
 
 fn escaped(text: &str, special: &[char]) -> String {

@@ -9,11 +9,11 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Series `h` of one measurement, with their `v` at seconds.
 fn rows(series: &[(&str, &[(i64, f64)])]) -> Vec<Rows> {
-    let of = |(host, points): &(&str, &[(i64, f64)])| Rows {
-        name: "t".to_owned(),
-        tags: vec![("h".to_owned(), (*host).to_owned())],
-        times: points.iter().map(|(time, _)| time * SECOND).collect(),
-        fields: vec![points.iter().map(|(_, value)| Value::Float(*value)).collect()],
+    let of = |(host, points): &(&str, &[(i64, f64)])| {
+        let mut rows = Rows::new("t".to_owned(), vec![("h".to_owned(), (*host).to_owned())]);
+        let row = |(time, value): &(i64, f64)| vec![Value::Time(time * SECOND), Value::Float(*value)];
+        rows.extend(points.iter().map(row).collect(), 1).expect("rows");
+        rows
     };
     series.iter().map(of).collect()
 }

@@ -41,8 +41,10 @@ impl Evaluation {
         found
     }
 
+    /// One without tags keeps those of GROUP BY alone, which the series has.
     fn keeping_call(&self) -> Option<&Call> {
-        let keeps = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom");
+        let tagged = |call: &Call| call.args.iter().skip(1).any(|arg| matches!(arg, Expr::VarRef(_)));
+        let keeps = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom") && tagged(call);
         self.calls.iter().find(keeps).filter(|_| self.writes)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::client::Response;
 
-use super::msgpack;
+use super::{msgpack, rounding};
 
 /// The part of an answer that is compared: version, date and request id are each server's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,16 @@ impl Answer {
             false => response.body.clone(),
         };
         Answer { status: response.status, content_type, error_header: header("X-Influxdb-Error"), body }
+    }
+
+    /// The same but for the last digits of floats.
+    pub fn rounds_to(&self, other: &Answer) -> bool {
+        let head = |answer: &Answer| (answer.status, answer.content_type.clone(), answer.error_header.clone());
+        let same = match self.content_type == "application/x-msgpack" {
+            true => rounding::msgpack,
+            false => rounding::text,
+        };
+        head(self) == head(other) && same(&self.body, &other.body)
     }
 
     pub fn contains(&self, part: &str) -> bool {

@@ -1,9 +1,10 @@
 //! One real InfluxDB with all the data is the judge of slotline over groups of real ones with the same data.
 //!
-//! `data` makes points from a seed, `list` reads the statements of `statements.txt`, `generate` makes others from a seed,
-//! `trial` asks both sides and says what came of it:
+//! `data` makes points from a seed, `list` reads the statements of `statements.txt`, `generate` makes others from a seed, and
+//! `nested` such with subqueries, `trial` asks both sides and says what came of it:
 //!
 //! - *equal*: the same status, type and bytes;
+//! - *rounded*: over split measurements, the same but for the last digits of floats (`rounding`);
 //! - *refused*: slotline says why it does not answer, and `refusals` has that reason for this layout of the data;
 //! - *undetermined*: InfluxDB itself answers otherwise when asked again, or with the same data written in another order
 //!   into storage shards of another length (a second judge is asked when the first and slotline disagree); slotline's
@@ -21,7 +22,9 @@ pub mod exceptions;
 pub mod generate;
 pub mod list;
 pub mod msgpack;
+pub mod nested;
 pub mod refusals;
+pub mod rounding;
 pub mod tally;
 pub mod trial;
 

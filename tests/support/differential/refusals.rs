@@ -35,8 +35,11 @@ const REFUSALS: &[Refusal] = &[
     ),
     refusal("_internal", "_internal is every server's own", Layout::Whole),
     refusal("_internal", "_internal is every server\\u0027s own", Layout::Whole),
-    refusal("subqueries beside", "subqueries beside each other, or beside a measurement", Layout::Whole),
-    refusal("databases", "of several databases in one SELECT are not supported yet", Layout::Whole),
+    refusal(
+        "one name in several groups",
+        "over several groups is not supported yet: its measurements live",
+        Layout::Whole,
+    ),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal("split measurement", "is split over groups by", Layout::Split),
     refusal("fields of some series", "with WHERE or GROUP BY is not supported over measurement", Layout::Split),

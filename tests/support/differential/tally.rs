@@ -10,6 +10,8 @@ pub enum Outcome {
         /// It has rows, and is not only an error or nothing.
         rows: bool,
     },
+    /// Equal but for the last digits of floats; it has rows.
+    Rounded,
     /// By the kind of the reason.
     Refused(&'static str),
     /// The judges' own answers differ.
@@ -22,6 +24,7 @@ pub enum Outcome {
 pub struct Tally {
     equal: usize,
     with_rows: usize,
+    rounded: usize,
     refused: BTreeMap<&'static str, usize>,
     undetermined: Vec<String>,
     different: usize,
@@ -38,6 +41,10 @@ impl Tally {
             Outcome::Equal { rows } => {
                 self.equal += 1;
                 self.with_rows += usize::from(rows);
+            }
+            Outcome::Rounded => {
+                self.rounded += 1;
+                self.with_rows += 1;
             }
             Outcome::Refused(kind) => {
                 *self.refused.entry(kind).or_default() += 1;
@@ -57,10 +64,10 @@ impl Tally {
     }
 
     pub fn compared(&self) -> usize {
-        self.equal + self.refused() + self.undetermined.len() + self.different
+        self.equal + self.rounded + self.refused() + self.undetermined.len() + self.different
     }
 
-    /// Equal answers that have rows.
+    /// Equal answers that have rows, rounded ones too.
     pub fn with_rows(&self) -> usize {
         self.with_rows
     }
@@ -76,9 +83,10 @@ impl Tally {
     /// A line of figures, and one for each kind of refusal and each answer that InfluxDB does not determine.
     fn print(&self, name: &str) {
         println!(
-            "differential {name}: compared={} equal={} with_rows={} refused={} undetermined={} different={}",
+            "differential {name}: compared={} equal={} rounded={} with_rows={} refused={} undetermined={} different={}",
             self.compared(),
             self.equal,
+            self.rounded,
             self.with_rows,
             self.refused(),
             self.undetermined.len(),

@@ -131,6 +131,9 @@ impl Trial {
         if seen == expected {
             return Outcome::Equal { rows: seen.has_rows() };
         }
+        if self.layout == Layout::Split && seen.rounds_to(&expected) {
+            return Outcome::Rounded;
+        }
         if let Some(refused) = self.refused(&seen, Some(&expected)) {
             return refused;
         }

@@ -9,17 +9,19 @@ pub fn median(points: &[Point], _: &Args) -> Vec<Point> {
     let mut values: Vec<&Value> = points.iter().map(|point| &point.value).collect();
     values.sort_by(|a, b| compare(a, b));
     let middle = values.len() / 2;
-    let value = match (values.len() % 2, values.get(middle)) {
-        (1, Some(value)) => super::super::rows::as_f64(value).unwrap_or_default(),
-        (_, Some(high)) => match (values[middle - 1], high) {
-            (Value::Float(low), Value::Float(high)) => low + (high - low) / 2.0,
-            (Value::Integer(low), Value::Integer(high)) => *low as f64 + high.wrapping_sub(*low) as f64 / 2.0,
-            (Value::Unsigned(low), Value::Unsigned(high)) => *low as f64 + (high - low) as f64 / 2.0,
-            _ => return Vec::new(),
-        },
-        (_, None) => return Vec::new(),
-    };
-    vec![Point::new(NO_TIME, Value::Float(value))]
+    let Some(high) = values.get(middle) else { return Vec::new() };
+    let low = if values.len() % 2 == 1 { high } else { values[middle - 1] };
+    halfway(low, high).map(|value| Point::new(NO_TIME, value)).into_iter().collect()
+}
+
+/// What lies between two values, or at both.
+pub fn halfway(low: &Value, high: &Value) -> Option<Value> {
+    Some(Value::Float(match (low, high) {
+        (Value::Float(low), Value::Float(high)) => low + (high - low) / 2.0,
+        (Value::Integer(low), Value::Integer(high)) => *low as f64 + high.wrapping_sub(*low) as f64 / 2.0,
+        (Value::Unsigned(low), Value::Unsigned(high)) => *low as f64 + (high - low) as f64 / 2.0,
+        _ => return None,
+    }))
 }
 
 #[cfg(test)]

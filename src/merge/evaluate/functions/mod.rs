@@ -37,8 +37,13 @@ use crate::influxql::ast::Call;
 use super::Kind;
 use super::rows::Point;
 use super::window::Windows;
+use crate::merge::results::Value;
 
-pub use top::best;
+pub use median::halfway;
+pub use percentile::{percentile, rank};
+pub use select::compare;
+pub use sum::minus;
+pub use top::{Best, best};
 
 /// One function.
 pub struct Function {
@@ -142,7 +147,7 @@ pub const FUNCTIONS: &[Function] = &[
     row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), "of a sample; null for one point"),
     row("median", NUMBERS, Gives::Float, How::Window(median::median), "the middle, or between the two"),
     row("mode", ALL, Gives::Same, How::Window(mode::mode), "the most frequent"),
-    row("percentile", NUMBERS, Gives::Same, How::Window(percentile::percentile), "by nearest rank"),
+    row("percentile", NUMBERS, Gives::Same, How::Window(percentile), "by nearest rank"),
     row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
     row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
     row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, "the smallest, by time"),
@@ -198,17 +203,34 @@ impl Gives {
 
 /// Runs a stream over points; what has no value is passed over.
 pub fn run(stream: &mut dyn Stream, points: &[Point]) -> Vec<Point> {
-    let valued = points.iter().filter(|point| point.value != crate::merge::results::Value::Null);
-    let mut out: Vec<Point> = valued.filter_map(|point| stream.push(point)).collect();
-    out.extend(stream.finish());
-    out
+    running(stream, points.iter().cloned()).collect()
+}
+
+/// The same, point by point.
+pub fn running<'a>(
+    stream: &'a mut dyn Stream,
+    mut points: impl Iterator<Item = Point> + 'a,
+) -> impl Iterator<Item = Point> + 'a {
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        while !ended {
+            let Some(point) = points.next() else {
+                ended = true;
+                return stream.finish();
+            };
+            let made = if point.value == Value::Null { None } else { stream.push(&point) };
+            if made.is_some() {
+                return made;
+            }
+        }
+        None
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::influxql::range::TimeRange;
-    use crate::merge::results::Value;
 
     pub fn floats(values: &[(i64, f64)]) -> Vec<Point> {
         values.iter().map(|(time, value)| Point::new(*time, Value::Float(*value))).collect()

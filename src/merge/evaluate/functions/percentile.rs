@@ -6,13 +6,16 @@ use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::rows::Point;
 
 pub fn percentile(points: &[Point], args: &Args) -> Vec<Point> {
-    let rank = (points.len() as f64 * args.number / 100.0 + 0.5).floor();
-    if rank < 1.0 || rank > points.len() as f64 {
-        return Vec::new();
-    }
+    let Some(rank) = rank(points.len(), args.number) else { return Vec::new() };
     let mut sorted: Vec<&Point> = points.iter().collect();
     sort(&mut sorted, |a, b| compare(&a.value, &b.value).is_lt());
-    sorted.get(rank as usize - 1).map(|point| (*point).clone()).into_iter().collect()
+    sorted.get(rank).map(|point| (*point).clone()).into_iter().collect()
+}
+
+/// Which of so many values it is, the smallest being 0.
+pub fn rank(count: usize, percent: f64) -> Option<usize> {
+    let rank = (count as f64 * percent / 100.0 + 0.5).floor();
+    (rank >= 1.0 && rank <= count as f64).then(|| rank as usize - 1)
 }
 
 #[cfg(test)]

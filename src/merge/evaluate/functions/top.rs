@@ -8,38 +8,65 @@ use crate::merge::evaluate::rows::Point;
 
 /// The best of a window: of equal values the earlier; then by time, at one time the better first.
 pub fn best(points: Vec<Point>, count: usize, greatest: bool) -> Vec<Point> {
-    // Whether one is worse than another.
-    let worse = move |a: &Point, b: &Point| {
-        let order = compare(&a.value, &b.value);
-        match if greatest { order } else { order.reverse() } {
-            Ordering::Equal => a.time > b.time,
-            order => order.is_lt(),
-        }
-    };
-    let mut heap = Heap::new(Vec::new(), worse);
-    for point in points {
-        match heap.items.first() {
-            Some(first) if heap.items.len() == count => {
-                if worse(first, &point) {
-                    heap.replace_first(point);
+    let mut best = Best::new(count, greatest);
+    points.into_iter().for_each(|point| best.push(point));
+    best.in_order()
+}
+
+/// The best so many of the points so far.
+pub struct Best {
+    heap: Heap<Point, fn(&Point, &Point) -> bool>,
+    /// Whether one is worse than another.
+    worse: fn(&Point, &Point) -> bool,
+    count: usize,
+}
+
+fn worse_at_top(a: &Point, b: &Point) -> bool {
+    compare(&a.value, &b.value).then(b.time.cmp(&a.time)).is_lt()
+}
+
+fn worse_at_bottom(a: &Point, b: &Point) -> bool {
+    compare(&b.value, &a.value).then(b.time.cmp(&a.time)).is_lt()
+}
+
+impl Best {
+    pub fn new(count: usize, greatest: bool) -> Best {
+        let worse = if greatest { worse_at_top } else { worse_at_bottom };
+        Best { heap: Heap::new(Vec::new(), worse), worse, count }
+    }
+
+    pub fn push(&mut self, point: Point) {
+        match self.heap.items.first() {
+            Some(first) if self.heap.items.len() == self.count => {
+                if (self.worse)(first, &point) {
+                    self.heap.replace_first(point);
                 }
             }
-            _ => heap.push(point),
+            _ => self.heap.push(point),
         }
     }
-    let mut found = heap.items;
-    found.sort_by(|a, b| {
-        if worse(b, a) {
-            Ordering::Less
-        } else if worse(a, b) {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
-        }
-    });
-    // Also backwards in time.
-    found.sort_by_key(|point| point.time);
-    found
+
+    /// How many points it holds.
+    pub fn held(&self) -> usize {
+        self.heap.items.len()
+    }
+
+    pub fn in_order(self) -> Vec<Point> {
+        let worse = self.worse;
+        let mut found = self.heap.items;
+        found.sort_by(|a, b| {
+            if worse(b, a) {
+                Ordering::Less
+            } else if worse(a, b) {
+                Ordering::Greater
+            } else {
+                Ordering::Equal
+            }
+        });
+        // Also backwards in time.
+        found.sort_by_key(|point| point.time);
+        found
+    }
 }
 
 #[cfg(test)]

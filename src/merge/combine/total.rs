@@ -1,0 +1,133 @@
+//! count, sum, mean.
+//!
+//! Floats are added with what each addition loses (Neumaier), so that the order in which groups answer does not show.
+
+use super::State;
+use crate::merge::evaluate::functions::Args;
+use crate::merge::evaluate::rows::{NO_TIME, Point, as_f64};
+use crate::merge::results::Value;
+
+/// A sum of values of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Total {
+    #[default]
+    Nothing,
+    Integer(i64),
+    Unsigned(u64),
+    Float {
+        sum: f64,
+        lost: f64,
+    },
+}
+
+impl Total {
+    fn add(&mut self, value: &Value) {
+        *self = match (*self, value) {
+            (Total::Nothing, Value::Integer(number)) => Total::Integer(*number),
+            (Total::Nothing, Value::Unsigned(number)) => Total::Unsigned(*number),
+            (Total::Nothing, Value::Float(number)) => Total::Float { sum: *number, lost: 0.0 },
+            (Total::Integer(sum), Value::Integer(number)) => Total::Integer(sum.wrapping_add(*number)),
+            (Total::Unsigned(sum), Value::Unsigned(number)) => Total::Unsigned(sum.wrapping_add(*number)),
+            (Total::Float { sum, lost }, Value::Float(number)) => {
+                let new = sum + number;
+                let (greater, smaller) = if sum.abs() >= number.abs() { (sum, *number) } else { (*number, sum) };
+                Total::Float { sum: new, lost: lost + ((greater - new) + smaller) }
+            }
+            (other, _) => other,
+        };
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Total::Nothing => Value::Null,
+            Total::Integer(sum) => Value::Integer(sum),
+            Total::Unsigned(sum) => Value::Unsigned(sum),
+            // Beyond what a float holds nothing is known of what was lost.
+            Total::Float { sum, lost } => Value::Float(if sum.is_finite() { sum + lost } else { sum }),
+        }
+    }
+}
+
+struct Count(i64);
+
+pub fn count(_: &Args) -> Box<dyn State> {
+    Box::new(Count(0))
+}
+
+impl State for Count {
+    fn point(&mut self, _: i64, _: &Value) {
+        self.0 += 1;
+    }
+
+    fn partial(&mut self, _: i64, cells: &[&Value]) {
+        self.0 += cells[0].as_i64().unwrap_or_default();
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Point> {
+        vec![Point::new(NO_TIME, Value::Integer(self.0))]
+    }
+}
+
+struct Sum(Total);
+
+pub fn sum(_: &Args) -> Box<dyn State> {
+    Box::new(Sum(Total::Nothing))
+}
+
+impl State for Sum {
+    fn point(&mut self, _: i64, value: &Value) {
+        self.0.add(value);
+    }
+
+    fn partial(&mut self, _: i64, cells: &[&Value]) {
+        self.0.add(cells[0]);
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Point> {
+        vec![Point::new(NO_TIME, self.0.value())]
+    }
+}
+
+#[derive(Default)]
+struct Mean {
+    count: i64,
+    sum: Total,
+}
+
+pub fn mean(_: &Args) -> Box<dyn State> {
+    Box::<Mean>::default()
+}
+
+impl State for Mean {
+    fn point(&mut self, _: i64, value: &Value) {
+        self.count += 1;
+        self.sum.add(value);
+    }
+
+    fn partial(&mut self, _: i64, cells: &[&Value]) {
+        self.count += cells[0].as_i64().unwrap_or_default();
+        self.sum.add(cells[1]);
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Point> {
+        let sum = as_f64(&self.sum.value()).unwrap_or_default();
+        vec![Point::new(NO_TIME, Value::Float(sum / self.count as f64))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_floats_does_not_show() {
+        let of = |numbers: &[f64]| {
+            let mut total = Total::default();
+            numbers.iter().for_each(|number| total.add(&Value::Float(*number)));
+            total.value()
+        };
+        assert_eq!(of(&[1e16, 1.0, -1e16]), Value::Float(1.0));
+        assert_eq!(of(&[0.1, 0.2, 0.3]), of(&[0.3, 0.2, 0.1]));
+        assert_eq!(of(&[f64::MAX, f64::MAX]), Value::Float(f64::INFINITY));
+    }
+}

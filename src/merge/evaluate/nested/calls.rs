@@ -1,0 +1,320 @@
+//! What a call makes of a level's rows, where points of several tags take turns.
+//!
+//! In InfluxDB a window holds the points of one series of the answer; what is grouped by more tags is put in order of the
+//! tags within each window. Transformations go on for each tags by themselves, point after point as they come.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::influxql::Expr;
+use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
+use crate::influxql::range::TimeRange;
+use crate::merge::evaluate::cursor::beside;
+use crate::merge::evaluate::fill::fill;
+use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, function};
+use crate::merge::evaluate::order::{Heap, sorted};
+use crate::merge::evaluate::rows::{Point, RowAt, Rows};
+use crate::merge::evaluate::window::Windows;
+use crate::merge::evaluate::{Carried, Place, Stop};
+use crate::merge::results::Value;
+
+use super::level::{Given, Input, Level, kind_of};
+use super::reads::best_keys;
+use super::stream::{Tagged, Tags, subset, taken};
+
+/// Rows of one input, those of one series or of one set of tags together.
+struct Fed<'a> {
+    members: Vec<(Tags, Cow<'a, Rows>)>,
+    /// The rows as they come: member and row. `None`: by time.
+    turns: Option<Vec<(usize, usize)>>,
+}
+
+impl Fed<'_> {
+    /// An evaluation reads rows backwards where time runs backwards: then they stand the other way round. They come as before.
+    fn reversed(mut self) -> Self {
+        for (_, rows) in &mut self.members {
+            *rows = Cow::Owned(rows.reversed());
+        }
+        for (member, row) in self.turns.iter_mut().flatten() {
+            *row = self.members[*member].1.len() - 1 - *row;
+        }
+        self
+    }
+}
+
+impl Level {
+    /// The points of a call, in InfluxDB's order, not yet cut by LIMIT. `keys` are all that the level is grouped by.
+    pub fn call(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        let unknown = || Stop::Refused(format!("{}()", call.name));
+        let function = function(&call.name).ok_or_else(unknown)?;
+        let windows = Windows { range, ..self.evaluation.windows };
+        if let How::Stream { reads_before, begin } = function.how {
+            let wider = if reads_before { self.earlier(range) } else { range };
+            let args = Args::new(call, self.ascending(), Windows { range: wider, ..windows });
+            let input = match call.args.first() {
+                Some(Expr::Call(inner)) => self.call(inner, given, wider, keys)?,
+                _ => self.points(call, given, wider, keys)?,
+            };
+            return Ok(transformed(input, || begin(&args)));
+        }
+        let grouped = self.grouped(call, function, given, windows, keys)?;
+        let start = |point: &Tagged| windows.start(point.time);
+        let take_turns = grouped.len() > 1;
+        let mut points: Vec<Tagged> = grouped.into_iter().flatten().collect();
+        match self.ascending() {
+            _ if !take_turns => {}
+            true => points.sort_by_key(start),
+            false => points.sort_by_key(|point| std::cmp::Reverse(start(point))),
+        }
+        self.filled(points, call, function, &windows)
+    }
+
+    /// The points of a call for each set of tags, by these.
+    fn grouped(
+        &self,
+        call: &Call,
+        function: &Function,
+        given: &Given<'_>,
+        windows: Windows,
+        keys: &[String],
+    ) -> Result<Vec<Vec<Tagged>>, Stop> {
+        let more = best_keys(call, keys);
+        let best_of_tags = more.len() > keys.len();
+        let fed = self.feed(given, self.reach(call, windows.range), &more)?;
+        let each = best_of_tags || matches!(function.how, How::Twice(..) | How::End { .. });
+        let fed = if fed.len() > 1 && !each { vec![self.merged(fed, &windows)] } else { fed };
+        let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
+        for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {
+            sets.entry(subset(&more, tags, keys)).or_default().push(rows);
+        }
+        let of = |(tags, rows): (Tags, Vec<&Rows>)| {
+            self.check_ends(call, function, &rows, windows)?;
+            let mut carried = Carried::default();
+            let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
+            // How far InfluxDB reads on depends on all that is around.
+            if let Some(Call { name, .. }) = carried.silent() {
+                return Err(Stop::Refused(format!(
+                    "{name}() in a subquery or over one, of windows without a point of it,"
+                )));
+            }
+            Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
+        };
+        sets.into_iter().map(of).collect()
+    }
+
+    /// Which of several points at one time is the first or the last hangs on the series around.
+    fn check_ends(&self, call: &Call, function: &Function, rows: &[&Rows], windows: Windows) -> Result<(), Stop> {
+        let How::End { last, .. } = function.how else { return Ok(()) };
+        if windows.interval != 0 || self.evaluation.nested {
+            return Ok(());
+        }
+        let Some(Expr::VarRef(var)) = call.args.first() else { return Ok(()) };
+        let Place::Field(field, _) = self.evaluation.place_of(var) else { return Ok(()) };
+        let end = |rows: &&Rows| {
+            let valued = (0..rows.len()).filter(|row| !rows.is_null(field, *row));
+            let times = valued.map(|row| rows.time(row)).filter(|time| windows.range.contains(*time));
+            if last { times.max() } else { times.min() }
+        };
+        let ends: Vec<i64> = rows.iter().filter_map(end).collect();
+        let best = if last { ends.iter().max() } else { ends.iter().min() };
+        match ends.iter().filter(|time| Some(*time) == best).count() {
+            0 | 1 => Ok(()),
+            _ => Err(Stop::Refused(format!("{}() in a subquery, of several points at one time,", call.name))),
+        }
+    }
+
+    /// With what stands beside a point in its row.
+    fn tagged(&self, point: Point, tags: &Tags, rows: &[&Rows]) -> Tagged {
+        let beside = self.evaluation.refs.iter().map(|(_, place)| beside(&point, place, rows)).collect();
+        Tagged { time: point.time, tags: tags.clone(), value: point.value, beside }
+    }
+
+    /// All points of a call's field, as InfluxDB orders raw ones.
+    fn points(&self, call: &Call, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        let mut fed = self.feed(given, range, keys)?;
+        let windows = Windows { range, ..self.evaluation.windows };
+        let fed = if fed.len() > 1 { Some(self.merged(fed, &windows)) } else { fed.pop() };
+        let Some(Fed { members, turns }) = fed else { return Ok(Vec::new()) };
+        let rows: Vec<&Rows> = members.iter().map(|(_, rows)| &**rows).collect();
+        let points = match turns {
+            None => self.evaluation.ordered(call, &rows, windows).collect(),
+            Some(turns) => {
+                let Some(Expr::VarRef(var)) = call.args.first() else { return Ok(Vec::new()) };
+                let Place::Field(field, _) = self.evaluation.place_of(var) else { return Ok(Vec::new()) };
+                let point = |(member, row): (usize, usize)| {
+                    let at = RowAt { series: member as u32, row: row as u32 };
+                    Point { row: Some(at), ..Point::new(rows[member].time(row), rows[member].value(field, row)) }
+                };
+                let points = turns.into_iter().map(point).filter(|point| point.value != Value::Null);
+                points.collect::<Vec<Point>>()
+            }
+        };
+        let tags = |point: &Point| point.row.map_or_else(Tags::default, |row| members[row.series as usize].0.clone());
+        Ok(points
+            .into_iter()
+            .map(|point| (tags(&point), point))
+            .map(|(tags, point)| self.tagged(point, &tags, &rows))
+            .collect())
+    }
+
+    /// The rows of each input that has any, by tags of `keys`.
+    fn feed<'a>(&self, given: &Given<'a>, range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
+        let mut all = Vec::new();
+        for input in &self.inputs {
+            let fed = match input {
+                Input::Measurements(number) => {
+                    let tags = |rows: &Rows| Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
+                    let member = |rows: &&'a Rows| (tags(rows), self.with_tag_columns(rows, range));
+                    Fed { members: given.rows[*number].iter().map(member).collect(), turns: None }
+                }
+                Input::Subquery(inner) => self.feed_of(inner, given, range, keys)?,
+            };
+            if !fed.members.is_empty() {
+                all.push(fed);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What passes of a subquery, its columns by the names of this level.
+    fn feed_of<'a>(
+        &self,
+        inner: &Level,
+        given: &Given<'a>,
+        range: TimeRange,
+        keys: &[String],
+    ) -> Result<Fed<'a>, Stop> {
+        let made = inner.run(given, range, keys)?;
+        let fields = &self.evaluation.fields;
+        let is_ref: Vec<bool> =
+            fields.iter().map(|field| self.evaluation.refs.iter().any(|(var, _)| var == field)).collect();
+        let mut found = Fed { members: Vec::new(), turns: Some(Vec::new()) };
+        let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
+        for row in made.rows.iter().filter(|row| self.passes(inner, &made, row)) {
+            let tags = subset(&made.keys, &row.tags, keys);
+            let number = *numbers.entry(tags.clone()).or_insert(found.members.len());
+            if number == found.members.len() {
+                let named = keys.iter().cloned().zip(tags.iter().cloned()).collect();
+                found.members.push((tags, Cow::Owned(Rows::new(String::new(), named))));
+            }
+            let rows = found.members[number].1.to_mut();
+            let cell = |(var, is_ref): (&VarRef, &bool)| {
+                let value = inner.value(&made, row, var);
+                if *is_ref { value } else { taken(value, kind_of(var)) }
+            };
+            rows.push(row.time, fields.iter().zip(&is_ref).map(cell).collect());
+            found.turns.get_or_insert_default().push((number, rows.len() - 1));
+        }
+        Ok(if self.ascending() { found } else { found.reversed() })
+    }
+
+    /// The rows of several inputs, window after window, in each of them input after input.
+    fn merged<'a>(&self, fed: Vec<Fed<'a>>, windows: &Windows) -> Fed<'a> {
+        let ascending = self.ascending();
+        let turns = |(number, fed): (usize, &Fed<'a>)| -> Vec<(i64, usize, usize, usize)> {
+            let time = |member: usize, row: usize| fed.members[member].1.time(row);
+            match &fed.turns {
+                Some(turns) => turns.iter().map(|(member, row)| (time(*member, *row), number, *member, *row)).collect(),
+                None => {
+                    let rows = |member: usize| {
+                        let rows = (0..fed.members[member].1.len()).map(|row| (time(member, row), number, member, row));
+                        if ascending { rows.collect::<Vec<_>>() } else { rows.rev().collect() }
+                    };
+                    let series = (0..fed.members.len()).map(rows);
+                    sorted(series, |a, b| if ascending { a.0 < b.0 } else { a.0 > b.0 }).collect()
+                }
+            }
+        };
+        let inputs: Vec<_> = fed.iter().enumerate().map(turns).collect();
+        let mut found = Fed { members: Vec::new(), turns: Some(Vec::new()) };
+        let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
+        for (time, number, member, row) in by_window(inputs, ascending, windows) {
+            let (tags, rows) = &fed[number].members[member];
+            let at = *numbers.entry(tags.clone()).or_insert(found.members.len());
+            if at == found.members.len() {
+                found.members.push((tags.clone(), Cow::Owned(Rows::new(String::new(), rows.tags.clone()))));
+            }
+            let merged = found.members[at].1.to_mut();
+            merged.push(time, (0..self.evaluation.fields.len()).map(|field| rows.value(field, row)).collect());
+            found.turns.get_or_insert_default().push((at, merged.len() - 1));
+        }
+        if ascending { found } else { found.reversed() }
+    }
+
+    /// Windows without points, as fill() says, anew wherever the tags change.
+    pub fn filled(
+        &self,
+        points: Vec<Tagged>,
+        call: &Call,
+        function: &Function,
+        windows: &Windows,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let never = !matches!(function.how, How::Twice(..) | How::End { .. } | How::Window(_));
+        if windows.interval == 0 || self.fill == Fill::None || never {
+            return Ok(points);
+        }
+        let null_is_zero = call.name == "count" && self.fill == Fill::Null;
+        let how = if null_is_zero { Fill::Value(FillValue::Integer(0)) } else { self.fill };
+        let Some(kind) = self.evaluation.check_call(call)? else { return Ok(points) };
+        let nulls = vec![Value::Null; self.evaluation.refs.len()];
+        let mut all: Vec<Tagged> = Vec::new();
+        for run in points.chunk_by(|a, b| a.tags == b.tags) {
+            let plain = |(number, point): (usize, &Tagged)| {
+                let row = Some(RowAt { series: 0, row: number as u32 });
+                Point { row, ..Point::new(point.time, point.value.clone()) }
+            };
+            let plain = run.iter().enumerate().map(plain).collect();
+            let left = self.evaluation.rows_max.saturating_sub(all.len());
+            let filled = fill(plain, windows, how, kind, self.ascending(), left);
+            let filled = filled.map_err(|count| Stop::Rows(all.len() + count))?;
+            all.extend(filled.into_iter().map(|point| Tagged {
+                time: point.time,
+                tags: run[0].tags.clone(),
+                beside: point.row.map_or_else(|| nulls.clone(), |row| run[row.row as usize].beside.clone()),
+                value: point.value,
+            }));
+        }
+        Ok(all)
+    }
+}
+
+/// Point after point, each tags for themselves; what is left at the end comes by tags.
+fn transformed(points: Vec<Tagged>, begin: impl Fn() -> Box<dyn Transformation>) -> Vec<Tagged> {
+    let mut states: BTreeMap<Tags, Box<dyn Transformation>> = BTreeMap::new();
+    let mut made = Vec::new();
+    for point in points.into_iter().filter(|point| point.value != Value::Null) {
+        let state = states.entry(point.tags.clone()).or_insert_with(&begin);
+        if let Some(next) = state.push(&Point::new(point.time, point.value)) {
+            made.push(Tagged { time: next.time, tags: point.tags, value: next.value, beside: point.beside });
+        }
+    }
+    for (tags, mut state) in states {
+        if let Some(next) = state.finish() {
+            made.push(Tagged { time: next.time, tags, value: next.value, beside: Vec::new() });
+        }
+    }
+    made
+}
+
+type Turn = (i64, usize, usize, usize);
+
+/// The rows of each input that are in the earliest window, then those of the next.
+fn by_window(inputs: Vec<Vec<Turn>>, ascending: bool, windows: &Windows) -> Vec<Turn> {
+    let begin = |input: Vec<Turn>| Some((windows.start(input.first()?.0), input.into_iter().peekable()));
+    let less = |a: &(i64, _), b: &(i64, _)| if ascending { a.0 < b.0 } else { a.0 > b.0 };
+    let mut heap = Heap::new(inputs.into_iter().filter_map(begin).collect(), less);
+    let mut merged = Vec::new();
+    while let Some((_, mut input)) = heap.pop() {
+        let Some(first) = input.next() else { continue };
+        let (from, to) = windows.of(first.0);
+        merged.push(first);
+        while let Some(turn) = input.next_if(|turn| if ascending { turn.0 < to } else { turn.0 >= from }) {
+            merged.push(turn);
+        }
+        if let Some(next) = input.peek() {
+            heap.push((windows.start(next.0), input));
+        }
+    }
+    merged
+}

@@ -1,0 +1,534 @@
+//! One SELECT of a statement: what it takes over from the statements around it, what it has to read, and its raw rows.
+//!
+//! As `newIteratorOptionsSubstatement` of InfluxDB has it, a subquery takes over the bounds in time, the order, the tags of
+//! GROUP BY beside its own, and GROUP BY time unless it has its own; fill(null) of a subquery is fill(none).
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::influxql::ast::{Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
+use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
+use crate::influxql::{Expr, Select};
+use crate::merge::evaluate::columns::name;
+use crate::merge::evaluate::filter::Filter;
+use crate::merge::evaluate::functions::{How, function};
+use crate::merge::evaluate::order::sorted;
+use crate::merge::evaluate::rows::Rows;
+use crate::merge::evaluate::{Evaluation, Kind, Place, Stop};
+use crate::merge::results::Value;
+
+use super::stream::{Row, Stream, Tagged, Tags, before, cast, limited, subset};
+
+/// A SELECT, ready for rows.
+pub struct Level {
+    /// Of its columns and calls; without fill(), LIMIT and the tags of GROUP BY, which are told here.
+    pub evaluation: Evaluation,
+    /// The tags of its own GROUP BY, sorted. Of the outermost one: those of the answer's series.
+    pub keys: Vec<String>,
+    pub fill: Fill,
+    limit: usize,
+    offset: usize,
+    /// Its own bounds in time.
+    range: TimeRange,
+    /// The rest of WHERE.
+    pub condition: Option<Expr>,
+    /// The same for rows of subqueries.
+    filter: Option<Filter>,
+    /// What statements around can name, and the column that it is.
+    names: Vec<(String, usize)>,
+    pub inputs: Vec<Input>,
+    /// Names that mean tags, where they are columns like others since there are subqueries.
+    tag_names: BTreeSet<String>,
+    /// GROUP BY time, its own or taken over.
+    pub interval: Option<Expr>,
+    /// The groups make its calls' points.
+    pub pushed: bool,
+    /// Tags of the outermost GROUP BY.
+    outermost: Vec<String>,
+}
+
+/// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
+pub struct Given<'a> {
+    pub rows: Vec<Vec<&'a Rows>>,
+    pub shards: Vec<&'a [i64]>,
+}
+
+/// Where rows come from.
+pub enum Input {
+    /// Measurements of the groups, by number.
+    Measurements(usize),
+    Subquery(Box<Level>),
+}
+
+impl Level {
+    /// `around`: the SELECT that it stands in. `inputs` counts.
+    pub fn new(select: &Select, around: Option<&Level>, rows_max: usize, inputs: &mut usize) -> Result<Level, Stop> {
+        if select.timezone.is_some() {
+            return Err(Stop::Refused("tz() of or over a subquery".to_owned()));
+        }
+        let (rest, range) = match &select.condition {
+            Some(condition) => split_time(condition, None).map_err(Stop::Refused)?,
+            None => (None, TimeRange::default()),
+        };
+        let keys = keys(select)?;
+        let over_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
+        let interval = own_interval(select).cloned().or_else(|| around.and_then(|around| around.interval.clone()));
+        let order = around.map_or(select.order, |around| around.evaluation_order());
+        let mut effective = Select {
+            sources: Vec::new(),
+            condition: None,
+            group_by: interval.iter().cloned().collect(),
+            fill: Fill::None,
+            order,
+            limit: 0,
+            offset: 0,
+            ..select.clone()
+        };
+        let mut tag_names = BTreeSet::new();
+        if over_subqueries {
+            tags_are_texts(&mut effective.fields, &mut tag_names);
+        }
+        let mut evaluation = Evaluation::new(&effective, rows_max, false)?;
+        evaluation.nested = over_subqueries;
+        let raw = !effective.fields.iter().any(|field| calls(&field.expr));
+        let mut level = Level {
+            fill: if around.is_some() && !raw && select.fill == Fill::Null { Fill::None } else { select.fill },
+            limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
+            offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
+            filter: rest.as_ref().filter(|_| over_subqueries).map(Filter::new).transpose()?,
+            names: names(&select.fields),
+            outermost: around.map_or_else(|| keys.clone(), |around| around.outermost.clone()),
+            condition: rest,
+            inputs: Vec::new(),
+            evaluation,
+            keys,
+            range,
+            tag_names,
+            interval,
+            pushed: false,
+        };
+        level.inputs = level.read_inputs(select, rows_max, inputs)?;
+        level.check()?;
+        // Of one point it makes what is no number, which InfluxDB hands on as a value.
+        if around.is_some() && level.evaluation.calls.iter().any(|call| call.name == "stddev") {
+            return Err(Stop::Refused("stddev() in a subquery".to_owned()));
+        }
+        Ok(level)
+    }
+
+    fn evaluation_order(&self) -> Option<SortOrder> {
+        (!self.ascending()).then_some(SortOrder::Descending)
+    }
+
+    pub fn ascending(&self) -> bool {
+        self.evaluation.ascending
+    }
+
+    /// A measurement whose name is there again is an input of its own: InfluxDB merges the two like those of any names.
+    fn read_inputs(&self, select: &Select, rows_max: usize, count: &mut usize) -> Result<Vec<Input>, Stop> {
+        let mut found: Vec<&MeasurementName> = Vec::new();
+        let (first, mut copies, mut inputs) = (*count, 0, Vec::new());
+        for source in &select.sources {
+            if let Source::Measurement(measurement) = source {
+                found.push(&measurement.name);
+                copies = copies.max(found.iter().filter(|name| **name == &measurement.name).count());
+            }
+        }
+        *count += copies;
+        let mut begun = false;
+        for source in &select.sources {
+            match source {
+                Source::Measurement(_) if begun => {}
+                Source::Measurement(_) => {
+                    begun = true;
+                    inputs.extend((first..first + copies).map(Input::Measurements));
+                }
+                Source::Subquery(inner) => {
+                    inputs.push(Input::Subquery(Box::new(Level::new(inner, Some(self), rows_max, count)?)));
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// What is asked for cannot be told exactly.
+    fn check(&self) -> Result<(), Stop> {
+        self.evaluation.calls.iter().try_for_each(check_known)?;
+        if !self.reads_measurements() {
+            return Ok(());
+        }
+        let is_stream = |call: &&Call| {
+            let streams = function(&call.name).is_some_and(|function| matches!(function.how, How::Stream { .. }));
+            streams && matches!(call.args.first(), Some(Expr::VarRef(_)))
+        };
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(is_stream), self.measurements().count() > 1) {
+            return Err(Stop::Refused(format!("{}() of rows of measurements of one name", call.name)));
+        }
+        let end = |call: &&Call| matches!(call.name.as_str(), "first" | "last");
+        let without_windows = self.interval.is_none() && !self.evaluation.nested;
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(end), without_windows)
+            && self.measurements().count() > 1
+        {
+            return Err(Stop::Refused(format!("{}() without GROUP BY time over measurements of one name", call.name)));
+        }
+        let best = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom");
+        if let (Some(call), true) = (self.evaluation.calls.iter().find(best), self.limit + self.offset > 0) {
+            let name = &call.name;
+            return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
+        }
+        Ok(())
+    }
+
+    fn reads_measurements(&self) -> bool {
+        self.measurements().next().is_some()
+    }
+
+    /// Its inputs that are measurements.
+    pub fn measurements(&self) -> impl Iterator<Item = usize> {
+        self.inputs.iter().filter_map(|input| match input {
+            Input::Measurements(number) => Some(*number),
+            Input::Subquery(_) => None,
+        })
+    }
+
+    /// Calls `visit` for this level and those inside.
+    pub fn visit(&self, visit: &mut impl FnMut(&Level)) {
+        visit(self);
+        for input in &self.inputs {
+            if let Input::Subquery(inner) = input {
+                inner.visit(visit);
+            }
+        }
+    }
+
+    /// The time that is left of what is read around.
+    pub fn within(&self, outer: TimeRange) -> TimeRange {
+        intersection(self.range, outer)
+    }
+
+    /// Of the outermost level: the time beyond which InfluxDB reads no measurement, whatever a subquery would read before
+    /// its windows.
+    pub fn mapped(&self) -> TimeRange {
+        let windows = self.evaluation.calls.iter().map(extra_windows).max().unwrap_or_default();
+        let windows = windows.saturating_mul(self.evaluation.windows.interval);
+        let (start, end) = (self.range.start, self.range.end);
+        match self.ascending() {
+            true => TimeRange { start: start.saturating_sub(windows).max(TIME_MIN), end },
+            false => TimeRange { start, end: end.saturating_add(windows).min(TIME_MAX) },
+        }
+    }
+
+    /// The fields that are asked of the groups.
+    pub fn asked(&self) -> Vec<VarRef> {
+        let is_field = |var: &&VarRef| !(self.evaluation.nested && self.tag_names.contains(&var.name));
+        self.evaluation.fields.iter().filter(is_field).cloned().collect()
+    }
+
+    /// What a call reads: transformations of windows read one before.
+    pub fn reach(&self, call: &Call, range: TimeRange) -> TimeRange {
+        let wider = match function(&call.name).map(|function| function.how) {
+            Some(How::Stream { reads_before: true, .. }) => self.earlier(range),
+            _ => range,
+        };
+        match call.args.first() {
+            Some(Expr::Call(inner)) => self.reach(inner, wider),
+            _ => wider,
+        }
+    }
+
+    /// One window more.
+    pub fn earlier(&self, range: TimeRange) -> TimeRange {
+        let windows = super::super::window::Windows { range, ..self.evaluation.windows };
+        let interval = windows.interval;
+        let wider = if self.ascending() { windows.widened(interval, 0) } else { windows.widened(0, interval) };
+        wider.range
+    }
+
+    /// All that it makes of rows, `members` by input. `outer` is the time and `outer_keys` the tags that are read around.
+    pub fn run(&self, given: &Given<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
+        let range = self.within(outer);
+        let keys = self.all_keys(outer_keys);
+        if self.evaluation.calls.is_empty() {
+            let rows = self.raw(given, range, &keys)?;
+            return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
+        }
+        let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
+        for (number, call) in self.evaluation.calls.iter().enumerate() {
+            let kind = self.evaluation.check_call(call)?;
+            let points = match kind {
+                Some(_) if self.pushed => self.made(number, call, given, range, &keys)?,
+                Some(_) => self.call(call, given, range, &keys)?,
+                None => Vec::new(),
+            };
+            scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
+            kinds.push(kind);
+        }
+        Ok(Stream { rows: self.join(scanners, &kinds), keys })
+    }
+
+    /// The tags that it is grouped by, those of the statements around too.
+    pub fn all_keys(&self, outer_keys: &[String]) -> Vec<String> {
+        let all: BTreeSet<&String> = self.keys.iter().chain(outer_keys).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    fn raw(&self, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        if !self.evaluation.knows_a_ref() {
+            return Ok(Vec::new());
+        }
+        let mut sources = Vec::new();
+        for input in &self.inputs {
+            sources.push(match input {
+                Input::Measurements(number) => self.raw_of(&given.rows[*number], given.shards[*number], range, keys),
+                Input::Subquery(inner) => {
+                    let made = inner.run(given, range, keys)?;
+                    let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
+                    let tagged = |row: &Row| Tagged {
+                        time: row.time,
+                        tags: subset(&made.keys, &row.tags, keys),
+                        value: Value::Null,
+                        beside: self.evaluation.refs.iter().map(|(var, _)| inner.value(&made, row, var)).collect(),
+                    };
+                    passed.map(tagged).collect()
+                }
+            });
+        }
+        let ascending = self.ascending();
+        let merged = sorted(sources, |a, b| before(a, b, ascending)).collect();
+        Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))
+    }
+
+    /// Whether its rows are cut in each storage shard before they are cut as a whole, so that it matters where these begin.
+    pub fn cuts_in_shards(&self) -> bool {
+        // Which tags there are around is known only then.
+        self.evaluation.calls.is_empty() && self.reads_measurements() && self.limit + self.offset > 0
+    }
+
+    /// Rows of measurements. LIMIT is applied in each storage shard, whose starts are `shards`; where rows of several tags
+    /// take turns to each series there, and to what comes of them, before it is applied to all.
+    fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+        let ascending = self.ascending();
+        let merged = |series: Vec<Vec<Tagged>>| sorted(series, |a, b| before(a, b, ascending)).collect::<Vec<_>>();
+        let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
+        if self.limit + self.offset == 0 {
+            return merged(series.collect());
+        }
+        let apart = keys.len() != self.outermost.len();
+        let most = self.limit.saturating_add(self.offset).saturating_add(1);
+        let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
+        let mut by_shard: BTreeMap<usize, Vec<Vec<Tagged>>> = BTreeMap::new();
+        for rows in series {
+            for part in rows.chunk_by(|a, b| shard(a) == shard(b)) {
+                let most = if apart { most.min(part.len()) } else { part.len() };
+                by_shard.entry(shard(&part[0])).or_default().push(part[..most].to_vec());
+            }
+        }
+        let cut = |series: Vec<Vec<Tagged>>| {
+            let mut rows = merged(series);
+            if apart {
+                return limited(rows, self.limit, self.offset, |row| row.tags.clone());
+            }
+            rows.truncate(most);
+            rows
+        };
+        let shards = by_shard.into_values().map(cut);
+        if ascending { shards.flatten().collect() } else { shards.rev().flatten().collect() }
+    }
+
+    fn rows_of(&self, rows: &Rows, range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+        let tags: Tags = Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
+        let places: Vec<&Place> = self.evaluation.refs.iter().map(|(_, place)| place).collect();
+        let is_tag = |field: usize| self.tag_names.contains(&self.evaluation.fields[field].name);
+        let valued = |row: &usize| {
+            let value =
+                |place: &&&Place| matches!(place, Place::Field(at, _) if !is_tag(*at) && !rows.is_null(*at, *row));
+            range.contains(rows.time(*row)) && places.iter().any(|place| value(&place))
+        };
+        let tagged = |row: usize| {
+            let beside = |place: &&Place| match place {
+                Place::Field(at, _) => rows.value(*at, row),
+                Place::Tag(key) => tag_value(rows, key),
+                Place::Nowhere => Value::Null,
+            };
+            let beside = places.iter().map(beside).collect();
+            Tagged { time: rows.time(row), tags: tags.clone(), value: Value::Null, beside }
+        };
+        let found = (0..rows.len()).filter(valued).map(tagged);
+        if self.ascending() { found.collect() } else { found.rev().collect() }
+    }
+
+    /// Rows of measurements beside a subquery: only those that are read, with columns for tags.
+    pub fn with_tag_columns<'a>(&self, rows: &'a Rows, range: TimeRange) -> Cow<'a, Rows> {
+        if !self.evaluation.nested {
+            return Cow::Borrowed(rows);
+        }
+        let mut given = 0..;
+        // Tags are not among what the groups gave.
+        let columns = self.evaluation.fields.iter().map(|var| match self.tag_names.contains(&var.name) {
+            true => (var, None),
+            false => (var, given.next()),
+        });
+        let columns: Vec<(&VarRef, Option<usize>)> = columns.collect();
+        let mut read = Rows::new(rows.name.clone(), rows.tags.clone());
+        for row in (0..rows.len()).filter(|row| range.contains(rows.time(*row))) {
+            let cell = |(var, field): &(&VarRef, Option<usize>)| match field {
+                Some(field) => rows.value(*field, row),
+                None => tag_value(rows, &var.name),
+            };
+            read.push(rows.time(row), columns.iter().map(cell).collect());
+        }
+        Cow::Owned(read)
+    }
+
+    /// Whether a row of a subquery passes WHERE.
+    pub fn passes(&self, inner: &Level, made: &Stream, row: &Row) -> bool {
+        let column = |var: &VarRef| inner.evaluation.columns.iter().skip(1).position(|name| *name == var.name);
+        self.filter.as_ref().is_none_or(|filter| {
+            filter.passes(&|var| match column(var) {
+                Some(at) => cast(&row.values[at], kind_of(var)),
+                None => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+            })
+        })
+    }
+
+    /// What a name of a statement around means in a row of this one: a column, else a tag of its GROUP BY.
+    pub fn value(&self, made: &Stream, row: &Row, var: &VarRef) -> Value {
+        if let Some((_, at)) = self.names.iter().find(|(name, _)| *name == var.name) {
+            return cast(&row.values[*at], kind_of(var));
+        }
+        match self.keys.contains(&var.name) {
+            true => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+            false => Value::Null,
+        }
+    }
+}
+
+pub fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange { start: one.start.max(other.start), end: one.end.min(other.end) }
+}
+
+/// Functions of which it is not known how they go on from the points of some tags to those of others.
+const UNKNOWN: [&str; 12] = [
+    "mode",
+    "sample",
+    "holt_winters",
+    "holt_winters_with_fit",
+    "exponential_moving_average",
+    "double_exponential_moving_average",
+    "triple_exponential_moving_average",
+    "triple_exponential_derivative",
+    "relative_strength_index",
+    "chande_momentum_oscillator",
+    "kaufmans_efficiency_ratio",
+    "kaufmans_adaptive_moving_average",
+];
+
+fn check_known(call: &Call) -> Result<(), Stop> {
+    if UNKNOWN.contains(&call.name.as_str()) {
+        return Err(Stop::Refused(format!("{}() in a subquery or over one", call.name)));
+    }
+    call.args.iter().try_for_each(|arg| match arg {
+        Expr::Call(inner) => check_known(inner),
+        _ => Ok(()),
+    })
+}
+
+/// How many windows more InfluxDB maps storage shards for.
+fn extra_windows(call: &Call) -> i64 {
+    let own = match (function(&call.name).map(|function| function.how), call.args.get(1)) {
+        (Some(How::Stream { .. }), Some(Expr::Integer(windows))) => *windows,
+        (Some(How::Stream { .. }), _) => 1,
+        _ => 0,
+    };
+    let inside = call.args.iter().filter_map(|arg| match arg {
+        Expr::Call(inner) => Some(extra_windows(inner)),
+        _ => None,
+    });
+    inside.fold(own, i64::max)
+}
+
+fn tag_value(rows: &Rows, key: &str) -> Value {
+    match rows.tag(key) {
+        "" => Value::Null,
+        text => Value::String(text.to_owned()),
+    }
+}
+
+pub fn kind_of(var: &VarRef) -> Option<Kind> {
+    match var.cast {
+        Some(Cast::Float) => Some(Kind::Float),
+        Some(Cast::Integer) => Some(Kind::Integer),
+        Some(Cast::Unsigned) => Some(Kind::Unsigned),
+        Some(Cast::String | Cast::Tag) => Some(Kind::String),
+        Some(Cast::Boolean) => Some(Kind::Boolean),
+        Some(Cast::Field) | None => None,
+    }
+}
+
+fn keys(select: &Select) -> Result<Vec<String>, Stop> {
+    let mut keys = BTreeSet::new();
+    for expr in &select.group_by {
+        match expr {
+            Expr::VarRef(var) => drop(keys.insert(var.name.clone())),
+            Expr::Call(call) if call.name == "time" => {}
+            other => return Err(Stop::Refused(format!("GROUP BY {other}"))),
+        }
+    }
+    Ok(keys.into_iter().collect())
+}
+
+fn own_interval(select: &Select) -> Option<&Expr> {
+    select.group_by.iter().find(|expr| matches!(expr, Expr::Call(call) if call.name == "time"))
+}
+
+/// Whether anything in it is called, mathematics too: then a SELECT is none of raw rows.
+fn calls(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call(_) => true,
+        Expr::Paren(inner) => calls(inner),
+        Expr::Binary { lhs, rhs, .. } => calls(lhs) || calls(rhs),
+        _ => false,
+    }
+}
+
+/// The names of the columns as statements around have them, and what top and bottom show beside.
+fn names(fields: &[Field]) -> Vec<(String, usize)> {
+    let is_time = |field: &&Field| matches!(&field.expr, Expr::VarRef(var) if var.name == "time");
+    let (mut names, mut offset) = (Vec::new(), 0);
+    for (at, field) in fields.iter().filter(|field| !is_time(field)).enumerate() {
+        names.push((field.alias.clone().unwrap_or_else(|| name(&field.expr)), at + offset));
+        if let Expr::Call(Call { name, args }) = &field.expr
+            && matches!(name.as_str(), "top" | "bottom")
+            && args.len() > 2
+        {
+            for (number, arg) in args[1..args.len() - 1].iter().enumerate() {
+                if let Expr::VarRef(var) = arg {
+                    names.push((var.name.clone(), at + number + 1));
+                }
+            }
+            offset += args.len() - 2;
+        }
+    }
+    names
+}
+
+/// Columns of a subquery that are tags are texts to the statement around.
+fn tags_are_texts(fields: &mut [Field], names: &mut BTreeSet<String>) {
+    fn rename(expr: &mut Expr, names: &mut BTreeSet<String>) {
+        match expr {
+            Expr::VarRef(var) if var.cast == Some(Cast::Tag) => {
+                var.cast = Some(Cast::String);
+                names.insert(var.name.clone());
+            }
+            Expr::Call(call) => call.args.iter_mut().for_each(|arg| rename(arg, names)),
+            Expr::Binary { lhs, rhs, .. } => {
+                rename(lhs, names);
+                rename(rhs, names);
+            }
+            Expr::Paren(inner) => rename(inner, names),
+            _ => {}
+        }
+    }
+    fields.iter_mut().for_each(|field| rename(&mut field.expr, names));
+}

@@ -1,0 +1,144 @@
+//! A SELECT over subqueries, or over measurements of one name -> what one InfluxDB with all rows answers.
+//!
+//! THE STORY: each SELECT of the statement is a `level`, with an evaluation of its own. The rows of its measurements come of
+//! the groups, those of its subqueries of the levels inside. A level hands on a stream of rows, of which each has its tags
+//! (`stream`): in InfluxDB a subquery is grouped by what the statements around it are grouped by too, while its rows come in
+//! the order of the outermost ones. So rows of several series of the subquery take turns, and LIMIT, fill() and the joining
+//! of several calls (`calls`) begin anew wherever the tags change, as they do there. WHERE of the level around is applied to
+//! the stream (`filter`). Where the groups need not know of each other, they make the points of a level's calls (`reads`).
+//!
+//! For each series of the answer all of this is done once, with the rows that have its name and its tags. Used by `query`;
+//! `plan` settles names and types, and says which groups have the measurements. Pure.
+
+mod calls;
+mod level;
+mod reads;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::influxql::Select;
+use crate::influxql::range::TimeRange;
+use crate::merge::results::{Series, Value};
+
+use super::Stop;
+use super::rows::Rows;
+use level::{Given, Level};
+
+/// A statement that is ready for rows.
+pub struct Nested {
+    top: Level,
+    /// By input: one for each reading SELECT, and one more for each time that a measurement's name is there again in it.
+    needs: Vec<Option<Select>>,
+    rows_max: usize,
+}
+
+/// When storage shards of measurements begin, in order, by name.
+pub type Shards = BTreeMap<String, Vec<i64>>;
+
+/// A series of the answer: its name, the tags' values, and of each input the rows that belong to it.
+pub struct Group {
+    name: String,
+    values: Vec<String>,
+    members: Vec<Vec<usize>>,
+}
+
+impl Nested {
+    /// Names have their types in `select`, wildcards are written out, `now()` is a literal and GROUP BY time has its upper
+    /// bound. `apart` says for each input which tags a SELECT must be grouped by for the groups to answer each for its own.
+    ///
+    /// # Errors
+    /// InfluxDB's own error, or why it cannot be told exactly.
+    pub fn new(select: &Select, apart: &[BTreeSet<String>], rows_max: usize) -> Result<Nested, Stop> {
+        let mut inputs = 0;
+        let mut top = Level::new(select, None, rows_max, &mut inputs)?;
+        if inputs != apart.len() {
+            return Err(Stop::Refused("a SELECT whose measurements are counted in two ways".to_owned()));
+        }
+        let mut needs = vec![None; inputs];
+        let mapped = top.mapped();
+        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, &mut needs);
+        Ok(Nested { top, needs, rows_max })
+    }
+
+    /// What has to be read for each input, without its sources: reading SELECTs in the order of the text, from the outside.
+    /// `None`: nothing, none of its fields would be looked at.
+    pub fn needs(&self) -> &[Option<Select>] {
+        &self.needs
+    }
+
+    /// The inputs of which it matters where storage shards begin: LIMIT and OFFSET of raw rows count in each.
+    pub fn cut_in_shards(&self) -> BTreeSet<usize> {
+        let mut inputs = BTreeSet::new();
+        self.top.visit(&mut |level| {
+            if level.cuts_in_shards() {
+                inputs.extend(level.measurements());
+            }
+        });
+        inputs
+    }
+
+    /// Whether a call keeps each point's tags where its rows are written.
+    pub fn keeps_tags(&self) -> bool {
+        self.top.evaluation.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
+    }
+
+    /// Sorts rows by series of the answer, in InfluxDB's order. `rows` are by input.
+    pub fn groups(&self, rows: &[Vec<Rows>]) -> Vec<Group> {
+        let keys = &self.top.keys;
+        let mut found: BTreeMap<(String, Vec<String>), Vec<Vec<usize>>> = BTreeMap::new();
+        for (input, series) in rows.iter().enumerate() {
+            for (number, series) in series.iter().enumerate() {
+                let values = keys.iter().map(|key| series.tag(key).to_owned()).collect();
+                let members =
+                    found.entry((series.name.clone(), values)).or_insert_with(|| vec![Vec::new(); rows.len()]);
+                members[input].push(number);
+            }
+        }
+        let ascending = self.top.ascending();
+        let group = |((name, values), mut members): (_, Vec<Vec<usize>>)| {
+            for (input, members) in members.iter_mut().enumerate() {
+                members.sort_by_cached_key(|number| rows[input][*number].key());
+                if !ascending {
+                    members.reverse();
+                }
+            }
+            Group { name, values, members }
+        };
+        let mut groups: Vec<Group> = found.into_iter().map(group).collect();
+        if !ascending {
+            groups.reverse();
+        }
+        groups
+    }
+
+    /// A series of the answer; `None`: it has no rows. `shards` are by input.
+    ///
+    /// # Errors
+    /// There are too many rows.
+    pub fn series(&self, rows: &[Vec<Rows>], shards: &[Shards], group: &Group) -> Result<Option<Series>, Stop> {
+        let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
+        let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
+        let given = Given {
+            rows: group.members.iter().enumerate().map(of).collect(),
+            shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
+        };
+        let made = self.top.run(&given, TimeRange::default(), &[])?;
+        if made.rows.len() > self.rows_max {
+            return Err(Stop::Rows(made.rows.len()));
+        }
+        let shown = |value: Value| match value {
+            Value::Float(number) if number.is_nan() => Value::Null,
+            value => value,
+        };
+        let row = |row: stream::Row| {
+            std::iter::once(Value::Time(row.time)).chain(row.values.into_iter().map(shown)).collect()
+        };
+        let values: Vec<Vec<Value>> = made.rows.into_iter().map(row).collect();
+        let tags = self.top.keys.iter().cloned().zip(group.values.iter().cloned()).collect();
+        let (name, columns) = (group.name.clone(), self.top.evaluation.columns.clone());
+        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
+    }
+}

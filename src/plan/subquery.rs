@@ -1,0 +1,386 @@
+//! A SELECT over subqueries, or over measurements of one name, that no group can answer even for a part of the series: the
+//! rows of its measurements are gathered, and all its levels are evaluated here.
+//!
+//! A *reader* is a SELECT of the statement that reads measurements itself; they are numbered in the order of the text, from
+//! the outside. Names and wildcards of the statements around are settled here as `RewriteFields` and `TypeValuerEval` of
+//! influxql have it: a subquery's columns are the fields, the tags that it is grouped by the tags. `merge::evaluate::nested`
+//! makes the answer. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source};
+use crate::influxql::{Expr, Measurement, Select};
+use crate::topology::GroupIndex;
+
+use super::columns::{Column, FieldType, Schema, Type, expand_wildcards, settle_types, settle_types_by, widen};
+use super::gather::{Gathering, named};
+use super::sources::{Share, name_of};
+
+/// The measurements that each group has.
+pub type Sources = Vec<(GroupIndex, Vec<Source>)>;
+
+/// What has to be gathered for a SELECT with subqueries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nesting {
+    /// Wildcards written out and names with their types, at every level.
+    pub select: Select,
+    /// The measurements that each group has, by input: each reader's, and in inputs of their own those whose names it has
+    /// already.
+    pub inputs: Vec<Sources>,
+    /// By input: the tags that a SELECT must be grouped by for each of its series to come of one group.
+    pub apart: Vec<BTreeSet<String>>,
+    /// What stands in the way of asking one group alone: what a refusal says behind the function's name.
+    pub split: String,
+}
+
+impl Nesting {
+    /// What the groups are asked before anything is known of fields.
+    ///
+    /// # Errors
+    /// A bound in time that cannot be read here.
+    pub fn outline(&self) -> Result<Vec<(GroupIndex, Select)>, String> {
+        let mut parts = Vec::new();
+        let readers = readers(&self.select).into_iter().flat_map(|reader| vec![reader; copies(reader).len()]);
+        for (reader, sources) in readers.zip(&self.inputs) {
+            let gathering = Gathering { select: reader.clone(), sources: sources.clone(), split: String::new() };
+            parts.extend(gathering.rows(&named(reader))?);
+        }
+        Ok(parts)
+    }
+}
+
+/// The SELECTs that read measurements.
+pub fn readers(select: &Select) -> Vec<&Select> {
+    let reads = select.sources.iter().any(|source| matches!(source, Source::Measurement(_)));
+    let mut readers = Vec::from_iter(reads.then_some(select));
+    for source in &select.sources {
+        if let Source::Subquery(inner) = source {
+            readers.extend(self::readers(inner));
+        }
+    }
+    readers
+}
+
+/// The measurements of a reader: those of each name that come first, those that come second, and so on.
+fn copies(reader: &Select) -> Vec<Vec<&Measurement>> {
+    let mut copies: Vec<Vec<&Measurement>> = Vec::new();
+    for source in &reader.sources {
+        let Source::Measurement(measurement) = source else { continue };
+        let fits = |copy: &&mut Vec<&Measurement>| copy.iter().all(|other| name_of(other) != name_of(measurement));
+        match copies.iter_mut().find(fits) {
+            Some(copy) => copy.push(measurement),
+            None => copies.push(vec![measurement]),
+        }
+    }
+    copies
+}
+
+/// Which groups have which of the measurements, by input, and the tags that part their series. `shares` are those of each
+/// reader.
+pub fn inputs(select: &Select, shares: &[Vec<Share<'_>>]) -> (Vec<Sources>, Vec<BTreeSet<String>>) {
+    let (mut inputs, mut apart) = (Vec::new(), Vec::new());
+    for (reader, shares) in readers(select).into_iter().zip(shares) {
+        for copy in copies(reader) {
+            let (mut groups, mut tags): (BTreeMap<GroupIndex, Vec<Source>>, _) = (BTreeMap::new(), BTreeSet::new());
+            let measurements = reader.sources.iter().filter_map(|source| match source {
+                Source::Measurement(measurement) => Some(measurement),
+                Source::Subquery(_) => None,
+            });
+            for (measurement, share) in measurements.zip(shares) {
+                // Of the copy is the one that stands at this place, not one that looks like it.
+                if copy.iter().any(|own| std::ptr::eq(*own, measurement)) {
+                    for group in &share.groups {
+                        groups.entry(*group).or_default().push(Source::Measurement(measurement.clone()));
+                    }
+                    if share.groups.len() > 1 {
+                        tags.extend(share.rule.iter().flat_map(|rule| rule.tags.iter().cloned()));
+                    }
+                }
+            }
+            inputs.push(groups.into_iter().collect());
+            apart.push(tags);
+        }
+    }
+    (inputs, apart)
+}
+
+/// Every part of a SELECT that a group owns; `owned` says which measurements. `None`: nothing of it.
+pub fn part_of(select: &Select, owned: &impl Fn(&Measurement) -> bool) -> Option<Select> {
+    let own = |source: &Source| match source {
+        Source::Measurement(measurement) => owned(measurement).then(|| source.clone()),
+        Source::Subquery(inner) => part_of(inner, owned).map(|inner| Source::Subquery(Box::new(inner))),
+    };
+    let sources: Vec<Source> = select.sources.iter().filter_map(own).collect();
+    (!sources.is_empty()).then(|| Select { sources, ..select.clone() })
+}
+
+/// Writes types behind the names of the readers, and nothing else.
+pub fn settle_readers(select: &mut Select, schemas: &mut std::slice::Iter<'_, Schema>) {
+    if select.sources.iter().any(|source| matches!(source, Source::Measurement(_)))
+        && let Some(schema) = schemas.next()
+        && select.sources.iter().all(|source| matches!(source, Source::Measurement(_)))
+    {
+        settle_types(select, schema);
+    }
+    for source in &mut select.sources {
+        if let Source::Subquery(inner) = source {
+            settle_readers(inner, schemas);
+        }
+    }
+}
+
+/// Writes out wildcards and types at every level, from the inside.
+///
+/// # Errors
+/// A regular expression that cannot be read here.
+pub fn settle(select: &mut Select, schemas: &mut std::slice::Iter<'_, Schema>) -> Result<(), String> {
+    let reads = select.sources.iter().any(|source| matches!(source, Source::Measurement(_)));
+    let schema = if reads { schemas.next().cloned().unwrap_or_default() } else { Schema::default() };
+    let mut subqueries = false;
+    for source in &mut select.sources {
+        if let Source::Subquery(inner) = source {
+            settle(inner, schemas)?;
+            subqueries = true;
+        }
+    }
+    if !subqueries {
+        return widen(select, &schema);
+    }
+    let sources = std::mem::take(&mut select.sources);
+    settle_types_by(select, &|name| type_of(name, &sources, &schema));
+    let (fields, tags) = known(&sources, &schema);
+    let expanded = expand_wildcards(select, || fields.clone(), &tags);
+    select.sources = sources;
+    expanded
+}
+
+/// What is read of measurements and subqueries: as `FieldDimensions` has it.
+fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>) {
+    let of_schema = schema.fields.iter().map(|(name, kind)| (name.clone(), Some(Type::Field(*kind))));
+    let mut fields: BTreeMap<String, Option<Type>> = of_schema.collect();
+    let mut tags = schema.tags.clone();
+    for source in sources {
+        let Source::Subquery(inner) = source else { continue };
+        for field in inner.fields.iter().filter(|field| !is_time(field)) {
+            let known = fields.entry(name_of_field(field)).or_default();
+            *known = (*known).max(type_of_expr(&field.expr));
+        }
+        tags.extend(dimensions(inner).cloned());
+    }
+    (fields.into_iter().map(|(name, kind)| Column { name, kind }).collect(), tags)
+}
+
+fn is_time(field: &Field) -> bool {
+    matches!(&field.expr, Expr::VarRef(var) if var.name == "time")
+}
+
+fn dimensions(select: &Select) -> impl Iterator<Item = &String> {
+    select.group_by.iter().filter_map(|expr| match expr {
+        Expr::VarRef(var) => Some(&var.name),
+        _ => None,
+    })
+}
+
+/// What a name is over all sources.
+fn type_of(name: &str, sources: &[Source], schema: &Schema) -> Option<Type> {
+    let mut known = schema.type_of(name);
+    for source in sources {
+        let Source::Subquery(inner) = source else { continue };
+        if let Some(expr) = column_of(inner, name) {
+            known = known.max(type_of_expr(expr));
+        }
+        if known.is_none() && dimensions(inner).any(|tag| tag == name) {
+            known = Some(Type::Tag);
+        }
+    }
+    known
+}
+
+/// The column of a subquery that has this name, also one that top or bottom shows beside.
+fn column_of<'a>(select: &'a Select, name: &str) -> Option<&'a Expr> {
+    for field in &select.fields {
+        if name_of_field(field) == name {
+            return Some(&field.expr);
+        }
+        if let Expr::Call(Call { name: function, args }) = &field.expr
+            && matches!(function.as_str(), "top" | "bottom")
+            && args.len() > 2
+        {
+            let named = |arg: &&Expr| matches!(arg, Expr::VarRef(var) if var.name == name);
+            if let Some(arg) = args[1..args.len() - 1].iter().find(named) {
+                return Some(arg);
+            }
+        }
+    }
+    None
+}
+
+/// As `Field.Name` of influxql has it.
+fn name_of_field(field: &Field) -> String {
+    fn parts(expr: &Expr, found: &mut Vec<String>) {
+        match expr {
+            Expr::Call(call) => found.push(call.name.clone()),
+            Expr::VarRef(var) => found.push(var.name.clone()),
+            Expr::Binary { lhs, rhs, .. } => {
+                parts(lhs, found);
+                parts(rhs, found);
+            }
+            Expr::Paren(inner) => parts(inner, found),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    parts(&field.expr, &mut found);
+    field.alias.clone().filter(|alias| !alias.is_empty()).unwrap_or_else(|| found.join("_"))
+}
+
+/// The type of an expression whose names have theirs; `None`: nobody knows, or its parts do not fit.
+fn type_of_expr(expr: &Expr) -> Option<Type> {
+    let field = |kind| Some(Type::Field(kind));
+    match expr {
+        Expr::VarRef(var) => var.cast.and_then(Type::of),
+        Expr::Call(call) => match call.name.as_str() {
+            "count" | "elapsed" => field(FieldType::Integer),
+            "mean" | "median" | "integral" | "stddev" | "derivative" | "non_negative_derivative" => {
+                field(FieldType::Float)
+            }
+            name if name.ends_with("moving_average") || FLOATS.contains(&name) => field(FieldType::Float),
+            // Mathematics too.
+            _ => call.args.first().and_then(type_of_expr),
+        },
+        Expr::Paren(inner) => type_of_expr(inner),
+        Expr::Binary { op, lhs, rhs } => match (type_of_expr(lhs), type_of_expr(rhs)) {
+            (None, known) | (known, None) => known,
+            (Some(lhs), Some(rhs)) => joined(*op, lhs, rhs),
+        },
+        Expr::Float(_) => field(FieldType::Float),
+        Expr::Integer(_) => field(FieldType::Integer),
+        Expr::Unsigned(_) => field(FieldType::Unsigned),
+        Expr::String(_) => field(FieldType::String),
+        Expr::Boolean(_) => field(FieldType::Boolean),
+        _ => None,
+    }
+}
+
+/// Transformations that give floats, beside the averages.
+const FLOATS: &[&str] = &[
+    "relative_strength_index",
+    "triple_exponential_derivative",
+    "kaufmans_efficiency_ratio",
+    "chande_momentum_oscillator",
+    "holt_winters",
+    "holt_winters_with_fit",
+];
+
+/// What an operator makes of two types. An integer divided by an integer counts as one, though its value is none.
+fn joined(op: BinaryOp, lhs: Type, rhs: Type) -> Option<Type> {
+    use FieldType::{Boolean, Float, Integer, Unsigned};
+    let bits = matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor);
+    if op.is_comparison() {
+        return Some(Type::Field(Boolean));
+    }
+    match (lhs, rhs) {
+        (Type::Field(Boolean), _) => bits.then_some(Type::Field(Boolean)),
+        (Type::Field(lhs @ (Float | Integer | Unsigned)), Type::Field(rhs @ (Float | Integer | Unsigned))) => {
+            let kind = match (lhs, rhs) {
+                (Float, _) | (_, Float) => Float,
+                (Unsigned, _) | (_, Unsigned) => Unsigned,
+                _ => Integer,
+            };
+            (!bits || kind != Float).then_some(Type::Field(kind))
+        }
+        _ => None,
+    }
+}
+
+/// Whether two sources of a statement have one name.
+pub fn has_twins(shares: &[Share<'_>]) -> bool {
+    shares.iter().enumerate().any(|(at, share)| shares[..at].iter().any(|other| other.name == share.name))
+}
+
+/// Whether a measurement still stands as a regular expression: it means none.
+pub fn is_regex(measurement: &Measurement) -> bool {
+    matches!(measurement.name, MeasurementName::Regex(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influxql::{Params, Statement, parse_query};
+
+    fn parsed(text: &str) -> Select {
+        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        match query.statements.into_iter().next() {
+            Some(Statement::Select(select)) => *select,
+            _ => panic!("{text}: a SELECT"),
+        }
+    }
+
+    fn schema(explained: &str) -> Schema {
+        let mut schema = Schema::default();
+        schema.add_explained([format!("AUXILIARY FIELDS: {explained}").as_str()]).expect("it reads");
+        schema
+    }
+
+    #[test]
+    fn names_and_wildcards_are_settled_from_the_inside() {
+        let schemas = [schema("host::tag, n::integer, s::string, v::float"), schema("dc::tag, v::integer")];
+        for (text, expected) in [
+            (
+                "SELECT * FROM (SELECT v, host FROM m GROUP BY host)",
+                "SELECT host::tag, host::tag, v::float FROM (SELECT v::float, host::tag FROM m GROUP BY host)",
+            ),
+            (
+                "SELECT max(x), h FROM (SELECT n / 2 AS x, host AS h FROM m) WHERE x > 1 AND host = 'a'",
+                "SELECT max(x::integer), h::tag FROM (SELECT n::integer / 2 AS x, host::tag AS h FROM m) \
+                 WHERE x::integer > 1 AND host = 'a'",
+            ),
+            (
+                "SELECT mean(*), /^m/ FROM (SELECT mean(v), count(s), first(s), sqrt(n) FROM m GROUP BY host) GROUP BY *",
+                "SELECT mean(count::integer) AS mean_count, mean(mean::float) AS mean_mean, mean(sqrt::integer) AS mean_sqrt, \
+                 mean::float FROM (SELECT mean(v::float), count(s::string), first(s::string), sqrt(n::integer) FROM m \
+                 GROUP BY host) GROUP BY host",
+            ),
+            (
+                "SELECT v, host, nothing, *::tag FROM (SELECT top(v, host, 3) AS v, nothing FROM m), w",
+                "SELECT v::float, host::tag, nothing, dc::tag FROM (SELECT top(v::float, host::tag, 3) AS v, nothing FROM m), w",
+            ),
+            (
+                "SELECT y FROM (SELECT x + 1 AS y FROM (SELECT s + n AS x FROM m))",
+                "SELECT y::integer FROM (SELECT x + 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
+            ),
+        ] {
+            let mut select = parsed(text);
+            // The schema of a reader stands at its place: of `w` outside before that of `m` inside.
+            let own = if text.contains(", w") { vec![&schemas[1], &schemas[0]] } else { vec![&schemas[0]] };
+            let own: Vec<Schema> = own.into_iter().cloned().collect();
+            settle(&mut select, &mut own.iter()).expect("it settles");
+            assert_eq!(select.to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn readers_and_inputs_are_numbered_from_the_outside() {
+        let select = parsed("SELECT * FROM (SELECT * FROM a, b, a), x, (SELECT * FROM (SELECT * FROM c))");
+        let sources: Vec<String> = readers(&select).iter().map(|reader| reader.sources[0].to_string()).collect();
+        assert_eq!(sources.len(), 3);
+        assert_eq!((sources[1].as_str(), sources[2].as_str()), ("a", "c"), "{sources:?}");
+        let names = |copies: Vec<Vec<&Measurement>>| {
+            copies
+                .iter()
+                .map(|copy| copy.iter().map(|one| name_of(one).to_owned()).collect())
+                .collect::<Vec<Vec<String>>>()
+        };
+        assert_eq!(names(copies(readers(&select)[1])), [vec!["a", "b"], vec!["a"]]);
+    }
+
+    #[test]
+    fn a_group_gets_the_subqueries_that_it_has_measurements_of() {
+        let select = parsed("SELECT x FROM (SELECT x FROM a, b), (SELECT x FROM b) WHERE x > 1");
+        let part = |name: &'static str| part_of(&select, &|own: &Measurement| name_of(own) == name);
+        let text = |name| part(name).map(|part| part.to_string());
+        assert_eq!(text("a").as_deref(), Some("SELECT x FROM (SELECT x FROM a) WHERE x > 1"));
+        assert_eq!(text("b").as_deref(), Some("SELECT x FROM (SELECT x FROM b), (SELECT x FROM b) WHERE x > 1"));
+        assert_eq!(text("c"), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! A SELECT with subqueries whose levels are evaluated here: the groups are asked at once for the rows of all its
+//! measurements, or for what its innermost calls make of them.
+//!
+//! The rows are held, within `query.merge_bytes_max`. Each series of the answer is made on a thread beside the shard's, as in
+//! `gather`. Used by `select`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use crate::influxql::{Select, Source};
+use crate::merge::evaluate::Stop;
+use crate::merge::evaluate::nested::{Nested, Shards};
+use crate::merge::evaluate::rows::Rows;
+use crate::merge::results::{Message, Series, StatementResult};
+use crate::net::guarded;
+use crate::plan::sources::name_of;
+use crate::plan::subquery::Nesting;
+use crate::topology::GroupIndex;
+
+use super::choose::Behind;
+use super::gather::{Broken, Part, add, apart, gather, stopped, with_messages};
+use super::select::failed;
+use super::statement::{BROKE_OFF, Ended, Running};
+use super::{Refusal, lookup, refuse};
+
+/// Runs a SELECT over the rows of several groups, level by level.
+pub async fn run(running: &mut Running, id: usize, nesting: Nesting) -> Result<Ended, Refusal> {
+    let rows_max = running.context.queries.config.query.rows_max.0;
+    let nested = match Nested::new(&nesting.select, &nesting.apart, rows_max) {
+        Ok(nested) => nested,
+        Err(stop) => return stopped(running, id, stop, &nesting.split).await,
+    };
+    if nested.keeps_tags() && running.into.is_some() {
+        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
+    }
+    let asks = asks(&nesting, &nested);
+    let held = RefCell::new((vec![Vec::new(); asks.len()], 0));
+    let take = |at: usize, series: Series, fields: usize| {
+        let (given, bytes) = &mut *held.borrow_mut();
+        *bytes += add(&mut given[at], series, fields)?;
+        Ok(*bytes)
+    };
+    let asked = asks.iter().enumerate();
+    let gathered = asked.map(|(at, ask)| gather(running, &ask.part, move |series| take(at, series, ask.fields)));
+    let gathered = join_all(gathered).await;
+    let (given, _) = held.into_inner();
+    let mut rows: Vec<Vec<Rows>> = vec![Vec::new(); nesting.inputs.len()];
+    let (mut behind, mut messages): (Vec<Behind>, Vec<Message>) = (Vec::new(), Vec::new());
+    for ((ask, part), own) in asks.iter().zip(gathered).zip(given) {
+        match part {
+            Ok(Part { behind: late, messages: said }) => {
+                rows[ask.input].extend(own);
+                behind.extend(late.filter(|late| !behind.contains(late)));
+                messages.extend(said.into_iter().filter(|message| !messages.contains(message)).collect::<Vec<_>>());
+            }
+            Err(Broken::Failed(error)) => return failed(running, id, error).await,
+            Err(Broken::Refused(refusal)) => return Err(refusal),
+        }
+    }
+    for input in &rows {
+        apart(input).map_err(|error| refuse(503, error))?;
+    }
+    messages.splice(0..0, running.stale(&behind));
+    let shards = shards(running, &nested, &nesting).await?;
+    tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+}
+
+/// What has been gathered, by input.
+struct Gathered {
+    rows: Vec<Vec<Rows>>,
+    shards: Vec<Shards>,
+}
+
+/// When storage shards begin, where that matters.
+async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Vec<Shards>, Refusal> {
+    let context = &running.context;
+    let params = &context.asked.params;
+    let mut shards = vec![Shards::new(); nesting.inputs.len()];
+    for input in nested.cut_in_shards() {
+        let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();
+        for source in nesting.inputs[input].iter().flat_map(|(_, sources)| sources) {
+            let Source::Measurement(measurement) = source else { continue };
+            let name = name_of(measurement).to_owned();
+            if shards[input].contains_key(&name) {
+                continue;
+            }
+            let db = measurement.database.as_deref().unwrap_or(params.get("db"));
+            let own = measurement.retention_policy.as_deref().or(Some(params.get("rp")).filter(|rp| !rp.is_empty()));
+            let policy = match own {
+                Some(policy) => Some(policy.to_owned()),
+                None => lookup::default_policy(context, db).await?,
+            };
+            let starts = lookup::shard_starts(context, &groups, db, &policy.unwrap_or_default()).await?;
+            shards[input].insert(name, starts);
+        }
+    }
+    Ok(shards)
+}
+
+/// What one group is asked for.
+struct Ask {
+    input: usize,
+    part: (GroupIndex, Select),
+    fields: usize,
+}
+
+fn asks(nesting: &Nesting, nested: &Nested) -> Vec<Ask> {
+    let mut asks = Vec::new();
+    for (input, (need, sources)) in nested.needs().iter().zip(&nesting.inputs).enumerate() {
+        let Some(need) = need else { continue };
+        asks.extend(sources.iter().map(|(group, sources)| {
+            let part = (*group, Select { sources: sources.clone(), ..need.clone() });
+            Ask { input, part, fields: need.fields.len() }
+        }));
+    }
+    asks
+}
+
+/// Makes the series of the answer, one after the other.
+async fn tell(
+    running: &mut Running,
+    id: usize,
+    nested: Nested,
+    gathered: Gathered,
+    mut messages: Vec<Message>,
+    split: &str,
+) -> Result<Ended, Refusal> {
+    let (nested, gathered) = (Arc::new(nested), Arc::new(gathered));
+    let (mut emitter, mut results) = (running.emitter(id), Vec::new());
+    for group in nested.groups(&gathered.rows) {
+        let (nested, gathered) = (nested.clone(), gathered.clone());
+        let made = glommio::executor().spawn_blocking(move || {
+            let mut series = None;
+            // A panic there would never come back, and the thread with it.
+            guarded("evaluation", || series = Some(nested.series(&gathered.rows, &gathered.shards, &group)));
+            series
+        });
+        let series = match made.await.ok_or_else(|| refuse(500, BROKE_OFF))? {
+            Ok(Some(series)) => series,
+            Ok(None) => continue,
+            Err(stop) => return stopped(running, id, stop, split).await,
+        };
+        let result = StatementResult { series: vec![series], ..StatementResult::default() };
+        running.count(&result)?;
+        result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
+        with_messages(&mut results, &mut messages);
+        running.tell_all(&mut results).await?;
+    }
+    emitter.finish(&mut results);
+    with_messages(&mut results, &mut messages);
+    running.tell_all(&mut results).await?;
+    Ok(Ended::Well)
+}

@@ -1,0 +1,445 @@
+//! SELECT over subqueries, and over measurements of one name, where measurements are split or live in several groups: three
+//! groups, one measurement split by one tag, one by two, two that are whole in different groups, and databases whose
+//! measurements of one name lie apart. Whatever slotline answers is what one influxd answers that holds everything; floats to
+//! 1e-9, since sums are added up in another order.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use support::*;
+
+const T0: i64 = 1_600_000_000;
+const HOSTS: [&str; 7] = ["h0", "h1", "h2", "h3", "h12", "h24", ""];
+
+/// Points of one week, thus of one storage shard: most times are those of every series, values are few, fields are missing
+/// now and then.
+fn sample(seed: u64, measurements: &[(&str, &[&str])]) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut body = String::new();
+    for (measurement, regions) in measurements {
+        for host in HOSTS {
+            for region in *regions {
+                let mut key = (*measurement).to_owned();
+                for (name, value) in [("host", host), ("region", region)] {
+                    if !value.is_empty() {
+                        key.push_str(&format!(",{name}={value}"));
+                    }
+                }
+                let beside = if random.bool() { 0 } else { random.i64(1..9_000_000_000) };
+                for step in 0..12 {
+                    if random.f64() < 0.2 {
+                        continue;
+                    }
+                    let time = (T0 + 10 * step) * 1_000_000_000 + beside;
+                    let mut fields = vec![format!("v={}", f64::from(random.i32(-8..24)) / 4.0)];
+                    if random.f64() < 0.8 {
+                        fields.push(format!("n={}i", random.i32(-3..9)));
+                    }
+                    if random.f64() < 0.7 {
+                        fields.push(format!("s=\"{}\"", ["x", "y", ""][random.usize(..3)]));
+                    }
+                    if random.f64() < 0.5 {
+                        fields.push(format!("ok={}", random.bool()));
+                    }
+                    body.push_str(&format!("{key} {} {time}\n", fields.join(",")));
+                }
+            }
+        }
+    }
+    body
+}
+
+/// Points of four weeks, thus of several storage shards.
+fn long() -> String {
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut body = String::new();
+    for host in HOSTS.iter().filter(|host| !host.is_empty()) {
+        for day in 0..28 {
+            if random.f64() < 0.7 {
+                let (v, n) = (f64::from(random.i32(0..40)) / 4.0, random.i32(0..9));
+                let time = (T0 + day * 86_400) * 1_000_000_000;
+                body.push_str(&format!("long,host={host} v={v},n={n}i {time}\n"));
+            }
+        }
+    }
+    body
+}
+
+struct Loaded {
+    cluster: Cluster,
+    reference: Influxd,
+    /// Two measurements that are whole, in different groups.
+    whole: [String; 2],
+    /// A database whose `m` is in another group than that of `db`.
+    other: String,
+}
+
+fn loaded() -> Loaded {
+    let setup = Setup::new(3, 1).rule("db", "two", &["host", "region"]);
+    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]);
+    let cluster = setup.start();
+    let reference = cluster.reference("db");
+    let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
+    let apart =
+        |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| self::group_of(slot("db", name, &[]), 3) == group);
+    let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
+    let other =
+        (0..99).map(|n| format!("db{n}")).find(|db| group(db, "m") != group("db", "m")).expect("some are elsewhere");
+    let regions: &[&str] = &["eu", "us", ""];
+    let named: [(&str, &[&str]); 5] =
+        [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"]), ("m", &["eu"])];
+    for (db, seed, measurements) in [("db", 7, &named[..]), (other.as_str(), 8, &named[4..])] {
+        cluster.create_db(db);
+        let made = reference.http().query("", &format!("CREATE DATABASE {db}"));
+        assert_eq!(made.status, 200, "{}", made.text());
+        reference.http().store(db, sample(seed, measurements));
+        cluster.http().store(db, sample(seed, measurements));
+    }
+    reference.http().store("db", long());
+    cluster.http().store("db", long());
+    let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
+    assert_eq!(split.len(), 3, "the measurement is in all groups");
+    Loaded { cluster, reference, whole, other }
+}
+
+/// Floats to 1e-9 of their size.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::Number(a), Value::Number(b)) if a != b => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
+            _ => false,
+        },
+        _ => a == b,
+    }
+}
+
+impl Loaded {
+    #[track_caller]
+    fn assert_same(&self, queries: &[String]) {
+        let mut different = Vec::new();
+        let mut rows = 0;
+        for q in queries {
+            let ask = |http: Http| {
+                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
+                http.send(&Request::new("GET", &format!("/query?{form}")))
+            };
+            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
+            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
+            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
+            rows += usize::from(expected.text().contains("\"values\""));
+            if !equal {
+                let (seen, expected) = (seen.text(), expected.text());
+                // From a little before where they part.
+                let equal = seen.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count().saturating_sub(150);
+                let shown = |text: &str| text.trim().chars().skip(equal).take(500).collect::<String>();
+                different.push(format!("`{q}`:\n  {}\ninstead of\n  {}", shown(&seen), shown(&expected)));
+            }
+        }
+        let count = queries.len();
+        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
+        assert!(rows * 10 >= count * 8, "only {rows} of {count} answers have rows");
+        println!("{count} statements are equal, {rows} of them with rows");
+    }
+}
+
+const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
+
+/// Each outer statement over each inner one, which stands in its place.
+fn product(outers: &[&str], inners: &[&str]) -> Vec<String> {
+    let over =
+        |outer: &&str| inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))).collect::<Vec<_>>();
+    outers.iter().flat_map(over).map(|text| text.replace("BOUNDS", BOUNDS)).collect()
+}
+
+/// Over both split measurements.
+fn over_split(queries: &[String]) -> Vec<String> {
+    ["one", "two"].iter().flat_map(|name| queries.iter().map(|text| text.replace("SPLIT", name))).collect()
+}
+
+#[test]
+fn aggregates_of_raw_rows() {
+    let outers = [
+        "SELECT a FROM INNER",
+        "SELECT mean(a), max(b), count(c) FROM INNER",
+        "SELECT * FROM INNER WHERE BOUNDS",
+        "SELECT max(a), b, host FROM INNER WHERE host != ''",
+        "SELECT first(a) FROM INNER",
+        "SELECT last(b), host FROM INNER WHERE a > 1",
+        "SELECT sum(b) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT mean(a) FROM INNER WHERE BOUNDS GROUP BY time(20s), host fill(previous)",
+        "SELECT count(a) FROM INNER GROUP BY region",
+        "SELECT percentile(b, 50), median(a) FROM INNER",
+        "SELECT difference(a) FROM INNER WHERE host =~ /h1/",
+        "SELECT distinct(b) FROM INNER",
+        "SELECT a FROM INNER WHERE c = 'x' AND b >= 2 OR host = 'h3'",
+        "SELECT a * 2 + b FROM INNER ORDER BY time DESC LIMIT 9",
+        "SELECT a, b FROM INNER GROUP BY host LIMIT 2 OFFSET 1",
+        "SELECT top(a, 3) FROM INNER",
+        "SELECT bottom(a, host, 2) FROM INNER",
+        "SELECT spread(b), stddev(a) FROM INNER GROUP BY host",
+    ];
+    let inners = [
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT",
+        "SELECT v AS a, n AS b, s AS c, host FROM SPLIT",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT GROUP BY host",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT WHERE n > 1 GROUP BY region",
+        "SELECT v AS a, n AS b, s AS c FROM SPLIT LIMIT 9",
+    ];
+    loaded().assert_same(&over_split(&product(&outers, &inners)));
+}
+
+#[test]
+fn aggregates_of_aggregates() {
+    let outers = [
+        "SELECT a FROM INNER WHERE BOUNDS",
+        "SELECT a, b FROM INNER WHERE BOUNDS",
+        "SELECT * FROM INNER WHERE BOUNDS",
+        "SELECT a, host FROM INNER WHERE BOUNDS",
+        "SELECT max(a), min(b) FROM INNER WHERE BOUNDS",
+        "SELECT max(a) - min(a) FROM INNER WHERE BOUNDS",
+        "SELECT sum(b) FROM INNER WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT mean(a) FROM INNER WHERE BOUNDS GROUP BY time(40s), region",
+        "SELECT max(a) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT derivative(mean(a)) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT derivative(mean(a)), mean(a) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT difference(a) FROM INNER WHERE BOUNDS",
+        "SELECT cumulative_sum(b) FROM INNER WHERE BOUNDS",
+        "SELECT a FROM INNER WHERE BOUNDS AND a > 1 AND host != 'h2'",
+        "SELECT a FROM INNER WHERE BOUNDS ORDER BY time DESC LIMIT 5",
+        "SELECT a, b FROM INNER WHERE BOUNDS GROUP BY host LIMIT 2",
+        "SELECT top(a, host, 2) FROM INNER WHERE BOUNDS",
+        "SELECT percentile(a, 90) FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT count(a), first(b) FROM INNER WHERE BOUNDS GROUP BY time(30s) fill(0)",
+    ];
+    let inners = [
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s)",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s), host",
+        "SELECT max(v) AS a, count(n) AS b FROM SPLIT GROUP BY time(10s), region fill(0)",
+        "SELECT max(v) AS a FROM SPLIT GROUP BY host",
+        "SELECT first(v) AS a, last(n) AS b FROM SPLIT GROUP BY host, region",
+        "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s) LIMIT 3",
+    ];
+    loaded().assert_same(&over_split(&product(&outers, &inners)));
+}
+
+#[test]
+fn levels_take_over_what_stands_around() {
+    let queries = [
+        // Transformations, selectors and distinct values inside.
+        "SELECT sum(d) FROM (SELECT non_negative_derivative(mean(v), 1s) AS d FROM SPLIT GROUP BY time(10s), host) WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT d, host FROM (SELECT difference(v) AS d FROM SPLIT GROUP BY host) WHERE host != ''",
+        "SELECT d FROM (SELECT derivative(v) AS d FROM SPLIT GROUP BY host) WHERE d > 0 LIMIT 20",
+        "SELECT mean(d) FROM (SELECT cumulative_sum(n) AS d FROM SPLIT GROUP BY host, region) GROUP BY host",
+        "SELECT max(m) FROM (SELECT moving_average(mean(v), 2) AS m FROM SPLIT GROUP BY time(10s), host) WHERE BOUNDS",
+        "SELECT count(x) FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
+        "SELECT x, host FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
+        "SELECT * FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
+        "SELECT max, n, host FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
+        "SELECT * FROM (SELECT top(v, host, 3) FROM SPLIT)",
+        "SELECT top, host FROM (SELECT top(v, host, 3) FROM SPLIT GROUP BY region)",
+        "SELECT sum(top) FROM (SELECT top(n, 2) FROM SPLIT GROUP BY host)",
+        "SELECT mean(bottom) FROM (SELECT bottom(n, host, 2) FROM SPLIT WHERE BOUNDS GROUP BY time(30s))",
+        // Depth.
+        "SELECT max(y) FROM (SELECT mean(x) AS y FROM (SELECT sum(v) AS x FROM SPLIT GROUP BY time(10s), host, region) GROUP BY time(20s), host) WHERE BOUNDS",
+        "SELECT y, host FROM (SELECT mean(x) AS y FROM (SELECT sum(v) AS x FROM SPLIT GROUP BY time(10s), host, region) GROUP BY time(20s)) WHERE BOUNDS GROUP BY host",
+        "SELECT count(y) FROM (SELECT x AS y FROM (SELECT v AS x FROM SPLIT WHERE n > 0) WHERE x > 1) WHERE y < 3",
+        "SELECT * FROM (SELECT * FROM (SELECT * FROM SPLIT GROUP BY host) GROUP BY region)",
+        "SELECT * FROM (SELECT mean(*) FROM SPLIT GROUP BY time(30s), host) WHERE BOUNDS GROUP BY *",
+        "SELECT /_v$/, host FROM (SELECT mean(/^[vn]$/) FROM SPLIT GROUP BY time(30s), host) WHERE BOUNDS",
+        "SELECT max(*) FROM (SELECT mean(v) AS a, last(n) AS b, first(s) AS c FROM SPLIT GROUP BY host)",
+        "SELECT *::field FROM (SELECT v, host FROM SPLIT GROUP BY region)",
+        "SELECT *::tag, v FROM (SELECT v, host FROM SPLIT GROUP BY region)",
+        "SELECT mean(v) FROM (SELECT v, host FROM SPLIT GROUP BY region) GROUP BY /^h/",
+        "SELECT mean(v) FROM (SELECT v, n FROM SPLIT GROUP BY region, host) GROUP BY *",
+        // Types: an integer by an integer, mathematics, truths, tags as columns.
+        "SELECT x FROM (SELECT n / 2 AS x FROM SPLIT)",
+        "SELECT sum(x) FROM (SELECT sum(n) / count(v) AS x FROM SPLIT GROUP BY host)",
+        "SELECT sum(x) FROM (SELECT sqrt(n) AS x FROM SPLIT)",
+        "SELECT x, y FROM (SELECT pow(v, 2) AS x, abs(n) AS y FROM SPLIT) WHERE x > y",
+        "SELECT count(h) FROM (SELECT host AS h, v FROM SPLIT)",
+        "SELECT count(distinct(h)) FROM (SELECT host AS h, v FROM SPLIT GROUP BY region)",
+        "SELECT count(host) FROM (SELECT mean(v) FROM SPLIT GROUP BY host)",
+        "SELECT t FROM (SELECT ok AS t, v FROM SPLIT) WHERE t = true",
+        "SELECT v FROM (SELECT ok AS t, v FROM SPLIT) WHERE t != true",
+        "SELECT v FROM (SELECT s AS t, v FROM SPLIT) WHERE t =~ /^x/ OR t = 'y' AND v > 2",
+        "SELECT x FROM (SELECT v > 1 AS x FROM SPLIT)",
+        "SELECT x + y AS z FROM (SELECT mean(v) AS x, mean(n) AS y FROM SPLIT GROUP BY time(20s)) WHERE BOUNDS AND x < y",
+        "SELECT x FROM (SELECT v AS x, n AS y FROM SPLIT) WHERE y / 2 = 1",
+        "SELECT v::integer FROM (SELECT v FROM SPLIT)",
+        "SELECT nothing, v FROM (SELECT v FROM SPLIT)",
+        "SELECT max(v), nothing FROM (SELECT v FROM SPLIT)",
+        "SELECT mean_1 FROM (SELECT mean(v), mean(n) FROM SPLIT)",
+        "SELECT mean FROM (SELECT mean(v), mean(n) FROM SPLIT)",
+        // Limits and fill().
+        "SELECT sum(v) FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 2)",
+        "SELECT v, host FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 2)",
+        "SELECT v FROM (SELECT v FROM SPLIT GROUP BY host LIMIT 3) ORDER BY time DESC",
+        "SELECT v FROM (SELECT v FROM SPLIT LIMIT 9 OFFSET 3) LIMIT 4 OFFSET 1",
+        "SELECT v FROM (SELECT v FROM SPLIT) OFFSET 5",
+        "SELECT a FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s), host LIMIT 2) WHERE BOUNDS",
+        "SELECT count(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s), host fill(previous)) WHERE BOUNDS",
+        "SELECT a, host FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(30s), host fill(linear)) WHERE BOUNDS",
+        "SELECT mean(a) FROM (SELECT last(v) AS a FROM SPLIT GROUP BY time(10s) fill(previous)) WHERE BOUNDS GROUP BY time(30s) fill(linear)",
+        "SELECT a, b FROM (SELECT mean(v) AS a, max(n) AS b FROM SPLIT WHERE n > 5 GROUP BY time(10s) fill(previous)) WHERE BOUNDS",
+        "SELECT sum(a) FROM (SELECT count(v) AS a FROM SPLIT GROUP BY time(7s, 2s), region) WHERE BOUNDS GROUP BY region",
+        // Order, and bounds in time of both.
+        "SELECT a, host FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(20s), host) WHERE BOUNDS ORDER BY time DESC",
+        "SELECT a FROM (SELECT max(v) AS a FROM SPLIT GROUP BY host) ORDER BY time DESC",
+        "SELECT sum(a) FROM (SELECT v AS a FROM SPLIT WHERE time > 1600000030s) WHERE time < 1600000080s GROUP BY time(10s) fill(none)",
+        "SELECT a FROM (SELECT mean(v) AS a FROM SPLIT WHERE time > 1600000030s) WHERE time < 1600000080s",
+        "SELECT max(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(30s)) WHERE time >= 1600000000s AND time < 1600000090s",
+        "SELECT max(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE time >= 1600000000s AND time < 1600000090s",
+        "SELECT last(a) FROM (SELECT mean(v) AS a FROM SPLIT WHERE time < 1600000090s GROUP BY time(10s)) GROUP BY host",
+        "SELECT time, a FROM (SELECT v AS a FROM SPLIT)",
+        "SELECT DISTINCT a FROM (SELECT n AS a FROM SPLIT)",
+        "SELECT max(a) - min(b) AS spread FROM (SELECT max(v) AS a, min(v) AS b FROM SPLIT GROUP BY host)",
+        "SELECT integral(a) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
+        "SELECT elapsed(a, 1s) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
+    ];
+    let queries: Vec<String> = queries.iter().map(|text| text.replace("BOUNDS", BOUNDS)).collect();
+    loaded().assert_same(&over_split(&queries));
+}
+
+#[test]
+fn several_sources() {
+    let loaded = loaded();
+    let [a, b] = &loaded.whole;
+    let queries = [
+        "SELECT mean(x) FROM (SELECT v AS x FROM A), (SELECT n AS x FROM B)",
+        "SELECT * FROM (SELECT v AS x FROM A), (SELECT n AS x, s FROM B)",
+        "SELECT x, host FROM (SELECT max(v) AS x FROM A GROUP BY host), (SELECT max(n) AS x FROM B GROUP BY host)",
+        "SELECT max(x) FROM (SELECT mean(v) AS x FROM A GROUP BY time(20s)), (SELECT mean(n) AS x FROM B GROUP BY time(20s)) WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT * FROM (SELECT v FROM A), (SELECT n FROM B) GROUP BY host ORDER BY time DESC LIMIT 3",
+        "SELECT * FROM (SELECT v FROM A), one",
+        "SELECT mean(v) FROM one, (SELECT v FROM two), B GROUP BY region",
+        "SELECT mean(v), max(n) FROM (SELECT v, n FROM one), (SELECT v, n FROM one WHERE n > 2)",
+        "SELECT v, n FROM (SELECT v FROM one), (SELECT n FROM one)",
+        "SELECT v, host FROM one, (SELECT v, host FROM one WHERE n > 3)",
+        "SELECT sum(v) FROM (SELECT v FROM one), (SELECT n AS v FROM one), one WHERE BOUNDS GROUP BY time(30s)",
+        "SELECT difference(v) FROM (SELECT mean(v) AS v FROM two GROUP BY time(10s)), (SELECT max(n) AS v FROM two GROUP BY time(10s)) WHERE BOUNDS",
+        "SELECT x FROM (SELECT y AS x FROM (SELECT v AS y FROM A), (SELECT n AS y FROM two)) WHERE x > 3",
+        "SELECT mean(v) FROM (SELECT v FROM A, B, one) GROUP BY host",
+        "SELECT mean(x) FROM (SELECT v AS x FROM /^(one|two|w.*)$/)",
+        "SELECT mean(v) FROM m, OTHER..m",
+        "SELECT v, n FROM m, OTHER..m",
+        "SELECT v, host FROM m, OTHER.autogen.m WHERE n > 1",
+        "SELECT * FROM m, OTHER..m LIMIT 9 OFFSET 2",
+        "SELECT max(v), host FROM m, OTHER..m WHERE host != '' GROUP BY host",
+        "SELECT first(v), last(n) FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s), host",
+        "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
+        "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
+        "SELECT top(v, host, 3) FROM m, OTHER..m",
+        "SELECT mean(x) FROM (SELECT v AS x FROM m, OTHER..m WHERE n > 1 GROUP BY host)",
+        "SELECT mean(x) FROM (SELECT v AS x FROM m), (SELECT v AS x FROM OTHER..m) GROUP BY host",
+        "SELECT v FROM one, one",
+        "SELECT mean(v), count(n) FROM one, db.autogen.one GROUP BY host",
+    ];
+    let queries = queries.map(|text| {
+        let named = text.replace("FROM A", &format!("FROM {a}")).replace("FROM B", &format!("FROM {b}"));
+        let named = named.replace(", B", &format!(", {b}")).replace("OTHER", &loaded.other);
+        named.replace("BOUNDS", BOUNDS)
+    });
+    loaded.assert_same(&queries);
+}
+
+#[test]
+fn rows_inside_are_cut_in_each_storage_shard() {
+    let queries = [
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 2)",
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 1 OFFSET 1)",
+        "SELECT mean(v) FROM (SELECT v FROM long GROUP BY host LIMIT 3)",
+        "SELECT v FROM (SELECT v FROM long OFFSET 3)",
+        "SELECT v, host FROM (SELECT v, host FROM long OFFSET 2) GROUP BY host",
+        "SELECT sum(v) FROM (SELECT v FROM long LIMIT 9 OFFSET 2)",
+        "SELECT v, n FROM (SELECT v, n FROM long LIMIT 5) ORDER BY time DESC",
+        "SELECT v, host FROM (SELECT v FROM long GROUP BY host LIMIT 2) ORDER BY time DESC LIMIT 9",
+        "SELECT count(v) FROM (SELECT v FROM long, one GROUP BY host LIMIT 2)",
+        "SELECT max(x) FROM (SELECT mean(v) AS x FROM long WHERE time < 1603000000s GROUP BY time(7d), host LIMIT 2)",
+        "SELECT mean(x) FROM (SELECT last(v) AS x FROM long GROUP BY host)",
+    ];
+    loaded().assert_same(&queries.map(str::to_owned));
+}
+
+#[test]
+fn what_is_not_exact_is_refused() {
+    let loaded = loaded();
+    for (q, words) in [
+        ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
+        ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
+        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
+        ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
+        ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
+        (
+            "SELECT first(v) FROM OTHER..m, m",
+            "first() without GROUP BY time over measurements of one name over several",
+        ),
+        ("SELECT x FROM (SELECT v AS x FROM one GROUP BY host SLIMIT 1)", "SLIMIT over several groups"),
+        ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
+    ] {
+        let q = q.replace("OTHER", &loaded.other);
+        let seen = loaded.cluster.http().query("db", &q);
+        assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
+    }
+}
+
+/// What InfluxDB has against a statement is told in its words.
+#[test]
+fn errors_are_influxdbs() {
+    let loaded = loaded();
+    for q in [
+        "SELECT mean(x) FROM (SELECT s AS x FROM one)",
+        "SELECT x FROM (SELECT v + s AS x FROM one)",
+        "SELECT x + y FROM (SELECT v AS x, s AS y FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM one ORDER BY time DESC)",
+        "SELECT derivative(x) FROM (SELECT v AS x FROM one) GROUP BY time(10s)",
+        "SELECT mean(x), y FROM (SELECT v AS x, n AS y FROM one)",
+        "SELECT nofunction(x) FROM (SELECT v AS x FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM nodb..one), (SELECT v AS x FROM two)",
+        "SELECT mean(*::tag) FROM (SELECT v, host FROM one)",
+        "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
+    ] {
+        let ask = |http: Http| http.query("db", q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+}
+
+/// The rows of a SELECT INTO whose SELECT has subqueries go where their series belong.
+#[test]
+fn results_can_be_written() {
+    let loaded = loaded();
+    for q in [
+        "SELECT mean(x) AS x INTO copied FROM (SELECT max(v) AS x FROM one GROUP BY time(10s), host) WHERE BOUNDS GROUP BY time(30s), region",
+        "SELECT x, host INTO :MEASUREMENT_copy FROM (SELECT v AS x FROM two GROUP BY host)",
+    ] {
+        let q = q.replace("BOUNDS", BOUNDS).replace(":MEASUREMENT_copy", "copied2");
+        let ask = |http: Http| http.query("db", &q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+    loaded.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
+}
+
+/// Rows that have to be held count towards the limit, and EXPLAIN tells each group's part.
+#[test]
+fn limits_hold_and_plans_are_told() {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).set("query", "merge_bytes_max = \"16KiB\"");
+    let cluster = setup.start();
+    cluster.create_db("db");
+    cluster.http().store("db", sample(7, &[("one", &["", "eu"])]));
+    let raw = cluster.http().query("db", "SELECT max(x) FROM (SELECT v AS x, n, s, ok, host FROM one)");
+    assert!(raw.text().contains("query.merge_bytes_max"), "{}", raw.text());
+    // The groups make few points of many rows.
+    let pushed =
+        cluster.http().query("db", "SELECT max(x) - min(x) AS d FROM (SELECT mean(v) AS x FROM one GROUP BY host)");
+    assert!(pushed.status == 200 && pushed.text().contains("\"d\""), "{}", pushed.text());
+    let plan = cluster.http().query("db", "EXPLAIN SELECT max(x) FROM (SELECT mean(v) AS x FROM one)");
+    assert!(plan.text().contains("GROUP 3: SELECT v"), "{}", plan.text());
+}
