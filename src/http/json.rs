@@ -180,6 +180,7 @@ mod tests {
 
     /// As influxd 1.6.7 prints them.
     #[test]
+    #[allow(clippy::excessive_precision, reason = "the digits behind are what it is about")]
     fn floats_as_go_prints_them() {
         for (number, wanted) in [
             (1.0, "1"),
