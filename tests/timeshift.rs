@@ -641,6 +641,7 @@ fn what_cannot_be_answered_is_refused() {
         ("EXPLAIN SELECT v AS shift_1_week FROM m", "EXPLAIN"),
         ("SELECT v AS shift_999_years FROM m", "out of reach"),
         ("SELECT v AS shift_1_week FROM m tz('Nowhere/Else')", "zone"),
+        ("SELECT v FROM m TIMESHIFT 0s, -1w, -7d", "TIMESHIFT -1w twice"),
         ("SELECT v FROM m TIMESHIFT -1x", "error parsing query: invalid duration"),
         ("SELECT v FROM m TIMESHIFT", "expected duration"),
         ("MATH name=x expr=\"$0\"", "$0 is none of the statements before it"),
