@@ -642,6 +642,7 @@ fn what_cannot_be_answered_is_refused() {
         ("SELECT v AS shift_999_years FROM m", "out of reach"),
         ("SELECT v AS shift_1_week FROM m tz('Nowhere/Else')", "zone"),
         ("SELECT v FROM m TIMESHIFT 0s, -1w, -7d", "TIMESHIFT -1w twice"),
+        ("SELECT v, v AS shift_99999999999999999999_weeks FROM m", "out of reach"),
         ("SELECT v FROM m TIMESHIFT -1x", "error parsing query: invalid duration"),
         ("SELECT v FROM m TIMESHIFT", "expected duration"),
         ("MATH name=x expr=\"$0\"", "$0 is none of the statements before it"),
