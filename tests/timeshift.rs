@@ -712,6 +712,20 @@ fn what_cannot_be_answered_is_refused() {
         let found = http.run("db@shift_1d", "SELECT v FROM m");
         assert_eq!(found["results"][0]["series"][0]["values"], serde_json::json!([["1970-01-01T00:00:05Z", 5]]));
     }
+    // What names the request's database in a statement means it as the request does: Grafana's editor writes it there.
+    for cluster in &loaded.clusters {
+        for (shifted, plain) in [
+            ("SHOW RETENTION POLICIES ON \"db@shift_1w\"", "SHOW RETENTION POLICIES ON db"),
+            ("SHOW TAG KEYS ON \"db@shift_1w\" FROM m; SHOW DATABASES", "SHOW TAG KEYS ON db FROM m; SHOW DATABASES"),
+            ("SHOW MEASUREMENTS ON \"db@shift_1w\"", "SHOW MEASUREMENTS ON db"),
+        ] {
+            let (seen, expected) = (cluster.http().query("db@shift_1w", shifted), cluster.http().query("db", plain));
+            assert_eq!(seen.text(), expected.text(), "{shifted}");
+            assert!(seen.text().contains("values"), "{seen:?}");
+        }
+        let ask = |q: &str| cluster.http().query("db@shift_1w", q).text();
+        assert_eq!(ask("SELECT count(v) FROM \"db@shift_1w\"..m"), ask("SELECT count(v) FROM m"));
+    }
     // SHOW is asked of that time too.
     loaded.moved(WEEK);
     for cluster in &loaded.clusters {

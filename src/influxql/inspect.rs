@@ -3,7 +3,7 @@
 //! Called by the planner and timeshift. Recursion goes as deep as the tree, whose depth the
 //! parser limits.
 
-use super::ast::{Call, Expr, Measurement, Select, Source, Statement, Target};
+use super::ast::{Call, Expr, Measurement, NameOrAll, Select, Source, Statement, Target};
 use super::civil::rfc3339_nano;
 
 /// A measurement that a statement names, and what for.
@@ -92,6 +92,31 @@ impl Statement {
         }
     }
 
+    /// Calls `visit` for every database that a SELECT or a SHOW names, subqueries included.
+    pub fn visit_databases_mut(&mut self, visit: &mut impl FnMut(&mut String)) {
+        match self {
+            Statement::Select(select) | Statement::Explain { select, .. } => select.visit_databases_mut(visit),
+            Statement::ShowRetentionPolicies { database } => database.iter_mut().for_each(visit),
+            Statement::ShowSeries(listing)
+            | Statement::ShowTagKeys(listing)
+            | Statement::ShowFieldKeys(listing)
+            | Statement::ShowTagValues { listing, .. } => {
+                let sources = listing.sources.iter_mut().filter_map(|source| source.database.as_mut());
+                listing.database.iter_mut().chain(sources).for_each(visit);
+            }
+            Statement::ShowMeasurements(show) => {
+                if let Some(NameOrAll::Name(database)) = &mut show.database {
+                    visit(database);
+                }
+            }
+            Statement::ShowCardinality(show) => {
+                let sources = show.sources.iter_mut().filter_map(|source| source.database.as_mut());
+                show.database.iter_mut().chain(sources).for_each(visit);
+            }
+            _ => {}
+        }
+    }
+
     /// Whether the statement calls `now()` by name. GROUP BY time has it for its upper bound
     /// without naming it; that one is not counted.
     pub fn mentions_now(&self) -> bool {
@@ -169,6 +194,15 @@ impl Select {
             match source {
                 Source::Measurement(measurement) => visit(Mention::Source(measurement)),
                 Source::Subquery(select) => select.visit_measurements(visit),
+            }
+        }
+    }
+
+    fn visit_databases_mut(&mut self, visit: &mut impl FnMut(&mut String)) {
+        for source in &mut self.sources {
+            match source {
+                Source::Measurement(measurement) => measurement.database.iter_mut().for_each(&mut *visit),
+                Source::Subquery(select) => select.visit_databases_mut(visit),
             }
         }
     }

@@ -49,9 +49,11 @@ impl Shifts {
         until: Instant,
     ) -> Result<Shifts, Refusal> {
         let on = queries.config.query.timeshift;
+        let named = asked.params.get("db").to_owned();
         let base = if on { base(queries, backends, asked, until).await? } else { None };
+        let renamed = base.is_some() && rename(query, &named, asked.params.get("db"));
         let shifts = read(query, base, on).map_err(|reason| refuse(400, reason))?;
-        if shifts.is_empty() {
+        if shifts.is_empty() && !renamed {
             return Ok(Shifts::default());
         }
         let plain = query.statements.iter().filter(|statement| !matches!(statement, Statement::Math(_)));
@@ -87,6 +89,19 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
         Plan::Each(places) => places.into_iter().next().ok_or_else(|| "there is no statement".to_owned()),
         Plan::Refuse(reason) => Err(reason),
     }
+}
+
+/// Statements mean by the database of their request what the request does; whether any names it.
+fn rename(query: &mut Query, from: &str, to: &str) -> bool {
+    let mut renamed = false;
+    let mut rename = |database: &mut String| {
+        if from != to && database == from {
+            *database = to.to_owned();
+            renamed = true;
+        }
+    };
+    query.statements.iter_mut().for_each(|statement| statement.visit_databases_mut(&mut rename));
+    renamed
 }
 
 /// The shift of the whole request. A database that has such a name is a database.
