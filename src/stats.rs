@@ -180,9 +180,10 @@ impl ReplicaStats {
         self.up.load(Ordering::Relaxed) == UP
     }
 
-    /// Nobody has asked a new replica yet.
-    pub fn is_known(&self) -> bool {
-        self.up.load(Ordering::Relaxed) != UNKNOWN
+    /// It was asked, and did not answer. One look: between two a new replica may get its first answer, and then look as if
+    /// it were neither new nor up.
+    pub fn is_down(&self) -> bool {
+        self.up.load(Ordering::Relaxed) == DOWN
     }
 
     /// Whether this is news.

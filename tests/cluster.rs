@@ -145,16 +145,24 @@ fn a_replica_joins_serves_and_is_replaced() {
     operator.does(&format!("groups add-replica 1 {}", cluster.named("g1b", 1)));
     cluster.http().store("db", "new v=1 1");
     assert_eq!(rows(&servers[1].http().run("db", "SELECT v FROM new")).len(), 1, "it takes writes");
-    operator.cannot("groups serve g1b", &["series of g1b and g1a differ: db.m0 0 and 1", "and 5 measurements more"]);
+    operator.cannot("groups serve g1b", &["series of g1b and g1a differ: db.m0 0 and 1", "and 5 more"]);
     operator.cannot("groups serve g1b", &["instead: restore the group's data into g1b", "--force"]);
     operator.cannot("groups serve g9z", &["there is no replica g9z; there are g1a, g1b"]);
     operator.cannot("groups serve g1a", &["g1a serves already"]);
+    // As many series, and points that lack: those of a replica that joined where every series is written all the time.
+    let newest: String = (0..10).map(|n| format!("m{n} v={n} 2\n")).collect();
+    cluster.http().store("db", newest);
+    operator.cannot("groups serve g1b", &["points of g1b and g1a differ: db.autogen.m0 v 1 and 2", "and 5 more"]);
     servers[1].http().store("db", &old);
     operator.does("groups serve g1b");
     assert_eq!(operator.json("topology show")["groups"][0]["replicas"][1]["state"], "serving");
 
     // Another server in a place; the only one that serves cannot go.
     operator.does("groups remove --replica g1b");
+    // Back as it was, it would be read without what came meanwhile.
+    let epoch = operator.json("topology show")["epoch"].as_u64().expect("a number");
+    operator
+        .cannot(&format!("topology rollback {}", epoch - 1), &["g1b (http", "would be read at once", "add-replica 1"]);
     operator.cannot(
         &format!("groups replace-replica g1a {}", cluster.named("g1a", 1)),
         &["group 1 would have no serving replica", "instead: `groups add-replica 1 NAME=URL`"],
@@ -205,8 +213,120 @@ fn servers_that_ask_for_credentials() {
     let four = format!("groups add-replica 3 g3b={}", servers[1].url());
     operator.cannot(&four, &["different credentials: --username USER says which"]);
     operator.cannot(&format!("{four} --username admin"), &["--password-file FILE, or SLOTLINE_REPLICA_PASSWORD"]);
+    // Other credentials of one that is known are tried.
+    let lines = "  username = \"admin\"\n  password = \"three\"\n";
+    let config = Config::new().zookeeper(zookeeper.addr()).group_with(&[("g1a".to_owned(), servers[0].url())], lines);
+    std::fs::write(&path, config.to_toml(&dir.path().join("data"))).expect("a folder takes a file");
+    let push = format!("topology push --config {}", path.display());
+    operator.cannot(&push, &["g1a (", "cannot be asked with its other credentials: authorization failed"]);
+    let mistyped = operator.run("slots show --cluster mian", &[]);
+    assert!(mistyped.code == 1 && mistyped.said().contains("there are clusters main"), "{}", mistyped.said());
     let replicas = &operator.json("topology show")["groups"][2]["replicas"][0];
     assert_eq!((&replicas["username"], &replicas["password"]), (&json!("admin"), &json!("***")));
+}
+
+#[test]
+fn what_waits_for_a_replica_is_not_forgotten() {
+    let mut cluster = Cluster::start(4);
+    cluster.http().run("", "CREATE DATABASE db");
+    cluster.operator.does(&format!("groups add {}", cluster.named("g2a", 1)));
+    cluster.operator.does("slots assign 512-1023 2");
+    let held = slots::measurements_of("db", "held", 1, 2, 1).remove(0);
+    cluster.http().store("db", format!("{held} v=1 1"));
+    cluster.servers[1].kill9();
+    cluster.http().store("db", format!("{held} v=1 2"));
+    let znodes = || Znodes::of(cluster.zookeeper.addr()).proxies()[0]["id"].as_str().map(str::to_owned);
+    let id = znodes().expect("a registered proxy");
+    wait_for("a told backlog", SOON, || Znodes::of(cluster.zookeeper.addr()).get(&format!("backlog/g2a/{id}")));
+    let operator = &cluster.operator;
+    operator.cannot("slots assign 512-1023 1", &["what is stored cannot be found out: group 2: g2a"]);
+    operator.does("slots assign 512-1023 1 --force");
+    operator
+        .cannot("groups remove 2", &["hold points for g2a: nobody would take them", "slotline spool move g2a NAME"]);
+    operator.does("groups remove 2 --force");
+    // Another server of that name, in a group that these points do not belong to.
+    let words = format!("groups add-replica 1 {}", cluster.named("g2a", 2));
+    operator.cannot(&words, &["hold points for an earlier g2a of group 2: the new one would get them"]);
+    // One that its peers stand for leaves a note, and one that they do not stand for stays.
+    operator.does(&format!("groups add-replica 1 {}", cluster.named("g1b", 2)));
+    operator.does("groups serve g1b --force");
+    let held = slots::measurements_of("db", "held", 0, 2, 1).remove(0);
+    cluster.servers[2].kill9();
+    cluster.http().store("db", format!("{held} v=1 1"));
+    wait_for("a told backlog", SOON, || Znodes::of(cluster.zookeeper.addr()).get(&format!("backlog/g1b/{id}")));
+    let operator = &cluster.operator;
+    operator.cannot(
+        "groups remove --replica g1a",
+        &["no server of group 1 that would stay has all of its points: g1b has still to take points from spools"],
+    );
+    let said = operator.does("groups remove --replica g1b");
+    assert!(said.contains("note: spools of one proxy (") && said.contains("slotline spool drop g1b"), "{said}");
+}
+
+#[test]
+fn servers_named_by_mistake() {
+    let cluster = Cluster::start(2);
+    let Cluster { operator, slotline, .. } = &cluster;
+    operator.cannot(&format!("groups add-replica 1 {}", cluster.named("g1b", 0)), &["g1a and g1b would be one server"]);
+    operator
+        .cannot(&format!("groups add {0} {1}", cluster.named("a", 1), cluster.named("b", 1)), &["a and b would be"]);
+    let proxy = format!("groups add g2a=http://{}", slotline.http().addr);
+    operator.cannot(&proxy, &["is a slotline, not an InfluxDB", "its own URL"]);
+    // A file whose new replica would be read at once.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("config.toml");
+    let replicas = [("g1a".to_owned(), cluster.servers[0].url()), ("g1b".to_owned(), cluster.servers[1].url())];
+    let config = Config::new().zookeeper(cluster.zookeeper.addr()).group(&replicas);
+    std::fs::write(&path, config.to_toml(&dir.path().join("data"))).expect("a folder takes a file");
+    operator.cannot(
+        &format!("topology push --config {}", path.display()),
+        &["g1b (http", "would be read at once", "state = \"joining\""],
+    );
+}
+
+#[test]
+fn zookeeper_goes_away_amid_a_command() {
+    let mut cluster = Cluster::start(1);
+    // By hand, or by a command that was killed behind its compare-and-set: the next one notes it.
+    let mut document = Document::of([cluster.servers[0].url()]);
+    document.epoch = 7;
+    Znodes::of(cluster.zookeeper.addr()).put("topology", document.text());
+    cluster.slotline.wait_epoch(7);
+    cluster.operator.does("rules add db one host");
+    let epochs = |operator: &Operator| -> Vec<u64> {
+        let history = operator.json("topology history");
+        history.as_array().expect("a list").iter().filter_map(|note| note["epoch"].as_u64()).collect()
+    };
+    assert_eq!(epochs(&cluster.operator), [8, 7]);
+    cluster.operator.does("topology rollback 7 --force");
+
+    // Deleted, it comes again with an epoch that no proxy has applied yet.
+    let mut znodes = Znodes::of(cluster.zookeeper.addr());
+    [7, 8, 9].iter().for_each(|epoch| znodes.delete(&format!("history/{epoch}")));
+    znodes.delete("topology");
+    cluster.slotline.wait_metric("slotline_topology_refused_total", 1.0);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("config.toml");
+    let replicas = [("g1a".to_owned(), cluster.servers[0].url())];
+    let config = Config::new().zookeeper(cluster.zookeeper.addr()).group(&replicas);
+    std::fs::write(&path, config.to_toml(&dir.path().join("data"))).expect("a folder takes a file");
+    let said = cluster.operator.does(&format!("topology push --force --config {}", path.display()));
+    assert!(said.contains("epoch 10 is in force"), "{said}");
+
+    // The proxy sleeps, so that the command waits for it; meanwhile ZooKeeper is killed and comes back.
+    cluster.slotline.signal(libc::SIGSTOP);
+    let Cluster { zookeeper, slotline, operator, .. } = &mut cluster;
+    let addr = zookeeper.addr();
+    let ended = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| operator.run("rules add db two host", &["--yes", "--wait=30s"]));
+        wait_for("the change", SOON, || Znodes::of(addr).json("topology").filter(|json| json["epoch"] == 11));
+        zookeeper.kill9();
+        zookeeper.launch();
+        slotline.signal(libc::SIGCONT);
+        waiting.join().expect("it does not panic")
+    });
+    assert_eq!(ended.code, 0, "{}", ended.said());
+    assert!(ended.said().contains("all 1 proxies apply epoch 11"), "{}", ended.said());
 }
 
 #[test]
@@ -227,6 +347,7 @@ fn rules_are_made_for_what_holds_no_data_yet() {
     operator.does("rules add db /^c/ host region");
     operator.cannot("rules add db car host", &["rule 2 fits all that this one fits", "--before 2"]);
     operator.cannot("rules add db /(/", &["bad regex"]);
+    operator.cannot("rules add db /cpu host", &["the one measurement that is named \"/cpu\"", "a slash at both ends"]);
     operator.does("rules add * mem --before 1");
     let rules = || operator.json("topology show")["rules"].to_string();
     operator.does("rules order 2 1 3");
@@ -266,8 +387,29 @@ fn shared_udp_listeners_come_and_go() {
     assert!(operator.does(&format!("udp add {one} lines")).contains("nothing changes"));
     operator.does(&format!("udp remove {one}"));
     operator.cannot(&format!("udp remove {one}"), &[&format!("there is {two}")]);
+    // A change is waited for too, and a port that is in use is told.
+    operator.does(&format!("udp add {two} elsewhere --spread source"));
+    sender.send_to(b"m v=1 7", two).expect("loopback takes it");
+    wait_for("the point", SOON, || {
+        let found = servers[0].http().query("elsewhere", "SELECT v FROM m").text();
+        found.contains("1970-01-01").then_some(())
+    });
+    let holder = std::net::UdpSocket::bind(own_addr()).expect("a free port");
+    let taken = holder.local_addr().expect("a bound socket has an address");
+    let ended = operator.run(&format!("udp add {taken} x"), &["--yes", "--wait=1s"]);
+    assert_eq!(ended.code, 1, "{}", ended.said());
+    assert!(ended.said().contains("has not opened it; its log says why"), "{}", ended.said());
+    let problem = format!("does not have the UDP listener {taken} open");
+    assert!(operator.run("status", &[]).stdout.contains(&problem), "{problem}");
+    drop(holder);
+    wait_for("its port", SOON, || (!operator.run("status", &[]).stdout.contains(&problem)).then_some(()));
+    operator.does(&format!("udp remove {taken}"));
+    operator.does(&format!("udp add {two} other --spread source"));
     let list = operator.json("udp list");
     assert_eq!((list.as_array().map(Vec::len), &list[0]["db"]), (Some(1), &json!("other")));
+    let history = operator.json("udp history --last 2");
+    assert_eq!(history[1]["why"], format!("udp remove {taken}"), "{history}");
+    assert_eq!((&history[0]["document"], &history[0]["number"]), (&list, &json!(8)), "{history}");
     // Nobody follows while the proxy is stopped: it is named.
     cluster.slotline.signal(libc::SIGSTOP);
     let ended = operator.run(&format!("udp remove {two}"), &["--yes", "--wait=1s"]);

@@ -215,6 +215,11 @@ fn an_ensemble_loses_its_leader() {
     ensemble[second].kill9();
     proxies.iter().for_each(|proxy| proxy.wait_metric("slotline_zookeeper_connected", 0.0));
     scene.go_on();
+    wait_for("the reason", SOON, || {
+        let ended = scene.operator.run("slots assign 0 2 --force", &["--yes"]);
+        assert_eq!(ended.code, 1, "{}", ended.said());
+        ended.said().contains("it is read-only: it has lost its quorum").then_some(())
+    });
     ensemble[leader].launch();
     proxies.iter().for_each(|proxy| proxy.wait_metric("slotline_zookeeper_connected", 1.0));
     wait_for("all registrations", SOON, || {

@@ -91,7 +91,7 @@ impl Dashboard {
                 let request = asked(q, post);
                 let (seen, expected) = (answer(self.cluster.http(), &request), answer(self.reference.http(), &request));
                 if seen != expected || !seen.1.contains("\"values\"") {
-                    wrong.push(format!("{q}\n  slotline: {seen:.300?}\n  influxd:  {expected:.300?}"));
+                    wrong.push(format!("{q}\n  slotline: {seen:.1000?}\n  influxd:  {expected:.1000?}"));
                 }
             }
         }
@@ -110,6 +110,9 @@ const PANELS: &[&str] = &[
     r#"SELECT mean("usage_user") FROM "cpu" WHERE ("region" =~ /.*/) AND $timeFilter GROUP BY time($__interval), "host" fill(previous)"#,
     r#"SELECT mean("used_percent") FROM "mem" WHERE $timeFilter GROUP BY time($__interval), "host" fill(linear)"#,
     r#"SELECT max("used_percent") FROM "mem" WHERE $timeFilter GROUP BY time($__interval), "region" fill(0)"#,
+    r#"SELECT mean("used_percent") FROM "mem" WHERE $timeFilter GROUP BY time($__interval), "host" fill(previous)"#,
+    r#"SELECT max("used_percent"), last("used_percent") FROM "mem" WHERE $timeFilter GROUP BY time($__interval), "host" fill(previous)"#,
+    r#"SELECT median("used_percent") FROM "mem" WHERE $timeFilter GROUP BY time($__interval), "host" fill(previous)"#,
     r#"SELECT last("used_percent") FROM "mem" WHERE $timeFilter GROUP BY "host""#,
     r#"SELECT non_negative_derivative(mean("bytes_recv"), 1s) *8 FROM "net" WHERE ("host" = 'web2') AND $timeFilter GROUP BY time($__interval) fill(null)"#,
     r#"SELECT non_negative_derivative(max("bytes_recv"), 1s) FROM "net" WHERE $timeFilter GROUP BY time($__interval), "host", "interface" fill(none)"#,

@@ -92,6 +92,14 @@ fn a_cluster_that_fares_well_and_one_that_does_not() {
     assert_eq!((&json["backlogs"][0]["replica"], &json["backlogs"][0]["points"]), (&"g1b".into(), &1.into()));
     assert_eq!(json["proxies"][0]["sees"]["replicas"]["g1b"]["up"], false, "{json}");
 
+    // Damaged by hand, it is no backlog of nothing.
+    let holder = json["backlogs"][0]["proxy"].as_str().expect("a text").to_owned();
+    let path = format!("backlog/g1b/{holder}");
+    let good = scene.znodes.get(&path).expect("it is there");
+    scene.znodes.put(&path, "{");
+    scene.wait_page(&[&format!("! the znode {path} cannot be read")]);
+    scene.znodes.put(&path, good);
+
     // Slots go while points wait for the group that had them.
     scene.document.epoch += 1;
     scene.document.slots = vec![(0, 505, 1), (506, 1023, 2)];
@@ -113,6 +121,15 @@ fn a_cluster_that_fares_well_and_one_that_does_not() {
     let id = ids.iter().find(|proxy| proxy["http"] == *addr).expect("it is there")["id"].as_str().expect("a text");
     gone.kill9();
     scene.wait_page(&[&format!("! a proxy that is gone ({id}) holds 1 points for g1b"), "delete the znode"]);
+    // What moves slots waits for it, or for the operator's word that it does not run.
+    scene.wait_page(&[&format!("! proxy {addr} is gone ({id}) and did not end in good order")]);
+    scene.operator.cannot("slots assign 0 2", &[&format!("proxy {addr} (id {id}) is gone"), "proxies --forget"]);
+    let other = ids.iter().find(|proxy| proxy["http"] != *addr).expect("it is there")["id"].as_str().expect("a text");
+    let refused = scene.operator.run(&format!("proxies --forget {other}"), &[]);
+    assert!(refused.code == 2 && refused.said().contains("is there"), "{}", refused.said());
+    let forgotten = scene.operator.run(&format!("proxies --forget {id}"), &[]);
+    assert_eq!(forgotten.code, 0, "{}", forgotten.said());
+    assert!(!scene.page().contains("did not end in good order"));
 
     // What is broken is told, and the last good topology shown.
     scene.znodes.put("topology", "{");

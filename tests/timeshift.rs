@@ -418,6 +418,25 @@ fn subqueries_move_by_themselves() {
                 "SELECT sum(d) FROM (SELECT a - shift_1_week AS d FROM (SELECT mean(v) AS a, mean(mv) AS shift_1_week FROM m GROUP BY host)) {bounds} GROUP BY time(6h), host"
             ),
         ),
+        // Series that become one, of which the order does not show.
+        (
+            2,
+            format!(
+                "SELECT sum(shift_1_week), mean(a) FROM (SELECT max(v) AS a, count(n) AS shift_1_week {inner}, host)"
+            ),
+            format!(
+                "SELECT sum(shift_1_week), mean(a) FROM (SELECT max(v) AS a, count(mn) AS shift_1_week {inner}, host)"
+            ),
+        ),
+        (
+            2,
+            format!(
+                "SELECT max(a), sum(shift_1_week) FROM (SELECT max(v) AS a, count(n) AS shift_1_week {inner}, host) {bounds} GROUP BY time(12h)"
+            ),
+            format!(
+                "SELECT max(a), sum(shift_1_week) FROM (SELECT max(v) AS a, count(mn) AS shift_1_week {inner}, host) {bounds} GROUP BY time(12h)"
+            ),
+        ),
         (
             2,
             format!(
@@ -629,6 +648,11 @@ fn math_is_worked_out() {
 fn what_cannot_be_answered_is_refused() {
     let mut loaded = loaded();
     let bounds = bounds();
+    let of_two = |columns: &str, clauses: &str| {
+        let inner =
+            format!("SELECT max(v) AS a, count(n) AS shift_1_week FROM m {bounds} GROUP BY time(2h), host fill(none)");
+        format!("SELECT {columns} FROM ({inner}) {bounds}{clauses}")
+    };
     for (q, words) in [
         ("SELECT mean(v) AS shift_1_week INTO x FROM m", "INTO"),
         ("SELECT v INTO x FROM m TIMESHIFT -1w", "INTO"),
@@ -640,6 +664,8 @@ fn what_cannot_be_answered_is_refused() {
         ("SELECT mean(v) AS shift_1_week FROM m TIMESHIFT -1d", "either"),
         ("EXPLAIN SELECT v AS shift_1_week FROM m", "EXPLAIN"),
         ("SELECT v AS shift_999_years FROM m", "out of reach"),
+        ("SELECT v, v AS shift_99999999999999999999_weeks FROM m", "out of reach"),
+        ("SELECT v FROM m TIMESHIFT 0s, -1w, -7d", "TIMESHIFT -1w twice"),
         ("SELECT v AS shift_1_week FROM m tz('Nowhere/Else')", "zone"),
         ("SELECT v FROM m TIMESHIFT -1x", "error parsing query: invalid duration"),
         ("SELECT v FROM m TIMESHIFT", "expected duration"),
@@ -652,6 +678,10 @@ fn what_cannot_be_answered_is_refused() {
             "SELECT a FROM (SELECT mean(v) AS a, mean(v) AS shift_1_week FROM m GROUP BY host) WHERE a > 3",
             "WHERE with more than times",
         ),
+        (&of_two("a - shift_1_week", " fill(0)"), "fill() with a number"),
+        (&of_two("a - shift_1_week", ""), "the order of a subquery's series"),
+        (&of_two("derivative(a, 1h)", ""), "the order of a subquery's series"),
+        (&of_two("percentile(a, 50)", " GROUP BY time(12h)"), "the order of a subquery's series"),
     ] {
         loaded.assert_refused(&[("db", "db"), ("q", q)], words);
     }

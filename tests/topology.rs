@@ -90,7 +90,10 @@ fn push_and_show() {
     // Nobody can say what the servers hold, nor what a new one needs.
     file.holds(groups(2));
     let refused = file.topology(&["push", "--yes"], 2);
-    has(&refused, &["slots 512-1023 move from group 1 to group 2", "the rules change from (telegraf cpu by [host])"]);
+    has(
+        &refused,
+        &["slots 512-1023 move from group 1 to group 2", "the rules change: rule 1 goes: telegraf cpu by [host]"],
+    );
     has(&refused, &["what is stored cannot be found out: group 1: g1a", "connection refused", "--force"]);
     has(&refused, &["no serving replica tells which databases there are (g1a: connection refused)"]);
     has(&file.topology(&["show"], 0), &["epoch 1"]);

@@ -12,6 +12,7 @@ use prometheus::{Encoder, TextEncoder};
 use crate::net::panics;
 use crate::spool::Stranger;
 use crate::stats::{self, BUCKETS, Durations, Latency, ReplicaStats, ShardStats, SpoolStats, UdpStats};
+use crate::topology::LineTarget;
 
 use super::{ControlStats, Process};
 
@@ -269,6 +270,7 @@ pub fn text(process: &Process) -> String {
         add(&mut families, name, help, kind, metric(kind, sum as f64, &labels));
     }
     add_udp(&mut families, process);
+    add_udp_targets(&mut families, process);
     for (name, help, kind, read) in CONTROL {
         if let Some(control) = &process.control {
             add(&mut families, name, help, kind, metric(kind, read(control) as f64, &[]));
@@ -384,6 +386,16 @@ fn add_udp(families: &mut Vec<MetricFamily>, process: &Process) {
                 metric(MetricType::COUNTER, read(&udp.stats) as f64, &labels),
             );
         }
+    }
+}
+
+fn add_udp_targets(families: &mut Vec<MetricFamily>, process: &Process) {
+    for udp in process.udp.load().iter() {
+        let (address, LineTarget { db, rp, precision }) = (udp.port.address.to_string(), &udp.listener.target);
+        let (precision, spread) = (precision.as_str(), udp.listener.spread.as_str());
+        let labels = [("listener", &*address), ("db", db), ("rp", rp), ("precision", precision), ("spread", spread)];
+        let metric = metric(MetricType::GAUGE, 1.0, &labels);
+        add(families, "slotline_udp_listener", "What the UDP listeners are told.", MetricType::GAUGE, metric);
     }
 }
 

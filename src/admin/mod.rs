@@ -140,7 +140,7 @@ impl Process {
         }
         let Some(snapshot) = self.snapshot.load_full() else { return Some(NO_TOPOLOGY.to_owned()) };
         let topology = &snapshot.topology;
-        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| stats.is_up() || !stats.is_known());
+        let up = |name: &str| snapshot.replicas.get(name).is_some_and(|stats| !stats.is_down());
         let dead = topology.groups().iter().find(|group| !group.replicas.iter().any(|replica| up(&replica.name)))?;
         let names: Vec<&str> = dead.replicas.iter().map(|replica| replica.name.as_str()).collect();
         Some(format!("group {} has no replica that is up ({})", dead.id, names.join(", ")))

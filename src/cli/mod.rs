@@ -16,6 +16,7 @@ mod status;
 mod topology;
 mod udp;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -81,6 +82,12 @@ pub fn main() -> ExitCode {
         Command::Proxies(args) => proxies::run(args),
         Command::Status(args) => status::run(args),
     }
+}
+
+/// Prints; a command goes on to its end also when nobody reads any more.
+fn print(text: impl AsRef<[u8]>) {
+    let mut to = std::io::stdout().lock();
+    let _ = to.write_all(text.as_ref()).and_then(|()| to.flush());
 }
 
 /// Reads a configuration; its faults are printed, and become the exit code.

@@ -4,21 +4,46 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::cluster::proxies::{Proxy, list};
+use super::cluster::proxies::{Proxy, gone, list};
 use super::cluster::table::{Cell, Paint, Screen, painted};
 use super::cluster::{Failure, PlaceArgs, ended};
+use super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     place: PlaceArgs,
+    /// Do not miss this one any more, which is gone: it does not run, and will not come back.
+    #[arg(long, value_name = "ID")]
+    forget: Option<String>,
     /// Print them as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args) -> ExitCode {
-    ended(show(args))
+    ended(match &args.forget {
+        Some(id) => forget(id.clone(), args),
+        None => show(args),
+    })
+}
+
+fn forget(id: String, args: Args) -> Result<(), Failure> {
+    let (place, _) = args.place.resolve()?;
+    let mut store = place.open()?;
+    let there = list(store.as_mut(), &place)?;
+    if there.iter().any(|proxy| proxy.id == id) {
+        return Err(Failure::usage(format!("proxy {id} is there; one that ends in good order is forgotten by itself")));
+    }
+    if gone(store.as_mut(), &place, &there)?.iter().all(|proxy| proxy.id != id) {
+        return Err(Failure::usage(format!("no proxy {id} is missed; `slotline status` names those that are gone")));
+    }
+    store.delete(&format!("{}/{id}", place.znodes.members())).map_err(Failure::new)?;
+    print(match args.json {
+        true => format!("{}\n", json!({"forgotten": id})),
+        false => format!("proxy {id} is not missed any more\n"),
+    });
+    Ok(())
 }
 
 fn show(args: Args) -> Result<(), Failure> {
@@ -26,7 +51,7 @@ fn show(args: Args) -> Result<(), Failure> {
     let mut store = place.open()?;
     let proxies = list(store.as_mut(), &place)?;
     if args.json {
-        println!("{}", json!(proxies));
+        print(format!("{}\n", json!(proxies)));
         return Ok(());
     }
     let epoch = place.topology(store.as_mut()).map_or(0, |topology| topology.epoch);
@@ -39,6 +64,6 @@ fn show(args: Args) -> Result<(), Failure> {
         let [http, admin, id] = texts;
         [http, admin, painted(own.to_string(), paint), id]
     }));
-    print!("{}", Screen::stdout().table(&rows));
+    print(Screen::stdout().table(&rows));
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The control thread: one plain thread owns the ZooKeeper session, and shards never touch it.
 //!
 //! It reads `topology` and `udp` at the start of each session, at each change and every few seconds besides, offers what
-//! differs to its [`Audience`], and keeps `proxies/<id>` as the audience wants it; `backlog` does the same for what
+//! differs to its [`Audience`], and keeps `proxies/<id>` as the audience wants it, which goes with the session;
+//! `members/<id>` stays until the process ends in good order, so that one that is only cut off is missed. `backlog` does the same for what
 //! replicas have still to take. With ZooKeeper away it tries again
 //! and again, ever more slowly; whatever was offered last stays. `server` starts it; the commands use [`open`].
 
@@ -200,6 +201,8 @@ struct Loop {
     znodes: Znodes,
     /// `proxies/<id>`
     own: String,
+    /// `members/<id>`
+    member: String,
     audience: Box<dyn Audience>,
     pace: Pace,
     shared: Arc<Shared>,
@@ -219,6 +222,7 @@ struct Loop {
 impl Loop {
     fn new(place: String, znodes: Znodes, proxy_id: &str, audience: Box<dyn Audience>, pace: Pace) -> Loop {
         let own = format!("{}/{proxy_id}", znodes.proxies());
+        let member = format!("{}/{proxy_id}", znodes.members());
         let (topology, udp) = (Offered::Nothing, Offered::Nothing);
         let backlog = Folder::new(znodes.backlog(), proxy_id, pace.backlog);
         let (registered, registration_fault, connected) = (None, None, None);
@@ -227,6 +231,7 @@ impl Loop {
             place,
             znodes,
             own,
+            member,
             audience,
             pace,
             shared,
@@ -250,6 +255,8 @@ impl Loop {
             let over = match open() {
                 Ok(mut store) => match self.session(store.as_mut(), &mut backoff) {
                     Ok(()) => {
+                        // If that fails, operators are told of a proxy that is gone, and forget it.
+                        let _ = store.delete(&self.member);
                         store.close(CLOSE_TIMEOUT);
                         return;
                     }
@@ -281,6 +288,7 @@ impl Loop {
         // the server of the last session could take us back to an older topology.
         self.register(store)?;
         self.read(store)?;
+        self.join(store)?;
         self.backlog.begin();
         while !self.backlog.turn(store, self.audience.as_mut(), false)? && !self.shared.stops() {}
         self.back();
@@ -313,7 +321,10 @@ impl Loop {
 
     /// Reads both documents, which asks for their next events, and offers what is new.
     fn read(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let topology = match store.read(&self.znodes.topology()) {
+        let read = store.read(&self.znodes.topology());
+        // Who may not read it does not know whether what it serves is still in force.
+        let told = read.is_ok();
+        let topology = match read {
             Ok(Some(entry)) if entry.data.is_empty() => Offered::Missing("it is empty".to_owned()),
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing("there is none".to_owned()),
@@ -321,7 +332,9 @@ impl Loop {
             Err(error) => Offered::Missing(error.to_string()),
         };
         self.offer_topology(topology);
-        self.audience.topology_read();
+        if told {
+            self.audience.topology_read();
+        }
         let udp = match store.read(&self.znodes.udp()) {
             Ok(Some(entry)) => Offered::Document(entry.data),
             Ok(None) => Offered::Missing(String::new()),
@@ -395,6 +408,18 @@ impl Loop {
         // If it failed, it is tried again with the next complete read.
         self.registered = Some(wanted);
         Ok(())
+    }
+
+    /// Says that it is there, until it says that it ends.
+    fn join(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        match store.put(&self.member, &self.audience.registration()) {
+            Err(error) if error.is_over() => Err(error),
+            Err(error) => {
+                tracing::warn!(path = self.member, fault = %error, "nobody will miss this proxy when it is cut off");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn away(&mut self, error: &StoreError) {

@@ -1,6 +1,7 @@
 //! The thread's logic over a store in memory.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
@@ -168,7 +169,7 @@ impl Store for Session {
 }
 
 /// Writes down what it hears, but for backlogs of nobody that it hears of first; refuses what begins with `bad`.
-struct Hears(Sender<String>, Arc<Mutex<String>>, Waits, bool);
+struct Hears(Sender<String>, Arc<Mutex<String>>, Waits, bool, Arc<AtomicUsize>);
 
 /// What waits for replicas.
 type Waits = Arc<Mutex<Option<BTreeMap<String, Vec<u8>>>>>;
@@ -185,6 +186,10 @@ impl Hears {
 impl Audience for Hears {
     fn topology(&mut self, document: &[u8]) -> Result<(), String> {
         self.document("topology", Some(document))
+    }
+
+    fn topology_read(&mut self) {
+        self.4.fetch_add(1, Ordering::Relaxed);
     }
 
     fn topology_missing(&mut self, reason: &str) {
@@ -219,17 +224,19 @@ struct Run {
     heard: Receiver<String>,
     registration: Arc<Mutex<String>>,
     waits: Waits,
+    /// How often the topology was read.
+    confirmed: Arc<AtomicUsize>,
 }
 
 fn start(world: &Fake) -> Run {
     let (sender, heard) = channel();
     let registration = Arc::new(Mutex::new("one".to_owned()));
-    let waits = Waits::default();
-    let audience = Box::new(Hears(sender, registration.clone(), waits.clone(), false));
+    let (waits, confirmed) = (Waits::default(), Arc::new(AtomicUsize::new(0)));
+    let audience = Box::new(Hears(sender, registration.clone(), waits.clone(), false, confirmed.clone()));
     let znodes = Znodes::of("main").expect("a plain name");
     let world = world.clone();
     let control = run(Loop::new("memory".into(), znodes, "p1", audience, QUICK), move || world.open());
-    Run { control: control.expect("a thread starts"), heard, registration, waits }
+    Run { control: control.expect("a thread starts"), heard, registration, waits, confirmed }
 }
 
 impl Run {
@@ -308,6 +315,13 @@ fn what_may_not_be_read_stays_as_it_is() {
     world.with(|world| world.forbidden = Some("topology"));
     let said = run.heard.recv_timeout(SOON).expect("it is told");
     assert!(said.starts_with("missing: ") && said.contains("no permission for /slotline/main/topology"), "{said}");
+    run.hears(&["udp u1"]);
+    let confirmed = || run.confirmed.load(Ordering::Relaxed);
+    let before = confirmed();
+    run.hears_no_more();
+    assert_eq!(confirmed(), before, "what cannot be read is not confirmed");
+    world.with(|world| world.forbidden = None);
+    wait_until("a confirmation", || confirmed() > before);
 }
 
 #[test]
@@ -341,8 +355,14 @@ fn the_registration_follows_and_comes_back() {
     registered("two");
     world.cut(true, true);
     registered("two");
+    // Cut off, it is missed; ended, it is not.
+    world.cut(false, true);
+    assert_eq!((world.get("proxies/p1"), world.get("members/p1").as_deref()), (None, Some("two")));
+    world.with(|world| world.up = true);
+    registered("two");
     run.control.stop();
     assert_eq!(world.get("proxies/p1"), None, "the session's end takes it away");
+    assert_eq!(world.get("members/p1"), None);
 }
 
 #[test]

@@ -388,29 +388,37 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     answered.recv_timeout(RESOLVE_TIMEOUT).unwrap_or_else(|_| Err("the name is not resolved in time".to_owned()))
 }
 
+/// Asks for a session, or for one that may only read; the answer's length, protocol and timeout, and nothing that matters
+/// only to those who stay.
+fn greet(address: SocketAddr, read_only: bool) -> std::io::Result<(TcpStream, [u8; 12])> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(PROBE_TIMEOUT))?;
+    stream.set_write_timeout(Some(PROBE_TIMEOUT))?;
+    // Length; protocol 0, last change seen 0, timeout, session 0, an empty password of 16 bytes, read-only or not.
+    let mut hello = [0; 49];
+    hello[..4].copy_from_slice(&45_u32.to_be_bytes());
+    hello[16..20].copy_from_slice(&(SESSION_TIMEOUT.as_millis() as u32).to_be_bytes());
+    hello[28..32].copy_from_slice(&16_u32.to_be_bytes());
+    hello[48] = u8::from(read_only);
+    stream.write_all(&hello)?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    Ok((stream, answer))
+}
+
 /// Opens a session with a server and ends it again. One that hangs takes connections too; and one that closes them (no
 /// quorum, too many clients) is no place for the crate's client, which would come back thousands of times a second.
 fn ask(address: SocketAddr) -> Result<(), String> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "it does not answer".to_owned(),
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "it closes connections (no quorum, or too many clients?)".to_owned()
-        }
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => match greet(address, true) {
+            Ok(_) => "it is read-only: it has lost its quorum".to_owned(),
+            Err(_) => "it closes connections (no quorum, or too many clients?)".to_owned(),
+        },
         _ => error.to_string(),
     };
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(failed)?;
-    stream.set_read_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
-    stream.set_write_timeout(Some(PROBE_TIMEOUT)).map_err(failed)?;
-    // Length; protocol 0, last change seen 0, timeout, session 0, an empty password of 16 bytes, not read-only.
-    let mut hello = [0; 49];
-    hello[..4].copy_from_slice(&45_u32.to_be_bytes());
-    hello[16..20].copy_from_slice(&(SESSION_TIMEOUT.as_millis() as u32).to_be_bytes());
-    hello[28..32].copy_from_slice(&16_u32.to_be_bytes());
-    stream.write_all(&hello).map_err(failed)?;
-    // Length; protocol, timeout, and what matters only to those who stay.
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).map_err(failed)?;
+    let (mut stream, answer) = greet(address, false).map_err(failed)?;
     let number = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
     if !(36..=64).contains(&number(0)) || number(4) != 0 || number(8) == 0 {
         return Err("what answers there is no ZooKeeper".to_owned());

@@ -54,16 +54,40 @@ pub fn push_integer(out: &mut Vec<u8>, number: i64) {
 /// Appends a finite number, in the fewest digits that read back as the same.
 pub fn push_float(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
-    let _ = if size != 0.0 && size < 1e-6 {
-        write!(out, "{number:e}")
-    } else if size >= 1e21 {
-        // Go writes the exponent's sign.
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        write!(out, "{digits}e+{exponent}")
-    } else {
-        write!(out, "{number}")
-    };
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        return push_decimal(out, number);
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    // Go writes the exponent's sign.
+    let sign = if size < 1.0 { "" } else { "+" };
+    let _ = write!(out, "{digits}e{sign}{exponent}");
+}
+
+/// The same without an exponent. Of two that are equally near Go takes the one that ends evenly.
+pub fn push_decimal(out: &mut Vec<u8>, number: f64) {
+    let start = out.len();
+    let _ = write!(out, "{number}");
+    let Some(point) = out[start..].iter().position(|byte| *byte == b'.') else { return };
+    let decimals = out.len() - start - point - 1;
+    // What lies in the middle has one digit more in all.
+    if binary_places(number) == decimals + 1 {
+        let even = format!("{number:.decimals$}");
+        if even.parse() == Ok(number) {
+            out.truncate(start);
+            out.extend_from_slice(even.as_bytes());
+        }
+    }
+}
+
+/// Behind the point, and so many has the number in decimal too.
+fn binary_places(number: f64) -> usize {
+    const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
+    let mantissa = number.to_bits() & ((1 << MANTISSA_BITS) - 1);
+    let exponent = (number.to_bits() >> MANTISSA_BITS & 0x7ff) as u32;
+    // The bit in front of a mantissa is 1, so that it ends there at the latest.
+    let zeros = mantissa.trailing_zeros().min(MANTISSA_BITS);
+    (1023 + MANTISSA_BITS).saturating_sub(exponent + zeros) as usize
 }
 
 /// A whole value; `pretty` indents by four spaces, as InfluxDB's `pretty=true`.
@@ -156,6 +180,7 @@ mod tests {
 
     /// As influxd 1.6.7 prints them.
     #[test]
+    #[allow(clippy::excessive_precision, reason = "the digits behind are what it is about")]
     fn floats_as_go_prints_them() {
         for (number, wanted) in [
             (1.0, "1"),
@@ -169,6 +194,16 @@ mod tests {
             (1e-7, "1e-7"),
             (-1.25e-10, "-1.25e-10"),
             (5e-324, "5e-324"),
+            // In the middle between two of as many digits.
+            (901.50396728515625, "901.5039672851562"),
+            (-901.50396728515625, "-901.5039672851562"),
+            (5e-324 * 2.0, "1e-323"),
+            (0.5, "0.5"),
+            (1125899906842624.25, "1125899906842624.2"),
+            (1125899906842624.75, "1125899906842624.8"),
+            (140737488355328.1875, "140737488355328.2"),
+            (0.00152587890625, "0.00152587890625"),
+            (4503599627370496.0, "4503599627370496"),
         ] {
             let mut out = Vec::new();
             push_float(&mut out, number);

@@ -17,7 +17,8 @@ pub fn in_order(backends: &Backends, groups: &[GroupIndex], key: &str, backlogs:
     let mut order: Vec<(usize, Rc<Backend>)> = groups.iter().enumerate().flat_map(of).collect();
     order.sort_by_cached_key(|(group, replica)| {
         let stats = &replica.target.stats;
-        let (down, unknown) = (stats.is_known() && !stats.is_up(), !stats.is_known());
+        let (up, down) = (stats.is_up(), stats.is_down());
+        let unknown = !up && !down;
         let score = crc32fast::hash(format!("{}\0{key}", replica.target.name).as_bytes());
         (down, behind(replica, backlogs).is_some(), unknown, *group, score)
     });

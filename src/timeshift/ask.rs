@@ -6,6 +6,9 @@ use crate::influxql::{Expr, Select};
 /// What is not moved has this before its unit, what is moved into the future `b` before that.
 const PREFIX: &str = "shift_";
 
+/// Further than any calendar goes.
+const FAR: Shift = Shift { months: i64::MAX, days: 0, ns: 0 };
+
 /// The shift of an alias such as `shift_1_week` or `bshift_2_h__cpu`; `None`: it is an alias like others.
 pub fn of_alias(alias: &str) -> Option<Shift> {
     let (name, _label) = alias.split_once("__").unwrap_or((alias, ""));
@@ -28,7 +31,10 @@ fn named(name: &str) -> Option<Shift> {
     let future = name.strip_prefix('b');
     let length = future.unwrap_or(name).strip_prefix(PREFIX)?;
     let (count, unit) = length.split_at(length.find(|c: char| !c.is_ascii_digit())?);
-    let shift = Shift::of(count, unit.strip_prefix('_').unwrap_or(unit))?;
+    let unit = unit.strip_prefix('_').unwrap_or(unit);
+    // More than can be counted is a shift too, of which `calendar` says that it is out of reach.
+    let far = || Shift::of("1", unit).filter(|_| !count.is_empty()).map(|_| FAR);
+    let shift = Shift::of(count, unit).or_else(far)?;
     Some(if future.is_some() { shift } else { shift.reversed() })
 }
 
@@ -76,6 +82,8 @@ mod tests {
             ("shift_5_ms__a__b", "-5ms"),
             ("bshift_1_days", "1d"),
             ("shift_0_days", "0s"),
+            ("shift_99999999999999999999_weeks", "-9223372036854775807M"),
+            ("shift_9223372036854775807_weeks", "-9223372036854775807M"),
             ("shift_1w", "none"),
             ("shift_1_fortnight", "none"),
             ("shift_1_Week", "none"),

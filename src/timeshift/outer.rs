@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{Cast, VarRef};
+use crate::influxql::ast::{Cast, Fill, VarRef};
 use crate::influxql::range::split_time;
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::rows::Rows;
@@ -14,7 +14,7 @@ use crate::merge::results::{Series, Value};
 
 use super::ask;
 use super::join::kind;
-use super::moved::zone;
+use super::moved::{calls, calls_of, windows, zone};
 use super::read::{has_wildcard, inside};
 use super::rows::evaluated;
 use super::work::alone;
@@ -43,6 +43,10 @@ impl Outer {
         if select.slimit > 0 || select.soffset > 0 {
             return refuse("SLIMIT or SOFFSET");
         }
+        // InfluxDB then reckons with the number where a value is missing.
+        if calls_of(select).is_empty() && matches!(select.fill, Fill::Value(_)) {
+            return refuse("fill() with a number of rows");
+        }
         if let Some(condition) = &select.condition
             && split_time(condition, zone(select)?)?.0.is_some()
         {
@@ -67,10 +71,36 @@ impl Outer {
         let mut evaluation = Evaluation::new(&select, rows_max, false)?;
         evaluation.over_subqueries();
         let mut rows = Vec::new();
-        for series in answers.into_iter().flatten() {
-            rows.push(points(series, &evaluation.fields)?);
+        for answer in answers {
+            let own: Result<Vec<Rows>, Stop> =
+                answer.into_iter().map(|series| points(series, &evaluation.fields)).collect();
+            let own = own?;
+            if evaluation.groups(&own).len() < own.len() {
+                self.check_mixed()?;
+            }
+            rows.extend(own);
         }
         evaluated(&evaluation, &rows)
+    }
+
+    /// Series of a subquery become one. InfluxDB reads these in turns, not in the order of time, so only what does not
+    /// hang on the order can be told.
+    fn check_mixed(&self) -> Result<(), Stop> {
+        let known: &[&str] = match windows(&self.select) {
+            Some(_) => &["count", "sum", "min", "max"],
+            None => &["count", "sum", "min", "max", "mean", "spread"],
+        };
+        let plain = |expr: &Expr| {
+            let mut found = Vec::new();
+            calls(expr, &mut found);
+            !found.is_empty() && found.iter().all(|call| known.contains(&call.name.as_str()))
+        };
+        if ask::fields(&self.select).all(|field| plain(&field.expr)) {
+            return Ok(());
+        }
+        Err(Stop::Refused(
+            "what hangs on the order of a subquery's series (GROUP BY their tags around it too)".to_owned(),
+        ))
     }
 }
 

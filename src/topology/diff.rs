@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::build::ranges;
-use super::{GroupId, ReplicaSpec, SlotId, Topology};
+use super::{GroupId, ReplicaSpec, RuleSpec, SlotId, Topology};
 
 /// One change after which stored points would no longer be found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// Slots that now belong to another group.
     Moved { slots: String, from: GroupId, to: GroupId },
-    /// Measurements may hash by other tags now.
-    Rules { before: String, after: String },
+    /// Measurements may hash by other tags now: what becomes of which rule.
+    Rules { changes: Vec<String> },
 }
 
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Change::Moved { slots, from, to } => write!(f, "slots {slots} move from group {from} to group {to}"),
-            Change::Rules { before, after } => write!(f, "the rules change from {before} to {after}"),
+            Change::Rules { changes } => write!(f, "the rules change: {}", changes.join("; ")),
         }
     }
 }
@@ -38,7 +38,7 @@ pub fn changes_that_hide_data(before: &Topology, after: &Topology) -> Vec<Change
     let moves = moves.into_iter().map(|((from, to), slots)| Change::Moved { slots: ranges(&slots), from, to });
     let mut changes: Vec<Change> = moves.collect();
     if before.spec().rules != after.spec().rules {
-        changes.push(Change::Rules { before: rules(before), after: rules(after) });
+        changes.push(Change::Rules { changes: rule_changes(&before.spec().rules, &after.spec().rules) });
     }
     changes
 }
@@ -93,16 +93,28 @@ fn replicas(topology: &Topology) -> BTreeMap<&str, (GroupId, &ReplicaSpec)> {
     groups.flat_map(|group| group.replicas.iter().map(|replica| (replica.name.as_str(), (group.id, replica)))).collect()
 }
 
-fn rules(topology: &Topology) -> String {
-    let text = |rule: &super::RuleSpec| format!("{} {} by [{}]", rule.db, rule.measurement, rule.tags.join(", "));
-    let rules: Vec<String> = topology.spec().rules.iter().map(text).collect();
-    if rules.is_empty() { "none".to_owned() } else { format!("({})", rules.join("; ")) }
+/// Rules that go, by their numbers before; new ones, by those after; and whether the others stand in another order.
+fn rule_changes(before: &[RuleSpec], after: &[RuleSpec]) -> Vec<String> {
+    let text = |rule: &RuleSpec| format!("{} {} by [{}]", rule.db, rule.measurement, rule.tags.join(", "));
+    let not_in = |rules: &[RuleSpec], others: &[RuleSpec], what: &str| {
+        let numbered = (1..).zip(rules).filter(|(_, rule)| !others.contains(rule));
+        numbered.map(|(number, rule)| format!("rule {number} {what}: {}", text(rule))).collect::<Vec<String>>()
+    };
+    let mut changes = not_in(before, after, "goes");
+    changes.extend(not_in(after, before, "is new"));
+    let old: Vec<&RuleSpec> = before.iter().filter(|rule| after.contains(rule)).collect();
+    let new: Vec<&RuleSpec> = after.iter().filter(|rule| before.contains(rule)).collect();
+    if old != new {
+        let order: Vec<String> = new.iter().map(|rule| text(rule)).collect();
+        changes.push(format!("their order becomes {}", order.join(", ")));
+    }
+    changes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, evenly};
+    use crate::topology::{GroupSpec, Spec, evenly};
 
     fn topology(groups: &[GroupId]) -> Topology {
         let group = |&id: &GroupId| {
@@ -148,8 +160,16 @@ mod tests {
     fn a_rule_more_is_a_change() {
         let mut spec = topology(&[1]).spec().clone();
         spec.rules.push(RuleSpec { db: "*".into(), measurement: "cpu".into(), tags: vec!["host".into()] });
-        let after = spec.build(2).expect("a sound topology");
-        let text = changes_that_hide_data(&topology(&[1]), &after)[0].to_string();
-        assert_eq!(text, "the rules change from none to (* cpu by [host])");
+        let after = spec.clone().build(2).expect("a sound topology");
+        let text = |before: &Topology, after: &Topology| changes_that_hide_data(before, after)[0].to_string();
+        assert_eq!(text(&topology(&[1]), &after), "the rules change: rule 1 is new: * cpu by [host]");
+        spec.rules.insert(0, RuleSpec { db: "db".into(), measurement: "/^m/".into(), tags: Vec::new() });
+        let more = spec.clone().build(3).expect("a sound topology");
+        assert_eq!(text(&after, &more), "the rules change: rule 1 is new: db /^m/ by []");
+        assert_eq!(text(&more, &after), "the rules change: rule 1 goes: db /^m/ by []");
+        spec.rules.reverse();
+        let turned = spec.build(4).expect("a sound topology");
+        let order = "the rules change: their order becomes * cpu by [host], db /^m/ by []";
+        assert_eq!(text(&more, &turned), order);
     }
 }

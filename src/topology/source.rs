@@ -95,6 +95,16 @@ impl Znodes {
         format!("{}/history", self.base)
     }
 
+    /// The folder of all earlier UDP listeners, by a number that rises.
+    pub fn udp_history(&self) -> String {
+        format!("{}/udp-history", self.base)
+    }
+
+    /// Proxies that have registered and have not ended in good order since.
+    pub fn members(&self) -> String {
+        format!("{}/members", self.base)
+    }
+
     pub fn proxies(&self) -> String {
         format!("{}/proxies", self.base)
     }

@@ -1,24 +1,29 @@
 //! How commands change a topology: read, plan, ask, bring new servers to the databases and users of the others, replace by
 //! compare-and-set, write down who and why, wait, and look once more.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::control::{Expect, Store, StoreError};
 use crate::influxql::parse_duration;
-use crate::topology::{self, ReplicaState, Spec, SpecFault, Topology, changes_that_hide_data, harmless_changes};
+use crate::topology::{self, Spec, SpecFault, Topology, changes_that_hide_data, harmless_changes};
 
+use super::super::print;
+use super::checks::Checks;
 use super::newcomers::Newcomers;
 use super::plan::{Manner, Objection, Plan};
+use super::proxies::{self, Proxy};
 use super::schema::{self, Passwords};
-use super::{Failure, Place, PlaceArgs, history, proxies, stored};
+use super::{Failure, Place, PlaceArgs, history, stored};
 
 /// How long proxies are waited for before new servers are looked at once more.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long ZooKeeper is waited for that went away amid a change.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(300);
 
 #[derive(clap::Args)]
 pub struct ChangeArgs {
@@ -75,6 +80,11 @@ impl MannerArgs {
     pub fn wait(&self) -> Option<Duration> {
         self.wait
     }
+
+    /// The reason, `command` if none is given.
+    pub fn why<'a>(&'a self, command: &'a str) -> &'a str {
+        self.why.as_deref().unwrap_or(command)
+    }
 }
 
 /// What ZooKeeper holds before a change.
@@ -84,6 +94,10 @@ struct Before {
     topology: Option<Topology>,
     /// The highest so far, 0 if there was none.
     epoch: u64,
+    /// That were there.
+    proxies: Vec<Proxy>,
+    /// That should have been there.
+    gone: Vec<Proxy>,
     /// Why `topology` is not what the znode holds.
     trouble: Option<String>,
 }
@@ -98,6 +112,8 @@ pub struct Change {
     before: Before,
     /// What the command itself has against it.
     objections: Vec<Objection>,
+    /// A replica that the command has held against its peers.
+    compared: Option<String>,
 }
 
 impl ChangeArgs {
@@ -118,7 +134,8 @@ impl ChangeArgs {
         };
         let mut store = place.open()?;
         let before = look(store.as_mut(), &place)?;
-        Ok(Change { place, config, store, manner: self.manner, passwords, before, objections: Vec::new() })
+        let (manner, objections, compared) = (self.manner, Vec::new(), None);
+        Ok(Change { place, config, store, manner, passwords, before, objections, compared })
     }
 }
 
@@ -140,28 +157,38 @@ impl Change {
         self.config.as_ref()
     }
 
-    pub fn object(&mut self, objections: impl IntoIterator<Item = Objection>) {
+    /// Only forced is it done then.
+    pub fn object(&mut self, objection: Objection) {
+        self.objections.push(objection);
+    }
+
+    /// What holding a replica against its peers has come to.
+    pub fn compared(&mut self, replica: &str, objections: impl IntoIterator<Item = Objection>) {
+        self.compared = Some(replica.to_owned());
         self.objections.extend(objections);
     }
 
     /// Makes it: `words` are the command, for the history.
     pub fn make(self, words: &str, spec: Spec) -> Result<(), Failure> {
-        let Change { place, mut store, manner, passwords, before, objections, .. } = self;
+        let Change { place, mut store, manner, passwords, before, objections, compared, .. } = self;
         let after = spec.build(before.epoch + 1).map_err(|faults| Failure::usage(told(&faults)))?;
         let mut plan = compare(&before, &after);
         if plan.is_empty() {
-            let Before { epoch, .. } = before;
+            let epoch = before.topology.map_or(before.epoch, |now| now.epoch);
             match manner.json {
-                true => println!("{}", json!({"epoch": epoch, "changed": false, "changes": []})),
-                false => println!("nothing changes: cluster {} has this topology, at epoch {epoch}", place.cluster),
+                true => print(format!("{}\n", json!({"epoch": epoch, "changed": false, "changes": []}))),
+                false => {
+                    print(format!("nothing changes: cluster {} has this topology, at epoch {epoch}\n", place.cluster))
+                }
             }
             return Ok(());
         }
         let mut newcomers = None;
         if let Some(now) = &before.topology {
-            look_at_data(store.as_mut(), &place, now, &after, &mut plan)?;
-            look_at_readers(now, &after, &mut plan);
-            newcomers = Newcomers::find(now, &after, &passwords, &mut plan);
+            let checks = Checks::begin(store.as_mut(), &place, (now, &after), compared.as_deref())?;
+            checks.look(store.as_mut(), &place, &mut plan)?;
+            checks.absent(&before.gone, &mut plan);
+            newcomers = Newcomers::find(&checks, &passwords, &mut plan);
         }
         plan.objections.extend(objections);
         if !plan.agreed(manner.manner())? {
@@ -170,37 +197,46 @@ impl Change {
         if let Some(newcomers) = &newcomers {
             newcomers.copy(&passwords, manner.force)?;
         }
-        let why = manner.why.as_deref().unwrap_or(words);
-        send(store.as_mut(), &place, before.expect, &after, why)?;
+        send(&mut store, &place, &before, &after, manner.why(words))?;
         let mut done = plan.json();
         done["changed"] = true.into();
         done["epoch"] = after.epoch.into();
         if !manner.json {
-            println!("cluster {}: epoch {} is in force", place.cluster, after.epoch);
+            print(format!("cluster {}: epoch {} is in force\n", place.cluster, after.epoch));
         }
-        let applied = settle(store.as_mut(), &place, &after, &plan, manner.wait, newcomers.is_some())?;
+        let settling = Settling { known: &before.proxies, newcomers: newcomers.is_some(), wait: manner.wait };
+        let applied = settling.settle(&mut store, &place, before.topology.as_ref(), &after)?;
         if let Some(now) = before.topology.filter(|_| applied.is_some()) {
             let late = afterthoughts(&now, &after, &plan, newcomers.as_ref(), &passwords);
             late.iter().for_each(|line| eprintln!("slotline: {line}"));
             done["warnings"] = late.into();
         }
         let waited = applied.filter(|_| manner.wait.is_some());
-        if let Some(waited) = &waited {
-            done["proxies"] = waited.proxies.into();
-            done["behind"] = waited.behind.clone().into();
-            done["seconds"] = waited.took.as_secs_f64().into();
-        }
+        waited.iter().for_each(|waited| waited.add_to(&mut done));
         if manner.json {
-            println!("{done}");
+            print(format!("{done}\n"));
         }
         waited.map_or(Ok(()), |waited| waited.tell(&format!("epoch {}", after.epoch), manner.json))
     }
 }
 
 impl proxies::Applied {
+    /// The same for programs.
+    pub fn add_to(&self, done: &mut Value) {
+        done["proxies"] = self.proxies.into();
+        done["behind"] = self.behind.clone().into();
+        done["seconds"] = self.took.as_secs_f64().into();
+        done["unknown"] = self.unknown.as_ref().map(ToString::to_string).into();
+    }
+
     /// Says how it went; that some do not follow is a failure.
     pub fn tell(&self, what: &str, json: bool) -> Result<(), Failure> {
-        let proxies::Applied { took, proxies, behind } = self;
+        let proxies::Applied { took, proxies, behind, unknown } = self;
+        if let Some(error) = unknown {
+            return Err(Failure::new(format!(
+                "{what} is in ZooKeeper; whether the proxies apply it is not known: {error}; see `slotline status`"
+            )));
+        }
         if !behind.is_empty() {
             return Err(Failure::new(format!(
                 "{} of {proxies} proxies do not apply {what} after {:.1} s: {}; `slotline status` says more",
@@ -211,8 +247,8 @@ impl proxies::Applied {
         }
         match (json, proxies) {
             (true, _) => {}
-            (false, 0) => println!("no proxy is registered: nobody applies {what} yet"),
-            (false, _) => println!("all {proxies} proxies apply {what} ({:.2} s)", took.as_secs_f64()),
+            (false, 0) => print(format!("no proxy is registered: nobody applies {what} yet\n")),
+            (false, _) => print(format!("all {proxies} proxies apply {what} ({:.2} s)\n", took.as_secs_f64())),
         }
         Ok(())
     }
@@ -226,13 +262,24 @@ fn told(faults: &[SpecFault]) -> String {
 fn look(store: &mut dyn Store, place: &Place) -> Result<Before, Failure> {
     let entry = store.read(&place.znodes.topology()).map_err(Failure::new)?;
     let last = history::epochs(store, &place.znodes).map_err(Failure::new)?.last().copied().unwrap_or(0);
+    // What proxies still serve may be in no znode any more: an epoch of theirs that came again would look applied at once.
+    let proxies = proxies::list(store, place)?;
+    let gone = proxies::gone(store, place, &proxies)?;
+    let applied = proxies.iter().map(|proxy| proxy.epoch).max().unwrap_or(0);
     let expect = entry.as_ref().map_or(Expect::Absent, |entry| Expect::Version(entry.version));
     let trouble = match entry.map(|entry| entry.data) {
-        None if last == 0 => None,
+        None if last.max(applied) == 0 => None,
         None => Some("it was deleted".to_owned()),
         Some(data) => match topology::parse(&data) {
             Ok(now) => {
-                return Ok(Before { expect, epoch: now.epoch.max(last), topology: Some(now), trouble: None });
+                return Ok(Before {
+                    expect,
+                    epoch: now.epoch.max(last).max(applied),
+                    topology: Some(now),
+                    proxies,
+                    gone,
+                    trouble: None,
+                });
             }
             Err(_) if data.is_empty() => Some("it is empty".to_owned()),
             Err(fault) => Some(format!("it is broken: {fault}")),
@@ -240,7 +287,14 @@ fn look(store: &mut dyn Store, place: &Place) -> Result<Before, Failure> {
     };
     // The proxies still serve the last good one, which most likely is the one of the highest epoch.
     let note = history::read(store, &place.znodes, last).map_err(Failure::new)?;
-    Ok(Before { expect, epoch: last, topology: note.and_then(|note| note.topology), trouble })
+    Ok(Before {
+        expect,
+        epoch: last.max(applied),
+        topology: note.and_then(|note| note.topology),
+        proxies,
+        gone,
+        trouble,
+    })
 }
 
 fn compare(before: &Before, after: &Topology) -> Plan {
@@ -265,76 +319,75 @@ fn compare(before: &Before, after: &Topology) -> Plan {
     plan
 }
 
-const INSTEAD_OF_MOVING: &str = "move slots that hold nothing (`slots spread --empty`), and leave those that hold data with \
-    their group; or stop their writes, copy their points to the new group, and do it with --force";
-const INSTEAD_OF_RULING: &str = "leave the rules of measurements that hold data, and make rules for those to come; or write \
-    their points anew through slotline after it was done with --force";
-
-/// What stored data would be out of reach.
-fn look_at_data(
-    store: &mut dyn Store,
+fn send(
+    store: &mut Box<dyn Store>,
     place: &Place,
-    now: &Topology,
+    before: &Before,
     after: &Topology,
-    plan: &mut Plan,
+    why: &str,
 ) -> Result<(), Failure> {
-    let groups = stored::concerned(now, after);
-    let found = stored::look(&groups, now, after);
-    plan.unreachable.extend(found.hidden(now, after).iter().map(ToString::to_string));
-    let rules = now.spec().rules != after.spec().rules;
-    plan.instead = if rules { INSTEAD_OF_RULING } else { INSTEAD_OF_MOVING }.to_owned();
-    for unknown in found.unknown {
-        let what = format!("what is stored cannot be found out: {unknown}");
-        plan.objections.push(Objection::new(what, "bring a replica of the group back first"));
-    }
-    for group in now.groups().iter().filter(|group| groups.contains(&group.id)) {
-        let mut waits = true;
-        for replica in group.replicas.iter().filter(|replica| replica.state == ReplicaState::Serving) {
-            let path = format!("{}/{}", place.znodes.backlog(), replica.name);
-            waits &= !store.children(&path).map_err(Failure::new)?.is_empty();
-        }
-        if waits {
-            let what = format!("every serving replica of group {} has still to take points from spools", group.id);
-            plan.objections.push(Objection::new(what, "wait until `slotline status` shows no backlog for one of them"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether every group can be read as before.
-fn look_at_readers(now: &Topology, after: &Topology, plan: &mut Plan) {
-    let serving = |group: &topology::Group| {
-        let serving = group.replicas.iter().filter(|replica| replica.state == ReplicaState::Serving);
-        serving.map(|replica| replica.url.clone()).collect::<BTreeSet<String>>()
-    };
-    for group in after.groups() {
-        let Some(was) = now.groups().iter().find(|was| was.id == group.id) else { continue };
-        let (old, new) = (serving(was), serving(group));
-        if old.is_empty() || old.iter().any(|url| new.contains(url)) {
-            continue;
-        }
-        let id = group.id;
-        let instead = format!(
-            "`groups add-replica {id} NAME=URL`, restore its data, `groups serve NAME`, and only then let the old one go"
-        );
-        let what = match new.is_empty() {
-            true => format!("group {id} would have no serving replica: nothing of it could be read"),
-            false => format!("no server that group {id} is read from would stay: what they hold is out of reach"),
-        };
-        plan.objections.push(Objection::new(what, instead));
-    }
-}
-
-fn send(store: &mut dyn Store, place: &Place, expect: Expect, after: &Topology, why: &str) -> Result<(), Failure> {
-    let document = topology::print(after);
-    store
-        .write(&place.znodes.topology(), document.as_bytes(), expect)
+    let (path, document) = (place.znodes.topology(), topology::print(after));
+    catch_up(store.as_mut(), place, before)
+        .unwrap_or_else(|error| eprintln!("slotline: what was in force is not in the history: {error}"));
+    replace(store, place, &path, document.as_bytes(), before.expect)
         .map_err(|error| conflict(error, "topology show"))?;
-    let noted = history::note(store, &place.znodes, after.epoch, &document, why);
+    let noted = history::note(store.as_mut(), &place.znodes, after.epoch, &document, why);
     // It is in force: that it is not in the history is no reason to say that it failed.
     let epoch = after.epoch;
     noted.unwrap_or_else(|error| eprintln!("slotline: epoch {epoch} is in force, but not in the history: {error}"));
     Ok(())
+}
+
+/// A topology that came by hand, or by a command that was killed behind its compare-and-set, is noted before it goes.
+fn catch_up(store: &mut dyn Store, place: &Place, before: &Before) -> Result<(), StoreError> {
+    let Some(now) = before.topology.as_ref().filter(|_| before.trouble.is_none()) else { return Ok(()) };
+    if history::read(store, &place.znodes, now.epoch)?.is_some() {
+        return Ok(());
+    }
+    history::note(
+        store,
+        &place.znodes,
+        now.epoch,
+        &topology::print(now),
+        "found in force; whoever made it did not note it",
+    )
+}
+
+/// A compare-and-set. When the connection breaks under it, a new one tells whether it was done.
+pub fn replace(
+    store: &mut Box<dyn Store>,
+    place: &Place,
+    path: &str,
+    data: &[u8],
+    expect: Expect,
+) -> Result<(), StoreError> {
+    let error = match store.write(path, data, expect) {
+        Err(error @ (StoreError::Lost | StoreError::Silent(_))) => error,
+        done => return done,
+    };
+    let began = Instant::now();
+    while began.elapsed() < RECONNECT_TIMEOUT {
+        if let Ok(opened) = place.connect() {
+            *store = opened;
+            match store.read(path) {
+                Ok(Some(entry)) if entry.data == data => return Ok(()),
+                Ok(entry)
+                    if entry.as_ref().map_or(Expect::Absent, |entry| Expect::Version(entry.version)) != expect =>
+                {
+                    return Err(StoreError::Conflict(path.to_owned()));
+                }
+                Ok(_) => match store.write(path, data, expect) {
+                    // It may have been done only now: looking once more tells.
+                    Err(StoreError::Lost | StoreError::Silent(_) | StoreError::Conflict(_)) => {}
+                    done => return done,
+                },
+                Err(error) if error.is_over() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        std::thread::sleep(RECONNECT_PAUSE);
+    }
+    Err(error)
 }
 
 /// Why a compare-and-set failed, in an operator's words.
@@ -344,28 +397,37 @@ pub fn conflict(error: StoreError, look: &str) -> Failure {
             "nothing was changed: somebody else changed {path} meanwhile; see `slotline {look}`, then try again"
         )),
         StoreError::Lost | StoreError::Silent(_) => Failure::new(format!(
-            "{error}; whether it was changed is unknown: try again, which says so if nothing changes"
+            "{error}, and did not come back within {RECONNECT_TIMEOUT:?}; whether it was changed is unknown: see `slotline \
+             {look}` before you try again"
         )),
         other => Failure::new(other),
     }
 }
 
-/// Waits for the proxies, if that is wanted or something is to be done behind them.
-fn settle(
-    store: &mut dyn Store,
-    place: &Place,
-    after: &Topology,
-    plan: &Plan,
-    wait: Option<Duration>,
+/// What is waited for.
+struct Settling<'a> {
+    known: &'a [Proxy],
     newcomers: bool,
-) -> Result<Option<proxies::Applied>, Failure> {
-    let moves = plan.changes.iter().any(|change| change.starts_with("slots ") || change.starts_with("the rules "));
-    let timeout = match wait {
-        Some(timeout) => timeout,
-        None if moves || newcomers => SETTLE_TIMEOUT,
-        None => return Ok(None),
-    };
-    proxies::wait_epoch(store, place, after.epoch, timeout).map(Some)
+    wait: Option<Duration>,
+}
+
+impl Settling<'_> {
+    /// Waits for the proxies, if that is wanted or something is to be done behind them.
+    fn settle(
+        &self,
+        store: &mut Box<dyn Store>,
+        place: &Place,
+        before: Option<&Topology>,
+        after: &Topology,
+    ) -> Result<Option<proxies::Applied>, Failure> {
+        let moves = before.is_some_and(|before| !changes_that_hide_data(before, after).is_empty());
+        let timeout = match self.wait {
+            Some(timeout) => timeout,
+            None if moves || self.newcomers => SETTLE_TIMEOUT,
+            None => return Ok(None),
+        };
+        proxies::wait_epoch(store, place, self.known, after.epoch, timeout).map(Some)
+    }
 }
 
 /// What came between the plan and the change: databases and users made meanwhile are copied, and points that were written

@@ -31,6 +31,11 @@ impl Series {
         self.rows.iter().filter_map(move |row| row.get(at?))
     }
 
+    /// Column by column.
+    pub fn first_row(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.columns.iter().map(String::as_str).zip(self.rows.iter().take(1).flatten())
+    }
+
     /// The text of each row's columns, an absent one as "".
     pub fn texts<const N: usize>(&self, names: [&str; N]) -> Vec<[String; N]> {
         let places = names.map(|name| self.columns.iter().position(|own| own == name));
@@ -43,10 +48,20 @@ impl Series {
     }
 }
 
+/// Where a replica is: `host:port`.
+pub fn authority(replica: &Replica) -> String {
+    format!("{}:{}", replica.address.host, replica.address.port)
+}
+
 /// Runs one statement on a replica, with the rights that the topology gives.
 pub fn query(replica: &Replica, db: &str, statement: &str) -> Result<Vec<Series>, String> {
+    query_within(replica, db, statement, QUERY_TIMEOUT)
+}
+
+/// The same with another limit on its time.
+pub fn query_within(replica: &Replica, db: &str, statement: &str, timeout: Duration) -> Result<Vec<Series>, String> {
     let body = params::encode(&[("q", statement), ("db", db)]);
-    let authority = format!("{}:{}", replica.address.host, replica.address.port);
+    let authority = authority(replica);
     let target = (replica.address.host.as_str(), replica.address.port);
     let mut head = format!(
         "POST /query HTTP/1.0\r\nHost: {authority}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -58,7 +73,7 @@ pub fn query(replica: &Replica, db: &str, statement: &str) -> Result<Vec<Series>
         let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
         head.push_str(&format!("Authorization: Basic {encoded}\r\n"));
     }
-    let (status, answer) = exchange(target, &format!("{head}\r\n{body}"), QUERY_TIMEOUT)?;
+    let (status, answer) = exchange(target, &format!("{head}\r\n{body}"), timeout)?;
     let answer: Value = serde_json::from_slice(&answer).map_err(|_| format!("it answers {status} and no JSON"))?;
     let error = answer.get("error").or_else(|| answer.pointer("/results/0/error"));
     if let Some(error) = error.and_then(Value::as_str) {

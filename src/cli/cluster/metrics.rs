@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::lineprotocol::Precision;
+use crate::topology::{LineTarget, Spread, UdpListener};
+
 /// A proxy's answer.
 pub const PROXY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -19,6 +22,17 @@ pub fn figures(text: &str) -> impl Iterator<Item = Figure<'_>> {
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         Some(Figure { name, labels: labels.strip_suffix('}').unwrap_or(labels), value: value.parse().ok()? })
     })
+}
+
+/// The UDP listeners that the proxy has open.
+pub fn udp_listeners(text: &str) -> Vec<UdpListener> {
+    let read = |figure: Figure<'_>| {
+        let (db, rp) = (figure.label("db"), figure.label("rp"));
+        let target = LineTarget { db, rp, precision: Precision::named(&figure.label("precision"))? };
+        let spread = Spread::parse(&figure.label("spread"))?;
+        Some(UdpListener { bind: figure.label("listener").parse().ok()?, target, spread })
+    };
+    figures(text).filter(|figure| figure.name == "slotline_udp_listener").filter_map(read).collect()
 }
 
 impl Figure<'_> {
@@ -64,5 +78,10 @@ mod tests {
         let row = |name, reason: &str, value: &str| (name, reason.to_owned(), value.to_owned());
         assert_eq!(all, [row("a", "", "1"), row("b", "it \"is\" {1, 2}\n", "2.5"), row("c", "", "NaN")]);
         assert_eq!(figures(text).nth(1).map(|figure| figure.label("x")), Some("y".to_owned()));
+        let text = "slotline_udp_listener{db=\"d\",listener=\"[::1]:9\",precision=\"s\",rp=\"\",spread=\"source\"} 1\n\
+                    slotline_udp_listener{db=\"d\",listener=\"nowhere\",precision=\"s\",rp=\"\",spread=\"source\"} 1\n";
+        let target = LineTarget { db: "d".to_owned(), rp: String::new(), precision: Precision::Seconds };
+        let bind = "[::1]:9".parse().expect("an address");
+        assert_eq!(udp_listeners(text), [UdpListener { bind, target, spread: Spread::Source }]);
     }
 }

@@ -1,11 +1,15 @@
 //! What the commands share that operate a running cluster through ZooKeeper: where it is, how a change is made (`change`),
-//! what is shown and asked before (`plan`), what new servers need (`newcomers`), what servers are asked over HTTP (`influx`), what they store (`stored`), their databases and users (`schema`), which
-//! proxies there are (`proxies`) and what they say (`metrics`), and how all that is shown (`table`).
+//! what is shown and asked before (`plan`), what stands against it (`checks`), what new servers need (`newcomers`), what
+//! servers are asked over HTTP (`influx`), what they store (`stored`), how two of
+//! them differ (`likeness`), their databases and users (`schema`), which proxies
+//! there are (`proxies`) and what they say (`metrics`), and how all that is shown (`table`).
 
 pub mod change;
+pub mod checks;
 pub mod credentials;
 pub mod history;
 pub mod influx;
+pub mod likeness;
 pub mod metrics;
 pub mod newcomers;
 pub mod plan;
@@ -18,8 +22,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::Config;
-use crate::control::{self, Store};
-use crate::topology::{self, Servers, Topology, Znodes};
+use crate::control::{self, Store, StoreError};
+use crate::topology::{self, ROOT, Servers, Topology, Znodes};
 
 use super::{EXIT_BAD_START, read_config};
 
@@ -106,7 +110,19 @@ impl PlaceArgs {
 
 impl Place {
     pub fn open(&self) -> Result<Box<dyn Store>, Failure> {
-        control::open(self.servers.clone(), &self.auth).map_err(Failure::new)
+        self.connect().map_err(Failure::new)
+    }
+
+    pub fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
+        control::open(self.servers.clone(), &self.auth)
+    }
+
+    /// Which clusters there are, as far as our user may know.
+    fn other_clusters(&self, store: &mut dyn Store) -> String {
+        let mut names = store.children(ROOT).unwrap_or_default();
+        names.retain(|name| *name != self.cluster);
+        names.sort_unstable();
+        if names.is_empty() { String::new() } else { format!(" (there are clusters {})", names.join(", ")) }
     }
 
     /// The topology that the cluster has now.
@@ -115,8 +131,9 @@ impl Place {
         let path = self.znodes.topology();
         let entry = store.read(&path).map_err(Failure::new)?;
         let Some(entry) = entry.filter(|entry| !entry.data.is_empty()) else {
+            let others = self.other_clusters(store);
             return Err(Failure::new(format!(
-                "ZooKeeper {servers}: no topology at {path}; `slotline topology push --config FILE --zookeeper {servers} \
+                "ZooKeeper {servers}: no topology at {path}{others}; `slotline topology push --config FILE --zookeeper {servers} \
                  --cluster {cluster}` puts one there, `topology rollback EPOCH` an earlier one"
             )));
         };

@@ -1,11 +1,13 @@
 //! Servers that a change brings into use: they get the databases, policies and users of the others before a slot names
 //! them, and are looked at again behind it.
 
-use crate::topology::{Replica, ReplicaState, Topology};
+use crate::topology::{Group, Replica, ReplicaState, Topology};
 
+use super::checks::Checks;
+use super::metrics::{PROXY_TIMEOUT, figures};
 use super::plan::{Objection, Plan};
 use super::schema::{self, Passwords, Schema};
-use super::{Failure, stored};
+use super::{Failure, influx, stored};
 
 /// Those servers, and what they must have.
 pub struct Newcomers {
@@ -15,7 +17,8 @@ pub struct Newcomers {
 
 impl Newcomers {
     /// Puts into the plan what they lack.
-    pub fn find(now: &Topology, after: &Topology, passwords: &Passwords, plan: &mut Plan) -> Option<Newcomers> {
+    pub fn find(checks: &Checks<'_>, passwords: &Passwords, plan: &mut Plan) -> Option<Newcomers> {
+        let Checks { now, after, .. } = *checks;
         let owns = |topology: &Topology, id| {
             let mut own = topology.group_indexes().filter(|index| topology.group(*index).id == id);
             own.any(|index| !topology.slots_of(index).is_empty())
@@ -33,25 +36,19 @@ impl Newcomers {
         if replicas.is_empty() {
             return None;
         }
-        let mut reasons = Vec::new();
-        let mut source = None;
-        for replica in sources(now, &replicas) {
-            match schema::read(replica) {
-                Ok(wanted) => {
-                    source = Some((replica.name.clone(), wanted));
-                    break;
-                }
-                Err(error) => reasons.push(format!("{}: {error}", replica.name)),
-            }
-        }
-        let Some((source, wanted)) = source else {
-            let what = format!("no serving replica tells which databases there are ({})", reasons.join("; "));
-            plan.objections.push(Objection::new(what, "bring one back first"));
-            return None;
-        };
+        let (source, wanted) = source(checks, &replicas, plan)?;
+        compare_groups(now, &source, &wanted, &replicas, plan);
         for replica in &replicas {
+            if is_slotline(replica) {
+                let what = format!("{} ({}) is a slotline, not an InfluxDB", replica.name, replica.url);
+                plan.objections.push(Objection::new(what, "name an InfluxDB by its own URL"));
+                continue;
+            }
             match schema::read(replica) {
-                Ok(there) => plan_copy(&source, &wanted, replica, &there, passwords, plan),
+                Ok(there) => {
+                    plan_copy(&source, &wanted, replica, &there, passwords, plan);
+                    has_more(&source, &wanted, replica, &there, plan);
+                }
                 Err(error) => {
                     let what = format!("{} ({}) cannot be asked: {error}", replica.name, replica.url);
                     plan.objections.push(Objection::new(what, "start it first"));
@@ -96,17 +93,76 @@ impl Newcomers {
     }
 }
 
+/// Who tells what all have, and that: the first that answers of those that have taken all statements.
+fn source(checks: &Checks<'_>, new: &[Replica], plan: &mut Plan) -> Option<(Replica, Schema)> {
+    let mut sources: Vec<&Replica> = sources(checks.now, new).collect();
+    sources.sort_by_key(|replica| checks.waiting.contains_key(&replica.name));
+    let mut reasons = Vec::new();
+    for replica in sources {
+        match schema::read(replica) {
+            Ok(wanted) => {
+                let name = &replica.name;
+                if checks.waiting.contains_key(name) {
+                    let what =
+                        format!("{name} tells which databases there are, and has still to take what waits in spools");
+                    plan.objections.push(Objection::new(what, "wait until `slotline status` shows none for it"));
+                }
+                return Some((replica.clone(), wanted));
+            }
+            Err(error) => reasons.push(format!("{}: {error}", replica.name)),
+        }
+    }
+    let what = format!("no serving replica tells which databases there are ({})", reasons.join("; "));
+    plan.objections.push(Objection::new(what, "bring one back first"));
+    None
+}
+
+/// One replica of each other group should have the same as the source.
+fn compare_groups(now: &Topology, source: &Replica, wanted: &Schema, new: &[Replica], plan: &mut Plan) {
+    let has_source = |group: &&Group| group.replicas.iter().any(|replica| replica.name == source.name);
+    for group in now.groups().iter().filter(|group| !has_source(group)) {
+        let mut peers = sources(now, new).filter(|peer| group.replicas.iter().any(|own| own.name == peer.name));
+        let Some((peer, there)) = peers.find_map(|peer| Some((peer, schema::read(peer).ok()?))) else { continue };
+        let steps = schema::steps(wanted, &there, &Passwords::new());
+        let mut differ: Vec<String> =
+            steps.without_password.iter().map(|user| format!("it lacks user {user}")).collect();
+        differ.extend(steps.statements.into_iter().map(|step| format!("it lacks: {}", step.told)));
+        differ
+            .extend(schema::extras(wanted, &there, &peer.username).iter().map(|more| format!("it has {more} besides")));
+        if !differ.is_empty() {
+            let (peer, source) = (&peer.name, &source.name);
+            plan.notes.push(format!("{peer} is not like {source}, whose databases are copied: {}", differ.join("; ")));
+        }
+    }
+}
+
+/// What nobody else has would turn up in answers, and let in who nobody else lets in.
+fn has_more(source: &Replica, wanted: &Schema, replica: &Replica, there: &Schema, plan: &mut Plan) {
+    let extras = schema::extras(wanted, there, &replica.username);
+    if !extras.is_empty() {
+        let what = format!("{} has what {} has not: {}", replica.name, source.name, extras.join(", "));
+        plan.objections.push(Objection::new(what, "drop it on that server itself, or take an empty server"));
+    }
+}
+
 /// Serving replicas that have what all have.
 fn sources<'a>(now: &'a Topology, new: &'a [Replica]) -> impl Iterator<Item = &'a Replica> {
     let is_new = |replica: &&Replica| new.iter().any(|new| new.name == replica.name);
     now.replicas().filter(move |replica| replica.state == ReplicaState::Serving && !is_new(replica))
 }
 
-fn plan_copy(source: &str, wanted: &Schema, replica: &Replica, there: &Schema, passwords: &Passwords, plan: &mut Plan) {
+fn plan_copy(
+    source: &Replica,
+    wanted: &Schema,
+    replica: &Replica,
+    there: &Schema,
+    passwords: &Passwords,
+    plan: &mut Plan,
+) {
     let steps = schema::steps(wanted, there, passwords);
     plan.copies.extend(steps.statements.iter().map(|step| format!("{}: {}", replica.name, step.told)));
     if !steps.without_password.is_empty() {
-        let (users, name) = (steps.without_password.join(", "), &replica.name);
+        let (users, name, source) = (steps.without_password.join(", "), &replica.name, &source.name);
         let what = format!("{name} lacks users that {source} has: {users}; InfluxDB does not tell their passwords");
         let instead = format!(
             "--users FILE with lines of NAME:PASSWORD makes them, or make them yourself at {} (CREATE USER … WITH \
@@ -115,6 +171,12 @@ fn plan_copy(source: &str, wanted: &Schema, replica: &Replica, there: &Schema, p
         );
         plan.objections.push(Objection::new(what, instead));
     }
+}
+
+/// A proxy that forwards to itself, or to another one that forwards to it, would never end.
+fn is_slotline(replica: &Replica) -> bool {
+    let metrics = influx::get(&influx::authority(replica), "/metrics", PROXY_TIMEOUT);
+    metrics.is_ok_and(|text| figures(&text).any(|figure| figure.name.starts_with("slotline_")))
 }
 
 /// What a new group's server holds already would turn up in answers.

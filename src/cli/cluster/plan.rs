@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+use super::super::print;
 use super::Failure;
 
 /// Lines of one kind that are shown; JSON has all.
@@ -16,6 +17,8 @@ pub struct Plan {
     pub changes: Vec<String>,
     /// What is copied to servers that are new.
     pub copies: Vec<String>,
+    /// What wants to be known besides.
+    pub notes: Vec<String>,
     /// Stored data that nobody would find any more.
     pub unreachable: Vec<String>,
     /// Why it is only done when forced, `unreachable` apart.
@@ -58,7 +61,8 @@ impl Plan {
     pub fn json(&self) -> Value {
         let objections: Vec<&String> = self.objections.iter().map(|objection| &objection.what).collect();
         json!({
-            "changes": self.changes, "copies": self.copies, "unreachable": self.unreachable, "objections": objections,
+            "changes": self.changes, "copies": self.copies, "notes": self.notes, "unreachable": self.unreachable,
+            "objections": objections,
         })
     }
 
@@ -69,17 +73,18 @@ impl Plan {
         if manner.json {
             eprint!("{text}")
         } else {
-            print!("{text}")
+            print(&text)
+        }
+        let refused = self.needs_force() && !manner.force;
+        if manner.json && (manner.dry_run || refused) {
+            let mut told = self.json();
+            (told["changed"], told["refused"]) = (false.into(), refused.into());
+            print(format!("{told}\n"));
         }
         if manner.dry_run {
-            if manner.json {
-                let mut told = self.json();
-                told["changed"] = false.into();
-                println!("{told}");
-            }
             return Ok(false);
         }
-        if self.needs_force() && !manner.force {
+        if refused {
             return Err(Failure::usage("nothing was changed, for the reasons above; --force does it all the same"));
         }
         if !manner.yes {
@@ -102,6 +107,8 @@ impl Plan {
         };
         list("", &self.changes);
         list("first, on the new servers:", &self.copies);
+        let notes: Vec<String> = self.notes.iter().map(|note| format!("note: {note}")).collect();
+        list("", &notes);
         list("stored points that would no longer be found:", &self.unreachable);
         if !self.unreachable.is_empty() && !force {
             list("", &[format!("instead: {}", self.instead)]);

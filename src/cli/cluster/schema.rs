@@ -111,6 +111,24 @@ pub fn steps(wanted: &Schema, now: &Schema, passwords: &Passwords) -> Steps {
     steps
 }
 
+/// What one that has `now` has besides what `wanted` has, in words; `own`: the user by which it is asked.
+pub fn extras(wanted: &Schema, now: &Schema, own: &str) -> Vec<String> {
+    let mut extras = Vec::new();
+    for (name, database) in &now.databases {
+        let db = quote_ident(name);
+        match wanted.databases.get(name) {
+            None => extras.push(format!("database {db}")),
+            Some(known) => {
+                let more = database.policies.keys().filter(|policy| !known.policies.contains_key(*policy));
+                extras.extend(more.map(|policy| format!("policy {} on {db}", quote_ident(policy))));
+            }
+        }
+    }
+    let users = now.users.keys().filter(|name| *name != own && !wanted.users.contains_key(*name));
+    extras.extend(users.map(|name| format!("user {}", quote_ident(name))));
+    extras
+}
+
 fn push(steps: &mut Vec<Step>, statement: String) {
     steps.push(Step { told: statement.clone(), statement });
 }
@@ -164,6 +182,11 @@ fn user_steps(name: &str, wanted: &User, now: &User, steps: &mut Vec<Step>) {
 }
 
 impl Policy {
+    /// How far back it keeps points; `None`: all.
+    pub fn reach(&self) -> Option<&str> {
+        Some(self.duration.as_str()).filter(|duration| *duration != "0s")
+    }
+
     fn options(&self) -> String {
         let Policy { duration, shard_duration, replicas } = self;
         let duration = if duration == "0s" { "INF" } else { duration };
@@ -241,6 +264,15 @@ mod tests {
         };
         let wanted = of("1h0m0s", "p", false, "READ");
         assert_eq!(told(&steps(&wanted, &wanted, &Passwords::new())), [""; 0]);
+        let mut more = of("1h0m0s", "p", false, "READ");
+        let policies =
+            [("p", "1h0m0s"), ("q", "0s"), ("r r", "0s")].map(|(name, kept)| (name.to_owned(), policy(kept)));
+        more.databases.insert("db".to_owned(), Database { policies: policies.into(), default: Some("p".to_owned()) });
+        more.databases.insert("other".to_owned(), Database::default());
+        ["eve", "own"].iter().for_each(|name| drop(more.users.insert((*name).to_owned(), User::default())));
+        assert_eq!(told(&steps(&wanted, &more, &Passwords::new())), [""; 0]);
+        assert_eq!(extras(&wanted, &more, "own"), ["policy \"r r\" on db", "database other", "user eve"]);
+        assert_eq!(extras(&more, &wanted, ""), [""; 0]);
         let now = of("2h0m0s", "q", true, "WRITE");
         let want = [
             "ALTER RETENTION POLICY p ON db DURATION 1h0m0s REPLICATION 1 SHARD DURATION 24h0m0s",

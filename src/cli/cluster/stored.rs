@@ -41,6 +41,8 @@ enum Kept {
 #[derive(Debug, Default)]
 pub struct Stored {
     pub holdings: Vec<Holding>,
+    /// The replicas that told, of each group that one of them told of.
+    pub told: BTreeMap<GroupId, Vec<String>>,
     /// Groups that could not be asked, in words.
     pub unknown: Vec<String>,
 }
@@ -50,17 +52,24 @@ pub struct Hidden {
     pub db: String,
     pub measurement: String,
     pub group: GroupId,
-    /// `None`: all of it, or not known which.
-    series: Option<usize>,
+    which: Which,
+}
+
+enum Which {
+    All,
+    Series(usize),
+    /// More than are looked at.
+    Unknown,
 }
 
 impl std::fmt::Display for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Hidden { db, measurement, group, series } = self;
+        let Hidden { db, measurement, group, which } = self;
         write!(f, "{db}.{}", quote_ident(measurement))?;
-        match series {
-            Some(count) => write!(f, ": {count} series on group {group}"),
-            None => write!(f, " on group {group}"),
+        match which {
+            Which::All => write!(f, " on group {group}"),
+            Which::Series(count) => write!(f, ": {count} series on group {group}"),
+            Which::Unknown => write!(f, " on group {group}, maybe: more than {SERIES_MAX} series are not looked at"),
         }
     }
 }
@@ -82,10 +91,11 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
     let mut stored = Stored::default();
     let groups: Vec<&Group> = before.groups().iter().filter(|group| groups.contains(&group.id)).collect();
     // A replica may have what its peers still wait for: all that answer are asked.
-    let asked: Vec<(&Group, Vec<Result<Found, String>>)> = std::thread::scope(|scope| {
+    let asked: Vec<(&Group, Vec<Told>)> = std::thread::scope(|scope| {
         let ask = |group: &'_ Group| {
             let serving = group.replicas.iter().filter(|replica| replica.state == ReplicaState::Serving);
-            let asked: Vec<_> = serving.cloned().map(|replica| scope.spawn(move || find(&replica, &split))).collect();
+            let one = |replica: Replica| find(&replica, &split).map(|found| (replica.name, found));
+            let asked: Vec<_> = serving.cloned().map(|replica| scope.spawn(move || one(replica))).collect();
             let joined = |one: std::thread::ScopedJoinHandle<'_, _>| one.join().unwrap_or(Err("panicked".to_owned()));
             asked.into_iter().map(joined).collect()
         };
@@ -100,8 +110,12 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
                 _ => format!("group {}: {}", group.id, reasons.join("; ")),
             });
         }
+        let (names, found): (Vec<String>, Vec<Found>) = found.into_iter().filter_map(Result::ok).unzip();
+        if !names.is_empty() {
+            stored.told.insert(group.id, names);
+        }
         let mut holdings: BTreeMap<(String, String), Kept> = BTreeMap::new();
-        for ((db, measurement), kept) in found.into_iter().filter_map(Result::ok).flatten() {
+        for ((db, measurement), kept) in found.into_iter().flatten() {
             match (holdings.get_mut(&(db.clone(), measurement.clone())), kept) {
                 (Some(Kept::Series(all)), Kept::Series(more)) => all.extend(more),
                 (Some(Kept::Series(_)) | None, kept) => drop(holdings.insert((db, measurement), kept)),
@@ -116,6 +130,8 @@ pub fn look(groups: &[GroupId], before: &Topology, after: &Topology) -> Stored {
 }
 
 type Found = Vec<((String, String), Kept)>;
+/// A replica's name and what it holds.
+type Told = Result<(String, Found), String>;
 
 fn find(replica: &Replica, split: &impl Fn(&str, &str) -> bool) -> Result<Found, String> {
     let named = |error: String| format!("{} ({}): {error}", replica.name, replica.url);
@@ -182,7 +198,7 @@ impl Holding {
     fn hidden(&self, before: &Arc<Topology>, after: &Arc<Topology>, moved: &[bool; SLOTS]) -> Option<Hidden> {
         let (old, new) = (self.slots(before), self.slots(after));
         let owner = |topology: &Topology, slot| topology.group(topology.owner(slot)).id;
-        let series = match old.zip(new) {
+        let which = match old.zip(new) {
             Some((old, new)) => {
                 let was = |slot| owner(before, slot) == self.group;
                 let is = |slot| owner(after, slot) == self.group;
@@ -190,7 +206,7 @@ impl Holding {
                 if hidden == 0 {
                     return None;
                 }
-                matches!(self.kept, Kept::Series(_)).then_some(hidden)
+                if matches!(self.kept, Kept::Series(_)) { Which::Series(hidden) } else { Which::All }
             }
             None => {
                 let loses = SlotId::all().any(|slot| moved[slot.index()] && owner(before, slot) == self.group);
@@ -203,11 +219,11 @@ impl Holding {
                 if !loses && rule(before) == rule(after) {
                     return None;
                 }
-                None
+                Which::Unknown
             }
         };
         let Holding { group, db, measurement, .. } = self;
-        Some(Hidden { db: db.clone(), measurement: measurement.clone(), group: *group, series })
+        Some(Hidden { db: db.clone(), measurement: measurement.clone(), group: *group, which })
     }
 }
 
@@ -289,7 +305,7 @@ mod tests {
     }
 
     fn hidden(holding: Holding, before: &Topology, after: &Topology) -> Vec<String> {
-        let stored = Stored { holdings: vec![holding], unknown: Vec::new() };
+        let stored = Stored { holdings: vec![holding], ..Stored::default() };
         stored.hidden(before, after).iter().map(ToString::to_string).collect()
     }
 
@@ -307,11 +323,12 @@ mod tests {
         assert_eq!(hidden(holding(1, keys()), &halves, &split), ["telegraf.cpu: 2 series on group 1"]);
         assert_eq!(hidden(holding(1, keys()), &split, &topology(ALL, &by_host)), ["telegraf.cpu: 1 series on group 1"]);
         assert_eq!(hidden(holding(2, keys()), &split, &topology(ALL, &by_host)), [""; 0]);
-        assert_eq!(hidden(holding(1, Kept::TooMany), &halves, &split), ["telegraf.cpu on group 1"]);
+        let maybe = "telegraf.cpu on group 1, maybe: more than 200000 series are not looked at";
+        assert_eq!(hidden(holding(1, Kept::TooMany), &halves, &split), [maybe]);
         assert_eq!(hidden(holding(1, Kept::TooMany), &split, &split), [""; 0]);
         assert_eq!(concerned(&halves, &all), [1]);
         assert_eq!(concerned(&halves, &split), [1, 2]);
-        let stored = Stored { holdings: vec![holding(2, keys())], unknown: Vec::new() };
+        let stored = Stored { holdings: vec![holding(2, keys())], ..Stored::default() };
         let slots = stored.slots(&split);
         let full: Vec<usize> = (0..SLOTS).filter(|slot| slots[*slot]).collect();
         assert_eq!(full, [916]);

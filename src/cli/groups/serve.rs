@@ -1,38 +1,42 @@
-//! `slotline groups serve`: a joining replica answers queries from now on, if it holds the series that its peers hold.
+//! `slotline groups serve`: a joining replica answers queries from now on, if it holds what its peers hold.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::control::Store;
+use crate::influxql::civil::rfc3339_nano;
 use crate::topology::{Replica, ReplicaState, Topology, change};
 
 use super::super::cluster::change::ChangeArgs;
+use super::super::cluster::likeness::difference;
 use super::super::cluster::plan::Objection;
-use super::super::cluster::{Failure, Place, stored};
+use super::super::cluster::{Failure, Place};
 
-/// Series that came between two questions are no difference: so often it is looked again.
-const LOOKS: usize = 5;
-const PAUSE: Duration = Duration::from_millis(300);
-/// Measurements that are named.
-const NAMED_MAX: usize = 5;
+/// What came between two questions is no difference: so often it is looked again.
+const LOOKS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+/// Points that are younger may still be on their way to one of the two.
+const ON_THEIR_WAY: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The replica.
     name: String,
+    /// Compare how many series there are, and do not count points, which reads all of them.
+    #[arg(long)]
+    no_count: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let Args { name, change } = args;
+    let Args { name, no_count, change } = args;
     let mut change = change.begin()?;
     let before = change.topology()?;
     let spec = change::serve(&before, &name).map_err(Failure::usage)?;
     let (store, place) = change.store();
     let mut objections = backlog(store, place, &name)?;
-    objections.extend(compare(&before, &name));
-    change.object(objections);
+    objections.extend(compare(&before, &name, !no_count));
+    change.compared(&name, objections);
     change.make(&format!("groups serve {name}"), spec)
 }
 
@@ -45,7 +49,7 @@ fn backlog(store: &mut dyn Store, place: &Place, name: &str) -> Result<Vec<Objec
 }
 
 /// Holds it against its group's serving replicas.
-fn compare(topology: &Topology, name: &str) -> Vec<Objection> {
+fn compare(topology: &Topology, name: &str, count: bool) -> Vec<Objection> {
     let group = topology.groups().iter().find(|group| group.replicas.iter().any(|replica| replica.name == name));
     let replicas = group.map(|group| group.replicas.as_slice()).unwrap_or_default();
     let Some(own) = replicas.iter().find(|replica| replica.name == name) else { return Vec::new() };
@@ -54,12 +58,17 @@ fn compare(topology: &Topology, name: &str) -> Vec<Objection> {
         let what = format!("no replica of its group serves: there is nothing to hold {name} against");
         return vec![Objection::new(what, "make sure that it holds all of the group's data")];
     }
+    let until = count.then(moment);
+    let differs = |peer: &&Replica| match difference(own, peer, until.as_deref()) {
+        Ok(difference) => difference.map(|what| Objection::new(what, instead(own, peer))),
+        Err(error) => Some(Objection::new(error, "bring it back first")),
+    };
     let mut objections = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {
             std::thread::sleep(PAUSE);
         }
-        objections = peers.iter().filter_map(|peer| differs(own, peer)).collect();
+        objections = peers.iter().filter_map(differs).collect();
         if objections.is_empty() {
             break;
         }
@@ -67,40 +76,16 @@ fn compare(topology: &Topology, name: &str) -> Vec<Objection> {
     objections
 }
 
-fn differs(own: &Replica, peer: &Replica) -> Option<Objection> {
-    let instead = format!(
-        "restore the group's data into {} first, for instance by influxd backup -portable of {} and influxd restore",
-        own.name, peer.name
-    );
-    let asked = series(own).and_then(|mine| Ok((mine, series(peer)?)));
-    let (mine, theirs) = match asked {
-        Ok(both) => both,
-        Err(error) => return Some(Objection::new(error, "bring it back first")),
-    };
-    let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
-    let count = |all: &BTreeMap<String, u64>, name: &String| all.get(name).copied().unwrap_or(0);
-    let different: Vec<String> = names
-        .into_iter()
-        .filter(|name| count(&mine, name) != count(&theirs, name))
-        .map(|name| format!("{name} {} and {}", count(&mine, name), count(&theirs, name)))
-        .collect();
-    if different.is_empty() {
-        return None;
-    }
-    let more = different.len().saturating_sub(NAMED_MAX);
-    let more = if more == 0 { String::new() } else { format!(", and {more} measurements more") };
-    let named: Vec<String> = different.into_iter().take(NAMED_MAX).collect();
-    let what = format!("series of {} and {} differ: {}{more}", own.name, peer.name, named.join(", "));
-    Some(Objection::new(what, instead))
+fn instead(own: &Replica, peer: &Replica) -> String {
+    let (own, peer) = (&own.name, &peer.name);
+    format!(
+        "restore the group's data into {own} first: DROP DATABASE on that server itself, never through slotline (its \
+         points wait in spools then), `influxd backup -portable` of {peer}, `influxd restore -portable` into {own}"
+    )
 }
 
-/// How many series there are, by `db.measurement`.
-fn series(replica: &Replica) -> Result<BTreeMap<String, u64>, String> {
-    let named = |error: String| format!("{} ({}) cannot be asked: {error}", replica.name, replica.url);
-    let mut all = BTreeMap::new();
-    for db in stored::databases(replica).map_err(named)? {
-        let counts = stored::cardinality(replica, &db).map_err(named)?;
-        all.extend(counts.into_iter().map(|(name, count)| (format!("{db}.{name}"), count)));
-    }
-    Ok(all)
+/// Until when points are counted: RFC 3339.
+fn moment() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(ON_THEIR_WAY);
+    rfc3339_nano(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -5,6 +5,7 @@ use crate::topology::change::{self, RuleAt};
 
 use super::super::cluster::Failure;
 use super::super::cluster::change::ChangeArgs;
+use super::super::cluster::plan::Objection;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,8 +28,20 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut change = change.begin()?;
     let before = change.topology()?;
     let words = format!("rules add {db} {measurement} {}", tags.join(" "));
+    if let Some(objection) = half_a_regex(&measurement) {
+        change.object(objection);
+    }
     let rule = RuleSpec { db, measurement, tags };
     let at = at.map_or(RuleAt::Last, RuleAt::Before);
     let spec = change::add_rule(&before, rule, at).map_err(Failure::usage)?;
     change.make(words.trim_end(), spec)
+}
+
+/// A slash at one end only is more often forgotten at the other than part of a name.
+fn half_a_regex(measurement: &str) -> Option<Objection> {
+    let half = measurement.starts_with('/') != measurement.ends_with('/') || measurement == "/";
+    half.then(|| {
+        let what = format!("the rule is for the one measurement that is named {measurement:?}");
+        Objection::new(what, "a regular expression has a slash at both ends: /cpu/")
+    })
 }

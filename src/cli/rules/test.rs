@@ -10,6 +10,7 @@ use crate::lineprotocol::split;
 
 use super::super::cluster::table::{Cell, Screen};
 use super::super::cluster::{Failure, PlaceArgs};
+use super::super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -46,14 +47,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let (name, group) = (String::from_utf8_lossy(&name).into_owned(), topology.group(topology.owner(slot)).id);
         if json {
             let slot = slot.index();
-            println!("{}", json!({"measurement": name, "rule": rule, "tags": tags, "slot": slot, "group": group}));
+            print(format!(
+                "{}\n",
+                json!({"measurement": name, "rule": rule, "tags": tags, "slot": slot, "group": group})
+            ));
             continue;
         }
         let rule = rule.map_or("none".to_owned(), |rule| rule.to_string());
         rows.push([name, rule, tags.join(" "), slot.to_string(), group.to_string()].map(Cell::from));
     }
     if !json {
-        print!("{}", Screen::stdout().table(&rows));
+        print(Screen::stdout().table(&rows));
     }
     Ok(())
 }

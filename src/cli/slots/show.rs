@@ -6,6 +6,7 @@ use crate::topology::{SLOTS, SlotId, Topology};
 
 use super::super::cluster::table::{Cell, Paint, Screen, painted};
 use super::super::cluster::{Failure, PlaceArgs};
+use super::super::print;
 
 const LINE: usize = 64;
 /// One for each group, in written order; further ones share the last.
@@ -24,11 +25,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (place, _) = args.place.resolve()?;
     let topology = place.topology(place.open()?.as_mut())?;
     if args.json {
-        println!("{}", json!({"epoch": topology.epoch, "slots": topology.spec().slots}));
+        print(format!("{}\n", json!({"epoch": topology.epoch, "slots": topology.spec().slots})));
         return Ok(());
     }
     let screen = Screen::stdout();
-    print!("{}\n{}", picture(&topology, screen), legend(&topology, screen));
+    print(format!("{}\n{}", picture(&topology, screen), legend(&topology, screen)));
     Ok(())
 }
 

@@ -7,7 +7,6 @@ mod r#move;
 mod show;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::config::Config;
 use crate::spool::{DeadLine, Queue, Spool, Spools, look};
 use crate::topology;
 
-use super::{ConfigFile, EXIT_BAD_START, read_config};
+use super::{ConfigFile, EXIT_BAD_START, print, read_config};
 
 /// Read from a log at once.
 const READ_BYTES: usize = 4 * 1024 * 1024;
@@ -134,12 +133,6 @@ fn wait<T, E: ToString>(spool: &Spool, answer: oneshot::Receiver<Result<T, E>>) 
 /// Nothing of what was taken out of a log comes back, also after a crash.
 fn finish(spool: &Spool, queue: Queue) -> Result<(), Failure> {
     wait(spool, spool.finish(queue)).map(|_| ())
-}
-
-/// Prints bytes; whoever does not read them to the end has seen enough.
-fn print(bytes: impl AsRef<[u8]>) {
-    let mut to = std::io::stdout().lock();
-    let _ = to.write_all(bytes.as_ref()).and_then(|()| to.flush());
 }
 
 fn print_json(value: &Value) {

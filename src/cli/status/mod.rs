@@ -13,11 +13,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::control::Store;
-use crate::topology::{self, Backlog, Topology};
+use crate::topology::{self, Backlog, Topology, UdpListener, parse_udp};
 
 use super::cluster::proxies::{self, Proxy};
 use super::cluster::table::Screen;
 use super::cluster::{Failure, Place, PlaceArgs, ended, history, stored};
+use super::print;
 use view::View;
 
 #[derive(clap::Args)]
@@ -40,7 +41,13 @@ struct Status {
     trouble: Option<String>,
     /// With what it sees, or why it does not say.
     proxies: Vec<(Proxy, Result<View, String>)>,
+    /// Those that should be there.
+    gone: Vec<Proxy>,
     backlogs: Vec<Waiting>,
+    /// Backlogs that cannot be read: replica and proxy.
+    unreadable: Vec<String>,
+    /// The listeners that all proxies shall have open, or what is wrong with their znode.
+    udp: Result<Vec<UdpListener>, String>,
     /// Fields with two types, in words.
     fields: Vec<String>,
 }
@@ -69,10 +76,10 @@ fn status(args: Args) -> Result<(), Failure> {
     let status = collect(store.as_mut(), &place, !args.no_fields)?;
     let problems = problems::of(&status);
     if args.json {
-        println!("{}", json(&status, &place, &problems));
+        print(format!("{}\n", json(&status, &place, &problems)));
         return Ok(());
     }
-    print!("{}", show::page(&status, &place, &problems, Screen::stdout()));
+    print(show::page(&status, &place, &problems, Screen::stdout()));
     Ok(())
 }
 
@@ -85,10 +92,14 @@ fn collect(store: &mut dyn Store, place: &Place, with_fields: bool) -> Result<St
             None => return Err(failure),
         },
     };
-    let proxies = view::ask(proxies::list(store, place)?);
-    let backlogs = backlogs(store, place, &topology, &proxies, &epochs)?;
+    let there = proxies::list(store, place)?;
+    let gone = proxies::gone(store, place, &there)?;
+    let proxies = view::ask(there);
+    let (backlogs, unreadable) = backlogs(store, place, &topology, &proxies, &epochs)?;
+    let udp = store.read(&place.znodes.udp()).map_err(Failure::new)?;
+    let udp = udp.map_or(Ok(Vec::new()), |entry| parse_udp(&entry.data));
     let fields = if with_fields { stored::fields_of_two_types(&topology) } else { Vec::new() };
-    Ok(Status { topology, trouble, proxies, backlogs, fields })
+    Ok(Status { topology, trouble, proxies, gone, backlogs, unreadable, udp, fields })
 }
 
 fn backlogs(
@@ -97,9 +108,9 @@ fn backlogs(
     topology: &Topology,
     proxies: &[(Proxy, Result<View, String>)],
     epochs: &[u64],
-) -> Result<Vec<Waiting>, Failure> {
+) -> Result<(Vec<Waiting>, Vec<String>), Failure> {
     let folder = place.znodes.backlog();
-    let mut all = Vec::new();
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     let mut replicas = store.children(&folder).map_err(Failure::new)?;
     replicas.sort();
     for replica in replicas {
@@ -107,14 +118,19 @@ fn backlogs(
         ids.sort();
         for proxy in ids {
             let entry = store.read(&format!("{folder}/{replica}/{proxy}")).map_err(Failure::new)?;
-            let Some(backlog) = entry.and_then(|entry| serde_json::from_slice(&entry.data).ok()) else { continue };
+            // One that has gone meanwhile is none.
+            let Some(entry) = entry else { continue };
+            let Ok(backlog) = serde_json::from_slice(&entry.data) else {
+                unreadable.push(format!("{replica}/{proxy}"));
+                continue;
+            };
             let gone = proxies.iter().all(|(there, _)| there.id != proxy);
             let (replica, lost_slots) = (replica.clone(), String::new());
             all.push(Waiting { replica, proxy, gone, backlog, lost_slots });
         }
     }
     if all.is_empty() {
-        return Ok(all);
+        return Ok((all, unreadable));
     }
     // Newest first, as far back as the oldest backlog reaches.
     let mut earlier = Vec::new();
@@ -130,7 +146,7 @@ fn backlogs(
     for waiting in &mut all {
         waiting.lost_slots = lost_slots(waiting, topology, &earlier);
     }
-    Ok(all)
+    Ok((all, unreadable))
 }
 
 /// An RFC 3339 time in UTC to the second.
@@ -186,6 +202,7 @@ fn json(status: &Status, place: &Place, problems: &[problems::Problem]) -> serde
         "cluster": place.cluster,
         "epoch": topology.epoch,
         "proxies": proxies.iter().map(proxy).collect::<Vec<_>>(),
+        "gone": status.gone,
         "groups": topology.group_indexes().map(group).collect::<Vec<_>>(),
         "backlogs": backlogs,
         "fields_of_two_types": fields,
@@ -209,17 +226,11 @@ mod tests {
         let half = topology(r#"[{"from": 0, "to": 511, "group": 1}, {"from": 512, "to": 1023, "group": 2}]"#);
         let more = topology(r#"[{"from": 0, "to": 519, "group": 1}, {"from": 520, "to": 1023, "group": 2}]"#);
         let now = topology(r#"[{"from": 0, "to": 509, "group": 1}, {"from": 510, "to": 1023, "group": 2}]"#);
-        let note = |epoch, at: &str, topology| history::Note {
-            epoch,
-            by: String::new(),
-            at: at.to_owned(),
-            why: String::new(),
-            topology: Some(topology),
-        };
+        let note = |at: &str, topology| history::Note { at: at.to_owned(), topology: Some(topology) };
         let earlier = [
-            note(3, "2026-01-03T00:00:00Z", now.clone()),
-            note(2, "2026-01-02T00:00:00Z", half),
-            note(1, "2026-01-01T00:00:00Z", more),
+            note("2026-01-03T00:00:00Z", now.clone()),
+            note("2026-01-02T00:00:00Z", half),
+            note("2026-01-01T00:00:00Z", more),
         ];
         let lost = |replica: &str, since: &str| {
             let backlog = Backlog { since: since.to_owned(), points: 1, bytes: 1 };

@@ -7,6 +7,9 @@ use super::super::cluster::table::thousands;
 use super::view::{Seen, View};
 use super::{Status, Waiting};
 
+/// Fields of two types that have a sentence each.
+const FIELDS_NAMED: usize = 5;
+
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     pub text: String,
@@ -29,14 +32,33 @@ pub fn of(status: &Status) -> Vec<Problem> {
     if status.proxies.is_empty() {
         problems.push(Problem::urgent("no proxy is registered".to_owned()));
     }
+    for proxy in &status.gone {
+        let (name, id) = (proxy.name(), &proxy.id);
+        problems.push(Problem::urgent(format!(
+            "proxy {name} is gone ({id}) and did not end in good order: it has crashed, or is cut off from ZooKeeper and goes \
+             on by the topology that it has; start it again on its data_dir, or `slotline proxies --forget {id}`"
+        )));
+    }
     for (proxy, view) in &status.proxies {
         of_proxy(status, proxy, view, &mut problems);
     }
+    if let Err(fault) = &status.udp {
+        let text = format!("the UDP listeners in ZooKeeper are broken, put a good list there: {fault}");
+        problems.push(Problem::urgent(text));
+    }
     of_replicas(status, &mut problems);
     status.backlogs.iter().for_each(|waiting| of_backlog(status, waiting, &mut problems));
-    for field in &status.fields {
+    for path in &status.unreadable {
+        let text = format!("the znode backlog/{path} cannot be read: how much waits there is in that proxy's /metrics");
+        problems.push(Problem::urgent(text));
+    }
+    for field in status.fields.iter().take(FIELDS_NAMED) {
         let text = format!("{field}: answers over groups mix them; write the field under another name");
         problems.push(Problem::notice(text));
+    }
+    if let Some(more) = status.fields.len().checked_sub(FIELDS_NAMED).filter(|more| *more > 0) {
+        problems
+            .push(Problem::notice(format!("{more} fields more have two types; `slotline status --json` lists all")));
     }
     problems
 }
@@ -64,6 +86,17 @@ fn of_proxy(status: &Status, proxy: &Proxy, view: &Result<View, String>, problem
     }
     if let Some(seconds) = view.unconfirmed_seconds {
         problems.push(Problem::urgent(format!("proxy {name} has not confirmed its epoch for {seconds} s: {why}")));
+    }
+    if let Some(reason) = &view.udp_refusal {
+        problems.push(Problem::urgent(format!("proxy {name} refuses the UDP listeners: {reason}")));
+    }
+    let shared = status.udp.iter().flatten().filter(|_| view.zookeeper_connected && view.udp_refusal.is_none());
+    for listener in shared.filter(|listener| !view.udp.contains(listener)) {
+        problems.push(Problem::urgent(format!(
+            "proxy {name} does not have the UDP listener {} open as it shall be: its log says why (is the port in use \
+             there, or in its config.toml?)",
+            listener.bind
+        )));
     }
 }
 

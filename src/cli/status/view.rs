@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::topology::UdpListener;
+
 use super::super::cluster::influx;
-use super::super::cluster::metrics::{PROXY_TIMEOUT, figures};
+use super::super::cluster::metrics::{PROXY_TIMEOUT, figures, udp_listeners};
 use super::super::cluster::proxies::Proxy;
 
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -16,6 +18,11 @@ pub struct View {
     pub unconfirmed_seconds: Option<u64>,
     /// Why it refuses the topology in ZooKeeper.
     pub refusal: Option<String>,
+    /// Why it refuses the UDP listeners in ZooKeeper.
+    pub udp_refusal: Option<String>,
+    /// The UDP listeners that it has open.
+    #[serde(skip)]
+    pub udp: Vec<UdpListener>,
     /// By name; also those that only spools know.
     pub replicas: BTreeMap<String, Seen>,
 }
@@ -53,7 +60,7 @@ pub fn ask(proxies: Vec<Proxy>) -> Vec<(Proxy, Result<View, String>)> {
 }
 
 fn read(text: &str) -> View {
-    let mut view = View::default();
+    let mut view = View { udp: udp_listeners(text), ..View::default() };
     let (mut unconfirmed, mut seconds) = (false, 0);
     for figure in figures(text) {
         let number = figure.value as u64;
@@ -63,6 +70,7 @@ fn read(text: &str) -> View {
             "slotline_topology_unconfirmed" => unconfirmed = number == 1,
             "slotline_topology_confirmed_seconds_ago" => seconds = number,
             "slotline_topology_refusal" => view.refusal = Some(figure.label("reason")),
+            "slotline_udp_document_refusal" => view.udp_refusal = Some(figure.label("reason")),
             _ => {}
         }
         let name = figure.label("backend");

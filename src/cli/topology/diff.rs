@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::topology::{Topology, changes_that_hide_data, harmless_changes};
 
 use super::super::cluster::{Failure, PlaceArgs, history};
+use super::super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -41,13 +42,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut lines = harmless_changes(&from, &to);
     lines.extend(changes_that_hide_data(&from, &to).iter().map(ToString::to_string));
     if args.json {
-        println!("{}", json!({"from": from.epoch, "to": name, "changes": lines}));
+        print(format!("{}\n", json!({"from": from.epoch, "to": name, "changes": lines})));
         return Ok(());
     }
-    println!("from epoch {} to {name}:", from.epoch);
-    lines.iter().for_each(|line| println!("  {line}"));
+    print(format!("from epoch {} to {name}:\n", from.epoch));
+    lines.iter().for_each(|line| print(format!("  {line}\n")));
     if lines.is_empty() {
-        println!("  nothing differs");
+        print("  nothing differs\n");
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::topology::{self, RuleSpec, Topology};
 
 use super::super::cluster::{Failure, Place, PlaceArgs};
 use super::super::columns::columns;
+use super::super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,8 +19,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (place, _) = args.place.resolve()?;
     let topology = place.topology(place.open()?.as_mut())?;
     match args.json {
-        true => println!("{}", document(&topology)),
-        false => print!("{}", table(&place, &topology)),
+        true => print(format!("{}\n", document(&topology))),
+        false => print(table(&place, &topology)),
     }
     Ok(())
 }

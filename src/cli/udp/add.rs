@@ -36,8 +36,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let spread = Spread::parse(&spread)
         .ok_or_else(|| Failure::usage(format!("--spread {spread} is neither random nor source")))?;
     let listener = UdpListener { bind, target: LineTarget { db, rp, precision }, spread };
-    super::change(place, manner, bind, |listeners| {
-        let words = describe(&listener);
+    let words = describe(&listener);
+    super::change(place, manner, bind, &format!("udp add {words}"), |listeners| {
         match listeners.iter_mut().find(|own| own.bind == bind) {
             Some(own) => {
                 let text = format!("UDP listener {}, becomes {words}", describe(own));

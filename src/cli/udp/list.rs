@@ -4,6 +4,7 @@ use crate::topology::print_udp;
 
 use super::super::cluster::table::{Cell, Screen};
 use super::super::cluster::{Failure, PlaceArgs};
+use super::super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,7 +19,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (place, _) = args.place.resolve()?;
     let (listeners, _) = super::read(place.open()?.as_mut(), &place)?;
     if args.json {
-        println!("{}", print_udp(&listeners));
+        print(format!("{}\n", print_udp(&listeners)));
         return Ok(());
     }
     let mut rows = vec![["LISTENS ON", "DATABASE", "POLICY", "PRECISION", "SPREAD"].map(Cell::from)];
@@ -29,6 +30,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let [db, rp, precision, spread] = texts.map(Cell::from);
         [listener.bind.to_string().into(), db, rp, precision, spread]
     }));
-    print!("{}", Screen::stdout().table(&rows));
+    print(Screen::stdout().table(&rows));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `slotline udp`: the UDP listeners that every proxy opens beside those of its own configuration.
 
 mod add;
+mod history;
 mod list;
 mod remove;
 
@@ -12,10 +13,11 @@ use serde_json::json;
 use crate::control::{Expect, Store};
 use crate::topology::{UdpListener, parse_udp, print_udp};
 
-use super::cluster::change::{MannerArgs, conflict};
-use super::cluster::metrics::{PROXY_TIMEOUT, figures};
+use super::cluster::change::{MannerArgs, conflict, replace};
+use super::cluster::metrics::{PROXY_TIMEOUT, udp_listeners};
 use super::cluster::plan::Plan;
-use super::cluster::{Failure, Place, PlaceArgs, ended, influx, proxies};
+use super::cluster::{Failure, Place, PlaceArgs, ended, history as noted, influx, proxies};
+use super::print;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -31,6 +33,8 @@ enum Verb {
     Remove(remove::Args),
     /// List them.
     List(list::Args),
+    /// List the changes: when, by whom and why.
+    History(history::Args),
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -38,6 +42,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Add(args) => add::run(args),
         Verb::Remove(args) => remove::run(args),
         Verb::List(args) => list::run(args),
+        Verb::History(args) => history::run(args),
     })
 }
 
@@ -50,11 +55,13 @@ fn read(store: &mut dyn Store, place: &Place) -> Result<(Vec<UdpListener>, Expec
     Ok((listeners, Expect::Version(entry.version)))
 }
 
-/// Changes the list: `edit` says in words what it has changed. `bind` is whose coming or going proxies are asked about.
+/// Changes the list: `edit` says in words what it has changed. `bind` is whose coming or going proxies are asked about,
+/// `command` what the history says.
 fn change(
     place: PlaceArgs,
     manner: MannerArgs,
     bind: SocketAddr,
+    command: &str,
     edit: impl FnOnce(&mut Vec<UdpListener>) -> Result<String, String>,
 ) -> Result<(), Failure> {
     let (place, _) = place.resolve()?;
@@ -68,8 +75,8 @@ fn change(
     let mut plan = Plan::default();
     if after == before {
         match json {
-            true => println!("{}", json!({"changed": false, "changes": []})),
-            false => println!("nothing changes: {bind} is as it is wanted"),
+            true => print(format!("{}\n", json!({"changed": false, "changes": []}))),
+            false => print(format!("nothing changes: {bind} is as it is wanted\n")),
         }
         return Ok(());
     }
@@ -78,33 +85,39 @@ fn change(
         return Ok(());
     }
     let path = place.znodes.udp();
-    store.write(&path, document.as_bytes(), expect).map_err(|error| conflict(error, "udp list"))?;
+    let known = proxies::list(store.as_mut(), &place)?;
+    replace(&mut store, &place, &path, document.as_bytes(), expect).map_err(|error| conflict(error, "udp list"))?;
+    // They are in force: that they are not in the history is no reason to say that it failed.
+    noted::note_udp(store.as_mut(), &place.znodes, &document, manner.why(command))
+        .unwrap_or_else(|error| eprintln!("slotline: the change is in force, but not in the history: {error}"));
     let mut done = plan.json();
     done["changed"] = true.into();
     if !json {
-        println!("cluster {}: the UDP listeners are changed", place.cluster);
+        print(format!("cluster {}: the UDP listeners are changed\n", place.cluster));
     }
-    let open = after.iter().any(|listener| listener.bind == bind);
+    let wanted = after.iter().find(|listener| listener.bind == bind);
     let waited = match manner.wait() {
         None => None,
-        Some(timeout) => Some(proxies::wait(store.as_mut(), &place, timeout, |proxy| lacks(proxy, bind, open))?),
+        Some(timeout) => Some(proxies::wait(&mut store, &place, &known, timeout, |proxy| lacks(proxy, bind, wanted))?),
     };
-    if let Some(waited) = &waited {
-        done["behind"] = waited.behind.clone().into();
-    }
+    waited.iter().for_each(|waited| waited.add_to(&mut done));
     if json {
-        println!("{done}");
+        print(format!("{done}\n"));
     }
     waited.map_or(Ok(()), |waited| waited.tell("it", json))
 }
 
 /// What a proxy has still to do.
-fn lacks(proxy: &proxies::Proxy, bind: SocketAddr, open: bool) -> Option<String> {
-    let text = match influx::get(&proxy.admin, "/metrics", PROXY_TIMEOUT) {
-        Ok(text) => text,
-        Err(error) => return Some(format!("{} cannot be asked at {}: {error}", proxy.name(), proxy.admin)),
+fn lacks(proxy: &proxies::Proxy, bind: SocketAddr, wanted: Option<&UdpListener>) -> Option<String> {
+    let (name, id, admin) = (proxy.name(), &proxy.id, &proxy.admin);
+    let open = match influx::get(admin, "/metrics", PROXY_TIMEOUT) {
+        Ok(text) => udp_listeners(&text).into_iter().find(|listener| listener.bind == bind),
+        Err(error) => return Some(format!("{name} cannot be asked at {admin}: {error}")),
     };
-    let has = figures(&text)
-        .any(|figure| figure.name == "slotline_udp_datagrams_total" && figure.label("listener") == bind.to_string());
-    (has != open).then(|| format!("{} (id {})", proxy.name(), proxy.id))
+    match (open, wanted) {
+        (open, wanted) if open.as_ref() == wanted => None,
+        (None, _) => Some(format!("{name} (id {id}) has not opened it; its log says why (is the port in use there?)")),
+        (Some(_), None) => Some(format!("{name} (id {id}) has it open; is it in its config.toml?")),
+        (Some(_), Some(_)) => Some(format!("{name} (id {id}) has it as it was; is it in its config.toml?")),
+    }
 }

@@ -17,7 +17,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let Args { bind, place, manner } = args;
-    super::change(place, manner, bind, |listeners| {
+    super::change(place, manner, bind, &format!("udp remove {bind}"), |listeners| {
         let Some(at) = listeners.iter().position(|listener| listener.bind == bind) else {
             let binds: Vec<String> = listeners.iter().map(|listener| listener.bind.to_string()).collect();
             let known = if binds.is_empty() { "none".to_owned() } else { binds.join(", ") };

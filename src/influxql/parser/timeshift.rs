@@ -23,7 +23,11 @@ impl Parser<'_> {
             let Some(shift) = Shift::parse(&length.text) else {
                 return Err(ParseError::at("invalid duration".to_owned(), length.position));
             };
-            shifts.push(if before { shift.reversed() } else { shift });
+            let shift = if before { shift.reversed() } else { shift };
+            if shifts.contains(&shift) {
+                return Err(ParseError::at(format!("TIMESHIFT {shift} twice"), length.position));
+            }
+            shifts.push(shift);
             if !self.accept(Token::Comma) {
                 return Ok(shifts);
             }

@@ -105,7 +105,7 @@ impl Evaluation {
         for (call, states) in self.calls.iter().zip(states) {
             points.push(self.cut(self.over(call, states, self.windows, carried)?));
         }
-        let rows = self.side_by_side(points, &[], carried)?;
+        let rows = self.side_by_side(points, &[])?;
         self.series_of(name, values, rows)
     }
 

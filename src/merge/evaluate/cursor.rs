@@ -11,7 +11,7 @@ use crate::merge::results::Value;
 use super::fill::number;
 use super::order::sorted;
 use super::rows::{Point, RowAt, Rows};
-use super::{Carried, Evaluation, Kind, Place, Stop};
+use super::{Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
@@ -49,14 +49,8 @@ impl Evaluation {
     }
 
     /// Rows of the calls, of which each has its points.
-    pub(super) fn side_by_side(
-        &self,
-        points: Vec<Vec<Point>>,
-        members: &[&Rows],
-        carried: &mut Carried,
-    ) -> Result<Vec<Vec<Value>>, Stop> {
-        let slots = &mut carried.slots;
-        slots.resize(self.calls.len() + self.refs.len(), Value::Null);
+    pub(super) fn side_by_side(&self, points: Vec<Vec<Point>>, members: &[&Rows]) -> Result<Vec<Vec<Value>>, Stop> {
+        let mut slots = vec![Value::Null; self.calls.len() + self.refs.len()];
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
             points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
@@ -83,7 +77,7 @@ impl Evaluation {
             if rows.len() >= self.rows_max {
                 return Err(Stop::Rows(rows.len() + 1));
             }
-            let mut row = self.row(time, slots);
+            let mut row = self.row(time, &slots);
             row.extend(tags);
             rows.push(row);
         }

@@ -117,8 +117,6 @@ pub struct Group {
 /// What goes on from one series of the answer to the next.
 #[derive(Default)]
 pub struct Carried {
-    /// fill(previous) takes it up.
-    slots: Vec<Value>,
     /// How far InfluxDB reads calls whose windows may give no point.
     reads: Vec<(Call, Reads)>,
 }
@@ -216,7 +214,7 @@ impl Evaluation {
                 for call in &self.calls {
                     points.push(self.points(call, &members, carried)?);
                 }
-                self.side_by_side(points, &members, carried)?
+                self.side_by_side(points, &members)?
             }
         };
         self.series_of(group.name.clone(), group.values.clone(), values)

@@ -1,7 +1,7 @@
 //! CSV as Go's writer prints it. A header stands before a statement's first series and before every other whose columns
 //! differ from those above; a blank line between. Errors of statements are not told, as InfluxDB does not.
 
-use crate::http::json::push_integer;
+use crate::http::json::{push_decimal, push_integer};
 
 use super::super::results::{Answer, Series, Value};
 use super::Times;
@@ -101,13 +101,12 @@ fn escaped(text: &str, out: &mut String) {
 }
 
 fn float(number: f64, out: &mut Vec<u8>) {
-    let text = match number {
-        _ if number.is_nan() => "NaN".to_owned(),
-        f64::INFINITY => "+Inf".to_owned(),
-        f64::NEG_INFINITY => "-Inf".to_owned(),
-        _ => number.to_string(),
-    };
-    out.extend_from_slice(text.as_bytes());
+    match number {
+        _ if number.is_nan() => out.extend_from_slice(b"NaN"),
+        f64::INFINITY => out.extend_from_slice(b"+Inf"),
+        f64::NEG_INFINITY => out.extend_from_slice(b"-Inf"),
+        _ => push_decimal(out, number),
+    }
 }
 
 fn cell(text: &str, out: &mut Vec<u8>) {
