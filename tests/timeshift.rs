@@ -492,6 +492,13 @@ fn columns_are_joined() {
             assert!(loaded.assert_same(&of(columns), &of(moved), WEEK, &[("epoch", epoch)]), "{columns} has no rows");
         }
     }
+    for (columns, moved) in [
+        ("integral(v, 1h) AS shift_1_week", "integral(mv, 1h) AS shift_1_week"),
+        ("sum(n), integral(v, 1h) AS shift_1_week", "sum(n), integral(mv, 1h) AS shift_1_week"),
+    ] {
+        let of = |columns: &str| format!("SELECT {columns} FROM m {bounds} AND host = 'h1'");
+        assert!(loaded.assert_same(&of(columns), &of(moved), WEEK, &[]), "integral() of a range is told at 0");
+    }
     let unbounded = |columns: &str| format!("SELECT {columns} FROM m WHERE time < {TO}");
     for (columns, moved) in [
         ("mean(v) AS shift_1_week", "mean(mv) AS shift_1_week"),

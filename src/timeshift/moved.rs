@@ -185,9 +185,13 @@ const OF_POINTS: [&str; 12] = [
     "kaufmans_adaptive_moving_average",
 ];
 
-/// Whether rows of a SELECT over all times, without windows, are told at 0.
-pub fn is_told_at_zero(select: &Select) -> bool {
+/// Whether rows of a SELECT without windows are told at 0: where its range has no start, and integral() anyhow.
+pub fn is_told_at_zero(select: &Select, range: TimeRange) -> bool {
     let calls = calls_of(select);
+    if calls.is_empty() || windows(select).is_some() {
+        return false;
+    }
     let own = |call: &&Call| OF_POINTS.contains(&call.name.as_str());
-    !calls.is_empty() && windows(select).is_none() && !is_lone_selector(select) && !calls.iter().all(own)
+    let unbounded = range.start == TIME_MIN && !is_lone_selector(select) && !calls.iter().all(own);
+    unbounded || calls.iter().any(|call| call.name == "integral")
 }

@@ -136,8 +136,7 @@ fn shifted_alike(select: &Select, shift: Shift, now_ns: i64) -> Result<Work, Str
     if changes {
         return Ok(Work::Rows(Box::new(ByRows { select: plain, by })));
     }
-    let unbounded = range(&plain)?.start == TIME_MIN;
-    let zero_stays = unbounded && is_told_at_zero(&plain);
+    let zero_stays = is_told_at_zero(&plain, range(&plain)?);
     Ok(Work::Part(Box::new(Part { select: moved(&plain, by)?, moved: Moved { by, zero_stays } })))
 }
 
