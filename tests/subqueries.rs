@@ -409,6 +409,10 @@ fn what_is_not_exact_is_refused() {
             "fill() with a number",
         ),
         (
+            "SELECT x FROM (SELECT max(v) AS x, count(ok) AS y FROM two GROUP BY time(9s), host) WHERE BOUNDS GROUP BY region",
+            "several calls in a subquery, of which one ends before the others",
+        ),
+        (
             "SELECT x FROM (SELECT v AS x FROM one), (SELECT n AS x FROM one) GROUP BY host",
             "rows at one time of sources beside each other, in several series",
         ),

@@ -198,7 +198,12 @@ fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>)
         }
         tags.extend(dimensions(inner).cloned());
     }
-    (fields.into_iter().map(|(name, kind)| Column { name, kind }).collect(), tags)
+    // What a subquery's column is nobody may know, while a measurement beside it has a tag of that name.
+    let column = |(name, kind): (String, Option<Type>)| {
+        let kind = kind.or_else(|| schema.tags.contains(&name).then_some(Type::Tag));
+        Column { name, kind }
+    };
+    (fields.into_iter().map(column).collect(), tags)
 }
 
 fn is_time(field: &Field) -> bool {

@@ -46,7 +46,7 @@ pub struct Level {
     /// The groups make its calls' points.
     pub pushed: bool,
     /// Tags of the outermost GROUP BY.
-    outermost: Vec<String>,
+    pub outermost: Vec<String>,
 }
 
 /// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
@@ -276,6 +276,7 @@ impl Level {
             scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
             kinds.push(kind);
         }
+        self.check_joined(&scanners, &kinds, &keys, given)?;
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
     }
 

@@ -13,7 +13,7 @@ use crate::influxql::ast::Call;
 use crate::merge::evaluate::functions::{Function, How, function};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
-use crate::merge::evaluate::{Place, Stop};
+use crate::merge::evaluate::{Kind, Place, Stop};
 
 use super::calls::Fed;
 use super::level::{Given, Level};
@@ -153,6 +153,27 @@ impl Level {
             }
         }
         Ok(())
+    }
+
+    /// Calls are joined by all tags before those of the answer's series, if they sort before them: where one of them has no
+    /// points left of this series, its next ones may come before the others' last.
+    pub fn check_joined(
+        &self,
+        scanners: &[Vec<Tagged>],
+        kinds: &[Option<Kind>],
+        keys: &[String],
+        given: &Given<'_>,
+    ) -> Result<(), Stop> {
+        let known = scanners.iter().zip(kinds).filter(|(_, kind)| kind.is_some());
+        let mut ends = known.map(|(points, _)| points.last().map(|point| (point.time, &point.tags)));
+        let first = ends.next();
+        if !given.several || keys.starts_with(&self.outermost) || ends.all(|end| Some(end) == first) {
+            return Ok(());
+        }
+        Err(Stop::Refused(
+            "several calls in a subquery, of which one ends before the others, and GROUP BY with tags behind the subquery's own,"
+                .to_owned(),
+        ))
     }
 
     fn field_of(&self, call: &Call) -> Option<usize> {
