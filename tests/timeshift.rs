@@ -270,9 +270,7 @@ fn clauses(random: &mut fastrand::Rng) -> Clauses {
         text.push_str(&format!(" GROUP BY {}", dimensions.join(", ")));
     }
     if windows {
-        // Over several series what is evaluated here takes the last value of the one before, shifted or not.
-        let previous = if text.contains("region") || text.contains(", host") { "" } else { " fill(previous)" };
-        text.push_str(["", "", " fill(none)", previous, " fill(7)", " fill(linear)"][random.usize(..6)]);
+        text.push_str(["", "", " fill(none)", " fill(previous)", " fill(7)", " fill(linear)"][random.usize(..6)]);
     }
     if random.f64() < 0.25 {
         text.push_str(" ORDER BY time DESC");
