@@ -10,47 +10,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use support::*;
 
-const T0: i64 = 1_600_000_000;
-const HOSTS: [&str; 7] = ["h0", "h1", "h2", "h3", "h12", "h24", ""];
-
-/// Points of one week, thus of one storage shard: most times are those of every series, values are few, fields are missing
-/// now and then.
-fn sample(seed: u64, measurements: &[(&str, &[&str])]) -> String {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut body = String::new();
-    for (measurement, regions) in measurements {
-        for host in HOSTS {
-            for region in *regions {
-                let mut key = (*measurement).to_owned();
-                for (name, value) in [("host", host), ("region", region)] {
-                    if !value.is_empty() {
-                        key.push_str(&format!(",{name}={value}"));
-                    }
-                }
-                let beside = if random.bool() { 0 } else { random.i64(1..9_000_000_000) };
-                for step in 0..12 {
-                    if random.f64() < 0.2 {
-                        continue;
-                    }
-                    let time = (T0 + 10 * step) * 1_000_000_000 + beside;
-                    let mut fields = vec![format!("v={}", f64::from(random.i32(-8..24)) / 4.0)];
-                    if random.f64() < 0.8 {
-                        fields.push(format!("n={}i", random.i32(-3..9)));
-                    }
-                    if random.f64() < 0.7 {
-                        fields.push(format!("s=\"{}\"", ["x", "y", ""][random.usize(..3)]));
-                    }
-                    if random.f64() < 0.5 {
-                        fields.push(format!("ok={}", random.bool()));
-                    }
-                    body.push_str(&format!("{key} {} {time}\n", fields.join(",")));
-                }
-            }
-        }
-    }
-    body
-}
-
 /// Points of four weeks, thus of several storage shards.
 fn long() -> String {
     let mut random = fastrand::Rng::with_seed(9);
@@ -94,8 +53,8 @@ fn loaded() -> Loaded {
         cluster.create_db(db);
         let made = reference.http().query("", &format!("CREATE DATABASE {db}"));
         assert_eq!(made.status, 200, "{}", made.text());
-        reference.http().store(db, sample(seed, measurements));
-        cluster.http().store(db, sample(seed, measurements));
+        reference.http().store(db, few_values(seed, measurements));
+        cluster.http().store(db, few_values(seed, measurements));
     }
     reference.http().store("db", long());
     cluster.http().store("db", long());
@@ -390,7 +349,10 @@ fn rows_inside_are_cut_in_each_storage_shard() {
 fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     for (q, words) in [
-        ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
+        (
+            "SELECT x FROM (SELECT few_values(v, 3) AS x FROM one)",
+            "few_values() in a subquery or over one over several",
+        ),
         ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
@@ -484,7 +446,7 @@ fn limits_hold_and_plans_are_told() {
     let setup = Setup::new(3, 1).rule("db", "one", &["host"]).set("query", "merge_bytes_max = \"16KiB\"");
     let cluster = setup.start();
     cluster.create_db("db");
-    cluster.http().store("db", sample(7, &[("one", &["", "eu"])]));
+    cluster.http().store("db", few_values(7, &[("one", &["", "eu"])]));
     let raw = cluster.http().query("db", "SELECT max(x) FROM (SELECT v AS x, n, s, ok, host FROM one)");
     assert!(raw.text().contains("query.merge_bytes_max"), "{}", raw.text());
     // The groups make few points of many rows.
