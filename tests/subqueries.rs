@@ -349,10 +349,7 @@ fn rows_inside_are_cut_in_each_storage_shard() {
 fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     for (q, words) in [
-        (
-            "SELECT x FROM (SELECT few_values(v, 3) AS x FROM one)",
-            "few_values() in a subquery or over one over several",
-        ),
+        ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
         ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
