@@ -7,6 +7,9 @@ declare -A replica_pid replica_addr earlier_lines lines_at_leave
 replicas=()
 # How a replica is taken away: kill (its port refuses), stop (it hangs), fault (it says 503).
 down='kill'
+# What the replicas are: counting backends or influxd. Of an influxd its own count is taken, which begins anew with it and
+# knows no fault: such replicas can only be stopped.
+backend='counting'
 # Before a replica that is back counts as one, and before sums are compared.
 SETTLE_TRIES=100
 
@@ -17,6 +20,12 @@ start_replicas() {
         for letter in a b; do
             name=g$group$letter
             replicas+=("$name")
+            if [[ $backend == influxd ]]; then
+                start_influxd "$name"
+                "$perf" ask "$address" POST '/query?q=CREATE%20DATABASE%20perf' >/dev/null
+                replica_pid[$name]=$pid replica_addr[$name]=$address earlier_lines[$name]=0
+                continue
+            fi
             # Below the ports that the kernel hands out: nobody takes it, or connects to itself on it, meanwhile.
             replica_addr[$name]=127.0.0.1:$(free_port)
             start_replica "$name"
@@ -59,7 +68,7 @@ bring_back() {
 lines_of() {
     local name sum=0
     for name in "$@"; do
-        sum=$((sum + earlier_lines[$name] + $(counted "${replica_addr[$name]}")))
+        sum=$((sum + earlier_lines[$name] + $("counted_by_$backend" "${replica_addr[$name]}")))
     done
     echo "$sum"
 }
@@ -68,7 +77,11 @@ reset_lines() {
     local name
     for name in "${replicas[@]}"; do
         earlier_lines[$name]=0
-        "$perf" ask "${replica_addr[$name]}" POST /counters/reset >/dev/null
+        if [[ $backend == influxd ]]; then
+            earlier_lines[$name]=-$(lines_of "$name")
+        else
+            "$perf" ask "${replica_addr[$name]}" POST /counters/reset >/dev/null
+        fi
     done
 }
 

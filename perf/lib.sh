@@ -243,9 +243,13 @@ start_backend() {
     wait_for 'the counting backend' grep -q listening "$work/backend.log"
 }
 
-# counted ADDR: lines that the backend at ADDR took.
-counted() {
+# counted_by_counting ADDR, counted_by_influxd ADDR: lines that the backend at ADDR took.
+counted_by_counting() {
     "$perf" ask "$1" GET /counters | json_number lines
+}
+
+counted_by_influxd() {
+    "$perf" ask "$1" GET /debug/vars | json_number pointsWrittenOK
 }
 
 # start_haproxy REPLICA: one thread, HTTP, this one server behind it; its address is then in $address.
