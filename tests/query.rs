@@ -495,6 +495,9 @@ fn the_errors_of_writing_statements_are_those_of_influxdb() {
 #[test]
 fn delete_and_drop_remove_the_points_from_every_replica() {
     let loaded = loaded(Setup::new(2, 2));
+    // A field of one group alone.
+    let line = "m9s,host=a only=1 1600000200000000000\n";
+    [loaded.cluster.http(), loaded.reference.http()].iter().for_each(|http| http.store("db", line));
     for q in [
         "DELETE FROM m0s WHERE time < 1600000100s",
         "DELETE FROM m1s WHERE host = 'a'",
@@ -515,6 +518,17 @@ fn delete_and_drop_remove_the_points_from_every_replica() {
     }
     let left = facts(loaded.reference.http(), "db");
     assert!(!left.is_empty() && left.len() < 40, "{}", left.len());
+    for q in ["DROP SERIES WHERE only = 1", "DELETE WHERE only = 1"] {
+        // Each server numbers its shards by itself.
+        let told = |http: Http| {
+            let told = http.query("db", q).text();
+            told.split_once("\"shard ")
+                .map(|(head, rest)| (head.to_owned(), rest.trim_start_matches(|c| c != ':').to_owned()))
+        };
+        let expected = told(loaded.reference.http());
+        assert!(expected.is_some() && told(loaded.cluster.http()) == expected, "`{q}`");
+        loaded.cluster.assert_holds("db", &left);
+    }
 }
 
 #[test]

@@ -77,6 +77,28 @@ fn a_part_that_breaks_off_or_hangs_is_an_error() {
 }
 
 #[test]
+fn a_show_that_breaks_off_is_asked_of_the_next_replica() {
+    // Longer than what a meddler passes before it hangs or cuts.
+    let cluster = cluster(|setup| setup);
+    // Its answer has several chunks, of which the first comes whole.
+    cluster.http().store("db", (0..25_000).map(|n| format!("m1,host=h{n} v=1 1\n")).collect::<String>());
+    let q = "SHOW SERIES";
+    let expected = cluster.http().query("db", q).text();
+    assert!(expected.contains("m1,host=h24999") && expected.contains("m4,host=h1"), "{}", expected.len());
+    for replica in 0..2 {
+        cluster.meddlers.iter().for_each(|group| group[replica].set(Meddle::CutMidAnswer));
+        let seen = cluster.http().query("db", q).text();
+        assert_eq!(seen, expected, "replica {replica} breaks off");
+        cluster.meddlers.iter().for_each(|group| group[replica].set(Meddle::Pass));
+    }
+    let group = cluster.group_of("db", "m1");
+    cluster.meddlers[group].iter().for_each(|meddler| meddler.set(Meddle::CutMidAnswer));
+    let seen = cluster.http().query("db", q).text();
+    let says = |replica: &str| seen.contains(&format!("replica g{}{replica}:", group + 1));
+    assert!(seen.starts_with("{\"error\":\"no answer: ") && says("a") && says("b"), "{seen}");
+}
+
+#[test]
 fn limits_are_told_as_influxdb_tells_them_and_counted() {
     let cluster = cluster(|setup| {
         let setup = setup.set("query", "rows_max = 200").set("query", "series_max = 12");

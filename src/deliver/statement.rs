@@ -98,7 +98,8 @@ impl Delivery {
             };
             not_kept = not_kept.or(failed);
         }
-        if let Some(reason) = disagreement(&said) {
+        let field_refused = field_refused(&said);
+        if let Some(reason) = disagreement(&said).filter(|_| field_refused.is_none()) {
             return Executed::Not { untouched: false, reason };
         }
         let carried_out =
@@ -109,7 +110,7 @@ impl Delivery {
             return Executed::Not { untouched: false, reason };
         }
         match (without, said.into_iter().next()) {
-            (None, Some((_, answer))) => Executed::Everywhere(answer),
+            (None, Some((_, answer))) => Executed::Everywhere(field_refused.unwrap_or(answer)),
             (without, _) => {
                 let reason = without.map_or_else(String::new, |group| no_replica(backends, *group));
                 Executed::Not { untouched: false, reason: format!("not every group carried it out: {reason}") }
@@ -177,6 +178,17 @@ async fn exchange(replica: &Backend, execution: &Execution) -> Answer {
 /// As with writes: who must act, or what heals by itself.
 fn may_succeed_later(status: u16) -> bool {
     matches!(status, 401 | 403 | 500..)
+}
+
+/// InfluxDB deletes by tags alone. Where a name of WHERE is a field it does nothing and says so; where it is none, no series
+/// has such a tag, and nothing is to be done. So the one that says it speaks for all, if no other says anything else.
+fn field_refused(answers: &[(&Rc<Backend>, http::Response<Bytes>)]) -> Option<http::Response<Bytes>> {
+    let error = |answer: &http::Response<Bytes>| error_of(answer.body());
+    let refuses = |error: &str| error.ends_with("fields not supported in WHERE clause during deletion");
+    let agrees = |answer| error(answer).is_none_or(|error| refuses(&error));
+    let refusing = answers.iter().find(|(_, answer)| error(answer).is_some_and(|error| refuses(&error)))?;
+    let all = answers.iter().all(|(_, answer)| answer.status().is_success() && agrees(answer));
+    all.then(|| refusing.1.clone())
 }
 
 /// What replicas said, if they did not all say the same.

@@ -18,6 +18,7 @@ use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
 use crate::influxql::inspect::Mention;
 use crate::influxql::{Query, Statement};
+use crate::merge::msgpack::decode;
 use crate::net::{Body, BodyError, Held, Payload, deadline};
 use crate::topology::GroupIndex;
 
@@ -155,7 +156,7 @@ pub async fn first_answer(
             Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
                 let status = answer.status().as_u16();
                 let text = answer.into_body().whole_by(REASON_BYTES_MAX, until).await.unwrap_or_default();
-                failures.push(format!("replica {name} answered {status}: {}", String::from_utf8_lossy(&text).trim()));
+                failures.push(format!("replica {name} answered {status}: {}", readable(&text)));
             }
             Ok(answer) => {
                 queries.stats.queries_stale.add(u64::from(behind.is_some()));
@@ -169,6 +170,12 @@ pub async fn first_answer(
         return Err(refuse_stale(queries, candidates, failures));
     }
     Err(no_answer(failures))
+}
+
+/// What an answer that is an error says: its text as it stands, but that of MessagePack, which is none.
+pub fn readable(body: &[u8]) -> String {
+    let error = decode(body).ok().and_then(|answer| answer.error);
+    error.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
 pub fn no_answer(failures: Vec<String>) -> Refusal {

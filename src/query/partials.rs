@@ -13,13 +13,13 @@ use hyper::Response;
 
 use crate::backend::{Backends, Lent};
 use crate::merge::emit::gather;
-use crate::merge::msgpack::{Decoder, decode};
+use crate::merge::msgpack::Decoder;
 use crate::merge::results::{Answer, StatementResult, parse};
 use crate::net::deadline;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
-use super::forward::{Candidates, First, candidates, first_answer, no_answer};
+use super::forward::{Candidates, First, candidates, first_answer, no_answer, readable};
 use super::request::Asked;
 use super::{Queries, Refusal, refuse};
 
@@ -69,15 +69,25 @@ enum Documents {
 impl Ask<'_> {
     /// Begins a part: its first document has come.
     pub async fn begin(&self) -> Result<Partial, Refusal> {
-        let mut candidates = candidates(self.queries, self.backends, self.groups, self.key)?;
-        let mut failures = Vec::new();
+        self.begin_by(&mut self.candidates()?, &mut Vec::new()).await
+    }
+
+    fn candidates(&self) -> Result<Candidates, Refusal> {
+        candidates(self.queries, self.backends, self.groups, self.key)
+    }
+
+    /// The same by one of these, which are then those behind it. `failures`: what those before it had to say.
+    async fn begin_by(&self, candidates: &mut Candidates, failures: &mut Vec<String>) -> Result<Partial, Refusal> {
         loop {
             let request = |_| self.asked.for_part(self.text, self.chunk_rows, self.json);
-            let first = match first_answer(self.queries, &candidates, self.until, request).await {
+            let first = match first_answer(self.queries, candidates, self.until, request).await {
                 Ok(first) => first,
                 // Those before broke off.
                 Err(refusal) if !failures.is_empty() => {
-                    return Err(no_answer([failures, vec![refusal.error]].concat()));
+                    if !candidates.replicas.is_empty() {
+                        failures.push(refusal.error);
+                    }
+                    return Err(no_answer(std::mem::take(failures)));
                 }
                 Err(refusal) => return Err(refusal),
             };
@@ -86,13 +96,13 @@ impl Ask<'_> {
             }
             let at = first.at;
             let mut partial = Partial::new(first, candidates.name(at), self.bytes_max());
+            candidates.skip(at + 1);
             match deadline(self.until, partial.fill()).await {
                 Ok(Ok(())) => return Ok(partial),
                 Ok(Err(error)) => failures.push(error),
                 Err(_) => failures.push(format!("{} has not begun its answer in time", partial.of)),
             }
             self.queries.stats.queries_failed_over.add(1);
-            candidates.skip(at + 1);
         }
     }
 
@@ -102,35 +112,42 @@ impl Ask<'_> {
         let status = first.answer.status().as_u16();
         match first.answer.into_body().whole_by(self.bytes_max(), self.until).await {
             Ok(body) => {
-                let answer = decode(&body).ok().or_else(|| parse(&body).ok());
-                let error = answer.and_then(|answer| answer.error);
-                refuse(status, error.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned()))
+                let error = parse(&body).ok().and_then(|answer| answer.error);
+                refuse(status, error.unwrap_or_else(|| readable(&body)))
             }
             Err(error) => refuse(503, format!("a replica answers {status}, and then: {error}")),
         }
     }
 
-    /// The whole part, which is small.
+    /// The whole part, which is small: one that breaks off is asked of the next replica.
     pub async fn whole(&self) -> Result<(StatementResult, Option<Behind>), Refusal> {
-        let mut partial = self.begin().await?;
+        let (mut candidates, mut failures) = (self.candidates()?, Vec::new());
+        loop {
+            let mut partial = self.begin_by(&mut candidates, &mut failures).await?;
+            match deadline(self.until, self.rest_of(&mut partial)).await {
+                Ok(Ok(result)) => return Ok((result?, partial.behind)),
+                Ok(Err(error)) => failures.push(error),
+                Err(_) => {
+                    return Err(refuse(503, format!("{} has not answered in time (query.timeout)", partial.of)));
+                }
+            }
+            self.queries.stats.queries_failed_over.add(1);
+        }
+    }
+
+    /// All results of a part as one; the outer error: it broke off.
+    async fn rest_of(&self, partial: &mut Partial) -> Result<Result<StatementResult, Refusal>, String> {
         let (mut results, mut bytes) = (Vec::new(), 0);
         let bytes_max = self.bytes_max();
-        while let Some(result) = deadline(self.until, partial.next())
-            .await
-            .map_err(|_| refuse(503, format!("{} has not answered in time (query.timeout)", partial.of)))?
-            .map_err(|error| refuse(503, error))?
-        {
+        while let Some(result) = partial.next().await? {
             bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
             if bytes > bytes_max {
-                let of = &partial.of;
-                return Err(refuse(
-                    503,
-                    format!("{of} answers with more than {bytes_max} bytes (query.merge_bytes_max)"),
-                ));
+                let reason = format!("{} answers with more than {bytes_max} bytes (query.merge_bytes_max)", partial.of);
+                return Ok(Err(refuse(503, reason)));
             }
             gather(&mut results, result);
         }
-        Ok((results.pop().unwrap_or_default(), partial.behind))
+        Ok(Ok(results.pop().unwrap_or_default()))
     }
 
     /// All groups' parts are held at once.

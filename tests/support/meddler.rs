@@ -23,6 +23,8 @@ pub enum Meddle {
     Hang,
     /// The server has stored it; half of its answer comes, then nothing, until the next change ends the connection.
     HangMidAnswer,
+    /// Half of the server's answer comes, then the connection ends.
+    CutMidAnswer,
     /// A reset before the server hears of it.
     Reset,
     /// A reset once the server has stored it.
@@ -214,6 +216,11 @@ fn serve_one(
             let answer = bytes_of(&pass_on(&request, server, upstream)?);
             stream.write_all(&answer[..answer.len() / 2]).ok()?;
             state.wait_change(change);
+            None
+        }
+        Meddle::CutMidAnswer => {
+            let answer = bytes_of(&pass_on(&request, server, upstream)?);
+            stream.write_all(&answer[..answer.len() / 2]).ok()?;
             None
         }
         Meddle::Reset => {
