@@ -1,68 +1,30 @@
 //! Which slot and group a line belongs to.
 
+use std::rc::Rc;
 use std::sync::Arc;
-
-use ahash::{AHashMap, RandomState};
 
 use crate::lineprotocol::{Line, TagValue};
 use crate::topology::{GroupIndex, SlotId, SlotKey, Topology};
 
-/// Measurements whose rule is remembered; a request with more distinct ones looks the rest up again.
-const REMEMBERED_MAX: usize = 10_000;
+use super::measurements::{Measurements, Way, same};
 
-/// Measurements at hand, at most; a power of two.
-const KNOWN_MAX: usize = 256;
-/// Room for the name of each; longer ones take their own.
-const NAME_ROOM_BYTES: usize = 48;
-
-/// Routes the lines of one database by one topology. Measurements that neighbours share, or that take turns, cost a
-/// comparison; tags are looked for where a rule asks for them, unless the line begins as the last one did.
+/// Routes the lines of one database by one topology. Measurements that neighbours share, or that were written lately, cost
+/// a comparison; tags are looked for where a rule asks for them, unless the line begins as the last one did.
 pub struct Router {
-    topology: Arc<Topology>,
-    db: String,
-    db_key: SlotKey,
-    /// Some rule covers the database.
-    ruled: bool,
-    /// Raw measurement -> its rule, if that has tags. Only for ruled databases.
-    rules: AHashMap<Box<[u8]>, Option<usize>>,
-    /// Measurements at hand, each at a place by its hash, where the latest wins. It grows with the misses, so that a
-    /// small request stays cheap; its length is a power of two.
-    known: Vec<Known>,
+    measurements: Rc<Measurements>,
     last: Last,
-    /// Measurements that were not at hand since `known` has its length.
-    misses: usize,
-    hashes: RandomState,
     tags: Tags,
 }
 
 /// The last line's measurement.
 #[derive(Default)]
 struct Last {
-    /// Raw; empty: none yet.
+    /// Raw.
     name: Vec<u8>,
+    /// `None`: there was no line yet.
+    way: Option<Way>,
     /// Where lines of that name go, unless a rule has tags.
     slot: Option<SlotId>,
-    /// Where it is at hand. < known.len()
-    place: usize,
-}
-
-/// What is known of a measurement.
-#[derive(Clone)]
-struct Known {
-    /// Raw; `None`: no measurement is here yet.
-    name: Option<Vec<u8>>,
-    /// Database and measurement.
-    key: SlotKey,
-    /// By measurement alone.
-    slot: SlotId,
-    /// Its rule, if that has tags.
-    rule: Option<usize>,
-}
-
-impl Known {
-    fn nobody(db_key: &SlotKey) -> Known {
-        Known { name: None, key: db_key.clone(), slot: db_key.clone().slot(), rule: None }
-    }
 }
 
 /// What the search for a rule's tags leaves for the next line.
@@ -77,42 +39,37 @@ struct Tags {
 }
 
 impl Router {
+    /// One that shares what it learns with nobody.
     pub fn new(topology: Arc<Topology>, db: &str) -> Router {
-        let db_key = SlotKey::database(db);
-        Router {
-            db: db.to_owned(),
-            known: vec![Known::nobody(&db_key)],
-            db_key,
-            ruled: topology.rules().iter().any(|rule| rule.covers(db)),
-            topology,
-            rules: AHashMap::new(),
-            last: Last::default(),
-            misses: 0,
-            hashes: RandomState::new(),
-            tags: Tags::default(),
-        }
+        Router::with(Rc::new(Measurements::new(topology, db)))
+    }
+
+    pub fn with(measurements: Rc<Measurements>) -> Router {
+        Router { measurements, last: Last::default(), tags: Tags::default() }
     }
 
     pub fn topology(&self) -> &Arc<Topology> {
-        &self.topology
+        &self.measurements.topology
     }
 
     /// Reads a line; `None` for blanks and comments.
     #[inline]
     pub fn read<'l>(&self, line: &'l [u8]) -> Option<Line<'l>> {
-        Line::read_named(line, &self.last.name).or_else(|| Line::read(line))
+        let name = &self.last.name;
+        let named = line.get(..name.len()).is_some_and(|begin| same(begin, name));
+        named.then(|| Line::named(line, name.len())).flatten().or_else(|| Line::read(line))
     }
 
     #[inline]
     pub fn group(&mut self, line: &Line<'_>) -> GroupIndex {
         let slot = self.slot(line);
-        self.topology.owner(slot)
+        self.topology().owner(slot)
     }
 
     #[inline]
     pub fn slot(&mut self, line: &Line<'_>) -> SlotId {
         match self.last.slot {
-            Some(slot) if line.raw_name() == self.last.name => slot,
+            Some(slot) if same(line.raw_name(), &self.last.name) => slot,
             _ => self.find_slot(line),
         }
     }
@@ -120,80 +77,20 @@ impl Router {
     #[inline(never)]
     fn find_slot(&mut self, line: &Line<'_>) -> SlotId {
         let name = line.raw_name();
-        // The empty name is both a measurement's and that of no line yet.
-        if name != self.last.name || name.is_empty() {
-            self.turn_to(line);
+        let Last { name: last_name, way, slot } = &mut self.last;
+        if !same(name, last_name) {
+            *way = None;
         }
-        let known = &self.known[self.last.place];
-        match known.rule {
-            Some(rule) => self.tags.slot(&self.topology.rules()[rule].tags, &known.key, line),
-            None => known.slot,
+        let way = way.get_or_insert_with(|| {
+            last_name.clear();
+            last_name.extend_from_slice(name);
+            self.measurements.way(line)
+        });
+        *slot = way.rule.is_none().then_some(way.slot);
+        match way.rule {
+            Some(rule) => self.tags.slot(&self.measurements.topology.rules()[rule].tags, &way.key, line),
+            None => way.slot,
         }
-    }
-
-    /// Makes the line's measurement the last one.
-    fn turn_to(&mut self, line: &Line<'_>) {
-        let name = line.raw_name();
-        self.last.place = self.place(name);
-        let known = &self.known[self.last.place];
-        if known.name.as_deref() != Some(name) {
-            self.get_to_know(line);
-        }
-        let known = &self.known[self.last.place];
-        self.last.slot = known.rule.is_none().then_some(known.slot);
-        self.last.name.clear();
-        self.last.name.extend_from_slice(name);
-    }
-
-    /// Where a measurement is, if it is at hand.
-    #[inline]
-    fn place(&self, name: &[u8]) -> usize {
-        self.hashes.hash_one(name) as usize & (self.known.len() - 1)
-    }
-
-    /// Puts the measurement of a line at hand, in the place of whatever was there.
-    fn get_to_know(&mut self, line: &Line<'_>) {
-        let mut key = self.db_key.clone();
-        key.push_pieces(line.name_pieces());
-        let slot = key.clone().slot();
-        let rule = self.rule_with_tags(line);
-        self.misses += 1;
-        if self.misses > 2 * self.known.len() && self.known.len() < KNOWN_MAX {
-            self.grow();
-            self.last.place = self.place(line.raw_name());
-        }
-        let known = &mut self.known[self.last.place];
-        let room = known.name.get_or_insert_with(|| Vec::with_capacity(NAME_ROOM_BYTES));
-        room.clear();
-        room.extend_from_slice(line.raw_name());
-        (known.key, known.slot, known.rule) = (key, slot, rule);
-    }
-
-    fn grow(&mut self) {
-        let longer = vec![Known::nobody(&self.db_key); self.known.len() * 4];
-        for known in std::mem::replace(&mut self.known, longer) {
-            if let Some(name) = &known.name {
-                let place = self.place(name);
-                self.known[place] = known;
-            }
-        }
-        self.misses = 0;
-    }
-
-    fn rule_with_tags(&mut self, line: &Line<'_>) -> Option<usize> {
-        if !self.ruled {
-            return None;
-        }
-        if let Some(&rule) = self.rules.get(line.raw_name()) {
-            return rule;
-        }
-        let name = line.name();
-        let rules = self.topology.rules();
-        let rule = rules.iter().position(|rule| rule.fits(&self.db, &name)).filter(|&at| !rules[at].tags.is_empty());
-        if self.rules.len() < REMEMBERED_MAX {
-            self.rules.insert(line.raw_name().into(), rule);
-        }
-        rule
     }
 }
 
@@ -245,6 +142,7 @@ impl Tags {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measurements::KNOWN_MAX;
     use super::*;
     use crate::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, evenly};
 
@@ -280,6 +178,29 @@ mod tests {
         assert_eq!(slots(vec![], "db", &["a\\,b v=1", "with\\ space v=1"]), [527, 826]);
     }
 
+    #[test]
+    fn the_neighbours_name_is_reused() {
+        let mut router = Router::new(topology(vec![]), "db");
+        let name = |router: &mut Router, line: &'static str| {
+            let line = router.read(line.as_bytes()).expect("a line");
+            router.slot(&line);
+            line.raw_name()
+        };
+        for (line, expected) in [
+            ("cpu,host=a v=1", "cpu"),
+            ("cpu v=1", "cpu"),
+            ("cpu2 v=1", "cpu2"),
+            ("cpu", "cpu"),
+            ("cpu\\ v=1", "cpu\\ v=1"),
+            ("mem v=1", "mem"),
+            (",a=b v=1", ""),
+            (" ,a=b v=1", ""),
+            ("mem,a=b v=1", "mem"),
+        ] {
+            assert_eq!(name(&mut router, line), expected.as_bytes(), "{line}");
+        }
+    }
+
     /// More than are at hand, each several times, by a rule and without one.
     #[test]
     fn many_measurements_in_turn() {
@@ -295,7 +216,6 @@ mod tests {
             let read = router.read(line.as_bytes()).expect("a line");
             assert_eq!(router.slot(&read), key.slot(), "{line}");
         }
-        assert_eq!(router.known.len(), KNOWN_MAX);
     }
 
     #[test]

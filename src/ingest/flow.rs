@@ -14,7 +14,7 @@ use futures_lite::future;
 use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
-use crate::batch::{Batch, Batches, Builder, ReplicaAnswer, Router, Stamps, is_refused_whole};
+use crate::batch::{Batch, Batches, Builder, ReplicaAnswer, Stamps, is_refused_whole};
 use crate::deliver::{self, Consistency, GroupAnswer, Write};
 use crate::lineprotocol::Precision;
 use crate::net::{Held, deadline};
@@ -92,7 +92,7 @@ impl Flow {
             }
         };
         let key = write_key(target);
-        let router = Router::new(backends.topology.clone(), &target.db);
+        let router = ingest.routes.router(&backends.topology, &target.db);
         let builder = Builder::new(router, stamps(target.precision, now_ns()), batch_limits(&ingest.config.write));
         let held = ingest.budget.hold();
         Rc::new(Flow {
@@ -197,7 +197,7 @@ impl Flow {
             taken.await;
         }
         let mut gathering = self.gathering.borrow_mut();
-        let router = Router::new(gathering.backends.topology.clone(), &target.db);
+        let router = self.ingest.routes.router(&gathering.backends.topology, &target.db);
         let stamps = Stamps::same(target.precision, now_ns());
         gathering.builder = Builder::new(router, stamps, batch_limits(&self.ingest.config.write));
         gathering.key = write_key(target);
@@ -206,7 +206,7 @@ impl Flow {
     /// An empty batch takes the topology that is in force now.
     fn renew(&self, gathering: &mut Gathering) {
         let Some(now) = self.ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &gathering.backends)) else { return };
-        gathering.builder.take(Router::new(now.topology.clone(), &gathering.key.db));
+        gathering.builder.take(self.ingest.routes.router(&now.topology, &gathering.key.db));
         gathering.backends = now;
     }
 
@@ -248,10 +248,10 @@ impl Flow {
         let mut gathering = self.gathering.borrow_mut();
         gathering.since.take()?;
         let next = self.ingest.backends.take().unwrap_or_else(|| gathering.backends.clone());
-        let router = Router::new(next.topology.clone(), &gathering.key.db);
+        let router = self.ingest.routes.router(&next.topology, &gathering.key.db);
         let mut batches = gathering.builder.take(router);
         if !Rc::ptr_eq(&gathering.backends, &next) {
-            let router = Router::new(next.topology.clone(), &gathering.key.db);
+            let router = self.ingest.routes.router(&next.topology, &gathering.key.db);
             batches = batches.routed_anew(router, batch_limits(&self.ingest.config.write));
             gathering.backends = next.clone();
         }
@@ -301,7 +301,7 @@ impl Flow {
             batches = Rc::new(batches.with(again.list));
             // Nobody was told of these points: they need not go where they can no longer go.
             if let Some(now) = ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
-                let router = Router::new(now.topology.clone(), &key.db);
+                let router = ingest.routes.router(&now.topology, &key.db);
                 batches = Rc::new(batches.routed_anew(router, batch_limits(write)));
                 backends = now;
             }

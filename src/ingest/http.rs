@@ -7,7 +7,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use crate::backend::{NO_TOPOLOGY, WriteKey};
-use crate::batch::{Builder, ClientAnswer, Router, Stamps};
+use crate::batch::{Builder, ClientAnswer, Stamps};
 use crate::deliver::{Consistency, Write};
 use crate::http::params::Params;
 use crate::lineprotocol::Precision;
@@ -32,7 +32,7 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
     };
     let topology = &backends.topology;
     let precision = Precision::parse(params.get("precision"));
-    let mut builder = builder(ingest, topology.clone(), db, precision);
+    let mut builder = builder(ingest, topology, db, precision);
     let mut held = ingest.budget.hold();
     if let Err(fault) = body::read(ingest, request, &mut builder, &mut held).await {
         return fault.answer(&ingest.stats);
@@ -53,9 +53,9 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
     answer
 }
 
-fn builder(ingest: &Ingest, topology: std::sync::Arc<Topology>, db: &str, precision: Precision) -> Builder {
+fn builder(ingest: &Ingest, topology: &std::sync::Arc<Topology>, db: &str, precision: Precision) -> Builder {
     let stamps = Stamps::same(precision, now_ns());
-    Builder::new(Router::new(topology, db), stamps, batch_limits(&ingest.config.write))
+    Builder::new(ingest.routes.router(topology, db), stamps, batch_limits(&ingest.config.write))
 }
 
 /// A write without points is asked of the group that a measurement without a name would belong to: InfluxDB says

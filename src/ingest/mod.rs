@@ -27,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ahash::AHashSet;
 
 use crate::backend::{Backends, Current};
-use crate::batch::{BatchLimits, ReplicaAnswer};
+use crate::batch::{BatchLimits, ReplicaAnswer, Routes};
 use crate::config::{self, Config};
 use crate::deliver::Delivery;
 use crate::net::{Budget, Datagrams};
@@ -46,6 +46,7 @@ pub struct Ingest {
     pub budget: Rc<Budget>,
     pub delivery: Rc<Delivery>,
     pub databases: RefCell<Databases>,
+    pub routes: Routes,
     /// Points were not stored.
     pub lost: Teller,
     /// Points wait for a replica.

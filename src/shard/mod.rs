@@ -25,6 +25,7 @@ use glommio::{Latency, Shares, TaskQueueHandle};
 
 use crate::admin::Process;
 use crate::backend::{Current, Settings};
+use crate::batch::Routes;
 use crate::config::Config;
 use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
@@ -174,6 +175,7 @@ impl Shard {
             budget: Budget::new(config.limits.inflight_bytes_max.0),
             delivery: delivery.clone(),
             databases: RefCell::<Databases>::default(),
+            routes: Routes::default(),
             lost: Teller::new("points over TCP or UDP were not stored; see slotline_points_rejected_total"),
             waiting: Teller::new("points over TCP or UDP wait in memory: neither replicas nor spools take them"),
             datagrams: RefCell::default(),
