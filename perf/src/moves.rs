@@ -238,21 +238,23 @@ fn judge(closed: &[Closed], sent: u64, lines: u64, came: &BTreeMap<u64, u64>) ->
 mod tests {
     use super::*;
 
-    fn judged(closed: &[Closed], lost: &[Range<u64>]) -> Verdict {
-        let came = (0..100).filter(|number| !lost.iter().any(|lost| lost.contains(number)));
-        judge(closed, 100, 8, &came.map(|number| (number, 8)).collect())
+    /// Of a hundred datagrams; from one number to before another.
+    fn judged(closed: &[(u64, u64)], lost: &[(u64, u64)]) -> Verdict {
+        let closed: Vec<Closed> = closed.iter().map(|(begin, end)| *begin..*end).collect();
+        let came = (0..100).filter(|number| !lost.iter().any(|(begin, end)| (begin..end).contains(&number)));
+        judge(&closed, 100, 8, &came.map(|number| (number, 8)).collect())
     }
 
     #[test]
     fn only_one_run_of_each_closing_may_be_lost() {
         assert!(judged(&[], &[]).is_well);
-        let well = judged(&[10..30, 50..60], &[12..30, 55..58]);
+        let well = judged(&[(10, 30), (50, 60)], &[(12, 30), (55, 58)]);
         assert!(
             well.is_well
                 && well.told.starts_with("stored 632 points; sent to a closed port 168; lost of the others 0\n")
         );
-        for lost in [&[5..6][..], &[12..31], &[12..14, 15..29], &[98..100]] {
-            assert!(!judged(&[10..30], lost).is_well, "{lost:?}");
+        for lost in [&[(5, 6)][..], &[(12, 31)], &[(12, 14), (15, 29)], &[(98, 100)]] {
+            assert!(!judged(&[(10, 30)], lost).is_well, "{lost:?}");
         }
     }
 
