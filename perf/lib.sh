@@ -231,6 +231,20 @@ start_influxd() {
     wait_for influxd "$perf" ask "$address" GET /ping
 }
 
+# start_zookeeper: one of Debian's; its address is then in $address.
+start_zookeeper() {
+    local jar=/usr/share/java/zookeeper.jar port
+    command -v java >/dev/null && [[ -e $jar ]] || die 'ZooKeeper is missing: apt-get install zookeeper'
+    port=$(free_port)
+    address=127.0.0.1:$port
+    printf '%s\n' tickTime=1000 "dataDir=$work/zookeeper" "clientPort=$port" clientPortAddress=127.0.0.1 \
+        admin.enableServer=false preAllocSize=1024 >"$work/zoo.cfg"
+    start zookeeper java -Xmx128m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+        -cp "$jar:/usr/share/java/slf4j-simple.jar" org.apache.zookeeper.server.quorum.QuorumPeerMain "$work/zoo.cfg"
+    # Told by a command of four letters that it always answers.
+    wait_for zookeeper bash -c "exec 3<>/dev/tcp/127.0.0.1/$port && echo srvr >&3 && grep -q Mode: <&3"
+}
+
 # start_slotline NAME: with that configuration; ready when it returns.
 start_slotline() {
     start "$1" "$slotline" serve --config "$work/$1.toml"

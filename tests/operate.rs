@@ -205,6 +205,24 @@ fn each_fault_alone_is_refused() {
     }
 }
 
+/// Half a topology in a file is no copy of it; a pager that is left is none's trouble.
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let command = |to: std::process::Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slotline"));
+        command.arg("default-config").stdout(to).output().expect("it runs")
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let ended = command(full.into());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("slotline: not all could be printed: No space left"), "{said}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ended = command(writer.into());
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
 #[test]
 fn a_missing_configuration_file_is_named() {
     let ended = run(&["serve", "--config", "/nowhere/slotline.toml"], "");

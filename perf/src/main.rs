@@ -11,6 +11,7 @@
 //! | `history` | points of many series at an interval |
 //! | `query` | one query to several servers in turns |
 //! | `panel` | one query over and over, on connections that are kept |
+//! | `moves` | points over UDP while the listeners that they go to move |
 //! | `metrics` | sums of lines of `/metrics`: pure but for the asking |
 //! | `watch` | memory, CPU, disk and spool of a process, moment by moment |
 //! | `disk` | what a disk bears when every write is made durable |
@@ -24,6 +25,7 @@ mod http1;
 mod lines;
 mod load;
 mod metrics;
+mod moves;
 mod panel;
 mod query;
 mod sys;
@@ -56,6 +58,8 @@ enum Command {
     History(history::Args),
     /// Asks several servers one query, in turns
     Query(query::Args),
+    /// Sends points over UDP while `slotline udp` moves the listeners that they go to
+    Moves(moves::Args),
     /// Asks several servers one query over and over, in turns, and tells their latency and CPU
     Panel(panel::Args),
 }
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Command::Disk(args) => disk::run(&args),
         Command::History(args) => history::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Moves(args) => moves::run(&args),
         Command::Panel(args) => panel::run(&args),
     };
     done.unwrap_or_else(|error| {

@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use crate::config::DEFAULT;
 
 pub fn run() -> ExitCode {
-    print!("{DEFAULT}");
+    super::print(DEFAULT);
     ExitCode::SUCCESS
 }

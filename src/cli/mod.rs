@@ -16,9 +16,10 @@ mod status;
 mod topology;
 mod udp;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -67,7 +68,7 @@ const EXIT_BAD_START: u8 = 2;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let code = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Dev(args) => dev::run(args),
         Command::CheckConfig(args) => check_config::run(args),
@@ -81,13 +82,23 @@ pub fn main() -> ExitCode {
         Command::Udp(args) => udp::run(args),
         Command::Proxies(args) => proxies::run(args),
         Command::Status(args) => status::run(args),
-    }
+    };
+    // Whoever keeps what a command prints would take the half for the whole.
+    if UNPRINTED.load(Ordering::Relaxed) && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }
+
+/// Something could not be printed, though somebody waits for it: a file on a full disk, say.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints; a command goes on to its end also when nobody reads any more.
 fn print(text: impl AsRef<[u8]>) {
     let mut to = std::io::stdout().lock();
-    let _ = to.write_all(text.as_ref()).and_then(|()| to.flush());
+    match to.write_all(text.as_ref()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe && !UNPRINTED.swap(true, Ordering::Relaxed) => {
+            eprintln!("slotline: not all could be printed: {error}");
+        }
+        _ => {}
+    }
 }
 
 /// Reads a configuration; its faults are printed, and become the exit code.

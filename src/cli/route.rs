@@ -17,6 +17,11 @@ use crate::topology::{GroupIndex, Topology};
 
 use super::{ConfigFile, EXIT_BAD_START, read_config};
 
+/// Prints a line, as `print` does: whoever leaves early, like `head`, is no reason to panic.
+macro_rules! say {
+    ($($text:tt)*) => { super::print(format!("{}\n", format_args!($($text)*))) };
+}
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -64,7 +69,7 @@ fn route_lines(topology: &Arc<Topology>, db: &str, lines: Vec<String>) -> ExitCo
         let slot = router.slot(&line);
         let group = topology.owner(slot);
         let name = line.name();
-        println!(
+        say!(
             "slot={slot} group={} replicas={} measurement={}",
             topology.group(group).id,
             replicas(topology, group),
@@ -93,7 +98,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
     let print = |kind: &str, groups: &[GroupIndex], query: &dyn std::fmt::Display| {
         for group in groups {
             let id = topology.group(*group).id;
-            println!("plan={kind} group={id} replicas={} query={query}", replicas(topology, *group));
+            say!("plan={kind} group={id} replicas={} query={query}", replicas(topology, *group));
         }
     };
     match plan(&query, circumstances) {
@@ -104,7 +109,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                 let (statement, place) = match (statement, place) {
                     (Statement::Select(select), Place::Into(place)) => {
                         let target = select.into.as_ref().map(ToString::to_string).unwrap_or_default();
-                        println!("plan=into target={target}");
+                        say!("plan=into target={target}");
                         let read = Select { into: None, ..select.as_ref().clone() };
                         (Statement::Select(Box::new(read)), *place)
                     }
@@ -116,7 +121,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::One(groups) => print("any-group", &groups, statement),
                     Place::Everywhere(groups) => print("everywhere", &groups, statement),
                     Place::Show => print_show(topology, statement, circumstances),
-                    Place::Here => println!("plan=proxy query={statement}"),
+                    Place::Here => say!("plan=proxy query={statement}"),
                     Place::Into(_) => return refused("only a SELECT writes into a measurement"),
                     Place::Asks => match outline(statement, circumstances) {
                         Ok(Outline::Regexes) => {
@@ -167,21 +172,21 @@ fn print_show(topology: &Topology, statement: &Statement, circumstances: Circums
         Some(Show::Replicas(_)) => {
             for group in topology.group_indexes() {
                 let id = topology.group(group).id;
-                println!("plan=every-replica group={id} replicas={} query={statement}", replicas(topology, group));
+                say!("plan=every-replica group={id} replicas={} query={statement}", replicas(topology, group));
             }
         }
-        Some(Show::Queries | Show::Kill(_)) | None => println!("plan=proxy query={statement}"),
+        Some(Show::Queries | Show::Kill(_)) | None => say!("plan=proxy query={statement}"),
     }
 }
 
 fn print_merged(topology: &Topology, groups: &[GroupIndex], asked: &Statement) {
     for group in groups {
         let id = topology.group(*group).id;
-        println!("plan=merge group={id} replicas={} query={asked}", replicas(topology, *group));
+        say!("plan=merge group={id} replicas={} query={asked}", replicas(topology, *group));
     }
 }
 
 fn refused(reason: &str) -> ExitCode {
-    println!("plan=refused reason={reason}");
+    say!("plan=refused reason={reason}");
     ExitCode::FAILURE
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use glommio::timer::sleep;
 
 use crate::batch::{Builder, Stamps};
-use crate::net::{Datagrams, Receiver, deadline, spawn};
+use crate::net::{Datagrams, Receiver, UdpPort, deadline, spawn};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 
@@ -37,6 +37,8 @@ const CLOCK_BACK_NS: i64 = 1_000_000_000;
 
 /// One shard's socket of a listener.
 pub struct UdpSource {
+    /// The listener's, of all shards.
+    pub port: Arc<UdpPort>,
     pub receiver: Rc<Receiver>,
     pub stats: Arc<UdpStats>,
     /// May change while it runs.
@@ -50,6 +52,7 @@ impl UdpSource {
     pub fn close(&self) {
         if !self.closing.replace(true) {
             self.receiver.leave();
+            self.port.leaves();
         }
     }
 
@@ -61,8 +64,8 @@ impl UdpSource {
     }
 }
 
-/// Receives until the source is closed, and then what the socket still holds. The socket is given up before the last
-/// points are delivered, for others to take its port.
+/// Receives until the source is closed, and then what the socket still holds. The socket is given up when those of all
+/// shards have left delivery, and before the last points are delivered, for others to take its port.
 pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
     let mut target = udp.target.borrow().clone();
     let Some(flow) = begin(ingest, &udp, &target).await else { return };
@@ -85,7 +88,7 @@ pub async fn listen(ingest: &Rc<Ingest>, udp: Rc<UdpSource>) {
         }
     }
     // What comes no further within that time is the kernel's to drop.
-    let _ = deadline(Instant::now() + LAST_DRAIN, async { while run.drain().await {} }).await;
+    let _ = deadline(Instant::now() + LAST_DRAIN, run.finish()).await;
     udp.stats.dropped_kernel.add(udp.receiver.take_drops());
     let flow = run.flow;
     drop(udp);
@@ -110,6 +113,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Takes what comes until no shard's socket is in delivery any more, and then what is left.
+    async fn finish(&mut self) {
+        loop {
+            let last = self.udp.port.have_all_left();
+            while self.drain().await {}
+            if last {
+                return;
+            }
+            sleep(NAP).await;
+        }
+    }
+
     /// Takes what the socket holds, some runs of it at most; whether it held something.
     async fn drain(&mut self) -> bool {
         let mut found = false;

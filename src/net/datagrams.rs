@@ -10,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +31,8 @@ const CONTROL_BYTES: usize = 128;
 pub struct UdpPort {
     pub address: SocketAddr,
     sockets: Vec<ArcSwapOption<UdpSocket>>,
+    /// How many of those taken have left delivery.
+    left: AtomicUsize,
     /// The receive buffer that each got.
     pub buffer_bytes: usize,
 }
@@ -42,6 +45,18 @@ impl UdpPort {
     /// The socket of a shard, once.
     pub fn take(&self, shard: usize) -> Option<UdpSocket> {
         Arc::into_inner(self.sockets.get(shard)?.swap(None)?)
+    }
+
+    /// One that was taken has left delivery.
+    pub fn leaves(&self) {
+        self.left.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether all that were taken have left. Until then one that has left may get datagrams still: kernels before 6.6
+    /// let the set's program choose it.
+    pub fn have_all_left(&self) -> bool {
+        let untaken = self.sockets.iter().filter(|socket| socket.load().is_some()).count();
+        self.left.load(Ordering::Acquire) + untaken >= self.count()
     }
 }
 
@@ -69,7 +84,7 @@ pub fn udp_sockets(address: SocketAddr, count: usize, at_random: bool, buffer_by
         share_out(first, at_random, count)?;
     }
     let sockets = sockets.into_iter().map(|socket| ArcSwapOption::from_pointee(UdpSocket::from(socket))).collect();
-    Ok(UdpPort { address, sockets, buffer_bytes: got })
+    Ok(UdpPort { address, sockets, left: AtomicUsize::new(0), buffer_bytes: got })
 }
 
 /// Changes how the datagrams of an open set are shared out.
@@ -396,6 +411,17 @@ mod tests {
                 assert_eq!(busy, if at_random { 1 } else { 4 }, "{counts:?}");
             }
         });
+    }
+
+    #[test]
+    fn all_have_left_when_each_that_was_taken_has() {
+        let port = udp_sockets("127.0.0.1:0".parse().expect("an address"), 3, true, 1 << 20).expect("sockets");
+        let taken = [port.take(0), port.take(2)];
+        assert!(taken.iter().all(Option::is_some) && !port.have_all_left());
+        port.leaves();
+        assert!(!port.have_all_left());
+        port.leaves();
+        assert!(port.have_all_left());
     }
 
     #[test]

@@ -9,14 +9,13 @@ use futures_util::future::join_all;
 use crate::admin::OpenUdp;
 use crate::backend::{Backend, Backends, Snapshot, health};
 use crate::ingest::udp::{self, UdpSource};
-use crate::net::{Receiver, UdpPort, share_out, spawn, spawn_loop};
+use crate::net::{Receiver, share_out, spawn, spawn_loop};
 use crate::topology::Spread;
 
 use super::{Open, Shard};
 
 /// This shard's part of a UDP listener.
 pub(super) struct RunningUdp {
-    port: Arc<UdpPort>,
     source: Rc<UdpSource>,
     spread: Cell<Spread>,
 }
@@ -34,8 +33,10 @@ impl RunningUdp {
         if self.spread.get() == spread {
             return;
         }
-        if for_all && let Err(error) = share_out(&*self.source.receiver, spread == Spread::Random, self.port.count()) {
-            tracing::error!(listener = %self.port.address, %error, "the spread of a UDP listener could not be changed");
+        if for_all
+            && let Err(error) = share_out(&*self.source.receiver, spread == Spread::Random, self.source.port.count())
+        {
+            tracing::error!(listener = %self.source.port.address, %error, "the spread of a UDP listener could not be changed");
             return;
         }
         self.spread.set(spread);
@@ -87,7 +88,7 @@ impl Shard {
     fn apply_udp(self: &Rc<Shard>, wanted: &[Arc<OpenUdp>]) {
         let mut running = self.udp.borrow_mut();
         running.retain(|_, running| {
-            let stays = wanted.iter().any(|udp| Arc::ptr_eq(&udp.port, &running.port));
+            let stays = wanted.iter().any(|udp| Arc::ptr_eq(&udp.port, &running.source.port));
             if !stays {
                 running.close();
             }
@@ -106,6 +107,7 @@ impl Shard {
 
     fn start_udp(self: &Rc<Shard>, udp: &OpenUdp, receiver: Rc<Receiver>) -> RunningUdp {
         let source = Rc::new(UdpSource {
+            port: udp.port.clone(),
             receiver,
             stats: udp.stats.clone(),
             target: RefCell::new(udp.listener.target.clone()),
@@ -116,6 +118,6 @@ impl Shard {
         spawn("udp listener", self.queues.ingest, async move {
             udp::listen(&open.0.ingest, running).await;
         });
-        RunningUdp { port: udp.port.clone(), source, spread: Cell::new(udp.listener.spread) }
+        RunningUdp { source, spread: Cell::new(udp.listener.spread) }
     }
 }

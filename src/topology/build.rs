@@ -73,6 +73,16 @@ pub struct SpecFault {
     pub text: String,
 }
 
+impl SpecFault {
+    /// As in `groups[2].replicas[0]: …`.
+    pub fn with_place(&self) -> String {
+        match self.place {
+            Place::Whole => self.text.clone(),
+            place => format!("{place}: {}", self.text),
+        }
+    }
+}
+
 /// Where a fault lies: indexes into the spec's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -81,6 +91,18 @@ pub enum Place {
     Replica(usize, usize),
     Slots(usize),
     Rule(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Whole => f.write_str("the whole"),
+            Place::Group(at) => write!(f, "groups[{at}]"),
+            Place::Replica(group, at) => write!(f, "groups[{group}].replicas[{at}]"),
+            Place::Slots(at) => write!(f, "slots[{at}]"),
+            Place::Rule(at) => write!(f, "rules[{at}]"),
+        }
+    }
 }
 
 /// The slots that `n` groups get when nobody says otherwise: the i-th gets `floor(1024*i/n)` to the next one's start.

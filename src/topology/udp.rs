@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::lineprotocol::Precision;
 
+use super::document::read_json;
+
 /// What a UDP listener is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpListener {
@@ -81,9 +83,7 @@ pub fn overlap(one: SocketAddr, two: SocketAddr) -> bool {
 
 /// Reads the znode's document, or says every fault of it.
 pub fn parse_udp(json: &[u8]) -> Result<Vec<UdpListener>, String> {
-    let mut buffer = json.to_vec();
-    let list: Vec<Written> =
-        simd_json::serde::from_slice(&mut buffer).map_err(|error| format!("not a list of UDP listeners: {error}"))?;
+    let list: Vec<Written> = read_json(json).map_err(|error| format!("not a list of UDP listeners: {error}"))?;
     let mut faults = Vec::new();
     let mut listeners: Vec<UdpListener> = Vec::new();
     for (at, written) in list.iter().enumerate() {
@@ -92,7 +92,7 @@ pub fn parse_udp(json: &[u8]) -> Result<Vec<UdpListener>, String> {
                 Some(other) => faults.push(format!("{} and {} are the same port", other.bind, listener.bind)),
                 None => listeners.push(listener),
             },
-            Err(fault) => faults.push(format!("listener {} ({}): {fault}", at + 1, written.bind)),
+            Err(fault) => faults.push(format!("[{at}] ({}): {fault}", written.bind)),
         }
     }
     if faults.is_empty() { Ok(listeners) } else { Err(faults.join("; ")) }
@@ -151,12 +151,13 @@ mod tests {
         for (text, part) in [
             ("", "not a list"),
             ("{}", "not a list"),
-            (r#"[{"bind": "x", "db": "d"}]"#, "listener 1 (x): bind"),
+            (r#"[{"bind": "x", "db": "d"}]"#, "[0] (x): bind"),
             (r#"[{"bind": "1.2.3.4:0", "db": "d"}]"#, "port other than 0"),
             (r#"[{"bind": "1.2.3.4:5", "db": ""}]"#, "db is empty"),
             (r#"[{"bind": "1.2.3.4:5", "db": "d", "precision": "x"}]"#, "precision"),
             (r#"[{"bind": "1.2.3.4:5", "db": "d", "spread": "x"}]"#, "spread"),
-            (r#"[{"bind": "1.2.3.4:5", "db": "d", "colour": "x"}]"#, "colour"),
+            (r#"[{"bind": "1.2.3.4:5", "db": "d", "colour": "x"}]"#, "listeners: [0].colour: unknown field"),
+            (r#"[{"bind": "1.2.3.4:5", "db": "d"}, {"bind": "1.2.3.4:6"}]"#, "listeners: [1]: missing field `db`"),
             (r#"[{"bind": "1.2.3.4:5", "db": "d"}, {"bind": "0.0.0.0:5", "db": "d"}]"#, "same port"),
         ] {
             let fault = parse_udp(text.as_bytes()).expect_err(text);

@@ -66,7 +66,8 @@ pub struct MannerArgs {
     json: bool,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// An argument like `30s`.
+pub fn time(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text).ok().and_then(|ns| u64::try_from(ns).ok());
     time.map(Duration::from_nanos).ok_or_else(|| "a time like 500ms, 5s or 2m is wanted".to_owned())
 }

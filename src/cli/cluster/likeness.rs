@@ -2,59 +2,114 @@
 //!
 //! As many series prove little where every series is written all the time: a replica that has just joined has them all,
 //! and none of what was before. Points are counted up to a moment ago, and no further back than their policy reaches.
+//! Counting reads every point: it goes piece by piece in time, a policy's shards being the pieces, newest first, so that
+//! the first piece that differs ends it, and whoever waits hears how far it is. It has a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::influxql::{quote_ident, quote_string};
 use crate::topology::Replica;
 
+use super::schema::Schema;
 use super::{influx, schema, stored};
 
-/// Counting the points of one retention policy reads all of them.
-const COUNT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Differences that are named.
 const NAMED_MAX: usize = 5;
+/// Of one policy; a piece spans several shards where there are more.
+const PIECES_MAX: usize = 200;
+/// What came between two questions is no difference: so often it is looked again.
+const LOOKS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two lines that tell how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 type Counts = BTreeMap<String, u64>;
 
-/// How two replicas differ, in words; `None` if they do not. `until`: points before it are counted, RFC 3339; `None`: no
-/// points.
-pub fn difference(own: &Replica, peer: &Replica, until: Option<&str>) -> Result<Option<String>, String> {
-    let told = |what: &str, named: String| format!("{what} of {} and {} differ: {named}", own.name, peer.name);
-    let (mine, theirs) = both(own, peer, series)?;
-    if let Some(named) = different(&mine, (&theirs, &theirs)) {
+/// How points are counted.
+#[derive(Clone)]
+pub struct Counting {
+    /// Points before it, RFC 3339.
+    pub until: String,
+    pub deadline: Instant,
+}
+
+/// How two replicas differ.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// In words.
+    Found(String),
+    /// The deadline came first; how far it was, in words.
+    Unknown(String),
+}
+
+/// `None` if they do not differ; without `counting` series are counted and no points.
+pub fn difference(own: &Replica, peer: &Replica, counting: Option<&Counting>) -> Result<Option<Difference>, String> {
+    let told = |what: &str, named: String| {
+        Difference::Found(format!("{what} of {} and {} differ: {named}", own.name, peer.name))
+    };
+    let named = settled(|| {
+        let (mine, theirs) = both(own, peer, series)?;
+        Ok(different(&mine, (&theirs, &theirs)))
+    })?;
+    if let Some(named) = named {
         return Ok(Some(told("series", named)));
     }
-    let Some(until) = until else { return Ok(None) };
-    let count = |replica: &Replica| points(replica, until);
-    let (mine, theirs) = both(own, peer, count)?;
-    if different(&mine, (&theirs, &theirs)).is_none() {
-        return Ok(None);
+    let Some(counting) = counting else { return Ok(None) };
+    let pieces = pieces_of(own, peer)?;
+    let mut progress = Progress::begin(format!("points of {} and {}", own.name, peer.name), pieces.len());
+    for piece in &pieces {
+        let count = |replica: &Replica| piece.count(replica, counting);
+        let compared = settled(|| {
+            let (mine, theirs) = both(own, peer, count)?;
+            if different(&mine, (&theirs, &theirs)).is_none() {
+                return Ok(None);
+            }
+            // Points of the past may come all the time: then what the peer has before and after decides.
+            let before = ask(peer, count)?;
+            let mine = ask(own, count)?;
+            let after = ask(peer, count)?;
+            Ok(different(&mine, (&before, &after)))
+        });
+        match compared {
+            _ if Instant::now() >= counting.deadline => return Ok(Some(Difference::Unknown(progress.text()))),
+            Ok(None) => progress.done(),
+            Ok(Some(named)) => return Ok(Some(told("points", named))),
+            Err(error) => return Err(error),
+        }
     }
-    // Points of the past may come all the time: then what the peer has before and after decides.
-    let before = ask(peer, count)?;
-    let mine = ask(own, count)?;
-    let after = ask(peer, count)?;
-    Ok(different(&mine, (&before, &after)).map(|named| told("points", named)))
+    Ok(None)
+}
+
+/// What `look` finds, if it finds it each time.
+fn settled(look: impl Fn() -> Result<Option<String>, String>) -> Result<Option<String>, String> {
+    let mut found = look()?;
+    for _ in 1..LOOKS {
+        if found.is_none() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        found = look()?;
+    }
+    Ok(found)
 }
 
 /// Asks both at the same time.
-fn both(
+fn both<T: Send>(
     own: &Replica,
     peer: &Replica,
-    count: impl Fn(&Replica) -> Result<Counts, String> + Copy + Send + Sync,
-) -> Result<(Counts, Counts), String> {
+    question: impl Fn(&Replica) -> Result<T, String> + Copy + Send + Sync,
+) -> Result<(T, T), String> {
     std::thread::scope(|scope| {
-        let mine = scope.spawn(|| ask(own, count));
-        let theirs = ask(peer, count)?;
+        let mine = scope.spawn(|| ask(own, question));
+        let theirs = ask(peer, question)?;
         let mine = mine.join().unwrap_or(Err("panicked".to_owned()))?;
         Ok((mine, theirs))
     })
 }
 
-fn ask(replica: &Replica, count: impl Fn(&Replica) -> Result<Counts, String>) -> Result<Counts, String> {
-    count(replica).map_err(|error| format!("{} ({}) cannot be asked: {error}", replica.name, replica.url))
+fn ask<T>(replica: &Replica, question: impl Fn(&Replica) -> Result<T, String>) -> Result<T, String> {
+    question(replica).map_err(|error| format!("{} ({}) cannot be asked: {error}", replica.name, replica.url))
 }
 
 /// How many series there are, by `db.measurement`.
@@ -67,24 +122,125 @@ fn series(replica: &Replica) -> Result<Counts, String> {
     Ok(all)
 }
 
-/// How many points there are, by `db.policy.measurement field`.
-fn points(replica: &Replica, until: &str) -> Result<Counts, String> {
-    let mut all = Counts::new();
-    let until = quote_string(until);
-    for (db, database) in schema::read(replica)?.databases {
-        for (policy, kept) in database.policies {
-            let since = kept.reach().map(|reach| format!(" AND time >= {until} - {reach}")).unwrap_or_default();
-            let statement = format!("SELECT count(*) FROM {}./.*/ WHERE time < {until}{since}", quote_ident(&policy));
-            for series in influx::query_within(replica, &db, &statement, COUNT_TIMEOUT)? {
-                for (column, value) in series.first_row() {
-                    let Some(count) = value.as_u64().filter(|_| column != "time") else { continue };
-                    let field = column.strip_prefix("count_").unwrap_or(column);
-                    all.insert(format!("{db}.{policy}.{} {field}", series.name), count);
-                }
-            }
+/// Some of a policy's time.
+struct Piece {
+    db: String,
+    policy: String,
+    /// RFC 3339; absent at the ends, so that all pieces together are all of time.
+    from: Option<String>,
+    to: Option<String>,
+    /// How far back each replica keeps points, by name; one that has no such policy is not in it.
+    reach: BTreeMap<String, Option<String>>,
+}
+
+/// All that the two hold, newest first.
+fn pieces_of(own: &Replica, peer: &Replica) -> Result<Vec<Piece>, String> {
+    let (mine, theirs) = both(own, peer, |replica| Ok((schema::read(replica)?, shard_starts(replica)?)))?;
+    let mut reach: BTreeMap<(String, String), BTreeMap<String, Option<String>>> = BTreeMap::new();
+    for (replica, schema) in [(own, &mine.0), (peer, &theirs.0)] {
+        for (db, policy, kept) in policies(schema) {
+            reach.entry((db, policy)).or_default().insert(replica.name.clone(), kept);
         }
     }
-    Ok(all)
+    let mut starts = mine.1;
+    theirs.1.into_iter().for_each(|(policy, more)| starts.entry(policy).or_default().extend(more));
+    let pieces = reach.into_iter().flat_map(|(policy, reach)| {
+        let times = cut(starts.remove(&policy).unwrap_or_default());
+        let (db, policy) = policy;
+        times.into_iter().map(move |(from, to)| {
+            let (db, policy, reach) = (db.clone(), policy.clone(), reach.clone());
+            Piece { db, policy, from, to, reach }
+        })
+    });
+    Ok(pieces.collect())
+}
+
+fn policies(schema: &Schema) -> impl Iterator<Item = (String, String, Option<String>)> {
+    schema.databases.iter().flat_map(|(db, database)| {
+        let policies = database.policies.iter();
+        policies.map(move |(policy, kept)| (db.clone(), policy.clone(), kept.reach().map(str::to_owned)))
+    })
+}
+
+/// When the shards of each database's policies begin.
+fn shard_starts(replica: &Replica) -> Result<BTreeMap<(String, String), BTreeSet<String>>, String> {
+    let mut starts: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for series in influx::query(replica, "", "SHOW SHARDS")? {
+        for [db, policy, start] in series.texts(["database", "retention_policy", "start_time"]) {
+            starts.entry((db, policy)).or_default().insert(start);
+        }
+    }
+    Ok(starts)
+}
+
+/// All of time, cut at these moments or, where there are too many, at some of them; newest first.
+fn cut(moments: BTreeSet<String>) -> Vec<(Option<String>, Option<String>)> {
+    let step = moments.len().div_ceil(PIECES_MAX).max(1);
+    // Nothing lies before the first.
+    let mut moments = moments.into_iter().skip(step).step_by(step);
+    let mut pieces = Vec::new();
+    let mut from = None;
+    loop {
+        let to = moments.next();
+        pieces.push((from, to.clone()));
+        if to.is_none() {
+            break;
+        }
+        from = to;
+    }
+    pieces.reverse();
+    pieces
+}
+
+impl Piece {
+    /// How many points there are, by `db.policy.measurement field`.
+    fn count(&self, replica: &Replica, counting: &Counting) -> Result<Counts, String> {
+        let Piece { db, policy, from, to, reach } = self;
+        let Some(reach) = reach.get(&replica.name) else { return Ok(Counts::new()) };
+        let until = quote_string(&counting.until);
+        let mut statement = format!("SELECT count(*) FROM {}./.*/ WHERE time < {until}", quote_ident(policy));
+        statement.extend(reach.iter().map(|reach| format!(" AND time >= {until} - {reach}")));
+        statement.extend(from.iter().map(|from| format!(" AND time >= {}", quote_string(from))));
+        statement.extend(to.iter().map(|to| format!(" AND time < {}", quote_string(to))));
+        let left = counting.deadline.saturating_duration_since(Instant::now());
+        let mut counts = Counts::new();
+        for series in influx::query_within(replica, db, &statement, left.max(Duration::from_millis(1)))? {
+            for (column, value) in series.first_row() {
+                let Some(count) = value.as_u64().filter(|_| column != "time") else { continue };
+                let field = column.strip_prefix("count_").unwrap_or(column);
+                counts.insert(format!("{db}.{policy}.{} {field}", series.name), count);
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Tells whoever waits.
+struct Progress {
+    what: String,
+    done: usize,
+    all: usize,
+    began: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn begin(what: String, all: usize) -> Progress {
+        let now = Instant::now();
+        Progress { what, done: 0, all, began: now, told: now }
+    }
+
+    fn text(&self) -> String {
+        format!("{} of {} pieces in time are alike", self.done, self.all)
+    }
+
+    fn done(&mut self) {
+        self.done += 1;
+        if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            eprintln!("slotline: {}: {} after {} s", self.what, self.text(), self.began.elapsed().as_secs());
+        }
+    }
 }
 
 /// What is not between the peer's two counts, the first few by name.
@@ -129,5 +285,20 @@ mod tests {
             different(&many, (&Counts::new(), &Counts::new()))
                 .is_some_and(|text| text.ends_with("4 1 and 0, and 2 more"))
         );
+    }
+
+    #[test]
+    fn time_is_cut_without_a_gap() {
+        let moments = |count: usize| (0..count).map(|n| format!("{n:04}")).collect::<BTreeSet<String>>();
+        assert_eq!(cut(moments(0)), [(None, None)]);
+        assert_eq!(cut(moments(1)), [(None, None)]);
+        let at = |n: &str| Some(n.to_owned());
+        assert_eq!(cut(moments(3)), [(at("0002"), None), (at("0001"), at("0002")), (None, at("0001"))]);
+        for count in [PIECES_MAX, PIECES_MAX + 1, 10 * PIECES_MAX] {
+            let pieces = cut(moments(count));
+            assert!((PIECES_MAX / 2..=PIECES_MAX).contains(&pieces.len()), "{count}: {}", pieces.len());
+            assert!(pieces.windows(2).all(|pair| pair[0].0 == pair[1].1 && pair[0].0.is_some()));
+            assert!(pieces[0].1.is_none() && pieces[pieces.len() - 1].0.is_none());
+        }
     }
 }

@@ -24,13 +24,13 @@ impl Newcomers {
             own.any(|index| !topology.slots_of(index).is_empty())
         };
         let known = |replica: &Replica| now.replicas().any(|old| old.name == replica.name && old.url == replica.url);
-        let mut replicas = Vec::new();
+        let (mut replicas, mut silent) = (Vec::new(), Vec::new());
         for group in after.groups() {
             let comes_to_own = owns(after, group.id) && !owns(now, group.id);
             let new = group.replicas.iter().filter(|replica| comes_to_own || !known(replica));
             replicas.extend(new.cloned());
             if now.groups().iter().all(|old| old.id != group.id) {
-                group.replicas.iter().for_each(|replica| must_be_empty(replica, plan));
+                group.replicas.iter().for_each(|replica| silent.extend(must_be_empty(replica, plan)));
             }
         }
         if replicas.is_empty() {
@@ -46,6 +46,11 @@ impl Newcomers {
             }
             match schema::read(replica) {
                 Ok(there) => {
+                    // One that does not answer at all is told of once.
+                    for (_, error) in silent.iter().filter(|(name, _)| *name == replica.name) {
+                        let what = format!("what it holds cannot be found out: {error}");
+                        plan.objections.push(Objection::new(what, "take an empty server that answers"));
+                    }
                     plan_copy(&source, &wanted, replica, &there, passwords, plan);
                     has_more(&source, &wanted, replica, &there, plan);
                 }
@@ -179,14 +184,16 @@ fn is_slotline(replica: &Replica) -> bool {
     metrics.is_ok_and(|text| figures(&text).any(|figure| figure.name.starts_with("slotline_")))
 }
 
-/// What a new group's server holds already would turn up in answers.
-fn must_be_empty(replica: &Replica, plan: &mut Plan) {
-    // One that does not answer is told of elsewhere.
-    let found = stored::measurements(replica).unwrap_or_default();
-    if let Some(first) = found.first() {
-        let (name, count) = (&replica.name, found.len());
-        let what =
-            format!("{name} is not empty ({count} measurements, {first} among them): they would turn up in answers");
-        plan.objections.push(Objection::new(what, "take an empty server"));
-    }
+/// What a new group's server holds already would turn up in answers. Its name and why, if it does not tell.
+fn must_be_empty<'a>(replica: &'a Replica, plan: &mut Plan) -> Option<(&'a str, String)> {
+    let name = replica.name.as_str();
+    let found = match stored::measurements(replica) {
+        Ok(found) => found,
+        Err(error) => return Some((name, error)),
+    };
+    let first = found.first()?;
+    let count = found.len();
+    let what = format!("{name} is not empty ({count} measurements, {first} among them): they would turn up in answers");
+    plan.objections.push(Objection::new(what, "take an empty server"));
+    None
 }

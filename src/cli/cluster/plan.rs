@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+use super::super::columns::in_one_line;
 use super::super::print;
 use super::Failure;
 
@@ -100,7 +101,7 @@ impl Plan {
                 text.push_str(&format!("{head}\n"));
             }
             let indent = if head.is_empty() { "" } else { "  " };
-            lines.iter().take(LINES_MAX).for_each(|line| text.push_str(&format!("{indent}{line}\n")));
+            lines.iter().take(LINES_MAX).for_each(|line| text.push_str(&format!("{indent}{}\n", in_one_line(line))));
             if lines.len() > LINES_MAX {
                 text.push_str(&format!("{indent}and {} more (--json lists all)\n", lines.len() - LINES_MAX));
             }

@@ -2,11 +2,14 @@
 
 use std::io::IsTerminal;
 
+use super::super::columns::in_one_line;
+
 /// A cell, and how it is coloured on a terminal.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    pub text: String,
-    pub paint: Paint,
+    /// One line.
+    text: String,
+    paint: Paint,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub enum Paint {
 
 impl From<String> for Cell {
     fn from(text: String) -> Cell {
-        Cell { text, paint: Paint::Plain }
+        painted(text, Paint::Plain)
     }
 }
 
@@ -34,7 +37,7 @@ impl From<&str> for Cell {
 }
 
 pub fn painted(text: impl Into<String>, paint: Paint) -> Cell {
-    Cell { text: text.into(), paint }
+    Cell { text: in_one_line(&text.into()).into_owned(), paint }
 }
 
 /// Where the output goes.
@@ -138,6 +141,7 @@ mod tests {
         assert_eq!(plain.table(&rows), "A            B\na long cell  b\n");
         let narrow = Screen { colours: true, columns: Some(10) };
         assert_eq!(narrow.table(&rows), "\x1b[2mA\x1b[0m        \x1b[2mB\x1b[0m\n\x1b[32ma long…\x1b[0m  b\n");
+        assert_eq!(Cell::from("a\u{1b}[2J\n").text, "a\\u{1b}[2J\\n");
         assert_eq!([thousands(7), thousands(1000), thousands(12345678)], ["7", "1,000", "12,345,678"]);
     }
 }

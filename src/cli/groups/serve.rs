@@ -1,19 +1,16 @@
 //! `slotline groups serve`: a joining replica answers queries from now on, if it holds what its peers hold.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::control::Store;
 use crate::influxql::civil::rfc3339_nano;
 use crate::topology::{Replica, ReplicaState, Topology, change};
 
-use super::super::cluster::change::ChangeArgs;
-use super::super::cluster::likeness::difference;
+use super::super::cluster::change::{ChangeArgs, time};
+use super::super::cluster::likeness::{Counting, Difference, difference};
 use super::super::cluster::plan::Objection;
 use super::super::cluster::{Failure, Place};
 
-/// What came between two questions is no difference: so often it is looked again.
-const LOOKS: usize = 3;
-const PAUSE: Duration = Duration::from_millis(500);
 /// Points that are younger may still be on their way to one of the two.
 const ON_THEIR_WAY: Duration = Duration::from_secs(5);
 
@@ -24,18 +21,21 @@ pub struct Args {
     /// Compare how many series there are, and do not count points, which reads all of them.
     #[arg(long)]
     no_count: bool,
+    /// How long counting points may take; what is not known to be alike by then does not serve.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = time, conflicts_with = "no_count")]
+    count_timeout: Duration,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let Args { name, no_count, change } = args;
+    let Args { name, no_count, count_timeout, change } = args;
     let mut change = change.begin()?;
     let before = change.topology()?;
     let spec = change::serve(&before, &name).map_err(Failure::usage)?;
     let (store, place) = change.store();
     let mut objections = backlog(store, place, &name)?;
-    objections.extend(compare(&before, &name, !no_count));
+    objections.extend(compare(&before, &name, (!no_count).then_some(count_timeout)));
     change.compared(&name, objections);
     change.make(&format!("groups serve {name}"), spec)
 }
@@ -48,8 +48,8 @@ fn backlog(store: &mut dyn Store, place: &Place, name: &str) -> Result<Vec<Objec
     Ok((!holders.is_empty()).then(|| Objection::new(what(), instead)).into_iter().collect())
 }
 
-/// Holds it against its group's serving replicas.
-fn compare(topology: &Topology, name: &str, count: bool) -> Vec<Objection> {
+/// Holds it against its group's serving replicas; points are counted for so long.
+fn compare(topology: &Topology, name: &str, count: Option<Duration>) -> Vec<Objection> {
     let group = topology.groups().iter().find(|group| group.replicas.iter().any(|replica| replica.name == name));
     let replicas = group.map(|group| group.replicas.as_slice()).unwrap_or_default();
     let Some(own) = replicas.iter().find(|replica| replica.name == name) else { return Vec::new() };
@@ -58,22 +58,18 @@ fn compare(topology: &Topology, name: &str, count: bool) -> Vec<Objection> {
         let what = format!("no replica of its group serves: there is nothing to hold {name} against");
         return vec![Objection::new(what, "make sure that it holds all of the group's data")];
     }
-    let until = count.then(moment);
-    let differs = |peer: &&Replica| match difference(own, peer, until.as_deref()) {
-        Ok(difference) => difference.map(|what| Objection::new(what, instead(own, peer))),
+    let counting = count.map(|time| Counting { until: moment(), deadline: Instant::now() + time });
+    let differs = |peer: &Replica| match difference(own, peer, counting.as_ref()) {
+        Ok(None) => None,
+        Ok(Some(Difference::Found(what))) => Some(Objection::new(what, instead(own, peer))),
+        Ok(Some(Difference::Unknown(far))) => {
+            let time = count.unwrap_or_default();
+            let what = format!("{name} and {} were not held against each other within {time:?}: {far}", peer.name);
+            Some(Objection::new(what, "--count-timeout gives more time; --no-count compares their series only"))
+        }
         Err(error) => Some(Objection::new(error, "bring it back first")),
     };
-    let mut objections = Vec::new();
-    for look in 0..LOOKS {
-        if look > 0 {
-            std::thread::sleep(PAUSE);
-        }
-        objections = peers.iter().filter_map(differs).collect();
-        if objections.is_empty() {
-            break;
-        }
-    }
-    objections
+    peers.into_iter().filter_map(differs).collect()
 }
 
 fn instead(own: &Replica, peer: &Replica) -> String {
