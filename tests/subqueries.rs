@@ -358,7 +358,6 @@ fn what_is_not_exact_is_refused() {
             "SELECT first(v) FROM OTHER..m, m",
             "first() without GROUP BY time over measurements of one name over several",
         ),
-        ("SELECT x FROM (SELECT v AS x FROM one GROUP BY host SLIMIT 1)", "SLIMIT over several groups"),
         (
             "SELECT sum(x) FROM (SELECT first(v) AS x FROM one GROUP BY region)",
             "first() in a subquery, of several points",

@@ -41,12 +41,18 @@ impl Nesting {
     /// A bound in time that cannot be read here.
     pub fn outline(&self) -> Result<Vec<(GroupIndex, Select)>, String> {
         let mut parts = Vec::new();
-        let readers = readers(&self.select).into_iter().flat_map(|reader| vec![reader; copies(reader).len()]);
-        for (reader, sources) in readers.zip(&self.inputs) {
+        let readers = readers(&self.select);
+        for (reader, sources) in self.readers().into_iter().map(|number| readers[number]).zip(&self.inputs) {
             let gathering = Gathering { select: reader.clone(), sources: sources.clone(), split: String::new() };
             parts.extend(gathering.rows(&named(reader))?);
         }
         Ok(parts)
+    }
+
+    /// The number of the SELECT that reads each input.
+    pub fn readers(&self) -> Vec<usize> {
+        let inputs = |(number, reader): (usize, &Select)| vec![number; copies(reader).len()];
+        readers(&self.select).into_iter().enumerate().flat_map(inputs).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::future::join_all;
 
 use crate::influxql::Select;
+use crate::influxql::ast::VarRef;
 use crate::merge::combine::ask::{Ask, ask};
 use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
@@ -18,10 +19,12 @@ use crate::merge::evaluate::{Carried, Evaluation, Group, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
 use crate::plan::gather::{Gathering, named};
+use crate::plan::select::Passed;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
 use super::select::{failed, first_source};
+use super::slimit::Through;
 use super::statement::{BROKE_OFF, Ended, Running};
 use super::{Refusal, fails, refuse};
 
@@ -55,16 +58,29 @@ pub enum Broken {
 ///
 /// # Errors
 /// A bound in time that cannot be read here.
-pub fn parts(gathering: &Gathering) -> Result<Vec<(GroupIndex, Select)>, String> {
-    let fields = named(&gathering.select);
-    match ask(&gathering.select).part(&gathering.select, &fields) {
+pub fn parts(gathering: &Gathering, passed: Passed) -> Result<Vec<(GroupIndex, Select)>, String> {
+    asked_for(gathering, &ask_of(gathering, passed), &named(&gathering.select))
+}
+
+/// Where rows are let through, rows are asked for.
+fn ask_of(gathering: &Gathering, passed: Passed) -> Ask {
+    if passed == Passed::Rows { Ask::Rows } else { ask(&gathering.select) }
+}
+
+fn asked_for(gathering: &Gathering, ask: &Ask, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
+    match ask.part(&gathering.select, fields) {
         Some((part, wider)) => gathering.parts(part, wider),
-        None => gathering.rows(&fields),
+        None => gathering.rows(fields),
     }
 }
 
-/// Runs a SELECT over the points of several groups.
-pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
+/// Runs a SELECT over the points of several groups; `through` is let through of them.
+pub async fn run(
+    running: &mut Running,
+    id: usize,
+    gathering: Gathering,
+    through: Option<&Through>,
+) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
@@ -77,12 +93,9 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     if evaluation.fields.is_empty() {
         return nothing(running, id, &gathering).await;
     }
-    let ask = ask(&gathering.select);
-    let parts = match ask.part(&gathering.select, &evaluation.fields) {
-        Some((part, wider)) => gathering.parts(part, wider),
-        None => gathering.rows(&evaluation.fields),
-    };
-    let parts = parts.map_err(|reason| refuse(400, reason))?;
+    let passed = through.map_or(Passed::All, Through::passed);
+    let ask = ask_of(&gathering, passed);
+    let parts = asked_for(&gathering, &ask, &evaluation.fields).map_err(|reason| refuse(400, reason))?;
     let combination = match &ask {
         Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
         Ask::Rows => evaluation.combination(None),
@@ -93,7 +106,17 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
         None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
     };
     let (held, fields) = (RefCell::new(held), evaluation.fields.len());
-    let take = |at: usize, series: Series| held.borrow_mut().take(at, series, fields);
+    let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
+    let take = |at: usize, series: Series| {
+        let series = match &filter {
+            Some(filter) => filter.pass(series, passed),
+            None => Some(series),
+        };
+        match series {
+            Some(series) => held.borrow_mut().take(at, series, fields),
+            None => Ok(held.borrow().bytes()),
+        }
+    };
     let asked = parts.iter().enumerate();
     let gathered = join_all(asked.map(|(at, part)| gather(running, part, move |series| take(at, series)))).await;
     let (mut behind, mut messages) = (Vec::new(), Vec::new());
@@ -153,14 +176,16 @@ impl Held {
     /// Takes what a group says of a series; how much memory all takes now.
     fn take(&mut self, at: usize, series: Series, fields: usize) -> Result<usize, String> {
         match self {
-            Held::Combination(combination) => {
-                combination.take(at, series)?;
-                Ok(combination.bytes())
-            }
-            Held::Rows(groups, bytes) => {
-                *bytes += add(&mut groups[at], series, fields)?;
-                Ok(*bytes)
-            }
+            Held::Combination(combination) => combination.take(at, series)?,
+            Held::Rows(groups, bytes) => *bytes += add(&mut groups[at], series, fields)?,
+        }
+        Ok(self.bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Combination(combination) => combination.bytes(),
+            Held::Rows(_, bytes) => *bytes,
         }
     }
 }

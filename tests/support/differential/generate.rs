@@ -340,11 +340,13 @@ impl Generator {
                 clause.push_str(&format!(" OFFSET {}", self.random.u32(1..4)));
             }
         }
-        if self.percent(10) {
+        if self.percent(20) {
             clause.push_str(&format!(" SLIMIT {}", self.random.u32(1..5)));
             if self.percent(50) {
                 clause.push_str(&format!(" SOFFSET {}", self.random.u32(1..3)));
             }
+        } else if self.percent(2) {
+            clause.push_str(" SOFFSET 1");
         }
         clause
     }

@@ -28,6 +28,7 @@ use super::Stop;
 use super::rows::Rows;
 use level::{Given, Level};
 pub use order::Ended;
+pub use reads::Reads;
 
 /// A statement that is ready for rows.
 pub struct Nested {
@@ -55,7 +56,7 @@ impl Nested {
     ///
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
-    pub fn new(select: &Select, apart: &[BTreeSet<String>], rows_max: usize) -> Result<Nested, Stop> {
+    pub fn new(select: &Select, apart: &[BTreeSet<String>], reads: Reads, rows_max: usize) -> Result<Nested, Stop> {
         let mut inputs = 0;
         let mut top = Level::new(select, None, rows_max, &mut inputs)?;
         if inputs != apart.len() {
@@ -63,7 +64,7 @@ impl Nested {
         }
         let mut needs = vec![None; inputs];
         let mapped = top.mapped();
-        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, &mut needs);
+        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, reads, &mut needs);
         Ok(Nested { top, needs, rows_max })
     }
 
