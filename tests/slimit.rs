@@ -1,5 +1,5 @@
-//! SLIMIT and SOFFSET of measurements that rules split: what influxd counts in each of its storage shards, asked of a real one
-//! that holds everything and of slotline over three groups. Hosts come and go from week to week, some series have other fields
+//! SLIMIT and SOFFSET of measurements that rules split, OFFSET without LIMIT, and top() and bottom() with either: what influxd
+//! counts in each of its storage shards, asked of a real one that holds everything and of slotline over three groups. Hosts come and go from week to week, some series have other fields
 //! than the one that is asked for, and two policies cut time into storage shards of other lengths.
 
 mod support;
@@ -258,6 +258,31 @@ fn calls_see_what_is_let_through() {
     loaded.assert_same(&product(&["v", "mean(v)"], &["one"], &zones, &[""]), 90);
 }
 
+/// Rows too: LIMIT and OFFSET and one more of each storage shard are all that OFFSET without LIMIT, top() and bottom() see.
+#[test]
+fn rows_are_cut_in_each_storage_shard() {
+    let clauses = [
+        "OFFSET 1",
+        "OFFSET 9",
+        "OFFSET 500",
+        "GROUP BY host OFFSET 2",
+        "GROUP BY region ORDER BY time DESC OFFSET 3",
+        "WHERE n > 1 OFFSET 4",
+        "WHERE time > 1600600000s GROUP BY host OFFSET 1",
+        "GROUP BY region OFFSET 1 SLIMIT 2",
+    ];
+    let loaded = loaded();
+    let froms = ["one", "two", "days.one", "one, more"];
+    loaded.assert_same(&product(&["v", "v, host, n", "*"], &froms, &clauses, &[""]), 80);
+    let best = ["top(v, 3)", "bottom(v, 2), host", "top(n, 4), v", "top(v, 2) AS a", "bottom(v, host, 2)"];
+    let limits = ["LIMIT 4", "LIMIT 5 OFFSET 1", "OFFSET 1", "GROUP BY region LIMIT 6", "ORDER BY time DESC LIMIT 4"];
+    // Which of several equal ones it is does not show.
+    let queries = product(&best, &froms, &limits, &["", "SLIMIT 2"]);
+    loaded.assert_same(&queries, 70);
+    let windows = "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(10d), host LIMIT 4";
+    loaded.assert_same(&product(&best, &froms[..3], &[windows], &[""]), 90);
+}
+
 #[test]
 fn subqueries_take_over_the_limits_around_them() {
     let inner = [
@@ -357,6 +382,16 @@ fn storage_shards_that_overlap_are_refused() {
     store(&of_group(0), T0);
     cluster.http().run("db", "ALTER RETENTION POLICY autogen ON db SHARD DURATION 1d");
     store(&hosts, T0 + 1);
-    let seen = cluster.http().query("db", "SELECT v FROM one GROUP BY host SLIMIT 2");
-    assert!(seen.status == 400 && seen.text().contains("do not begin and end at the same times"), "{}", seen.text());
+    for (q, words) in [
+        ("SELECT v FROM one GROUP BY host SLIMIT 2", "do not begin and end at the same times"),
+        (
+            "SELECT v FROM one OFFSET 1",
+            "OFFSET without LIMIT of more rows than these, which InfluxDB cuts in each storage shard",
+        ),
+    ] {
+        let seen = cluster.http().query("db", q);
+        assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
+    }
+    let few = cluster.http().query("db", "SELECT v FROM one OFFSET 99");
+    assert_eq!((few.status, few.text().contains("error")), (200, false), "{}", few.text());
 }

@@ -10,23 +10,24 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
-use crate::influxql::Select;
 use crate::influxql::ast::VarRef;
+use crate::influxql::{Select, Source};
 use crate::merge::combine::ask::{Ask, ask};
 use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Carried, Evaluation, Group, Stop};
+use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::Passed;
+use crate::plan::sources::name_of;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
 use super::select::{failed, first_source};
 use super::slimit::Through;
 use super::statement::{BROKE_OFF, Ended, Running};
-use super::{Refusal, fails, refuse};
+use super::{Refusal, fails, lookup, refuse};
 
 /// Rows of a document of a part.
 const PART_ROWS: usize = 5_000;
@@ -133,11 +134,36 @@ pub async fn run(
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
     let held = held.into_inner();
+    if evaluation.cuts_in_shards() {
+        evaluation.know_shards(shards(running, &gathering).await?);
+    }
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
     let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
+}
+
+/// When the storage shards of the measurements begin. Not told: of those whose groups cut time each in its own way, and where
+/// InfluxDB does not say it.
+async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refusal> {
+    let context = &running.context;
+    let mut shards = Shards::new();
+    for source in gathering.sources.iter().flat_map(|(_, sources)| sources) {
+        let Source::Measurement(measurement) = source else { continue };
+        let name = name_of(measurement).to_owned();
+        if shards.contains_key(&name) {
+            continue;
+        }
+        let owners = gathering.sources.iter().filter(|(_, sources)| sources.contains(source));
+        let groups: Vec<GroupIndex> = owners.map(|(group, _)| *group).collect();
+        let (db, policy) = lookup::place_of(context, measurement).await?;
+        let Ok(known) = lookup::shards(context, &groups, &db, &policy).await? else { continue };
+        if !lookup::overlap(&known) {
+            shards.insert(name, known.into_iter().map(|shard| shard.start).collect());
+        }
+    }
+    Ok(shards)
 }
 
 /// All that one group says. `take` takes each series, and says how much memory all takes by now.

@@ -140,6 +140,11 @@ pub async fn shards(
     Ok(Ok(shards.into_iter().map(|(start, end)| TimeRange { start, end: end.saturating_sub(1) }).collect()))
 }
 
+/// Whether storage shards, in order, do not follow one upon the other: then they are not those of one InfluxDB.
+pub fn overlap(shards: &[TimeRange]) -> bool {
+    shards.windows(2).any(|pair| pair[0].end >= pair[1].start)
+}
+
 /// All that a group has to say to one statement.
 pub async fn whole(context: &Context, group: GroupIndex, text: String) -> Result<StatementResult, Refusal> {
     let groups = [group];

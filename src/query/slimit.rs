@@ -145,13 +145,12 @@ async fn list(
         Ok(shards) => shards,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(pair) = shards.windows(2).find(|pair| pair[0].end >= pair[1].start) {
+    if lookup::overlap(&shards) {
         return Err(refuse(
             400,
             format!(
                 "SLIMIT over several groups is not supported here: InfluxDB counts the series of each storage shard, and those \
-                 of the groups do not begin and end at the same times ({} to {} beside {} to {} in {db}.{policy})",
-                pair[0].start, pair[0].end, pair[1].start, pair[1].end
+                 of the groups do not begin and end at the same times ({db}.{policy})"
             ),
         ));
     }

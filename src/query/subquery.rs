@@ -11,9 +11,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source};
-use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::nested::{self, Nested, Reads, Shards};
+use crate::merge::evaluate::nested::{self, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
+use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
 use crate::plan::select::Passed;

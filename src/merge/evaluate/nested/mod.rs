@@ -24,8 +24,8 @@ use crate::influxql::Select;
 use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
-use super::Stop;
 use super::rows::Rows;
+use super::{Shards, Stop};
 use level::{Given, Level};
 pub use order::Ended;
 pub use reads::Reads;
@@ -37,9 +37,6 @@ pub struct Nested {
     needs: Vec<Option<Select>>,
     rows_max: usize,
 }
-
-/// When storage shards of measurements begin, in order, by name.
-pub type Shards = BTreeMap<String, Vec<i64>>;
 
 /// A series of the answer: its name, the tags' values, and of each input the rows that belong to it.
 pub struct Group {
