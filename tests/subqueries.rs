@@ -420,6 +420,19 @@ fn errors_are_influxdbs() {
     }
 }
 
+/// What a subquery could not be asked for is no error where nothing of it is shown.
+#[test]
+fn what_is_not_shown_is_not_looked_at() {
+    let loaded = loaded();
+    for q in
+        ["SELECT nothing FROM (SELECT sum(s) AS x FROM one), two", "SELECT nothing FROM (SELECT min(s) FROM one), one"]
+    {
+        let ask = |http: Http| http.query("db", q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+}
+
 /// The rows of a SELECT INTO whose SELECT has subqueries go where their series belong.
 #[test]
 fn results_can_be_written() {
