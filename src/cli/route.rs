@@ -95,12 +95,7 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
         }
     };
     let circumstances = Circumstances { topology, db, may_write };
-    let print = |kind: &str, groups: &[GroupIndex], query: &dyn std::fmt::Display| {
-        for group in groups {
-            let id = topology.group(*group).id;
-            say!("plan={kind} group={id} replicas={} query={query}", replicas(topology, *group));
-        }
-    };
+    let print = |kind: &str, groups: &[GroupIndex], query: &dyn std::fmt::Display| print(topology, kind, groups, query);
     match plan(&query, circumstances) {
         Plan::Whole(groups) => print(if groups.len() == 1 { "one-group" } else { "any-group" }, &groups, &query),
         Plan::Everywhere(groups) => print("everywhere", &groups, &query),
@@ -124,19 +119,10 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
                     Place::Here => say!("plan=proxy query={statement}"),
                     Place::Into(_) => return refused("only a SELECT writes into a measurement"),
                     Place::Asks => match outline(statement, circumstances) {
-                        Ok(Outline::Regexes) => {
-                            print("ask-measurements", &topology.group_indexes().collect::<Vec<_>>(), statement);
-                        }
-                        Ok(Outline::One(group)) => print("one-group", &[group], statement),
-                        Ok(Outline::Parts(parts)) => {
-                            parts.iter().for_each(|(group, part)| print("concatenate", &[*group], part));
-                        }
-                        Ok(Outline::Gather(gathering)) => match combined(&gathering) {
-                            Ok(parts) => parts.iter().for_each(|(kind, group, part)| print(kind, &[*group], part)),
-                            Err(reason) => return refused(&reason),
-                        },
-                        Ok(Outline::Nest(parts)) => {
-                            parts.iter().for_each(|(group, part)| print("gather", &[*group], part));
+                        Ok(outline) => {
+                            if let Err(reason) = print_outline(topology, statement, outline) {
+                                return refused(&reason);
+                            }
                         }
                         Err(reason) => return refused(&reason),
                     },
@@ -146,6 +132,39 @@ fn route_query(topology: &Topology, db: &str, may_write: bool, text: &str) -> Ex
         Plan::Refuse(reason) => return refused(&reason),
     }
     ExitCode::SUCCESS
+}
+
+/// What is asked before a SELECT is planned, or of each group for its part.
+fn print_outline(topology: &Topology, statement: &Statement, outline: Outline) -> Result<(), String> {
+    let print = |kind: &str, parts: &[(GroupIndex, Select)]| {
+        parts.iter().for_each(|(group, part)| print(topology, kind, &[*group], part));
+    };
+    match outline {
+        Outline::Regexes => {
+            self::print(topology, "ask-measurements", &topology.group_indexes().collect::<Vec<_>>(), statement);
+        }
+        Outline::One(group) => self::print(topology, "one-group", &[group], statement),
+        Outline::Parts(parts) => print("concatenate", &parts),
+        Outline::Gather(gathering) => {
+            for (kind, group, part) in combined(&gathering)? {
+                self::print(topology, kind, &[group], &part);
+            }
+        }
+        Outline::Nest(parts) => print("gather", &parts),
+        Outline::Nothing => say!("plan=proxy query={statement}"),
+        Outline::Lists(listings, then) => {
+            print("list-series", &listings);
+            print_outline(topology, statement, *then)?;
+        }
+    }
+    Ok(())
+}
+
+fn print(topology: &Topology, kind: &str, groups: &[GroupIndex], query: &dyn std::fmt::Display) {
+    for group in groups {
+        let id = topology.group(*group).id;
+        say!("plan={kind} group={id} replicas={} query={query}", replicas(topology, *group));
+    }
 }
 
 /// What each group is asked for: what it makes of its own points, or these.

@@ -2,14 +2,14 @@
 //!
 //! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
 //! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
-//! `sources`, `subquery`); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the
+//! `sources`, `subquery`, `slimit`, `tag_sets`); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the
 //! groups that they concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route
 //! --query`. Pure.
 
 use crate::influxql::{Query, Select, Statement};
 use crate::topology::{GroupIndex, Topology};
 
-use select::Selected;
+use select::{Planned, Selected};
 
 pub mod columns;
 pub mod gather;
@@ -20,8 +20,10 @@ mod pinned;
 pub mod rewritten;
 pub mod select;
 pub mod show;
+pub mod slimit;
 pub mod sources;
 pub mod subquery;
+pub mod tag_sets;
 mod writing;
 
 /// Where a request runs.
@@ -125,8 +127,9 @@ fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Pla
         return Ok(Place::Asks);
     }
     match select::select(select, &[], circumstances)? {
-        Selected::One(groups) => Ok(Place::One(groups)),
-        Selected::Rewritten(..) | Selected::Concatenate(_) | Selected::Gather(_) | Selected::Nest(_) => Ok(Place::Asks),
+        Planned::Runs(Selected::One(groups)) => Ok(Place::One(groups)),
+        Planned::Runs(Selected::Rewritten(..) | Selected::Concatenate(_) | Selected::Gather(_) | Selected::Nest(_))
+        | Planned::Lists(_) => Ok(Place::Asks),
     }
 }
 

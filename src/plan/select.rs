@@ -4,7 +4,7 @@
 //! come from one group alone, so that the groups' answers need only be put in order: *concatenate*. Each group reads its own
 //! measurements, with columns and types written out from the schema of all (`columns`). What has to combine points of
 //! several groups in one series is made of their rows: *gather* (`gather`), at every level if there are subqueries: *nest*
-//! (`subquery`).
+//! (`subquery`). What SLIMIT and SOFFSET let through of them has to be listed first (`slimit`).
 //!
 //! The shell asks in between: which measurements a regular expression means (`sources::regexes`), then, when a plan has a
 //! `probe`, what the schema is. Pure.
@@ -18,6 +18,7 @@ use crate::topology::GroupIndex;
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
 use super::gather::Gathering;
+use super::slimit::{self, Limits};
 use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
 use super::subquery::{self, Nesting, has_twins, is_regex, readers};
 
@@ -34,6 +35,14 @@ pub enum Selected {
     Gather(Box<Gathering>),
     /// The same under subqueries, or of measurements of one name.
     Nest(Box<Nesting>),
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Planned {
+    Runs(Selected),
+    /// The groups have to list series first: then [`narrowed`] plans what SLIMIT and SOFFSET let through.
+    Lists(Box<Limits>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +109,7 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
 }
 
 /// A SELECT without its subqueries.
-fn alone(select: &Select) -> Select {
+pub fn alone(select: &Select) -> Select {
     let is_measurement = |source: &&Source| matches!(source, Source::Measurement(_));
     Select { sources: select.sources.iter().filter(is_measurement).cloned().collect(), ..select.clone() }
 }
@@ -124,19 +133,88 @@ fn tag_keys(select: &Select, db: &str) -> Vec<String> {
 ///
 /// # Errors
 /// Why it cannot be answered: the function and the measurement that stand in the way.
-pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<'_>) -> Result<Selected, String> {
+pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<'_>) -> Result<Planned, String> {
     let probed = !probe(select, circumstances)?.is_empty();
     let is_field = |tag: &str| !probed || schemas.iter().any(|schema| schema.fields.contains_key(tag));
     let shares = shares(select, circumstances, &is_field)?;
-    let groups = groups(&shares);
+    if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
+        return slimit::limits(select, schemas, circumstances).map(|limits| Planned::Lists(Box::new(limits)));
+    }
+    planned(select, schemas, &shares, probed, Passed::All, circumstances).map(Planned::Runs)
+}
+
+impl Planned {
+    /// Whether the groups run the statement itself, or their parts of it.
+    pub fn is_told_by_groups(&self) -> bool {
+        matches!(self, Planned::Runs(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_)))
+    }
+}
+
+/// What of a SELECT's rows is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    All,
+    /// What comes of some series.
+    Series,
+    /// Some rows of some series.
+    Rows,
+}
+
+/// Plans a SELECT without the SLIMIT and SOFFSET that it had, of which only what these let through is looked at; its measurements
+/// have series in several groups. Each group tells series or rows that can be told apart.
+///
+/// # Errors
+/// Why it cannot be answered.
+pub fn narrowed(
+    select: &Select,
+    schemas: &[Schema],
+    passed: Passed,
+    circumstances: Circumstances<'_>,
+) -> Result<Selected, String> {
+    let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
+    let shares = shares(select, circumstances, &is_field)?;
+    let descending = select.order == Some(SortOrder::Descending);
+    let alone = |group: Option<GroupIndex>, part: Select| {
+        let parts = group.map(|group| (group, part)).into_iter().collect();
+        Selected::Concatenate(Concatenation { parts, descending })
+    };
+    Ok(match planned(select, schemas, &shares, true, passed, circumstances)? {
+        Selected::One(groups) => alone(groups.first().copied(), select.clone()),
+        Selected::Rewritten(group, part) => alone(Some(group), *part),
+        other => other,
+    })
+}
+
+/// Whether SLIMIT and SOFFSET count series that lie in several groups: else each group counts for itself.
+fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) -> bool {
+    let split = || shares.iter().any(|share| share.groups.len() > 1);
+    let made_here =
+        || are_one_series(shares) || subquery::may_end(select, false) || leaf(select).is_none() && has_twins(shares);
+    groups(shares).len() > 1 && (split() || made_here())
+}
+
+fn planned(
+    select: &Select,
+    schemas: &[Schema],
+    shares: &[Share<'_>],
+    probed: bool,
+    passed: Passed,
+    circumstances: Circumstances<'_>,
+) -> Result<Selected, String> {
+    let groups = groups(shares);
     if groups.is_empty() {
         return Ok(Selected::One(circumstances.topology.group_indexes().collect()));
     }
     if groups.len() == 1 && !probed {
         return Ok(Selected::One(groups.into_iter().collect()));
     }
+    let nested = || nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
+    // Which of one name a row or series comes of, only `nested` tells.
+    if passed != Passed::All && (leaf(select).is_none() || has_twins(shares)) {
+        return nested();
+    }
     if leaf(select).is_none() {
-        return beside(select, schemas, &shares, circumstances);
+        return beside(select, schemas, shares, circumstances);
     }
     let schema = schemas.first().cloned().unwrap_or_default();
     let mut whole = select.clone();
@@ -147,23 +225,29 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
         // None of them has anything that the wildcards mean.
         return Ok(Selected::One(groups.into_iter().take(1).collect()));
     }
-    if let (Some(group), 1) = (groups.first(), groups.len()) {
-        return Ok(Selected::Rewritten(*group, Box::new(part(&whole, &shares, *group))));
+    if passed == Passed::Rows {
+        if is_nested(select, shares) {
+            return nested();
+        }
+        let split = split_of(shares, circumstances);
+        return gathered(whole, shares, split).map(|gathering| Selected::Gather(Box::new(gathering)));
     }
-    if are_one_series(&shares) || subquery::may_end(select, false) {
-        return nested(select, schemas, &shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
+    if let (Some(group), 1) = (groups.first(), groups.len()) {
+        return Ok(Selected::Rewritten(*group, Box::new(part(&whole, shares, *group))));
+    }
+    if are_one_series(shares) || subquery::may_end(select, false) {
+        return nested();
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
-            if is_nested(select, &shares) {
-                return nested(select, schemas, &shares, circumstances)
-                    .map(|nesting| Selected::Nest(Box::new(nesting)));
+            if is_nested(select, shares) {
+                return nested();
             }
-            return gathered(whole, &shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
+            return gathered(whole, shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
         }
     }
     let descending = select.order == Some(SortOrder::Descending);
-    let parts = in_order(&shares).into_iter().map(|group| (group, part(&whole, &shares, group))).collect();
+    let parts = in_order(shares).into_iter().map(|group| (group, part(&whole, shares, group))).collect();
     Ok(Selected::Concatenate(Concatenation { parts, descending }))
 }
 
@@ -215,17 +299,7 @@ fn nested(
     shares: &[Share<'_>],
     circumstances: Circumstances<'_>,
 ) -> Result<Nesting, String> {
-    let split = shares.iter().find_map(|share| Some((share.name, share.rule.filter(|_| share.groups.len() > 1)?)));
-    let split = match split {
-        Some((name, rule)) => split_by(name, &rule.tags),
-        None => format!("its measurements live in {}", numbers(&groups(shares), circumstances)),
-    };
-    if let Some(limit) = any_series_limit(select) {
-        return Err(format!(
-            "{limit} over several groups is not supported yet: {split}, and InfluxDB counts the series of each storage \
-             shard; ask without it"
-        ));
-    }
+    let split = split_of(shares, circumstances);
     let mut settled = select.clone();
     if !schemas.is_empty() {
         subquery::settle(&mut settled, &mut schemas.iter())?;
@@ -248,15 +322,12 @@ fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     !is_plain || has_twins(shares) && order_shows && select.timezone.is_none()
 }
 
-fn any_series_limit(select: &Select) -> Option<&'static str> {
-    let inside = |source: &Source| match source {
-        Source::Subquery(inner) => any_series_limit(inner),
-        Source::Measurement(_) => None,
-    };
-    match (select.slimit, select.soffset) {
-        (0, 0) => select.sources.iter().find_map(inside),
-        (0, _) => Some("SOFFSET"),
-        _ => Some("SLIMIT"),
+/// What stands in the way of asking one group alone.
+pub fn split_of(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> String {
+    let split = shares.iter().find_map(|share| Some((share.name, share.rule.filter(|_| share.groups.len() > 1)?)));
+    match split {
+        Some((name, rule)) => split_by(name, &rule.tags),
+        None => format!("its measurements live in {}", numbers(&groups(shares), circumstances)),
     }
 }
 
@@ -285,9 +356,6 @@ fn is_without_order(expr: &Expr) -> bool {
 
 /// A SELECT whose rows have to be gathered; the refusal if they cannot be.
 fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
-    if series_limit(&select).is_some() {
-        return Err(refusal);
-    }
     // InfluxDB makes one series of a name under several policies, in an order of its own.
     let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
     if shares.iter().any(twice) && !select.fields.iter().all(|field| is_without_order(&field.expr)) {
@@ -311,6 +379,11 @@ pub enum Outline {
     Gather(Box<Gathering>),
     /// The rows that each group is asked for, to be evaluated level by level.
     Nest(Vec<(GroupIndex, Select)>),
+    /// What each group lists first, of each of its storage shards, for SLIMIT and SOFFSET. Then it is planned without these,
+    /// of the series that they let through: at most as here.
+    Lists(Vec<(GroupIndex, Select)>, Box<Outline>),
+    /// SOFFSET without SLIMIT lets nothing through.
+    Nothing,
 }
 
 /// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
@@ -328,6 +401,17 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     let groups = groups(&shares);
     if let (Some(group), true) = (groups.first(), groups.len() == 1) {
         return Ok(Outline::One(*group));
+    }
+    if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
+        let limits = slimit::outlined(select, circumstances)?;
+        if limits.let_nothing_through(subquery::readers(select).len()) {
+            return Ok(Outline::Nothing);
+        }
+        let mut rest = statement.clone();
+        if let Statement::Select(select) | Statement::Explain { select, .. } = &mut rest {
+            slimit::without_limits(select);
+        }
+        return Ok(Outline::Lists(limits.listings(None), Box::new(outline(&rest, circumstances)?)));
     }
     // Its rule's tags are tags, and a wildcard is grouped by them.
     let tags = shares.iter().filter_map(|share| share.rule).flat_map(|rule| rule.tags.iter().cloned()).collect();
@@ -366,7 +450,7 @@ fn grouped_by(leaf: &Select, schema: &Schema) -> Result<Vec<Expr>, String> {
 }
 
 /// The measurements of a SELECT, subqueries included. A regular expression that still stands means none.
-fn shares<'a>(
+pub fn shares<'a>(
     select: &'a Select,
     circumstances: Circumstances<'a>,
     is_field: &impl Fn(&str) -> bool,
@@ -471,12 +555,6 @@ fn check(whole: &Select, written: &Select, share: &Share<'_>, schema: &Schema) -
             ));
         }
     }
-    if let Some(limit) = series_limit(whole) {
-        return Err(format!(
-            "{limit} over several groups is not supported yet: {split}, and InfluxDB counts the series of each storage \
-             shard; ask without it"
-        ));
-    }
     Ok(())
 }
 
@@ -492,19 +570,6 @@ fn groups_by(select: &Select, tag: &str) -> bool {
         Expr::Regex(regex) => inside() && regex::Regex::new(regex).is_ok_and(|regex| regex.is_match(tag)),
         _ => false,
     })
-}
-
-fn series_limit(select: &Select) -> Option<&'static str> {
-    if select.slimit > 0 {
-        return Some("SLIMIT");
-    }
-    if select.soffset > 0 {
-        return Some("SOFFSET");
-    }
-    match select.sources.as_slice() {
-        [Source::Subquery(inner)] => series_limit(inner),
-        _ => None,
-    }
 }
 
 /// What a refusal calls the SELECT: its functions.
@@ -567,16 +632,26 @@ mod tests {
         let topology = topology(2);
         let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
         match select(&parsed(text), &[schema(explained)], circumstances) {
-            Ok(Selected::One(groups)) => vec![format!("{groups:?}")],
-            Ok(Selected::Rewritten(group, part)) => vec![format!("{group}: {part}")],
-            Ok(Selected::Concatenate(whole)) => {
+            Ok(Planned::Runs(selected)) => shown(selected),
+            Ok(Planned::Lists(limits)) => {
+                let listing = |(group, listing): (GroupIndex, Select)| format!("lists {group}: {listing}");
+                limits.listings(None).into_iter().map(listing).collect()
+            }
+            Err(reason) => vec![reason],
+        }
+    }
+
+    fn shown(selected: Selected) -> Vec<String> {
+        match selected {
+            Selected::One(groups) => vec![format!("{groups:?}")],
+            Selected::Rewritten(group, part) => vec![format!("{group}: {part}")],
+            Selected::Concatenate(whole) => {
                 let mut parts = whole.parts;
                 parts.sort_by_key(|(group, _)| *group);
                 parts.into_iter().map(|(group, part)| format!("{group}: {part}")).collect()
             }
-            Ok(Selected::Gather(gathering)) => vec![format!("gather {}", gathering.select)],
-            Ok(Selected::Nest(nesting)) => vec![format!("nest {}", nesting.select)],
-            Err(reason) => vec![reason],
+            Selected::Gather(gathering) => vec![format!("gather {}", gathering.select)],
+            Selected::Nest(nesting) => vec![format!("nest {}", nesting.select)],
         }
     }
 
@@ -675,16 +750,44 @@ mod tests {
             let parts = planned(text, known);
             assert!(parts.len() == 1 && parts[0].starts_with("gather "), "{parts:?}");
         }
-        for (text, reason) in [
-            ("SELECT v FROM split GROUP BY host SLIMIT 1", "SLIMIT"),
-            ("SELECT v FROM (SELECT v FROM split SOFFSET 1)", "SOFFSET"),
+    }
+
+    /// Of series of several groups SLIMIT counts what these list; of others each group counts its own.
+    #[test]
+    fn series_that_are_counted_over_groups_are_listed_first() {
+        let known = "dc::tag, host::tag, v::float";
+        let [(a, _), (b, _)] = apart();
+        for text in [
+            "SELECT v FROM split GROUP BY host SLIMIT 1".to_owned(),
+            "SELECT v FROM (SELECT v FROM split SOFFSET 1) SLIMIT 1".to_owned(),
+            format!("SELECT v FROM {a}, split SLIMIT 2"),
         ] {
-            let refused = planned(text, known);
-            assert!(
-                refused.len() == 1 && refused[0].starts_with(reason) && refused[0].contains("\"split\""),
-                "{refused:?}"
-            );
+            let lists = planned(&text, known);
+            assert!(lists[0].starts_with("lists 0: SELECT _seriesKey FROM "), "{text}: {lists:?}");
         }
+        let each = planned(&format!("SELECT v FROM {a}, {b} SLIMIT 2"), known);
+        assert!(each.len() == 2 && each.iter().all(|part| part.ends_with("SLIMIT 2")), "{each:?}");
+    }
+
+    #[test]
+    fn what_is_let_through_of_series_is_made_by_groups_and_of_rows_here() {
+        let topology = topology(2);
+        let circumstances = Circumstances { topology: &topology, db: "d", may_write: true };
+        let (one, ..) = hosts();
+        let planned = |text: &str, passed| {
+            let schema = schema("dc::tag, host::tag, v::float");
+            narrowed(&parsed(text), &[schema], passed, circumstances).map(shown)
+        };
+        let covered = "SELECT v FROM split GROUP BY host";
+        assert_eq!(planned(covered, Passed::Series).map(|parts| parts.len()), Ok(2));
+        let rows = planned(covered, Passed::Rows).expect("they can be gathered");
+        assert_eq!(rows, ["gather SELECT v::float FROM split GROUP BY host"]);
+        let alone = format!("SELECT v FROM split WHERE host::tag = '{one}'");
+        let part = format!("SELECT v::float FROM split WHERE host::tag = '{one}'");
+        assert_eq!(planned(&alone, Passed::Series), Ok(vec![format!("0: {part}")]));
+        assert_eq!(planned(&alone, Passed::Rows), Ok(vec![format!("gather {part}")]));
+        let twins = planned("SELECT v FROM split, d.p.split GROUP BY host", Passed::Series);
+        assert_eq!(twins, Ok(vec!["nest SELECT v::float FROM split, d.p.split GROUP BY host".to_owned()]));
     }
 
     #[test]

@@ -41,12 +41,31 @@ impl Nesting {
     /// A bound in time that cannot be read here.
     pub fn outline(&self) -> Result<Vec<(GroupIndex, Select)>, String> {
         let mut parts = Vec::new();
-        let readers = readers(&self.select).into_iter().flat_map(|reader| vec![reader; copies(reader).len()]);
-        for (reader, sources) in readers.zip(&self.inputs) {
+        let readers = readers(&self.select);
+        for (reader, sources) in self.readers().into_iter().map(|number| readers[number]).zip(&self.inputs) {
             let gathering = Gathering { select: reader.clone(), sources: sources.clone(), split: String::new() };
             parts.extend(gathering.rows(&named(reader))?);
         }
         Ok(parts)
+    }
+
+    /// Whether it shows no column of what it reads: then InfluxDB does not look at its subqueries.
+    pub fn names_nothing(&self) -> bool {
+        fn nothing(expr: &Expr) -> bool {
+            match expr {
+                Expr::VarRef(var) => var.cast.is_none(),
+                Expr::Binary { lhs, rhs, .. } => nothing(lhs) && nothing(rhs),
+                Expr::Paren(inner) => nothing(inner),
+                _ => false,
+            }
+        }
+        self.select.fields.iter().all(|field| nothing(&field.expr))
+    }
+
+    /// The number of the SELECT that reads each input.
+    pub fn readers(&self) -> Vec<usize> {
+        let inputs = |(number, reader): (usize, &Select)| vec![number; copies(reader).len()];
+        readers(&self.select).into_iter().enumerate().flat_map(inputs).collect()
     }
 }
 

@@ -10,20 +10,24 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
-use crate::influxql::Select;
+use crate::influxql::ast::VarRef;
+use crate::influxql::{Select, Source};
 use crate::merge::combine::ask::{Ask, ask};
 use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Carried, Evaluation, Group, Stop};
+use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
 use crate::plan::gather::{Gathering, named};
+use crate::plan::select::Passed;
+use crate::plan::sources::name_of;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
 use super::select::{failed, first_source};
+use super::slimit::Through;
 use super::statement::{BROKE_OFF, Ended, Running};
-use super::{Refusal, fails, refuse};
+use super::{Refusal, fails, lookup, refuse};
 
 /// Rows of a document of a part.
 const PART_ROWS: usize = 5_000;
@@ -55,16 +59,29 @@ pub enum Broken {
 ///
 /// # Errors
 /// A bound in time that cannot be read here.
-pub fn parts(gathering: &Gathering) -> Result<Vec<(GroupIndex, Select)>, String> {
-    let fields = named(&gathering.select);
-    match ask(&gathering.select).part(&gathering.select, &fields) {
+pub fn parts(gathering: &Gathering, passed: Passed) -> Result<Vec<(GroupIndex, Select)>, String> {
+    asked_for(gathering, &ask_of(gathering, passed), &named(&gathering.select))
+}
+
+/// Where rows are let through, rows are asked for.
+fn ask_of(gathering: &Gathering, passed: Passed) -> Ask {
+    if passed == Passed::Rows { Ask::Rows } else { ask(&gathering.select) }
+}
+
+fn asked_for(gathering: &Gathering, ask: &Ask, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
+    match ask.part(&gathering.select, fields) {
         Some((part, wider)) => gathering.parts(part, wider),
-        None => gathering.rows(&fields),
+        None => gathering.rows(fields),
     }
 }
 
-/// Runs a SELECT over the points of several groups.
-pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Result<Ended, Refusal> {
+/// Runs a SELECT over the points of several groups; `through` is let through of them.
+pub async fn run(
+    running: &mut Running,
+    id: usize,
+    gathering: Gathering,
+    through: Option<&Through>,
+) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
@@ -77,12 +94,9 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     if evaluation.fields.is_empty() {
         return nothing(running, id, &gathering).await;
     }
-    let ask = ask(&gathering.select);
-    let parts = match ask.part(&gathering.select, &evaluation.fields) {
-        Some((part, wider)) => gathering.parts(part, wider),
-        None => gathering.rows(&evaluation.fields),
-    };
-    let parts = parts.map_err(|reason| refuse(400, reason))?;
+    let passed = through.map_or(Passed::All, Through::passed);
+    let ask = ask_of(&gathering, passed);
+    let parts = asked_for(&gathering, &ask, &evaluation.fields).map_err(|reason| refuse(400, reason))?;
     let combination = match &ask {
         Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
         Ask::Rows => evaluation.combination(None),
@@ -93,7 +107,17 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
         None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
     };
     let (held, fields) = (RefCell::new(held), evaluation.fields.len());
-    let take = |at: usize, series: Series| held.borrow_mut().take(at, series, fields);
+    let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
+    let take = |at: usize, series: Series| {
+        let series = match &filter {
+            Some(filter) => filter.pass(series, passed),
+            None => Some(series),
+        };
+        match series {
+            Some(series) => held.borrow_mut().take(at, series, fields),
+            None => Ok(held.borrow().bytes()),
+        }
+    };
     let asked = parts.iter().enumerate();
     let gathered = join_all(asked.map(|(at, part)| gather(running, part, move |series| take(at, series)))).await;
     let (mut behind, mut messages) = (Vec::new(), Vec::new());
@@ -110,11 +134,36 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
     let held = held.into_inner();
+    if evaluation.cuts_in_shards() {
+        evaluation.know_shards(shards(running, &gathering).await?);
+    }
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
     let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
+}
+
+/// When the storage shards of the measurements begin. Not told: of those whose groups cut time each in its own way, and where
+/// InfluxDB does not say it.
+async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refusal> {
+    let context = &running.context;
+    let mut shards = Shards::new();
+    for source in gathering.sources.iter().flat_map(|(_, sources)| sources) {
+        let Source::Measurement(measurement) = source else { continue };
+        let name = name_of(measurement).to_owned();
+        if shards.contains_key(&name) {
+            continue;
+        }
+        let owners = gathering.sources.iter().filter(|(_, sources)| sources.contains(source));
+        let groups: Vec<GroupIndex> = owners.map(|(group, _)| *group).collect();
+        let (db, policy) = lookup::place_of(context, measurement).await?;
+        let Ok(known) = lookup::shards(context, &groups, &db, &policy).await? else { continue };
+        if !lookup::overlap(&known) {
+            shards.insert(name, known.into_iter().map(|shard| shard.start).collect());
+        }
+    }
+    Ok(shards)
 }
 
 /// All that one group says. `take` takes each series, and says how much memory all takes by now.
@@ -153,14 +202,16 @@ impl Held {
     /// Takes what a group says of a series; how much memory all takes now.
     fn take(&mut self, at: usize, series: Series, fields: usize) -> Result<usize, String> {
         match self {
-            Held::Combination(combination) => {
-                combination.take(at, series)?;
-                Ok(combination.bytes())
-            }
-            Held::Rows(groups, bytes) => {
-                *bytes += add(&mut groups[at], series, fields)?;
-                Ok(*bytes)
-            }
+            Held::Combination(combination) => combination.take(at, series)?,
+            Held::Rows(groups, bytes) => *bytes += add(&mut groups[at], series, fields)?,
+        }
+        Ok(self.bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Held::Combination(combination) => combination.bytes(),
+            Held::Rows(_, bytes) => *bytes,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
-use crate::influxql::range::parse_time;
+use crate::influxql::range::{TimeRange, parse_time};
 use crate::influxql::{Measurement, Select, Statement};
 use crate::merge::results::{StatementResult, Value};
 use crate::plan::columns::Schema;
@@ -94,21 +94,55 @@ pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String
     Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
 }
 
-/// When the storage shards of a policy begin that these groups have, in order: those of one InfluxDB with all the points.
-pub async fn shard_starts(context: &Context, groups: &[GroupIndex], db: &str, rp: &str) -> Result<Vec<i64>, Refusal> {
+/// The database and the retention policy of a measurement; the policy is empty where there is none.
+pub async fn place_of(context: &Context, measurement: &Measurement) -> Result<(String, String), Refusal> {
+    let params = &context.asked.params;
+    let db = measurement.database.as_deref().unwrap_or(params.get("db")).to_owned();
+    let own = measurement.retention_policy.as_deref().or(Some(params.get("rp")).filter(|rp| !rp.is_empty()));
+    let policy = match own {
+        Some(policy) => Some(policy.to_owned()),
+        None => default_policy(context, &db).await?,
+    };
+    Ok((db, policy.unwrap_or_default()))
+}
+
+/// The storage shards of a policy that these groups have, in order: those of one InfluxDB with all the points, unless they
+/// overlap. The inner error is InfluxDB's own.
+pub async fn shards(
+    context: &Context,
+    groups: &[GroupIndex],
+    db: &str,
+    rp: &str,
+) -> Result<Result<Vec<TimeRange>, String>, Refusal> {
     let asking = groups.iter().map(|group| whole(context, *group, Statement::ShowShards.to_string()));
-    let mut starts = BTreeSet::new();
+    let mut shards = BTreeSet::new();
     for answer in join_all(asking).await {
-        for series in answer?.series.into_iter().filter(|series| series.name == db) {
+        let answer = answer?;
+        if let Some(error) = answer.error {
+            return Ok(Err(error));
+        }
+        for series in answer.series.into_iter().filter(|series| series.name == db) {
             let column = |name: &str| series.columns.iter().position(|column| column == name);
-            let (Some(policy), Some(start)) = (column("retention_policy"), column("start_time")) else {
+            let columns = (column("retention_policy"), column("start_time"), column("end_time"));
+            let (Some(policy), Some(start), Some(end)) = columns else {
                 return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
             };
-            let rows = series.values.iter().filter(|row| row[policy].as_str() == Some(rp));
-            starts.extend(rows.filter_map(|row| parse_time(row[start].as_str()?, None)));
+            let time = |cell: &Value| cell.as_str().and_then(|text| parse_time(text, None));
+            for row in series.values.iter().filter(|row| row[policy].as_str() == Some(rp)) {
+                let (Some(start), Some(end)) = (time(&row[start]), time(&row[end])) else {
+                    return Err(refuse(503, "SHOW SHARDS tells a time that cannot be read"));
+                };
+                shards.insert((start, end));
+            }
         }
     }
-    Ok(starts.into_iter().collect())
+    // The end is the next one's beginning.
+    Ok(Ok(shards.into_iter().map(|(start, end)| TimeRange { start, end: end.saturating_sub(1) }).collect()))
+}
+
+/// Whether storage shards, in order, do not follow one upon the other: then they are not those of one InfluxDB.
+pub fn overlap(shards: &[TimeRange]) -> bool {
+    shards.windows(2).any(|pair| pair[0].end >= pair[1].start)
 }
 
 /// All that a group has to say to one statement.

@@ -7,8 +7,8 @@
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
 //!    began; the answer streams through untouched.
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
-//!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`), then
-//!    each for its part (`partials`), and puts the series in order, or makes
+//!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`, and
+//!    for SLIMIT which series, `slimit`), then each for its part (`partials`), and puts the series in order, or makes
 //!    the answer of their rows (`gather`, and `subquery` where there are levels); SHOW over several servers: `show`; writing statements:
 //!    `execute`; the points of a SELECT INTO: `into`.
 //! 6. A query ends before its answer when it is killed or its client leaves (`running`).
@@ -30,6 +30,7 @@ mod request;
 mod running;
 mod select;
 mod show;
+mod slimit;
 mod statement;
 mod subquery;
 mod timeshift;

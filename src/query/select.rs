@@ -2,14 +2,19 @@
 
 use futures_util::future::join_all;
 
-use crate::influxql::{Select, Statement};
+use crate::influxql::{Select, Source, Statement};
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
-use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
-use crate::plan::sources::{bound_by_now, name_regexes, regexes};
+use crate::plan::select::{
+    Concatenation, Passed, Planned, Selected, has_wildcard_call, narrowed, probe, select as plan, typed,
+};
+use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
+use crate::plan::subquery::readers;
+use crate::topology::GroupIndex;
 
 use super::partials::Partial;
+use super::slimit::Through;
 use super::statement::{Ended, Running};
 use super::{Refusal, gather, lookup, refuse, subquery};
 
@@ -28,32 +33,31 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     if !found.is_empty() {
         name_regexes(select, &lookup::names(&running.context, &found).await?);
     }
-    let selected = match plan_it(running, select).await? {
-        Ok(selected) => selected,
+    let Settled { selected, listings, through } = match plan_it(running, select).await? {
+        Ok(planned) => planned,
         Err(error) => return failed(running, id, error).await,
     };
     let (key, time_zone) = (first_source(select), select.timezone.is_some());
-    match (selected, &statement) {
-        (Selected::One(groups), _) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
-        (Selected::Rewritten(group, part), Statement::Explain { analyze, .. }) => {
-            let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
-            running.relay(id, &[group], &text, &key, time_zone).await
-        }
-        (Selected::Rewritten(group, part), _) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
-        (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
-            explain(running, id, whole, *analyze).await
-        }
-        (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
-        (Selected::Gather(gathering), Statement::Explain { analyze, .. }) => {
-            let parts = gather::parts(&gathering).map_err(|reason| refuse(400, reason))?;
-            explain(running, id, Concatenation { parts, descending: false }, *analyze).await
-        }
-        (Selected::Gather(gathering), _) => gather::run(running, id, *gathering).await,
-        (Selected::Nest(nesting), Statement::Explain { analyze, .. }) => {
-            let parts = nesting.outline().map_err(|reason| refuse(400, reason))?;
-            explain(running, id, Concatenation { parts, descending: false }, *analyze).await
-        }
-        (Selected::Nest(nesting), _) => subquery::run(running, id, *nesting).await,
+    if let Statement::Explain { analyze, .. } = &statement {
+        let passed = through.as_ref().map_or(Passed::All, Through::passed);
+        let parts = match selected {
+            Selected::One(groups) => return running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+            Selected::Rewritten(group, part) => {
+                let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
+                return running.relay(id, &[group], &text, &key, time_zone).await;
+            }
+            Selected::Concatenate(whole) => whole.parts,
+            Selected::Gather(gathering) => gather::parts(&gathering, passed).map_err(|reason| refuse(400, reason))?,
+            Selected::Nest(nesting) => nesting.outline().map_err(|reason| refuse(400, reason))?,
+        };
+        return explain(running, id, [listings, parts].concat(), *analyze).await;
+    }
+    match selected {
+        Selected::One(groups) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+        Selected::Rewritten(group, part) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
+        Selected::Concatenate(whole) => concatenate(running, id, whole, time_zone, through.as_ref()).await,
+        Selected::Gather(gathering) => gather::run(running, id, *gathering, through.as_ref()).await,
+        Selected::Nest(nesting) => subquery::run(running, id, *nesting, through.as_ref()).await,
     }
 }
 
@@ -62,8 +66,17 @@ pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<E
     Ok(Ended::Failed)
 }
 
+/// Where a SELECT runs, and what was asked for that.
+struct Settled {
+    selected: Selected,
+    /// What the groups have listed for SLIMIT and SOFFSET.
+    listings: Vec<(GroupIndex, Select)>,
+    /// What these let through of the rows; `None`: all of them.
+    through: Option<Through>,
+}
+
 /// The inner error is the statement's own.
-async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, String>, Refusal> {
+async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, String>, Refusal> {
     let context = &running.context;
     let circumstances =
         Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
@@ -75,14 +88,28 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
     let planned = plan(select, &schemas, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
     let first = probe.first().map(|question| question.group);
-    if let Some(group) = first.filter(|_| {
-        !matches!(planned, Ok(Selected::One(_) | Selected::Rewritten(..) | Selected::Concatenate(_)))
-            || has_wildcard_call(select)
-    }) && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
+    if let Some(group) =
+        first.filter(|_| !planned.as_ref().is_ok_and(Planned::is_told_by_groups) || has_wildcard_call(select))
+        && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
     {
         return Ok(Err(error));
     }
-    Ok(Ok(planned.map_err(|reason| refuse(400, reason))?))
+    let limits = match planned.map_err(|reason| refuse(400, reason))? {
+        Planned::Lists(limits) => limits,
+        Planned::Runs(selected) => return Ok(Ok(Settled { selected, listings: Vec::new(), through: None })),
+    };
+    let through = match Through::list(context, &limits).await? {
+        Ok(through) => through,
+        Err(error) => return Ok(Err(error)),
+    };
+    let selected = if through.is_empty(readers(select).len()) {
+        Selected::Concatenate(Concatenation { parts: Vec::new(), descending: false })
+    } else {
+        let mut rest = select.clone();
+        limits.narrow(&mut rest, &through.sets());
+        narrowed(&rest, &schemas, through.passed(), circumstances).map_err(|reason| refuse(400, reason))?
+    };
+    Ok(Ok(Settled { selected, listings: limits.listings(None), through: Some(through) }))
 }
 
 /// What decides which replica of a group is asked.
@@ -97,7 +124,16 @@ pub fn first_source(select: &Select) -> String {
 }
 
 /// The groups' parts at once, their series in InfluxDB's order.
-async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zone: bool) -> Result<Ended, Refusal> {
+async fn concatenate(
+    running: &mut Running,
+    id: usize,
+    whole: Concatenation,
+    zone: bool,
+    through: Option<&Through>,
+) -> Result<Ended, Refusal> {
+    let sources: Vec<Source> =
+        whole.parts.iter().filter_map(|(_, part)| leaf(part)).flat_map(|own| own.sources.clone()).collect();
+    let filter = through.and_then(|through| through.of(0, sources.iter()));
     let texts: Vec<(u16, String, String)> =
         whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
     let beginning =
@@ -113,7 +149,11 @@ async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zon
             Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
                 None => joining.end(at),
                 Some(StatementResult { error: Some(error), .. }) => return failed(running, id, error).await,
-                Some(result) => {
+                Some(mut result) => {
+                    if let Some(filter) = &filter {
+                        let all = result.series.into_iter();
+                        result.series = all.filter_map(|series| filter.pass(series, Passed::Series)).collect();
+                    }
                     running.count(&result)?;
                     messages
                         .extend(result.messages.iter().filter(|m| !messages.contains(m)).cloned().collect::<Vec<_>>());
@@ -136,10 +176,15 @@ async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zon
 }
 
 /// What each group says of its part, behind a line that says which part that is.
-async fn explain(running: &mut Running, id: usize, whole: Concatenation, analyze: bool) -> Result<Ended, Refusal> {
+async fn explain(
+    running: &mut Running,
+    id: usize,
+    parts: Vec<(GroupIndex, Select)>,
+    analyze: bool,
+) -> Result<Ended, Refusal> {
     let (verb, column) = if analyze { ("EXPLAIN ANALYZE", "EXPLAIN ANALYZE") } else { ("EXPLAIN", "QUERY PLAN") };
     let mut values = Vec::new();
-    for (group, part) in &whole.parts {
+    for (group, part) in &parts {
         let result = lookup::whole(&running.context, *group, format!("{verb} {part}")).await?;
         if let Some(error) = result.error {
             return failed(running, id, error).await;

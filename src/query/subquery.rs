@@ -5,16 +5,18 @@
 //! `gather`. Used by `select`.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source};
-use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::nested::{self, Nested, Shards};
+use crate::merge::evaluate::nested::{self, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
+use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::guarded;
+use crate::plan::select::Passed;
 use crate::plan::sources::name_of;
 use crate::plan::subquery::Nesting;
 use crate::topology::GroupIndex;
@@ -22,23 +24,41 @@ use crate::topology::GroupIndex;
 use super::choose::Behind;
 use super::gather::{Broken, Part, add, apart, gather, stopped, with_messages};
 use super::select::failed;
+use super::slimit::{Filter, Through};
 use super::statement::{BROKE_OFF, Ended, Running};
 use super::{Refusal, lookup, refuse};
 
-/// Runs a SELECT over the rows of several groups, level by level.
-pub async fn run(running: &mut Running, id: usize, nesting: Nesting) -> Result<Ended, Refusal> {
+/// Runs a SELECT over the rows of several groups, level by level; `through` is let through of them.
+pub async fn run(
+    running: &mut Running,
+    id: usize,
+    nesting: Nesting,
+    through: Option<&Through>,
+) -> Result<Ended, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
-    let nested = match Nested::new(&nesting.select, &nesting.apart, rows_max) {
+    let passed = through.map_or(Passed::All, Through::passed);
+    let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
+    let nested = match Nested::new(&nesting.select, &nesting.apart, reads, rows_max) {
         Ok(nested) => nested,
+        Err(Stop::Wrong(_)) if nesting.names_nothing() => {
+            running.tell(StatementResult { statement_id: id, ..StatementResult::default() }).await?;
+            return Ok(Ended::Well);
+        }
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
     }
     let asks = asks(&nesting, &nested);
+    let filters = filters(&nesting, through);
     let held = RefCell::new((vec![Vec::new(); asks.len()], 0));
     let take = |at: usize, series: Series, fields: usize| {
         let (given, bytes) = &mut *held.borrow_mut();
+        let series = match &filters[asks[at].input] {
+            Some(filter) => filter.pass(series, passed),
+            None => Some(series),
+        };
+        let Some(series) = series else { return Ok(*bytes) };
         *bytes += add(&mut given[at], series, fields)?;
         Ok(*bytes)
     };
@@ -63,8 +83,17 @@ pub async fn run(running: &mut Running, id: usize, nesting: Nesting) -> Result<E
         apart(input).map_err(|error| refuse(503, error))?;
     }
     messages.splice(0..0, running.stale(&behind));
-    let shards = shards(running, &nested, &nesting).await?;
+    let shards = match shards(running, &nested, &nesting).await? {
+        Ok(shards) => shards,
+        Err(error) => return failed(running, id, error).await,
+    };
     tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+}
+
+/// What is let through, by input.
+fn filters<'a>(nesting: &'a Nesting, through: Option<&'a Through>) -> Vec<Option<Filter<'a>>> {
+    let inputs = nesting.readers().into_iter().zip(&nesting.inputs);
+    inputs.map(|(reader, sources)| through?.of(reader, sources.iter().flat_map(|(_, own)| own))).collect()
 }
 
 /// What has been gathered, by input.
@@ -73,10 +102,9 @@ struct Gathered {
     shards: Vec<Shards>,
 }
 
-/// When storage shards begin, where that matters.
-async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Vec<Shards>, Refusal> {
+/// When storage shards begin, where that matters; the inner error is InfluxDB's own.
+async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Result<Vec<Shards>, String>, Refusal> {
     let context = &running.context;
-    let params = &context.asked.params;
     let mut shards = vec![Shards::new(); nesting.inputs.len()];
     for input in nested.cut_in_shards() {
         let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();
@@ -86,17 +114,17 @@ async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result
             if shards[input].contains_key(&name) {
                 continue;
             }
-            let db = measurement.database.as_deref().unwrap_or(params.get("db"));
-            let own = measurement.retention_policy.as_deref().or(Some(params.get("rp")).filter(|rp| !rp.is_empty()));
-            let policy = match own {
-                Some(policy) => Some(policy.to_owned()),
-                None => lookup::default_policy(context, db).await?,
-            };
-            let starts = lookup::shard_starts(context, &groups, db, &policy.unwrap_or_default()).await?;
-            shards[input].insert(name, starts);
+            let (db, policy) = lookup::place_of(context, measurement).await?;
+            match lookup::shards(context, &groups, &db, &policy).await? {
+                Ok(of_policy) => {
+                    let starts: BTreeSet<i64> = of_policy.into_iter().map(|shard| shard.start).collect();
+                    shards[input].insert(name, starts.into_iter().collect());
+                }
+                Err(error) => return Ok(Err(error)),
+            }
         }
     }
-    Ok(shards)
+    Ok(Ok(shards))
 }
 
 /// What one group is asked for.

@@ -8,7 +8,7 @@ use crate::merge::results::Value;
 
 use super::fill::fill;
 use super::functions::{Args, Function, How, best, distinct::distinct, function, run, running};
-use super::order::{by_window, sorted};
+use super::order::{by_window, cut_in_shards, sorted};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
 use super::{Carried, Evaluation, Kind, Place, Stop};
@@ -196,9 +196,14 @@ impl Evaluation {
         tags.sort_unstable();
         let input = match tags.is_empty() {
             true => {
-                let input: Vec<Point> = self.ordered(call, members, windows).collect();
-                self.check_cut(input.len(), &format!("{}() with LIMIT or OFFSET", call.name))?;
-                input
+                let of = |(number, series)| self.points_of(call, number, series, windows, self.ascending);
+                match self.limit > 0 || self.offset > 0 {
+                    true => {
+                        let inputs = || members.iter().copied().enumerate().map(of);
+                        self.cut_first(inputs, members, &format!("{}() with LIMIT or OFFSET", call.name))?
+                    }
+                    false => self.ordered(call, members, windows).collect(),
+                }
             }
             false => {
                 let of = if greatest { "max" } else { "min" };
@@ -230,14 +235,28 @@ impl Evaluation {
         Ok(self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest)))
     }
 
-    /// InfluxDB takes no more rows than LIMIT and OFFSET and one from each storage shard, before it looks at them. When there
-    /// are no more, it does not matter where the shards' borders are.
-    pub(super) fn check_cut(&self, rows: usize, what: &str) -> Result<(), Stop> {
-        let (limit, offset) = (self.limit, self.offset);
-        if limit == 0 && offset == 0 || rows <= limit.saturating_add(offset).saturating_add(1) {
-            return Ok(());
+    /// What InfluxDB takes of rows before it looks at them: as many as LIMIT and OFFSET and one more from each storage shard.
+    /// Where nobody knows when these begin, it is told when there are no more than that in all.
+    pub(super) fn cut_first<I: Iterator<Item = Point>, A: Iterator<Item = I>>(
+        &self,
+        inputs: impl Fn() -> A,
+        members: &[&Rows],
+        what: &str,
+    ) -> Result<Vec<Point>, Stop> {
+        let less = |a: &Point, b: &Point| self.less(a, b, members, self.ascending);
+        let most = self.limit.saturating_add(self.offset).saturating_add(1);
+        let shards = members.first().and_then(|rows| self.shards.get(&rows.name));
+        match shards {
+            Some(starts) => {
+                let shard = |time: i64| starts.partition_point(|start| *start <= time);
+                Ok(cut_in_shards(inputs(), most, shard, less))
+            }
+            None if inputs().map(Iterator::count).sum::<usize>() <= most => Ok(sorted(inputs(), less).collect()),
+            None => Err(Stop::Refused(format!(
+                "{what} of more rows than these, which InfluxDB cuts in each storage shard, of which it is not known when they \
+                 begin,"
+            ))),
         }
-        Err(Stop::Refused(format!("{what} of more rows than these, which InfluxDB cuts in each storage shard,")))
     }
 
     /// Runs a function over each window; what has no time gets the window's start.

@@ -32,10 +32,13 @@ impl Evaluation {
             })
         };
         let inputs = || members.iter().enumerate().map(points_of);
-        if self.limit == 0 && self.offset > 0 {
-            self.check_cut(inputs().map(Iterator::count).sum(), "OFFSET without LIMIT")?;
-        }
-        let merged = sorted(inputs(), |a, b| self.less(a, b, members, ascending));
+        let cut = match self.limit == 0 && self.offset > 0 {
+            true => Some(self.cut_first(inputs, members, "OFFSET without LIMIT")?),
+            false => None,
+        };
+        // With a LIMIT they are the first of all as well.
+        let all = cut.is_none().then(|| sorted(inputs(), |a, b| self.less(a, b, members, ascending)));
+        let merged = cut.into_iter().flatten().chain(all.into_iter().flatten());
         let left = merged.skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });
         let mut slots = vec![Value::Null; self.refs.len()];

@@ -76,6 +76,9 @@ enum Place {
     Nowhere,
 }
 
+/// When storage shards of measurements begin, in order, by name.
+pub type Shards = BTreeMap<String, Vec<i64>>;
+
 /// A SELECT that is ready for rows.
 pub struct Evaluation {
     /// Of the answer, time first.
@@ -99,6 +102,8 @@ pub struct Evaluation {
     /// Rows come of subqueries, and not of measurements alone.
     nested: bool,
     rows_max: usize,
+    /// When storage shards of measurements begin, in order, by name, as far as that is known.
+    shards: Shards,
     /// In so many bytes points are sorted; more are counted.
     sort_max: usize,
     /// Times are told as texts, in the zone of tz().
@@ -161,6 +166,7 @@ impl Evaluation {
             selector: false,
             nested: false,
             rows_max,
+            shards: Shards::new(),
             sort_max: usize::MAX,
             tells_zone: false,
             writes,
@@ -173,6 +179,21 @@ impl Evaluation {
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
     pub fn tell_zone(&mut self) {
         self.tells_zone = true;
+    }
+
+    /// Whether it matters when storage shards begin: InfluxDB cuts rows in each before it looks at them.
+    pub fn cuts_in_shards(&self) -> bool {
+        let plain = |arg: &Expr| !matches!(arg, Expr::VarRef(_));
+        let best = |call: &Call| matches!(call.name.as_str(), "top" | "bottom") && call.args.iter().skip(1).all(plain);
+        match self.calls.is_empty() {
+            true => self.limit == 0 && self.offset > 0,
+            false => (self.limit > 0 || self.offset > 0) && self.calls.iter().any(best),
+        }
+    }
+
+    /// From now on it is known when storage shards begin.
+    pub fn know_shards(&mut self, shards: Shards) {
+        self.shards = shards;
     }
 
     /// From now on rows are what subqueries answer.

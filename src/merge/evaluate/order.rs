@@ -1,7 +1,8 @@
 //! Go's heap, and the two ways in which InfluxDB merges the points of series with it.
 //!
 //! Where points are equal in all that is compared, their order is that of the heap: so it is Go's (`container/heap`), swap by
-//! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard; here is one for all.
+//! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard; here is one for all, but
+//! where rows are cut in each ([`cut_in_shards`]).
 
 use super::rows::Point;
 
@@ -95,6 +96,31 @@ pub fn sorted<T, I: IntoIterator<Item = T>>(
     })
 }
 
+/// The first so many of what several series have in each storage shard, shard after shard; `shard` tells a point's, which follow
+/// each other in every series.
+pub fn cut_in_shards<I: Iterator<Item = Point>>(
+    inputs: impl IntoIterator<Item = I>,
+    most: usize,
+    shard: impl Fn(i64) -> usize,
+    less: impl Fn(&Point, &Point) -> bool,
+) -> Vec<Point> {
+    let mut inputs: Vec<_> = inputs.into_iter().map(Iterator::peekable).collect();
+    let mut found = Vec::new();
+    // Of the series that have points left the earliest goes on, or the latest.
+    while let Some(first) =
+        inputs.iter_mut().filter_map(|input| input.peek().cloned()).reduce(|a, b| if less(&b, &a) { b } else { a })
+    {
+        let own = shard(first.time);
+        let is_own = |point: &Point| shard(point.time) == own;
+        let parts = inputs.iter_mut().map(|input| std::iter::from_fn(|| input.next_if(is_own)));
+        found.extend(sorted(parts, &less).take(most));
+        for input in &mut inputs {
+            while input.next_if(is_own).is_some() {}
+        }
+    }
+    found
+}
+
 /// InfluxDB merges in as many parts as it has cores. What depends on it is rounding, and which of several points is taken that
 /// are equal in time and value: here as on two cores.
 const PARTS: usize = 2;
@@ -156,6 +182,17 @@ mod tests {
         let merged = sorted(inputs, |a, b| a.time < b.time);
         let order: Vec<i64> = merged.filter_map(|point| point.value.as_i64()).collect();
         assert_eq!(order, [0, 4, 1, 3, 2, 3, 2, 0, 1, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn each_storage_shard_gives_its_first() {
+        let inputs = || [series(0, &[1, 2, 11, 25]), series(1, &[3, 12, 13]), series(2, &[0, 14])].map(Vec::into_iter);
+        let times = |points: Vec<Point>| points.iter().map(|point| point.time).collect::<Vec<i64>>();
+        let shard = |time: i64| (time / 10) as usize;
+        assert_eq!(times(cut_in_shards(inputs(), 2, shard, |a, b| a.time < b.time)), [0, 1, 11, 12, 25]);
+        let backwards = inputs().map(|points| points.rev());
+        assert_eq!(times(cut_in_shards(backwards, 3, shard, |a, b| a.time > b.time)), [25, 14, 13, 12, 3, 2, 1]);
+        assert_eq!(times(cut_in_shards(inputs(), 99, shard, |a, b| a.time < b.time)).len(), 9);
     }
 
     #[test]

@@ -45,6 +45,8 @@ enum Times {
     Steps,
     /// Every twelve hours around [`T0`], over several storage shards.
     HalfDays,
+    /// Some of the same half days, none at the time of another series: one comes and goes.
+    Visits,
     /// Before 1970, at it and after it, and in the future.
     Past,
 }
@@ -123,6 +125,14 @@ pub const CATALOGUE: &[Measurement] = &[
     elsewhere("e", "", measurement("cpu", &[("host", &["a", "z", ""])], &[("usage", Float), ("n", Float)])),
     elsewhere("e", "", measurement("elsewhere", &[("kind", &["x"])], &[("v", Integer)])),
     elsewhere("e", "", measurement("mem", &[("host", &["a"])], &[("v", Text)])),
+    timed(
+        measurement(
+            "weeks",
+            &[("host", &["a", "b", "c", "d e", "é", ""]), ("dc", &["x", "y", ""])],
+            &[("v", Float), ("n", Integer), ("msg", Text)],
+        ),
+        Times::Visits,
+    ),
 ];
 
 /// Lines for one database and retention policy.
@@ -200,6 +210,11 @@ fn times(times: Times, random: &mut Rng) -> Vec<i64> {
             (0..STEPS).map(|step| (T0 + 10 * step) * SECOND + beside).collect()
         }
         Times::HalfDays => (-20..20).map(|step| (T0 + 43_200 * step) * SECOND).collect(),
+        Times::Visits => {
+            let (first, beside) = (random.i64(-20..18), random.i64(0..43_200 * SECOND));
+            let steps = first..(first + random.i64(1..16)).min(20);
+            steps.map(|step| (T0 + 43_200 * step) * SECOND + beside).collect()
+        }
         Times::Past => vec![-86_400 * SECOND, -10 * SECOND, -1, 0, 1, SECOND, 60 * SECOND, 3_600 * SECOND, FUTURE],
     };
     let (first, others) = every.split_first().expect("every kind has times");

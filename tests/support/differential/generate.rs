@@ -335,16 +335,19 @@ impl Generator {
         }
         if self.percent(35) {
             clause.push_str(&format!(" LIMIT {}", self.random.u32(1..9)));
-            // Without LIMIT an OFFSET gives one row a storage shard: seldom what anyone asks.
             if self.percent(40) {
                 clause.push_str(&format!(" OFFSET {}", self.random.u32(1..4)));
             }
+        } else if self.percent(3) {
+            clause.push_str(&format!(" OFFSET {}", self.random.u32(1..9)));
         }
-        if self.percent(10) {
+        if self.percent(20) {
             clause.push_str(&format!(" SLIMIT {}", self.random.u32(1..5)));
             if self.percent(50) {
                 clause.push_str(&format!(" SOFFSET {}", self.random.u32(1..3)));
             }
+        } else if self.percent(2) {
+            clause.push_str(" SOFFSET 1");
         }
         clause
     }

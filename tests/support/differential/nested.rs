@@ -1,8 +1,8 @@
 //! Statements from a seed whose sources are subqueries: over split and whole measurements, beside each other, up to three
 //! levels deep.
 //!
-//! Left out, since InfluxDB's own answer hangs on its storage shards: SLIMIT and SOFFSET, OFFSET without LIMIT of raw rows, top
-//! and bottom of measurements with LIMIT. So is one name in several databases: the order of rows at one time hangs on them.
+//! Left out, since InfluxDB's own answer hangs on its storage shards: OFFSET without LIMIT of raw rows, top and bottom of
+//! measurements with LIMIT. So is one name in several databases: the order of rows at one time hangs on them.
 
 use fastrand::Rng;
 
@@ -34,6 +34,7 @@ impl Nested {
         if self.percent(25) {
             text.push_str(&format!(" LIMIT {}", self.random.u32(1..9)));
         }
+        self.series_limits(&mut text);
         let ask = Ask::new(&text);
         let shape = self.one(&[
             "",
@@ -45,6 +46,15 @@ impl Nested {
             "accept=text/csv",
         ]);
         ask.with(shape)
+    }
+
+    fn series_limits(&mut self, text: &mut String) {
+        if self.percent(15) {
+            text.push_str(&format!(" SLIMIT {}", self.random.u32(1..4)));
+            if self.percent(40) {
+                text.push_str(&format!(" SOFFSET {}", self.random.u32(1..3)));
+            }
+        }
     }
 
     fn one<T: Copy>(&mut self, all: &[T]) -> T {
@@ -83,6 +93,7 @@ impl Nested {
             ("mem", ["usage", "used"], &["host"]),
             ("/^m[12]$/", ["v", "only1"], &["host", "dc"]),
             ("cpu, whole", ["usage", "n"], &["host", "region"]),
+            ("weeks", ["v", "n"], &["host", "dc"]),
         ]);
         let [x, y] = fields;
         let mut columns = Columns { numbers: vec!["x"], texts: Vec::new(), tags: tags.to_vec() };
@@ -134,6 +145,7 @@ impl Nested {
         if !text.contains("top(") && self.percent(15) {
             text.push_str(&format!(" LIMIT {}", self.random.u32(1..9)));
         }
+        self.series_limits(&mut text);
         (columns, text)
     }
 

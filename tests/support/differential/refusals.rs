@@ -41,6 +41,11 @@ const REFUSALS: &[Refusal] = &[
         Layout::Whole,
     ),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
+    refusal(
+        "SLIMIT with a name that nobody knows",
+        "which is no tag, over several groups is not supported",
+        Layout::Whole,
+    ),
     refusal("split measurement", "is split over groups by", Layout::Split),
     refusal("fields of some series", "with WHERE or GROUP BY is not supported over measurement", Layout::Split),
 ];

@@ -72,7 +72,7 @@ impl Trial {
         let name = series.measurement.as_str();
         let tags: &[&str] = match name {
             _ if db != "d" || self.layout != Layout::Split => &[],
-            "cpu" | "wide" => &["host"],
+            "cpu" | "wide" | "weeks" => &["host"],
             "disk" => &["host", "path"],
             _ => &[],
         };
@@ -158,8 +158,10 @@ impl Trial {
 
     fn other_opinions(&self, ask: &Ask) -> Vec<Answer> {
         let again = std::iter::repeat_n(self.judge.http(), ASKED_AGAIN);
-        // The second judge's policies are others by design.
-        let second = (!ask.q.contains("RETENTION POLICIES")).then(|| self.second.http());
+        // The second judge's policies are others by design, and its storage shards, in each of which series and rows are cut.
+        let others = ["RETENTION POLICIES", "SLIMIT", "OFFSET"].iter().any(|words| ask.q.contains(words))
+            || ["top(", "bottom("].iter().any(|call| ask.q.contains(call)) && ask.q.contains("LIMIT");
+        let second = (!others).then(|| self.second.http());
         again.chain(second).filter_map(|http| answer(ask, http).ok()).collect()
     }
 }

@@ -24,10 +24,11 @@ use crate::influxql::Select;
 use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
-use super::Stop;
 use super::rows::Rows;
+use super::{Shards, Stop};
 use level::{Given, Level};
 pub use order::Ended;
+pub use reads::Reads;
 
 /// A statement that is ready for rows.
 pub struct Nested {
@@ -36,9 +37,6 @@ pub struct Nested {
     needs: Vec<Option<Select>>,
     rows_max: usize,
 }
-
-/// When storage shards of measurements begin, in order, by name.
-pub type Shards = BTreeMap<String, Vec<i64>>;
 
 /// A series of the answer: its name, the tags' values, and of each input the rows that belong to it.
 pub struct Group {
@@ -55,7 +53,7 @@ impl Nested {
     ///
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
-    pub fn new(select: &Select, apart: &[BTreeSet<String>], rows_max: usize) -> Result<Nested, Stop> {
+    pub fn new(select: &Select, apart: &[BTreeSet<String>], reads: Reads, rows_max: usize) -> Result<Nested, Stop> {
         let mut inputs = 0;
         let mut top = Level::new(select, None, rows_max, &mut inputs)?;
         if inputs != apart.len() {
@@ -63,7 +61,7 @@ impl Nested {
         }
         let mut needs = vec![None; inputs];
         let mapped = top.mapped();
-        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, &mut needs);
+        top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, reads, &mut needs);
         Ok(Nested { top, needs, rows_max })
     }
 

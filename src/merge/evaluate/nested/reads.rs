@@ -19,6 +19,15 @@ use super::stream::{Tagged, Tags};
 /// The calls that make one point of each window that has any, never one without a value.
 const PUSHED: [&str; 9] = ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median"];
 
+/// What may be asked of the groups.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Rows, or what calls make of them where that is enough.
+    LeastRows,
+    /// Rows: some of a series' are left out before anything is made of them.
+    Rows,
+}
+
 /// A time and tags that a level is read by.
 pub type Reading = (TimeRange, Vec<String>);
 
@@ -30,6 +39,7 @@ impl Level {
         readings: &[Reading],
         mapped: TimeRange,
         apart: &[BTreeSet<String>],
+        reads: Reads,
         needs: &mut [Option<Select>],
     ) {
         let own = |(range, keys): &Reading| (self.within(*range), self.all_keys(keys));
@@ -40,14 +50,18 @@ impl Level {
         let widest = TimeRange { start: starts.unwrap_or(TIME_MIN), end: ends.unwrap_or(TIME_MAX) };
         let read = intersection(widest, mapped);
         self.pushed = match (own.as_slice(), self.inputs.as_slice()) {
-            ([reading], [Input::Measurements(input)]) => read == reading.0 && self.can_push(&reading.1, &apart[*input]),
+            ([reading], [Input::Measurements(input)]) if reads == Reads::LeastRows => {
+                read == reading.0 && self.can_push(&reading.1, &apart[*input])
+            }
             _ => false,
         };
         for input in &self.inputs {
             if let Input::Measurements(number) = input {
                 needs[*number] = match own.first() {
                     Some((_, keys)) if self.pushed => Some(self.pushed_select(read, keys)),
-                    Some((range, _)) if own.len() == 1 && read == *range && self.is_lone_end() => {
+                    Some((range, _))
+                        if reads == Reads::LeastRows && own.len() == 1 && read == *range && self.is_lone_end() =>
+                    {
                         Some(self.ends_select(read))
                     }
                     _ => self.raw_select(read),
@@ -56,7 +70,7 @@ impl Level {
         }
         for input in &mut self.inputs {
             if let Input::Subquery(level) = input {
-                level.decide(&inner, mapped, apart, needs);
+                level.decide(&inner, mapped, apart, reads, needs);
             }
         }
     }

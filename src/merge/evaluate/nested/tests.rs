@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ended, Nested};
+use super::{Ended, Nested, Reads};
 use crate::influxql::ast::Call;
 use crate::influxql::{Expr, Params, Select, Statement, parse_query};
 use crate::merge::evaluate::rows::Rows;
@@ -44,7 +44,7 @@ fn rows() -> Vec<Rows> {
 /// The same for rows that the groups give as they are: `host` parts them, which no statement here is grouped by.
 fn nested(select: &Select) -> Result<Nested, Stop> {
     let apart = vec![BTreeSet::from(["host".to_owned()]); if select.sources.len() > 1 { 2 } else { 1 }];
-    Nested::new(select, &apart, 1_000)
+    Nested::new(select, &apart, Reads::LeastRows, 1_000)
 }
 
 /// Rows of all series: the second after `T` (`None`: 1970), then the cells as text.
@@ -236,7 +236,7 @@ fn one_level_is_a_plain_evaluation() {
 fn calls_are_left_to_the_groups_where_they_can_be() {
     let asked = |text: &str| {
         let select = parsed(&text.replace("BOUNDS", BOUNDS));
-        let nested = Nested::new(&select, &[BTreeSet::from(["h".to_owned()])], 10);
+        let nested = Nested::new(&select, &[BTreeSet::from(["h".to_owned()])], Reads::LeastRows, 10);
         let nested = nested.unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         nested.needs()[0].as_ref().map(Select::to_string).unwrap_or_default()
     };

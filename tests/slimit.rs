@@ -1,0 +1,397 @@
+//! SLIMIT and SOFFSET of measurements that rules split, OFFSET without LIMIT, and top() and bottom() with either: what influxd
+//! counts in each of its storage shards, asked of a real one that holds everything and of slotline over three groups. Hosts come and go from week to week, some series have other fields
+//! than the one that is asked for, and two policies cut time into storage shards of other lengths.
+
+mod support;
+
+use serde_json::Value;
+use support::*;
+
+const DAY: i64 = 86_400;
+const WEEKS: i64 = 5;
+/// Within the first storage shard of a week; and of a day.
+const FIRST: &str = "WHERE time >= 1600000000s AND time < 1600000300s";
+
+/// A point of each series for every week that has it, or for every day. `hosts` are those besides: of series whose tags are one
+/// in InfluxDB's eyes (`a|b` and `c`, `a` and `b|c`), calls that are grouped by these make one.
+fn points(measurements: &[&str], hosts: &[&str], step: i64, seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut body = String::new();
+    for measurement in measurements {
+        for host in ["", "a", "b", "h0", "h1", "h2", "r", "region", "z e"].iter().chain(hosts) {
+            for region in ["", "b|c", "c", "eu"] {
+                if random.u32(..100) < 30 {
+                    continue;
+                }
+                let mut key = (*measurement).to_owned();
+                for (name, value) in [("host", *host), ("region", region)] {
+                    if !value.is_empty() {
+                        key.push_str(&format!(",{name}={}", value.replace(' ', "\\ ")));
+                    }
+                }
+                for number in 0..WEEKS {
+                    // Neither all series nor all fields are in each.
+                    if random.u32(..100) < 35 {
+                        continue;
+                    }
+                    for _ in 0..2 {
+                        let time = T0 + number * step + random.i64(0..100);
+                        let v = f64::from(random.i32(-20..40)) / 4.0;
+                        let fields = match random.usize(..4) {
+                            0 => format!("n={}i", random.i32(0..9)),
+                            1 => format!("v={v},s=\"x\",kind=\"k\""),
+                            _ => format!("v={v},n={}i", random.i32(0..9)),
+                        };
+                        body.push_str(&format!("{key} {fields} {time}{:09}\n", random.u32(..1_000_000_000)));
+                    }
+                }
+            }
+        }
+    }
+    body
+}
+
+struct Loaded {
+    cluster: Cluster,
+    reference: Influxd,
+}
+
+fn setup() -> Setup {
+    Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]).rule("db", "more", &["region"])
+}
+
+fn load(cluster: &Cluster, others: &[&Influxd]) {
+    cluster.create_db("db");
+    let all = others.iter().map(|influxd| influxd.http()).chain([cluster.http()]);
+    for http in all {
+        http.run("", "CREATE RETENTION POLICY days ON db DURATION INF REPLICATION 1 SHARD DURATION 1d");
+        http.store("db", points(&["one", "two", "more", "whole", "w2", "w3"], &[], 7 * DAY, 5));
+        let stored = http.write_with("db=db&rp=days", points(&["one", "two"], &["a|b"], DAY, 6));
+        assert_eq!(stored.status, 204, "{stored:?}");
+    }
+}
+
+fn loaded() -> Loaded {
+    let cluster = setup().start();
+    let reference = cluster.reference("db");
+    load(&cluster, &[&reference]);
+    Loaded { cluster, reference }
+}
+
+/// Floats to 1e-9 of their size.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::Number(a), Value::Number(b)) if a != b => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
+            _ => false,
+        },
+        _ => a == b,
+    }
+}
+
+impl Loaded {
+    /// At least so many percent of the answers have rows.
+    #[track_caller]
+    fn assert_same(&self, queries: &[String], percent: usize) {
+        let (mut different, mut rows) = (Vec::new(), 0);
+        for q in queries {
+            let ask = |http: Http| {
+                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
+                http.send(&Request::new("GET", &format!("/query?{form}")))
+            };
+            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
+            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
+            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
+            rows += usize::from(expected.text().contains("\"values\""));
+            if !equal {
+                different.push(format!("`{q}`:\n  {:.900}\ninstead of\n  {:.900}", seen.text(), expected.text()));
+            }
+        }
+        let count = queries.len();
+        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
+        assert!(rows * 100 >= count * percent, "only {rows} of {count} answers have rows");
+        println!("{count} statements are equal, {rows} of them with rows");
+    }
+}
+
+const LIMITS: [&str; 7] = [
+    "SLIMIT 1",
+    "SLIMIT 2",
+    "SLIMIT 3 SOFFSET 1",
+    "SLIMIT 5 SOFFSET 2",
+    "SLIMIT 99",
+    "SOFFSET 1",
+    "SLIMIT 2 SOFFSET 99",
+];
+
+fn product(columns: &[&str], froms: &[&str], clauses: &[&str], limits: &[&str]) -> Vec<String> {
+    let mut queries = Vec::new();
+    for columns in columns {
+        for from in froms {
+            for clause in clauses {
+                queries.extend(limits.iter().map(|limit| format!("SELECT {columns} FROM {from} {clause} {limit}")));
+            }
+        }
+    }
+    queries
+}
+
+#[test]
+fn rows_of_the_sets_that_are_let_through() {
+    let groupings = [
+        "",
+        "GROUP BY host",
+        "GROUP BY region",
+        "GROUP BY region, host",
+        "GROUP BY *",
+        "GROUP BY /^h/",
+        "GROUP BY host, missing",
+        "GROUP BY host ORDER BY time DESC",
+        "GROUP BY region LIMIT 2 OFFSET 1",
+    ];
+    let loaded = loaded();
+    loaded.assert_same(&product(&["v", "*"], &["one", "two", "days.one"], &groupings, &LIMITS), 50);
+    // In one storage shard.
+    let first = groupings.map(|grouping| format!("{FIRST} {grouping}"));
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    loaded.assert_same(&product(&["v, host", "n"], &["one", "two", "days.two"], &first, &LIMITS), 40);
+}
+
+#[test]
+fn several_measurements_are_counted_each_by_itself() {
+    let froms = [
+        "one, two",
+        "whole, one",
+        "/^(one|w)/",
+        "w2, more, w3",
+        "more, nowhere",
+        "one, days.one",
+        "days.two, autogen.two, whole",
+        "w2, whole, w3",
+    ];
+    let groupings = ["GROUP BY host", "GROUP BY region, host", "GROUP BY *"];
+    let last = "WHERE time >= 1601900000s";
+    let last = groupings.map(|grouping| format!("{last} {grouping}"));
+    let clauses = groupings.into_iter().chain(last.iter().map(String::as_str)).collect::<Vec<_>>();
+    let loaded = loaded();
+    loaded.assert_same(&product(&["v", "count(n)"], &froms, &clauses, &LIMITS), 50);
+}
+
+#[test]
+fn conditions_choose_series_by_tags_alone() {
+    let conditions = [
+        "host != 'a'",
+        "host =~ /^[ah]/",
+        "host !~ /h/ AND region != ''",
+        "region = ''",
+        "v > 1",
+        "v > 1 AND host != ''",
+        "v > 1 OR host = 'h1'",
+        "(host = 'h0' OR host = 'z e') AND n > 2",
+        "(host = 'h0' AND n > 2) OR (host = 'r' AND v < 3)",
+        "'h1' = host OR region = 'eu'",
+        "host = 5 OR host = 'h1'",
+        "host = region OR region = 'c'",
+        "host > 'a' OR host = 'b'",
+        "host + 'x' = 'h1x' OR host = 'h2'",
+        "(host) = 'h1' OR host = 'h2'",
+        "s = 'x' OR kind = 'k'",
+        "host = v OR host = 'z e'",
+        "1 = 2 OR host = 'h0'",
+        "true AND host = 'h0'",
+        "host::tag = 'h0' OR region::tag = 'eu'",
+        "time > 1600500000s AND host != 'a'",
+        "time > 1600500000s OR host != 'a'",
+    ];
+    let clauses: Vec<String> = conditions
+        .iter()
+        .flat_map(|condition| ["host", "region, host"].map(|tags| format!("WHERE {condition} GROUP BY {tags}")))
+        .collect();
+    let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
+    let loaded = loaded();
+    loaded.assert_same(&product(&["v", "sum(n)"], &["one", "two"], &clauses, &LIMITS[..4]), 60);
+    let unknown = loaded.cluster.http().query("db", "SELECT v FROM one WHERE nix = '' GROUP BY host SLIMIT 1");
+    assert!(unknown.status == 400 && unknown.text().contains("which is no tag"), "{}", unknown.text());
+}
+
+#[test]
+fn calls_see_what_is_let_through() {
+    let columns = [
+        "count(v)",
+        "mean(v), max(n)",
+        "first(v), n",
+        "last(n)",
+        "max(v), host",
+        "spread(n)",
+        "stddev(v)",
+        "median(v)",
+        "percentile(v, 60)",
+        "count(distinct(n))",
+        "distinct(n)",
+        "top(v, 3)",
+        "bottom(v, host, 2)",
+        "difference(v)",
+        "cumulative_sum(n)",
+        "moving_average(v, 2)",
+        "mean(*)",
+        "max(v) - min(v)",
+    ];
+    let groupings = ["", "GROUP BY host", "GROUP BY region", "GROUP BY region ORDER BY time DESC"];
+    let loaded = loaded();
+    loaded.assert_same(&product(&columns, &["one", "two"], &groupings, &["SLIMIT 2", "SLIMIT 3 SOFFSET 1"]), 60);
+    let windows = [
+        "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(3d), host fill(none)",
+        "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(10d), region",
+        "WHERE time >= 1600700000s AND time < 1602000000s GROUP BY time(5d), region fill(previous) ORDER BY time DESC",
+        "WHERE time >= 1600000000s AND time < 1600000300s GROUP BY time(1m), host fill(0)",
+        "WHERE time >= 1600000000s AND time < 1600000300s GROUP BY time(1m), region LIMIT 2",
+    ];
+    let columns =
+        ["count(v)", "mean(v), max(n)", "last(v)", "derivative(mean(v), 1d)", "cumulative_sum(count(n))", "spread(v)"];
+    let limits = ["SLIMIT 1", "SLIMIT 2 SOFFSET 1", "SOFFSET 1"];
+    loaded.assert_same(&product(&columns, &["one", "two", "more"], &windows, &limits), 40);
+    let zones = ["GROUP BY region SLIMIT 2 tz('Europe/Berlin')", "GROUP BY host SLIMIT 3 tz('Asia/Kolkata')"];
+    loaded.assert_same(&product(&["v", "mean(v)"], &["one"], &zones, &[""]), 90);
+}
+
+/// Rows too: LIMIT and OFFSET and one more of each storage shard are all that OFFSET without LIMIT, top() and bottom() see.
+#[test]
+fn rows_are_cut_in_each_storage_shard() {
+    let clauses = [
+        "OFFSET 1",
+        "OFFSET 9",
+        "OFFSET 500",
+        "GROUP BY host OFFSET 2",
+        "GROUP BY region ORDER BY time DESC OFFSET 3",
+        "WHERE n > 1 OFFSET 4",
+        "WHERE time > 1600600000s GROUP BY host OFFSET 1",
+        "GROUP BY region OFFSET 1 SLIMIT 2",
+    ];
+    let loaded = loaded();
+    let froms = ["one", "two", "days.one", "one, more"];
+    loaded.assert_same(&product(&["v", "v, host, n", "*"], &froms, &clauses, &[""]), 80);
+    let best = ["top(v, 3)", "bottom(v, 2), host", "top(n, 4), v", "top(v, 2) AS a", "bottom(v, host, 2)"];
+    let limits = ["LIMIT 4", "LIMIT 5 OFFSET 1", "OFFSET 1", "GROUP BY region LIMIT 6", "ORDER BY time DESC LIMIT 4"];
+    // Which of several equal ones it is does not show.
+    let queries = product(&best, &froms, &limits, &["", "SLIMIT 2"]);
+    loaded.assert_same(&queries, 70);
+    let windows = "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(10d), host LIMIT 4";
+    loaded.assert_same(&product(&best, &froms[..3], &[windows], &[""]), 90);
+}
+
+#[test]
+fn subqueries_take_over_the_limits_around_them() {
+    let inner = [
+        "SELECT v FROM one GROUP BY host SLIMIT 2",
+        "SELECT v FROM one SLIMIT 1",
+        "SELECT v FROM two",
+        "SELECT v FROM one WHERE host != 'a' AND n > 1 GROUP BY host SLIMIT 1 SOFFSET 1",
+        "SELECT mean(v) AS v FROM two GROUP BY region SLIMIT 2",
+        "SELECT max(v) AS v FROM one GROUP BY *",
+        "SELECT sum(v) AS v FROM more WHERE time >= 1600600000s GROUP BY host SOFFSET 1",
+        "SELECT v FROM (SELECT v FROM one SLIMIT 1) SLIMIT 1",
+        "SELECT v FROM days.one SLIMIT 2",
+    ];
+    let mut froms: Vec<String> = inner.iter().map(|inner| format!("({inner})")).collect();
+    froms.push("(SELECT v FROM one SLIMIT 1), whole".to_owned());
+    froms.push("(SELECT v FROM one SLIMIT 1), (SELECT v FROM whole)".to_owned());
+    froms.push("two, (SELECT v FROM whole SLIMIT 2)".to_owned());
+    let froms: Vec<&str> = froms.iter().map(String::as_str).collect();
+    let clauses = [
+        "",
+        "GROUP BY host",
+        "GROUP BY host SLIMIT 1",
+        "GROUP BY region, host SLIMIT 2 SOFFSET 1",
+        "GROUP BY host SOFFSET 1",
+        "WHERE v > 1 GROUP BY region SLIMIT 1",
+    ];
+    let loaded = loaded();
+    loaded.assert_same(&product(&["sum(v)", "max(v)"], &froms, &clauses, &[""]), 50);
+    let one_input = &froms[..inner.len()];
+    loaded.assert_same(
+        &product(&["v"], one_input, &["GROUP BY host SLIMIT 2", "GROUP BY * SLIMIT 3 SOFFSET 1"], &[""]),
+        60,
+    );
+}
+
+#[test]
+fn results_are_written_and_told_in_every_format() {
+    let loaded = loaded();
+    for q in [
+        "SELECT v INTO c1 FROM one GROUP BY * SLIMIT 3",
+        "SELECT mean(v) INTO c2 FROM two GROUP BY region SLIMIT 2 SOFFSET 1",
+    ] {
+        let ask = |http: Http| http.query("db", q);
+        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
+    }
+    loaded.assert_same(&["SELECT * FROM c1 GROUP BY *", "SELECT * FROM c2 GROUP BY *"].map(str::to_owned), 100);
+    for q in ["SELECT v FROM one GROUP BY host SLIMIT 2", "SELECT n FROM one GROUP BY region SLIMIT 2 SOFFSET 1"] {
+        for parameters in [[("chunked", "true"), ("chunk_size", "3")], [("pretty", "true"), ("epoch", "ms")]] {
+            let ask = |http: Http| {
+                let form = client::form(&[&parameters[..], &[("db", "db"), ("q", q)]].concat());
+                http.send(&Request::new("GET", &format!("/query?{form}")))
+            };
+            let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+            assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}` {parameters:?}");
+        }
+    }
+}
+
+/// What is listed counts towards the limits, and EXPLAIN tells it beside the parts that come of it.
+#[test]
+fn limits_hold_and_plans_are_told() {
+    let cluster = setup().set("query", "series_max = 40").start();
+    load(&cluster, &[]);
+    let ask = |q: &str| cluster.http().query("db", q);
+    let q = "SELECT v FROM one GROUP BY host, region SLIMIT 30";
+    assert!(
+        ask(q).text().contains("max-select-series limit exceeded: (41/40) (query.series_max)"),
+        "{}",
+        ask(q).text()
+    );
+    let q = "SELECT v FROM one WHERE v > -99 GROUP BY host SLIMIT 2";
+    assert!(ask(q).status == 200 && ask(q).text().contains("values"), "{}", ask(q).text());
+    let plan = ask(&format!("EXPLAIN {q}")).text();
+    for part in [
+        "GROUP 3: SELECT _seriesKey FROM one GROUP BY host LIMIT 1 SLIMIT 2",
+        "FROM one WHERE v::float \\u003e -99 AND (host::tag = '' OR host::tag = 'a' OR host::tag = 'b')",
+    ] {
+        assert!(plan.contains(part), "{part}: {plan}");
+    }
+}
+
+/// Where groups cut time otherwise than one InfluxDB would, nobody knows what that one counts.
+#[test]
+fn storage_shards_that_overlap_are_refused() {
+    let cluster = setup().start();
+    cluster.create_db("db");
+    let hosts: Vec<String> = (0..20).map(|number| format!("h{number}")).collect();
+    let store = |hosts: &[String], time: i64| {
+        let lines: String = hosts.iter().map(|host| format!("one,host={host} v=1 {time}000000000\n")).collect();
+        cluster.http().store("db", lines);
+    };
+    let of_group = |group: usize| -> Vec<String> {
+        let lies = |host: &&String| group_of(slot("db", "one", &[host]), 3) == group;
+        hosts.iter().filter(lies).cloned().collect()
+    };
+    store(&of_group(0), T0);
+    cluster.http().run("db", "ALTER RETENTION POLICY autogen ON db SHARD DURATION 1d");
+    store(&hosts, T0 + 1);
+    for (q, words) in [
+        ("SELECT v FROM one GROUP BY host SLIMIT 2", "do not begin and end at the same times"),
+        (
+            "SELECT v FROM one OFFSET 1",
+            "OFFSET without LIMIT of more rows than these, which InfluxDB cuts in each storage shard",
+        ),
+    ] {
+        let seen = cluster.http().query("db", q);
+        assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
+    }
+    let few = cluster.http().query("db", "SELECT v FROM one OFFSET 99");
+    assert_eq!((few.status, few.text().contains("error")), (200, false), "{}", few.text());
+}
