@@ -1,5 +1,7 @@
 //! A SELECT over several groups: ask what they hold, plan, then put their series in order.
 
+use std::fmt::Display;
+
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source, Statement};
@@ -55,7 +57,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     match selected {
         Selected::One(groups) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
         Selected::Rewritten(group, part) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
-        Selected::Concatenate(whole) => concatenate(running, id, whole, time_zone, through.as_ref()).await,
+        Selected::Concatenate(whole) => concatenate(running, id, &statement, whole, time_zone, through.as_ref()).await,
         Selected::Gather(gathering) => gather::run(running, id, *gathering, through.as_ref()).await,
         Selected::Nest(nesting) => subquery::run(running, id, *nesting, through.as_ref()).await,
     }
@@ -92,7 +94,7 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
         first.filter(|_| !planned.as_ref().is_ok_and(Planned::is_told_by_groups) || has_wildcard_call(select))
         && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
     {
-        return Ok(Err(error));
+        return Ok(Err(untyped(running, group, select, error).await?));
     }
     let limits = match planned.map_err(|reason| refuse(400, reason))? {
         Planned::Lists(limits) => limits,
@@ -112,6 +114,14 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     Ok(Ok(Settled { selected, listings: limits.listings(None), through: Some(through) }))
 }
 
+/// What a group has against a SELECT in which types were written out: its words about the client's `own`, if it has any.
+async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error: String) -> Result<String, Refusal> {
+    if !error.contains("::") {
+        return Ok(error);
+    }
+    Ok(lookup::invalid(&running.context, group, own).await?.unwrap_or(error))
+}
+
 /// What decides which replica of a group is asked.
 pub fn first_source(select: &Select) -> String {
     let mut key = String::new();
@@ -127,6 +137,7 @@ pub fn first_source(select: &Select) -> String {
 async fn concatenate(
     running: &mut Running,
     id: usize,
+    own: &Statement,
     whole: Concatenation,
     zone: bool,
     through: Option<&Through>,
@@ -148,7 +159,10 @@ async fn concatenate(
         match joining.take_next().map_err(|error| refuse(503, error))? {
             Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
                 None => joining.end(at),
-                Some(StatementResult { error: Some(error), .. }) => return failed(running, id, error).await,
+                Some(StatementResult { error: Some(error), .. }) => {
+                    let error = untyped(running, texts[at].0, own, error).await?;
+                    return failed(running, id, error).await;
+                }
                 Some(mut result) => {
                     if let Some(filter) = &filter {
                         let all = result.series.into_iter();

@@ -1,10 +1,17 @@
 //! SELECT INTO: what top() and bottom() name as tags are tags of what is written, not columns.
+//!
+//! Rows that are made here bring their tags along ([`Evaluation::written`]); in an answer of InfluxDB's own they stand in the
+//! columns behind the call ([`Apart`]).
 
-use crate::influxql::Expr;
-use crate::influxql::ast::Call;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::influxql::ast::{Call, Cast, Source};
+use crate::influxql::{Expr, Select};
 use crate::merge::results::{Series, Value};
 
 use super::Evaluation;
+use super::columns::{fields, name, names, time_name};
 use super::rows::{Point, Rows};
 
 impl Evaluation {
@@ -28,24 +35,120 @@ impl Evaluation {
         let mut found: Vec<Series> = Vec::new();
         for mut row in series.values {
             let texts: Vec<String> = row.drain(self.columns.len()..).filter_map(into_text).collect();
-            let tags: Vec<(String, String)> =
-                texts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-            match found.last_mut().filter(|last| last.tags == tags) {
-                Some(last) => last.values.push(row),
-                None => {
-                    let (name, columns) = (series.name.clone(), series.columns.clone());
-                    found.push(Series { name, tags, columns, values: vec![row], partial: false });
-                }
-            }
+            let tags = texts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+            push_row(&mut found, &series.name, tags, &series.columns, row);
         }
         found
     }
 
     /// One without tags keeps those of GROUP BY alone, which the series has.
     fn keeping_call(&self) -> Option<&Call> {
-        let tagged = |call: &Call| call.args.iter().skip(1).any(|arg| matches!(arg, Expr::VarRef(_)));
-        let keeps = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom") && tagged(call);
-        self.calls.iter().find(keeps).filter(|_| self.writes)
+        self.calls.iter().find(|call| keeps_tags(call)).filter(|_| self.writes)
+    }
+}
+
+/// Which columns of InfluxDB's own answer to a SELECT are tags of what is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// All columns, as InfluxDB tells them; empty: the tags are not among them.
+    told: Vec<String>,
+    /// Where in `told` the tags stand; not the first, which is the time.
+    tags: Range<usize>,
+    /// Their names.
+    keys: Vec<String>,
+    /// The other columns, as InfluxDB writes them.
+    written: Vec<String>,
+}
+
+impl Apart {
+    /// `None`: none is.
+    pub fn of(select: &Select) -> Option<Apart> {
+        let told = fields(select, true);
+        let (at, call) = told.iter().enumerate().find_map(|(at, field)| Some((at, keeping_call(&field.expr)?)))?;
+        let keys: Vec<String> = tags_of(call).map(name).collect();
+        // Behind the time and the call's own column.
+        let tags = at + 2..at + 2 + keys.len();
+        let tells = matches!(told[at].expr, Expr::Call(_)) && keys.iter().all(|key| hands_on(select, key));
+        let told = if tells { names(time_name(select), &told) } else { Vec::new() };
+        Some(Apart { told, tags, keys, written: names(time_name(select), &fields(select, false)) })
+    }
+
+    /// A series of the answer as it is written: as many series as its points have tags.
+    ///
+    /// # Errors
+    /// Its columns are not those that are known of the SELECT.
+    pub fn split(&self, series: &Series) -> Result<Vec<Series>, String> {
+        if series.columns != self.told {
+            return Err("SELECT INTO with tags of top() or bottom() is not supported yet beside wildcards, within an \
+                        expression, or over subqueries that are not grouped by them"
+                .to_owned());
+        }
+        let mut found: Vec<Series> = Vec::new();
+        for row in &series.values {
+            let mut row = row.clone();
+            let mut tags: BTreeMap<String, String> = series.tags.iter().cloned().collect();
+            for (key, value) in self.keys.iter().zip(row.drain(self.tags.clone())) {
+                tags.extend(into_text(value).map(|value| (key.clone(), value)));
+            }
+            push_row(&mut found, &series.name, tags.into_iter().collect(), &self.written, row);
+        }
+        Ok(found)
+    }
+}
+
+fn keeping_call(expr: &Expr) -> Option<&Call> {
+    match expr {
+        Expr::Call(call) if keeps_tags(call) => Some(call),
+        Expr::Call(call) => call.args.iter().find_map(keeping_call),
+        Expr::Binary { lhs, rhs, .. } => keeping_call(lhs).or_else(|| keeping_call(rhs)),
+        Expr::Paren(inner) => keeping_call(inner),
+        _ => None,
+    }
+}
+
+/// Whether a tag of the points is still there for a SELECT around them.
+fn hands_on(select: &Select, key: &str) -> bool {
+    let is_key = |expr: &Expr| matches!(expr, Expr::VarRef(var) if var.name == key);
+    select.sources.iter().all(|source| match source {
+        Source::Measurement(_) => true,
+        Source::Subquery(inner) => inner.group_by.iter().any(is_key) && hands_on(inner, key),
+    })
+}
+
+/// Says of what top() and bottom() name as tags that it is tags: of a field InfluxDB writes nothing.
+pub fn name_tags(select: &mut Select) {
+    for field in &mut select.fields {
+        if let Expr::Call(call) = &mut field.expr
+            && keeps_tags(call)
+        {
+            let last = call.args.len() - 1;
+            for arg in &mut call.args[1..last] {
+                if let Expr::VarRef(var) = arg {
+                    var.cast = var.cast.or(Some(Cast::Tag));
+                }
+            }
+        }
+    }
+}
+
+fn keeps_tags(call: &Call) -> bool {
+    matches!(call.name.as_str(), "top" | "bottom") && tags_of(call).next().is_some()
+}
+
+/// Between what they choose by and how many.
+fn tags_of(call: &Call) -> impl Iterator<Item = &Expr> {
+    let last = call.args.len().saturating_sub(1);
+    call.args.iter().take(last).skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)))
+}
+
+/// Behind the last series, if it is of these tags.
+fn push_row(found: &mut Vec<Series>, name: &str, tags: Vec<(String, String)>, columns: &[String], row: Vec<Value>) {
+    match found.last_mut().filter(|last| last.tags == tags) {
+        Some(last) => last.values.push(row),
+        None => {
+            let (name, columns) = (name.to_owned(), columns.to_vec());
+            found.push(Series { name, tags, columns, values: vec![row], partial: false });
+        }
     }
 }
 
