@@ -222,12 +222,10 @@ impl Readiness {
         };
         // Negative: interrupted by a signal.
         let Ok(count @ 1..) = usize::try_from(count) else { return };
-        let streams = self.streams.borrow();
         for event in &events[..count] {
             let (happened, number) = (event.events, event.u64);
-            if let Some(state) = streams.get(&number) {
-                state.note(happened);
-            }
+            let state = self.streams.borrow().get(&number).cloned();
+            state.into_iter().for_each(|state| state.note(happened));
         }
         self.last_event.set(Instant::now());
         if let Some(lingerer) = self.lingerer.take() {
