@@ -76,7 +76,7 @@ impl Connection {
         })?;
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
-        let stream = Stream::new(stream, stall_max);
+        let stream = Stream::new(stream, stall_max).map_err(|error| unreachable(error.to_string()))?;
         let stream = if purpose == Purpose::Writes { stream.without_nul() } else { stream };
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)

@@ -1,27 +1,33 @@
 //! URL and form parameters, as InfluxDB reads them.
 
+use std::rc::Rc;
+
 use form_urlencoded::Serializer;
 
 /// The decoded parameters of one request, those of the body before those of the URL, as Go's `FormValue` finds them.
 #[derive(Clone, Debug, Default)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params(Rc<Vec<(String, String)>>);
 
 impl Params {
     /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many. A pair with a broken
     /// `%` escape is left out, as Go does.
     pub fn parse(text: &[u8]) -> Params {
         let pairs = text.split(|byte| *byte == b'&').filter(|pair| well_escaped(pair));
-        Params(pairs.flat_map(form_urlencoded::parse).map(|(name, value)| (name.into(), value.into())).collect())
+        let pairs = pairs.flat_map(form_urlencoded::parse).map(|(name, value)| (name.into(), value.into()));
+        Params(Rc::new(pairs.collect()))
     }
 
     /// Parameters that were told otherwise.
     pub fn of(pairs: impl Iterator<Item = (String, String)>) -> Params {
-        Params(pairs.collect())
+        Params(Rc::new(pairs.collect()))
     }
 
     /// These parameters, then `behind`: a name in both is found here first.
     pub fn chain(mut self, behind: Params) -> Params {
-        self.0.extend(behind.0);
+        if self.0.is_empty() {
+            return behind;
+        }
+        Rc::make_mut(&mut self.0).extend(behind.0.iter().cloned());
         self
     }
 
@@ -32,7 +38,7 @@ impl Params {
 
     /// Another value for a name, wherever it has one.
     pub fn replace(&mut self, name: &str, value: &str) {
-        for (_, old) in self.0.iter_mut().filter(|(own, _)| own == name) {
+        for (_, old) in Rc::make_mut(&mut self.0).iter_mut().filter(|(own, _)| own == name) {
             value.clone_into(old);
         }
     }

@@ -17,7 +17,7 @@ use super::deadline;
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A request body of known length, in pieces that are not joined.
+/// A body of known length, in pieces that are not joined.
 #[derive(Default)]
 pub struct Payload {
     pieces: VecDeque<Bytes>,
@@ -72,6 +72,7 @@ impl std::error::Error for BodyError {}
 /// An answer to a client.
 pub enum Body {
     Whole(Bytes),
+    Pieces(Payload),
     /// What a replica says, passed on as it comes.
     Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
 }
@@ -93,6 +94,9 @@ impl http_body::Body for Body {
         match &mut *self {
             Body::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Body::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Body::Pieces(pieces) => Pin::new(pieces)
+                .poll_frame(context)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
             Body::Stream(inner) => inner.as_mut().poll_frame(context),
         }
     }
@@ -100,6 +104,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(bytes) => bytes.is_empty(),
+            Body::Pieces(pieces) => pieces.is_end_stream(),
             Body::Stream(inner) => inner.is_end_stream(),
         }
     }
@@ -107,6 +112,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Pieces(pieces) => pieces.size_hint(),
             Body::Stream(inner) => inner.size_hint(),
         }
     }

@@ -8,6 +8,7 @@ mod budget;
 mod datagrams;
 mod listen;
 mod peer;
+mod ready;
 mod stream;
 mod task;
 mod timer;

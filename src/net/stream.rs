@@ -3,18 +3,22 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use hyper::rt::ReadBufCursor;
 use socket2::SockRef;
 
+use super::ready::Watched;
+
 pub struct Stream {
+    /// Before `inner`, which closes the descriptor.
+    watched: Watched,
     inner: TcpStream,
     substitute: Option<Substitute>,
     without_nul: bool,
@@ -32,8 +36,12 @@ struct Substitute {
 
 impl Stream {
     /// A write that the peer takes no byte of for `stall_max` fails with `TimedOut`.
-    pub fn new(inner: TcpStream, stall_max: Duration) -> Stream {
-        Stream { inner, substitute: None, without_nul: false, stall_max, stall: None }
+    ///
+    /// # Errors
+    /// The kernel watches no more streams.
+    pub fn new(inner: TcpStream, stall_max: Duration) -> io::Result<Stream> {
+        let watched = Watched::new(inner.as_raw_fd())?;
+        Ok(Stream { watched, inner, substitute: None, without_nul: false, stall_max, stall: None })
     }
 
     /// Reads a space for every NUL. InfluxDB quotes the client's bytes in a header of its answers to writes, and a NUL
@@ -49,10 +57,16 @@ impl Stream {
         self
     }
 
-    fn progress<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
+    /// Writes some of it, and begins to count the time while nothing can be written.
+    fn poll_send(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let socket = self.inner.as_raw_fd();
+        // SAFETY: `inner` owns the descriptor and outlives this borrow.
+        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let send = || SockRef::from(&socket).send_vectored_with_flags(slices, flags);
+        if let Poll::Ready(sent) = self.watched.poll_write(context, send) {
             self.stall = None;
-            return polled;
+            return Poll::Ready(sent);
         }
         let stall = self.stall.get_or_insert_with(|| Timer::new(self.stall_max));
         ready!(Pin::new(stall).poll(context));
@@ -63,16 +77,23 @@ impl Stream {
 
 impl hyper::rt::Read for Stream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // SAFETY: the slice is handed to recv(2), which writes into it and never reads; of its bytes only those that
-        // recv(2) has written are looked at. The safe twin, `initialize_unfilled`, writes zeros over the whole buffer before every read.
-        let unfilled = unsafe { &mut *(buffer.as_mut() as *mut [std::mem::MaybeUninit<u8>] as *mut [u8]) };
-        let read = ready!(Pin::new(&mut self.inner).poll_read(context, unfilled))?;
+        let socket = self.inner.as_raw_fd();
+        // SAFETY: `inner` owns the descriptor and outlives this borrow.
+        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+        // SAFETY: recv(2) writes into it and never reads, and takes nothing away that was written before. The safe twin,
+        // `initialize_unfilled`, writes zeros over the whole buffer before every read.
+        let unfilled = unsafe { buffer.as_mut() };
+        let room = unfilled.len();
+        let receive = || SockRef::from(&socket).recv_with_flags(unfilled, libc::MSG_DONTWAIT);
+        let read = ready!(self.watched.poll_read(context, room, receive))?;
         if self.without_nul {
-            unfilled[..read].iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+            // SAFETY: recv(2) has filled the first `read` bytes.
+            let filled = unsafe { &mut *(&raw mut unfilled[..read] as *mut [u8]) };
+            filled.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         }
         // SAFETY: recv(2) has filled the first `read` bytes.
         unsafe { buffer.advance(read) };
@@ -86,26 +107,27 @@ impl hyper::rt::Write for Stream {
             self.substitute.take_if(|found| bytes.starts_with(found.prefix))
         {
             while !answer.is_empty() {
-                match Pin::new(&mut self.inner).poll_write(context, answer) {
+                match self.poll_send(context, &[IoSlice::new(answer)]) {
                     Poll::Ready(written) => answer = &answer[written?..],
                     Poll::Pending => {
                         self.substitute = Some(Substitute { prefix, answer });
-                        return self.progress(context, Poll::Pending);
+                        return Poll::Pending;
                     }
                 }
             }
             return Poll::Ready(Ok(bytes.len()));
         }
-        let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.progress(context, polled)
+        self.poll_send(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_close(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // SAFETY: `inner` owns the descriptor and outlives this borrow.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
+        Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,19 +146,6 @@ impl hyper::rt::Write for Stream {
         {
             return self.poll_write(context, &slices[0]);
         }
-        // SAFETY: `inner` owns the descriptor and outlives this borrow.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        match SockRef::from(&descriptor).send_vectored_with_flags(slices, flags) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // glommio has no wait for writability but a write.
-                let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
-                self.poll_write(context, first)
-            }
-            done => {
-                self.stall = None;
-                Poll::Ready(done)
-            }
-        }
+        self.poll_send(context, slices)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_lite::future::{poll_fn, poll_once, yield_now};
@@ -20,7 +20,7 @@ use crate::influxql::inspect::Mention;
 use crate::influxql::{Query, Statement};
 use crate::merge::msgpack::decode;
 use crate::net::{Body, BodyError, Held, Payload, deadline};
-use crate::topology::GroupIndex;
+use crate::topology::{GroupId, GroupIndex};
 
 use super::choose::{self, Behind};
 use super::request::Asked;
@@ -40,6 +40,8 @@ const OWN_HEADERS: [HeaderName; 6] = [
 
 /// So much of an answer is gathered, if it has come already, before the first of it is sent.
 const AT_HAND_BYTES: usize = 64 * 1024;
+/// So long the rest of an answer that comes in one go is waited for.
+const REST_WAIT: Duration = Duration::from_millis(1);
 /// So often the connection may have its turn before the next piece counts as not yet there: it hands them on one by one.
 const TURNS: usize = 2;
 
@@ -62,7 +64,7 @@ pub async fn forward(
     let (head, body) = first.answer.into_parts();
     let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
     let mut passed = Passed { body, warning, ready: VecDeque::new(), ended: None, place, running: None };
-    passed.take_at_hand(until).await;
+    passed.take_at_hand(until, asked.params.get("chunked") != "true").await;
     let mut response = passed_on(head, passed);
     mark_stale(&mut response, first.behind.as_slice());
     Ok(response)
@@ -95,7 +97,7 @@ pub async fn parse_error(
 /// Replicas that may answer, best first, and what to call them all.
 pub struct Candidates {
     pub replicas: Vec<Rc<Backend>>,
-    of: String,
+    groups: Vec<GroupId>,
 }
 
 /// The replicas of one or several groups, any of which may answer. None of them is complete: an error, if that is not to
@@ -107,9 +109,8 @@ pub fn candidates(
     key: &str,
 ) -> Result<Candidates, Refusal> {
     let replicas = choose::in_order(backends, groups, key, &queries.backlogs.load());
-    let ids: Vec<String> = groups.iter().map(|group| backends.topology.group(*group).id.to_string()).collect();
-    let of = format!("{} {}", if ids.len() == 1 { "group" } else { "groups" }, ids.join(", "));
-    let candidates = Candidates { replicas, of };
+    let groups = groups.iter().map(|group| backends.topology.group(*group).id).collect();
+    let candidates = Candidates { replicas, groups };
     let behind: Option<Vec<Behind>> = candidates.replicas.iter().map(|replica| queries.behind(replica)).collect();
     match behind {
         Some(behind) if queries.config.query.stale == Stale::Refuse && !behind.is_empty() => {
@@ -121,7 +122,9 @@ pub fn candidates(
 
 fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>) -> Refusal {
     queries.stats.queries_stale_refused.add(1);
-    let error = format!("no complete replica of {} can answer: {} (query.stale)", candidates.of, reasons.join("; "));
+    let ids: Vec<String> = candidates.groups.iter().map(ToString::to_string).collect();
+    let of = format!("{} {}", if ids.len() == 1 { "group" } else { "groups" }, ids.join(", "));
+    let error = format!("no complete replica of {of} can answer: {} (query.stale)", reasons.join("; "));
     refuse(503, error)
 }
 
@@ -237,12 +240,22 @@ struct Run {
 
 impl Passed {
     /// Waits for the first piece and reads what has come with it, at most about `AT_HAND_BYTES`: a short answer leaves as a
-    /// whole, its head with it.
-    async fn take_at_hand(&mut self, until: Instant) {
+    /// whole, its head with it. One that `comes_whole` is sent by InfluxDB in one go: its end is soon there.
+    async fn take_at_hand(&mut self, until: Instant, comes_whole: bool) {
         // Whoever comes too late here is late below too, where it is told.
         let _ = deadline(until, poll_fn(|context| self.poll_piece(context))).await;
+        if comes_whole {
+            let rest = async {
+                while self.is_short() {
+                    poll_fn(|context| self.poll_piece(context)).await;
+                }
+            };
+            // Late, it is passed on as it comes.
+            let _ = deadline(Instant::now() + REST_WAIT, rest).await;
+            return;
+        }
         let mut turns = TURNS;
-        while turns > 0 && self.ended.is_none() && self.ready.iter().map(Bytes::len).sum::<usize>() < AT_HAND_BYTES {
+        while turns > 0 && self.is_short() {
             if poll_once(poll_fn(|context| self.poll_piece(context))).await.is_some() {
                 turns = TURNS;
             } else {
@@ -250,6 +263,11 @@ impl Passed {
                 yield_now().await;
             }
         }
+    }
+
+    /// Whether more may be gathered.
+    fn is_short(&self) -> bool {
+        self.ended.is_none() && self.ready.iter().map(Bytes::len).sum::<usize>() < AT_HAND_BYTES
     }
 
     /// One more piece of the replica's, or its end.
@@ -271,7 +289,7 @@ impl Passed {
     /// The query runs until its body has ended.
     pub fn of(mut self, registered: Registered) -> Body {
         if let Some(Ok(())) = self.ended {
-            return Body::Whole(self.ready.make_contiguous().concat().into());
+            return Body::Pieces(Payload::new(self.ready.drain(..)));
         }
         let running = Some(Run { killed: Box::pin(registered.killed()), registered });
         Body::Stream(Box::pin(Passed { running, ..self }))

@@ -115,10 +115,11 @@ const MISSING_Q: &str = "missing required parameter \"q\"";
 /// The whole story of one query.
 pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
     let began = Instant::now();
-    let format = request::format(&request);
+    let (accept, uri) = (request.headers().get(hyper::header::ACCEPT).cloned(), request.uri().clone());
     let answer = run(queries, request, began).await;
     queries.latency.record(began.elapsed());
     answer.unwrap_or_else(|refusal| {
+        let format = request::format(accept.as_ref(), &uri);
         queries.stats.queries_refused.add(1);
         let mut response = Response::new(Body::Whole(output::error(format, &refusal.error).into()));
         *response.status_mut() = http::StatusCode::from_u16(refusal.status).unwrap_or_default();
@@ -144,7 +145,9 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let params = params::read(asked.params.get("params")).map_err(|error| refuse(400, error))?;
     let mut query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let until = began + queries.config.query.timeout;
-    let shown = running::text(&query);
+    let (shown, shown_params) = (q.to_owned(), params);
+    // It has been parsed before.
+    let shown = move || parse_query(&shown, &shown_params).map(|query| running::text(&query)).unwrap_or_default();
     let shifts = Box::pin(Shifts::read(queries, &backends, &mut asked, &mut query, until)).await?;
     let asked = Rc::new(asked);
     let auth = &queries.config.auth;

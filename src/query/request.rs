@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
 
 use crate::config::Limits;
 use crate::http::multipart::{self, Part};
@@ -35,9 +35,8 @@ pub struct Asked {
 }
 
 /// The format that a client wants its answer in.
-pub fn format(request: &Request<Incoming>) -> Format {
-    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
-    format_of(request.headers().get(ACCEPT), &url)
+pub fn format(accept: Option<&HeaderValue>, uri: &Uri) -> Format {
+    format_of(accept, &Params::parse(uri.query().unwrap_or_default().as_bytes()))
 }
 
 fn format_of(accept: Option<&HeaderValue>, url: &Params) -> Format {

@@ -54,8 +54,8 @@ pub struct RunningQueries {
 }
 
 struct Entry {
-    /// As it is shown: without passwords.
-    text: String,
+    /// Tells it as it is shown: without passwords.
+    text: Box<dyn Fn() -> String + Send + Sync>,
     db: String,
     began: Instant,
     killed: AtomicBool,
@@ -72,9 +72,16 @@ pub struct Registered {
 }
 
 impl RunningQueries {
-    pub fn begin(self: &Arc<RunningQueries>, text: String, db: String, began: Instant) -> Registered {
+    /// `text` is called when somebody wants to see it, on any core.
+    pub fn begin(
+        self: &Arc<RunningQueries>,
+        text: impl Fn() -> String + Send + Sync + 'static,
+        db: String,
+        began: Instant,
+    ) -> Registered {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(Entry { text, db, began, killed: AtomicBool::new(false), kill: Event::new() });
+        let entry =
+            Arc::new(Entry { text: Box::new(text), db, began, killed: AtomicBool::new(false), kill: Event::new() });
         self.change(|queries| drop(queries.insert(id, entry.clone())));
         Registered { table: self.clone(), id, entry, client: None }
     }
@@ -85,7 +92,7 @@ impl RunningQueries {
             let status = if entry.killed.load(Ordering::Acquire) { "killed" } else { "running" };
             let duration = duration(now.saturating_duration_since(entry.began));
             let id = Value::Integer(i64::try_from(*id).unwrap_or(i64::MAX));
-            vec![id, entry.text.as_str().into(), entry.db.as_str().into(), duration.into(), status.into()]
+            vec![id, (entry.text)().into(), entry.db.as_str().into(), duration.into(), status.into()]
         };
         let columns = ["qid", "query", "database", "duration", "status"].map(str::to_owned).to_vec();
         let values = self.queries.load().iter().map(row).collect();
@@ -173,8 +180,8 @@ mod tests {
     fn queries_come_and_go() {
         let running = Arc::new(RunningQueries::default());
         let now = Instant::now();
-        let first = running.begin("SELECT 1".into(), "db".into(), now);
-        let second = running.begin("SHOW QUERIES".into(), String::new(), now);
+        let first = running.begin(|| "SELECT 1".into(), "db".into(), now);
+        let second = running.begin(|| "SHOW QUERIES".into(), String::new(), now);
         let shown = running.show(7, now + Duration::from_micros(1_500));
         assert_eq!((shown.statement_id, shown.series[0].columns[4].as_str()), (7, "status"));
         let row = |id: i64, text: &str, db: &str| {
@@ -183,7 +190,7 @@ mod tests {
         };
         assert_eq!(shown.series[0].values, [row(1, "SELECT 1", "db"), row(2, "SHOW QUERIES", "")]);
         drop(first);
-        let third = running.begin("x".into(), String::new(), now);
+        let third = running.begin(|| "x".into(), String::new(), now);
         assert_eq!(ids(&running), [2, 3]);
         drop((second, third));
         assert_eq!(ids(&running), [] as [i64; 0]);
@@ -192,7 +199,7 @@ mod tests {
     #[test]
     fn a_killed_query_hears_it_on_another_thread() {
         let running = Arc::new(RunningQueries::default());
-        let query = running.begin("SELECT 1".into(), String::new(), Instant::now());
+        let query = running.begin(|| "SELECT 1".into(), String::new(), Instant::now());
         let (table, killed) = (running.clone(), query.killed());
         let killer = std::thread::spawn(move || table.kill(1));
         futures_lite::future::block_on(killed);
@@ -209,7 +216,7 @@ mod tests {
         let thread = |_| {
             let running = running.clone();
             std::thread::spawn(move || {
-                let begin = |_| running.begin(String::new(), String::new(), Instant::now());
+                let begin = |_| running.begin(String::new, String::new(), Instant::now());
                 (0..50).map(begin).collect::<Vec<Registered>>()
             })
         };

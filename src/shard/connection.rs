@@ -36,7 +36,12 @@ impl Shard {
         // Only costs latency when it fails.
         let _ = stream.set_nodelay(true);
         let limits = &self.config.limits;
-        let (source, peer) = (self.next_source(), Peer::of(&stream));
+        let peer = Peer::of(&stream);
+        let stream = match Stream::new(stream, limits.answer_timeout) {
+            Ok(stream) => stream.instead_of(BARE_414, URL_TOO_LONG),
+            Err(error) => return tracing::warn!(%error, "a client connection could not be served"),
+        };
+        let source = self.next_source();
         let begun = Event::new();
         let (first, begins) = (begun.listen(), &begun);
         let service = service_fn(|mut request: Request<Incoming>| async move {
@@ -50,7 +55,7 @@ impl Shard {
             .max_buf_size(HEAD_BYTES_MAX)
             .timer(HyperTimer)
             .header_read_timeout(limits.header_timeout)
-            .serve_connection(Stream::new(stream, limits.answer_timeout).instead_of(BARE_414, URL_TOO_LONG), service);
+            .serve_connection(stream, service);
         let mut connection = pin!(connection);
         let drained = self.drain.listen();
         let asked_to_end = async {

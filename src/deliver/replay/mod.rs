@@ -35,7 +35,9 @@ mod run;
 use drain::Hold;
 use run::Run;
 
-/// How often gates are looked at.
+/// How often gates are looked at: each time wakes a shard that has nothing else to do.
+const LOOK: Duration = Duration::from_millis(100);
+/// The same of one that is not open.
 const WATCH: Duration = Duration::from_millis(20);
 /// How often it is seen whether what was on its way has ended.
 const DIRECT_POLL: Duration = Duration::from_millis(2);
@@ -71,7 +73,7 @@ impl Replays {
         spawn_loop("replay watch", queue, move || {
             let replays = self.clone();
             async move {
-                sleep(WATCH).await;
+                sleep(LOOK).await;
                 replays.look();
                 std::ops::ControlFlow::Continue(())
             }
