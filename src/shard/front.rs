@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::admin::metrics_text;
@@ -102,7 +102,7 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
 
 /// In the format that the client accepts, like a query's answer.
 async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, source: u64) -> Response<Body> {
-    let format = query::format(&request);
+    let format = query::format(request.headers().get(ACCEPT), request.uri());
     let answer = ingest::write(&shard.ingest, dialect, request, source).await;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match &answer.error {
@@ -160,7 +160,7 @@ fn ping(shard: &Shard, request: &Request<Incoming>) -> Response<Body> {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;
     }
-    let format = query::format(request);
+    let format = query::format(request.headers().get(ACCEPT), request.uri());
     let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let mut response = Response::new(Body::Whole(Default::default()));
     if matches!(params.get("verbose"), "" | "0" | "false") {
