@@ -114,12 +114,16 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     Ok(Ok(Settled { selected, listings: limits.listings(None), through: Some(through) }))
 }
 
-/// What a group has against a SELECT in which types were written out: its words about the client's `own`, if it has any.
+/// What a group has against a SELECT in which types were written out: its words about the client's `own`, where these are the
+/// same without types. (Types that InfluxDB itself tells are those of all groups.)
 async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error: String) -> Result<String, Refusal> {
-    if !error.contains("::") {
+    const TYPES: [&str; 6] = ["::float", "::integer", "::unsigned", "::string", "::boolean", "::tag"];
+    let bare = TYPES.iter().fold(error.clone(), |bare, name| bare.replace(name, ""));
+    if bare == error {
         return Ok(error);
     }
-    Ok(lookup::invalid(&running.context, group, own).await?.unwrap_or(error))
+    let said = lookup::invalid(&running.context, group, own).await?;
+    Ok(said.filter(|said| *said == bare).unwrap_or(error))
 }
 
 /// What decides which replica of a group is asked.
