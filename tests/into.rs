@@ -89,6 +89,16 @@ const INTO: &[&str] = &[
     "SELECT f INTO t18 FROM src GROUP BY host; SELECT s AS f INTO t18 FROM src WHERE host = 'a' GROUP BY host",
     "SELECT f INTO t19 FROM src; SELECT foo(f) INTO t19 FROM src; SHOW DATABASES",
     "SELECT f INTO t20 FROM src; SELECT f INTO nodb..x FROM src; SHOW MEASUREMENTS; SHOW DATABASES",
+    "SELECT top(f, host, 2) INTO t21 FROM src",
+    "SELECT bottom(i, dc, host, 2), host, i INTO t22 FROM src GROUP BY host",
+    "SELECT top(f, s, 2) AS best INTO t23 FROM src GROUP BY dc",
+    "SELECT top(f, host, 2) INTO t24 FROM src, other WHERE time >= 1600000000s AND time < 1600000009s GROUP BY time(3s)",
+    "SELECT top(v, host, 2) INTO t25 FROM split",
+    "SELECT top(v, host, 2) INTO t26 FROM split GROUP BY host",
+    "SELECT f, top(f, host, 2), b INTO t27 FROM src, other",
+    "SELECT top(f, host, 2) INTO t28 FROM (SELECT f FROM src GROUP BY host)",
+    "SELECT top(f, 2), host INTO t29 FROM src",
+    "SELECT top(f, host) INTO t30 FROM src",
 ];
 
 #[test]
@@ -157,6 +167,8 @@ fn many_points() {
 #[test]
 fn faults() {
     let mut loaded = loaded();
+    let error = loaded.ask(loaded.cluster.http(), &[], "SELECT top(f, host, 2), * INTO wild FROM src").text();
+    assert!(error.contains("SELECT INTO with wildcards beside the tags of top() or bottom()"), "{error}");
     let error = loaded.ask(loaded.cluster.http(), &[], "SELECT f INTO \"#x\" FROM src").text();
     assert!(error.contains("measurement \\\"#x\\\"") && error.contains("line protocol"), "{error}");
     let target = loaded.cluster.measurement_in("db", "target", 2);

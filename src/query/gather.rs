@@ -70,6 +70,9 @@ pub async fn run(running: &mut Running, id: usize, gathering: Gathering) -> Resu
         Ok(evaluation) => evaluation,
         Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
+    if let Some(into) = &mut running.into {
+        into.come_with_tags();
+    }
     if running.tells_zones() {
         evaluation.tell_zone();
     }

@@ -17,6 +17,7 @@ use crate::deliver::{Consistency, Write};
 use crate::influxql::ast::{Call, Expr, Fill, Target};
 use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::lineprotocol::Precision;
+use crate::merge::evaluate::written::{Apart, name_tags};
 use crate::merge::points::push_lines;
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::Place;
@@ -34,6 +35,8 @@ pub struct Into {
     key: WriteKey,
     /// `None`: each series keeps its name.
     measurement: Option<String>,
+    /// Which of the columns that come are tags.
+    apart: Option<Apart>,
     /// Points that have not been written.
     lines: Vec<u8>,
     points: usize,
@@ -53,7 +56,8 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     if read.fill == Fill::Null && groups_by_time(&read) {
         read.fill = Fill::None;
     }
-    running.into = Some(Into::new(&running.context, &target)?);
+    name_tags(&mut read);
+    running.into = Some(Into { apart: Apart::of(&read), ..Into::new(&running.context, &target)? });
     let ended = Box::pin(running.statement(id, &Statement::Select(Box::new(read)), place)).await;
     let into = running.into.take();
     if ended? == Ended::Failed {
@@ -125,12 +129,24 @@ impl Into {
         }
         let rp = target.retention_policy.as_deref().unwrap_or(params.get("rp"));
         let key = WriteKey { db: db.into(), rp: rp.into(), precision: Precision::Nanoseconds, consistency: "".into() };
-        Ok(Into { key, measurement: target.name.clone(), lines: Vec::new(), points: 0, written: 0 })
+        Ok(Into { key, measurement: target.name.clone(), apart: None, lines: Vec::new(), points: 0, written: 0 })
+    }
+
+    /// Series that are made here come with the tags that they are written with.
+    pub fn come_with_tags(&mut self) {
+        self.apart = None;
     }
 
     /// Takes rows; writes what has gathered.
-    pub async fn take(&mut self, context: &Context, series: &[Series]) -> Result<(), Refusal> {
-        for series in series {
+    pub async fn take(&mut self, context: &Context, series: Vec<Series>) -> Result<(), Refusal> {
+        let series = match &self.apart {
+            None => series,
+            Some(apart) => {
+                let split: Result<Vec<Vec<Series>>, String> = series.iter().map(|series| apart.split(series)).collect();
+                split.map_err(fails)?.concat()
+            }
+        };
+        for series in &series {
             let points = push_lines(series, self.measurement.as_deref(), &mut self.lines).map_err(fails)?;
             self.points += points;
             if self.points >= BATCH_POINTS || self.lines.len() >= context.queries.config.write.request_bytes_max.0 {

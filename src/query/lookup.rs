@@ -2,12 +2,13 @@
 //! means, and what their fields and tags are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
 use crate::influxql::range::parse_time;
-use crate::influxql::{Measurement, Select, Statement};
+use crate::influxql::{Measurement, Statement};
 use crate::merge::results::{StatementResult, Value};
 use crate::plan::columns::Schema;
 use crate::plan::select::Probe;
@@ -77,7 +78,7 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
 }
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data.
-pub async fn invalid(context: &Context, group: GroupIndex, select: &Select) -> Result<Option<String>, Refusal> {
+pub async fn invalid(context: &Context, group: GroupIndex, select: &impl Display) -> Result<Option<String>, Refusal> {
     let error = whole(context, group, format!("EXPLAIN {select}")).await?.error;
     // What runs can be interrupted, what is explained cannot: a type's name says which.
     Ok(error.map(|error| error.replace("IteratorMapper", "InterruptIterator")))

@@ -1,5 +1,7 @@
 //! A SELECT over several groups: ask what they hold, plan, then put their series in order.
 
+use std::fmt::Display;
+
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Statement};
@@ -8,6 +10,7 @@ use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
 use crate::plan::select::{Concatenation, Selected, has_wildcard_call, probe, select as plan, typed};
 use crate::plan::sources::{bound_by_now, name_regexes, regexes};
+use crate::topology::GroupIndex;
 
 use super::partials::Partial;
 use super::statement::{Ended, Running};
@@ -43,7 +46,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         (Selected::Concatenate(whole), Statement::Explain { analyze, .. }) => {
             explain(running, id, whole, *analyze).await
         }
-        (Selected::Concatenate(whole), _) => concatenate(running, id, whole, time_zone).await,
+        (Selected::Concatenate(whole), own) => concatenate(running, id, own, whole, time_zone).await,
         (Selected::Gather(gathering), Statement::Explain { analyze, .. }) => {
             let parts = gather::parts(&gathering).map_err(|reason| refuse(400, reason))?;
             explain(running, id, Concatenation { parts, descending: false }, *analyze).await
@@ -80,9 +83,21 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Selected, 
             || has_wildcard_call(select)
     }) && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
     {
-        return Ok(Err(error));
+        return Ok(Err(untyped(running, group, select, error).await?));
     }
     Ok(Ok(planned.map_err(|reason| refuse(400, reason))?))
+}
+
+/// What a group has against a SELECT in which types were written out: its words about the client's `own`, where these are the
+/// same without types. (Types that InfluxDB itself tells are those of all groups.)
+async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error: String) -> Result<String, Refusal> {
+    const TYPES: [&str; 6] = ["::float", "::integer", "::unsigned", "::string", "::boolean", "::tag"];
+    let bare = TYPES.iter().fold(error.clone(), |bare, name| bare.replace(name, ""));
+    if bare == error {
+        return Ok(error);
+    }
+    let said = lookup::invalid(&running.context, group, own).await?;
+    Ok(said.filter(|said| *said == bare).unwrap_or(error))
 }
 
 /// What decides which replica of a group is asked.
@@ -97,7 +112,13 @@ pub fn first_source(select: &Select) -> String {
 }
 
 /// The groups' parts at once, their series in InfluxDB's order.
-async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zone: bool) -> Result<Ended, Refusal> {
+async fn concatenate(
+    running: &mut Running,
+    id: usize,
+    own: &Statement,
+    whole: Concatenation,
+    zone: bool,
+) -> Result<Ended, Refusal> {
     let texts: Vec<(u16, String, String)> =
         whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
     let beginning =
@@ -112,7 +133,10 @@ async fn concatenate(running: &mut Running, id: usize, whole: Concatenation, zon
         match joining.take_next().map_err(|error| refuse(503, error))? {
             Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
                 None => joining.end(at),
-                Some(StatementResult { error: Some(error), .. }) => return failed(running, id, error).await,
+                Some(StatementResult { error: Some(error), .. }) => {
+                    let error = untyped(running, texts[at].0, own, error).await?;
+                    return failed(running, id, error).await;
+                }
                 Some(result) => {
                     running.count(&result)?;
                     messages

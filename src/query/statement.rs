@@ -439,7 +439,7 @@ impl Running {
         }
         if let (Some(into), None) = (&mut self.into, &result.error) {
             self.chunk_bytes = 0;
-            return into.take(&self.context, &result.series).await;
+            return into.take(&self.context, result.series).await;
         }
         if self.sender.is_none() {
             self.results_bytes += result.series.iter().map(Series::bytes).sum::<usize>();

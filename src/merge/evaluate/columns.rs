@@ -10,21 +10,9 @@ use super::{Evaluation, Place, Stop};
 
 /// Reads the fields of a SELECT into an evaluation.
 pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
-    let is_time = |field: &&Field| matches!(&field.expr, Expr::VarRef(var) if var.name == "time");
-    let time = select.fields.iter().filter(is_time).find_map(|field| field.alias.clone());
-    let mut fields: Vec<Field> = Vec::new();
-    for field in select.fields.iter().filter(|field| !is_time(field)) {
-        fields.push(field.clone());
-        // What top and bottom group by stands beside them; what is written has it as tags.
-        if !evaluation.writes
-            && let Expr::Call(Call { name, args }) = &field.expr
-            && matches!(name.as_str(), "top" | "bottom")
-        {
-            let beside = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)));
-            fields.extend(beside.map(|expr| Field { expr: expr.clone(), alias: None }));
-        }
-    }
-    evaluation.columns = names(time.unwrap_or_else(|| "time".to_owned()), &fields);
+    // What is written has as tags what top and bottom group by.
+    let fields = fields(select, !evaluation.writes);
+    evaluation.columns = names(time_name(select), &fields);
     for field in &fields {
         collect(evaluation, &field.expr)?;
     }
@@ -41,6 +29,31 @@ pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
     let cells: Result<Vec<Cell>, Stop> = fields.iter().map(|field| cell(evaluation, &field.expr)).collect();
     evaluation.cells = cells?;
     Ok(())
+}
+
+/// What the columns behind the time are made of; `beside`: with what top and bottom group by behind these.
+pub fn fields(select: &Select, beside: bool) -> Vec<Field> {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in select.fields.iter().filter(|field| !is_time(field)) {
+        fields.push(field.clone());
+        if let (Expr::Call(Call { name, args }), true) = (&field.expr, beside)
+            && matches!(name.as_str(), "top" | "bottom")
+        {
+            let beside = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)));
+            fields.extend(beside.map(|expr| Field { expr: expr.clone(), alias: None }));
+        }
+    }
+    fields
+}
+
+/// The name of the first column.
+pub fn time_name(select: &Select) -> String {
+    let alias = select.fields.iter().filter(|field| is_time(field)).find_map(|field| field.alias.clone());
+    alias.unwrap_or_else(|| "time".to_owned())
+}
+
+fn is_time(field: &Field) -> bool {
+    matches!(&field.expr, Expr::VarRef(var) if var.name == "time")
 }
 
 fn cast(var: &VarRef) -> String {

@@ -30,7 +30,7 @@ pub mod rows;
 #[cfg(test)]
 mod tests;
 pub mod window;
-mod written;
+pub mod written;
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,17 @@
 //! SELECT INTO: what top() and bottom() name as tags are tags of what is written, not columns.
+//!
+//! Rows that are made here bring their tags along ([`Evaluation::written`]); in an answer of InfluxDB's own they stand in the
+//! columns behind the call ([`Apart`]).
 
-use crate::influxql::Expr;
-use crate::influxql::ast::Call;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::influxql::ast::{Call, Cast};
+use crate::influxql::{Expr, Select};
 use crate::merge::results::{Series, Value};
 
 use super::Evaluation;
+use super::columns::{fields, names, time_name};
 use super::rows::{Point, Rows};
 
 impl Evaluation {
@@ -28,24 +35,103 @@ impl Evaluation {
         let mut found: Vec<Series> = Vec::new();
         for mut row in series.values {
             let texts: Vec<String> = row.drain(self.columns.len()..).filter_map(into_text).collect();
-            let tags: Vec<(String, String)> =
-                texts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-            match found.last_mut().filter(|last| last.tags == tags) {
-                Some(last) => last.values.push(row),
-                None => {
-                    let (name, columns) = (series.name.clone(), series.columns.clone());
-                    found.push(Series { name, tags, columns, values: vec![row], partial: false });
-                }
-            }
+            let tags = texts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+            push_row(&mut found, &series.name, tags, &series.columns, row);
         }
         found
     }
 
     /// One without tags keeps those of GROUP BY alone, which the series has.
     fn keeping_call(&self) -> Option<&Call> {
-        let tagged = |call: &Call| call.args.iter().skip(1).any(|arg| matches!(arg, Expr::VarRef(_)));
-        let keeps = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom") && tagged(call);
-        self.calls.iter().find(keeps).filter(|_| self.writes)
+        self.calls.iter().find(|call| keeps_tags(call)).filter(|_| self.writes)
+    }
+}
+
+/// Which columns of InfluxDB's own answer to a SELECT are tags of what is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// All columns, as InfluxDB tells them.
+    told: Vec<String>,
+    /// Where in `told` the tags stand; not the first, which is the time.
+    tags: Range<usize>,
+    /// The other columns, as InfluxDB writes them.
+    written: Vec<String>,
+}
+
+impl Apart {
+    /// `None`: none is.
+    pub fn of(select: &Select) -> Option<Apart> {
+        let kept = |expr: &Expr| match expr {
+            Expr::Call(call) if keeps_tags(call) => Some(tags_of(call).count()),
+            _ => None,
+        };
+        let told = fields(select, true);
+        let (at, count) = told.iter().enumerate().find_map(|(at, field)| Some((at, kept(&field.expr)?)))?;
+        // Behind the time and the call's own column.
+        let tags = at + 2..at + 2 + count;
+        let told = names(time_name(select), &told);
+        Some(Apart { told, tags, written: names(time_name(select), &fields(select, false)) })
+    }
+
+    /// A series of the answer as it is written: as many series as its points have tags.
+    ///
+    /// # Errors
+    /// Its columns are not those that the SELECT names.
+    pub fn split(&self, series: &Series) -> Result<Vec<Series>, String> {
+        if series.columns != self.told {
+            return Err(
+                "SELECT INTO with wildcards beside the tags of top() or bottom() is not supported yet: name the \
+                        columns"
+                    .to_owned(),
+            );
+        }
+        let mut found: Vec<Series> = Vec::new();
+        for row in &series.values {
+            let mut row = row.clone();
+            let mut tags: BTreeMap<String, String> = series.tags.iter().cloned().collect();
+            for (key, value) in self.told[self.tags.clone()].iter().zip(row.drain(self.tags.clone())) {
+                tags.extend(into_text(value).map(|value| (key.clone(), value)));
+            }
+            push_row(&mut found, &series.name, tags.into_iter().collect(), &self.written, row);
+        }
+        Ok(found)
+    }
+}
+
+/// Says of what top() and bottom() name as tags that it is tags: of a field InfluxDB writes nothing.
+pub fn name_tags(select: &mut Select) {
+    for field in &mut select.fields {
+        if let Expr::Call(call) = &mut field.expr
+            && keeps_tags(call)
+        {
+            let last = call.args.len() - 1;
+            for arg in &mut call.args[1..last] {
+                if let Expr::VarRef(var) = arg {
+                    var.cast = var.cast.or(Some(Cast::Tag));
+                }
+            }
+        }
+    }
+}
+
+fn keeps_tags(call: &Call) -> bool {
+    matches!(call.name.as_str(), "top" | "bottom") && tags_of(call).next().is_some()
+}
+
+/// Between what they choose by and how many.
+fn tags_of(call: &Call) -> impl Iterator<Item = &Expr> {
+    let last = call.args.len().saturating_sub(1);
+    call.args.iter().take(last).skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)))
+}
+
+/// Behind the last series, if it is of these tags.
+fn push_row(found: &mut Vec<Series>, name: &str, tags: Vec<(String, String)>, columns: &[String], row: Vec<Value>) {
+    match found.last_mut().filter(|last| last.tags == tags) {
+        Some(last) => last.values.push(row),
+        None => {
+            let (name, columns) = (name.to_owned(), columns.to_vec());
+            found.push(Series { name, tags, columns, values: vec![row], partial: false });
+        }
     }
 }
 
