@@ -227,7 +227,9 @@ fn transformations() {
         "cumulative_sum(count(v))",
         "elapsed(max(v), 1s)",
         "integral(v)",
+        "integral(n)",
         "non_negative_difference(last(v))",
+        "non_negative_derivative(stddev(v))",
         "derivative(mean(v)) * 2, mean(v)",
     ];
     let clauses = [

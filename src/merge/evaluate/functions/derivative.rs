@@ -38,7 +38,8 @@ impl Stream for Derivative {
         let elapsed = point.time.wrapping_sub(previous.time);
         let elapsed = if self.ascending { elapsed } else { -elapsed };
         let value = difference / (elapsed as f64 / self.unit as f64);
-        (self.falls || difference >= 0.0).then(|| Point::new(point.time, Value::Float(value)))
+        // What is no number does not fall.
+        (self.falls || difference.is_nan() || difference >= 0.0).then(|| Point::new(point.time, Value::Float(value)))
     }
 }
 
@@ -54,5 +55,12 @@ mod tests {
         let seen = run(&mut *derivative(&args(0.0, None)), &points);
         assert_eq!(seen, floats(&[(SECOND, 2.0), (3 * SECOND, -0.5)]));
         assert_eq!(run(&mut *non_negative(&args(0.0, Some(10 * SECOND))), &points), floats(&[(SECOND, 20.0)]));
+    }
+
+    #[test]
+    fn no_number_does_not_fall() {
+        let points = floats(&[(0, 1.0), (SECOND, f64::NAN), (2 * SECOND, 2.0), (3 * SECOND, 1.0)]);
+        let times = |stream: &mut dyn Stream| run(stream, &points).iter().map(|point| point.time).collect::<Vec<_>>();
+        assert_eq!(times(&mut *non_negative(&args(0.0, None))), [SECOND, 2 * SECOND]);
     }
 }

@@ -54,18 +54,23 @@ impl Stream for Integral {
             return None;
         }
         let (shown, end) = self.window;
-        let mut told = None;
+        let (mut told, mut last) = (None, current.1);
         if windowed && (self.ascending && point.time >= end || !self.ascending && point.time <= end) {
             if previous.0 != end {
                 let border = (end, between(end, previous.0, current.0, previous.1, current.1));
                 self.sum += self.area(previous, border);
-                previous = border;
+                if self.of_integers {
+                    // Of integers InfluxDB goes on from the last value, up to the one at the border.
+                    (previous.0, last) = border;
+                } else {
+                    previous = border;
+                }
             }
             told = Some(Point::new(shown, Value::Float(self.sum)));
             self.window = self.window_of(point.time);
             self.sum = 0.0;
         }
-        self.sum += self.area(previous, current);
+        self.sum += self.area(previous, (point.time, last));
         told
     }
 
