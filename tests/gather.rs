@@ -184,11 +184,19 @@ fn selectors_with_other_columns() {
     let clauses = ["WHERE host != ''", "WHERE time >= 1600000031s", "GROUP BY region"];
     // Without ties in time and value: which of the rows is beside them is chance.
     let mut queries = product(
-        &["top(v, 3)", "bottom(n, 4)", "top(v, host, 2)", "bottom(v, region, host, 5)", "top(n, 3), s"],
+        &[
+            "top(v, 3)",
+            "bottom(n, 4)",
+            "top(v, host, 2)",
+            "bottom(v, region, host, 5)",
+            "top(n, 3), s",
+            "top(v, missing, 2)",
+        ],
         &[
             "WHERE host != ''",
             "GROUP BY region",
             "WHERE time >= 1600000005s AND time < 1600000131s GROUP BY time(40s)",
+            "WHERE time >= 1600000005s AND time < 1600000131s GROUP BY time(40s) fill(7)",
             "WHERE host != '' ORDER BY time DESC",
         ],
     );
@@ -277,7 +285,13 @@ fn raw_rows() {
         "WHERE host = '' OR region = 'eu'",
         "WHERE time = 1600000010s",
     ];
-    loaded().assert_same(&product(&columns, &clauses));
+    let mut queries = product(&columns, &clauses);
+    // What a row has not is as fill() says.
+    let columns = ["*", "n, v, s, host", "v + n, missing", "-v, region"];
+    let clauses =
+        ["fill(7)", "GROUP BY region fill(-2.5) LIMIT 9", "fill(previous) ORDER BY time DESC LIMIT 40 OFFSET 3"];
+    queries.extend(product(&columns, &clauses));
+    loaded().assert_same(&queries);
 }
 
 /// A window that gives no point ends the answer, but where somebody asks again.

@@ -41,7 +41,7 @@ impl Evaluation {
         let mut slots = vec![Value::Null; self.refs.len()];
         let row = |point: Point| {
             for (slot, (_, place)) in slots.iter_mut().zip(&self.refs) {
-                *slot = beside(&point, place, members);
+                self.set(slot, beside(&point, place, members), kind_of(place));
             }
             self.row(point.time, &slots)
         };
@@ -124,8 +124,8 @@ fn field_of(place: &Place) -> Option<usize> {
 fn kind_of(place: &Place) -> Option<Kind> {
     match place {
         Place::Field(_, kind) => Some(*kind),
-        Place::Tag(_) => Some(Kind::String),
-        Place::Nowhere => None,
+        // What is nowhere is no number either.
+        Place::Tag(_) | Place::Nowhere => Some(Kind::String),
     }
 }
 
