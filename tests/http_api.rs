@@ -115,6 +115,73 @@ fn every_answer_carries_the_version_and_errors_their_header() {
 }
 
 #[test]
+fn writes_and_pings_answer_in_the_format_that_the_client_accepts() {
+    let (cluster, reference) = pair();
+    for accept in ["text/csv", "application/csv", "application/x-msgpack", "application/json", "text/html"] {
+        let ping = Request::new("GET", "/ping").header("Accept", accept);
+        assert_same_surface(&cluster, &reference, &ping);
+        for (params, body) in [
+            ("db=db", "m v=1 1\n"),
+            ("db=db", "bad \"x\", y\nm v=2 2\n"),
+            ("db=db&pretty=true", "bad\n"),
+            ("db=nodb", "m v=1 1\n"),
+            ("db=db&rp=norp", "m v=1 1\n"),
+            ("", "m v=1 1\n"),
+        ] {
+            let write = Request::write(params, body).header("Accept", accept);
+            assert_same_surface(&cluster, &reference, &write);
+        }
+    }
+}
+
+/// InfluxDB 1.8 takes writes of clients of version 2; the reference, 1.6, gets the same under 1.x' names.
+#[test]
+fn writes_of_version_2_are_those_of_version_1() {
+    let (cluster, reference) = pair();
+    for (bucket, params) in [
+        ("org=any&bucket=db/autogen&precision=s", "db=db&rp=autogen&precision=s"),
+        ("bucket=db&precision=us", "db=db&precision=u"),
+        ("bucket=db%2F&precision=ns", "db=db&precision=n"),
+        ("bucket=db", "db=db"),
+        ("bucket=db/norp&precision=ms", "db=db&rp=norp&precision=ms"),
+        ("bucket=nodb/autogen", "db=nodb&rp=autogen"),
+    ] {
+        for body in ["m1,host=a v=1 1600000000\nm2 v=2 1600000001\n", "bad\nm3 v=1 1\n", ""] {
+            let seen = Request::new("POST", &format!("/api/v2/write?{bucket}")).header("Authorization", "Token u:p");
+            let seen = cluster.http().send(&seen.body(body));
+            let expected = reference.http().send(&Request::write(params, body));
+            assert_eq!(surface(&seen), surface(&expected), "{bucket}, {body:?}");
+        }
+    }
+    cluster.assert_holds("db", &facts(reference.http(), "db"));
+    for (params, status, error) in [
+        ("org=o", 404, "bucket name \"\" is missing a slash; not in \"database/retention-policy\" format"),
+        ("bucket=/autogen", 404, "bucket name \"/autogen\" is in db/rp form but has an empty database"),
+        ("bucket=db&precision=h", 400, "invalid precision \"h\" (use ns, us, ms or s)"),
+    ] {
+        let request = Request::new("POST", &format!("/api/v2/write?{params}")).body("m v=1 1\n");
+        let seen = cluster.http().send(&request);
+        assert_eq!((seen.status, seen.error().as_str()), (status, error), "{params}");
+    }
+    let flux = cluster.http().send(&Request::new("POST", "/api/v2/query").body("buckets()"));
+    assert_eq!((flux.status, flux.header("Content-Type")), (403, Some("text/plain; charset=utf-8")));
+    assert!(flux.text().starts_with("Flux query service disabled. Verify flux-enabled=true"), "{flux:?}");
+}
+
+#[test]
+fn a_body_that_is_no_form_leaves_the_connection_open() {
+    let (cluster, reference) = pair();
+    let request = |http: Http| {
+        let mut conn = http.connect();
+        let text = Request::new("POST", "/query?db=db").header("Content-Type", "application/vnd.influxql");
+        let first = conn.call(&text.body("SHOW DATABASES"));
+        let second = conn.call(&Request::query(&[("q", "SHOW DATABASES")]));
+        (surface(&first), first.header("Connection").map(str::to_owned), surface(&second))
+    };
+    assert_eq!(request(cluster.http()), request(reference.http()));
+}
+
+#[test]
 fn request_ids_are_the_clients_or_fresh_ones() {
     let (cluster, _) = pair();
     for path in ["/ping", "/query?q=SHOW%20DATABASES", "/query", "/query?db=db&q=SELECT%20v%20FROM%20m"] {

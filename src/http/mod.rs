@@ -6,6 +6,7 @@ pub mod gzip;
 pub mod json;
 pub mod multipart;
 pub mod params;
+pub mod v2;
 
 /// InfluxDB's error body.
 pub fn error_body(error: &str) -> String {

@@ -1,4 +1,4 @@
-//! `POST /write`.
+//! `POST /write`, and `POST /api/v2/write`, which is the same under other names.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,6 +10,7 @@ use crate::backend::{NO_TOPOLOGY, WriteKey};
 use crate::batch::{Builder, ClientAnswer, Router, Stamps};
 use crate::deliver::{Consistency, Write};
 use crate::http::params::Params;
+use crate::http::v2;
 use crate::lineprotocol::Precision;
 use crate::net::discard;
 use crate::topology::Topology;
@@ -17,21 +18,54 @@ use crate::topology::Topology;
 use super::body::{self, BodyFault};
 use super::{Ingest, batch_limits, now_ns};
 
+/// Whose names a write has its parameters under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    V1,
+    V2,
+}
+
+/// Where a write goes.
+struct Target<'a> {
+    db: &'a str,
+    rp: &'a str,
+    precision: &'a str,
+}
+
+impl Dialect {
+    fn target(self, params: &Params) -> Result<Target<'_>, ClientAnswer> {
+        let target = match self {
+            Dialect::V1 => Target { db: params.get("db"), rp: params.get("rp"), precision: params.get("precision") },
+            Dialect::V2 => {
+                let precision = v2::precision(params).map_err(|error| refuse(400, &error))?;
+                let (db, rp) = v2::bucket(params).map_err(|error| refuse(404, &error))?;
+                Target { db, rp, precision }
+            }
+        };
+        if target.db.is_empty() {
+            return Err(refuse(400, "database is required"));
+        }
+        Ok(target)
+    }
+}
+
 /// The whole story of one write. `source` is the connection that it came over.
-pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> ClientAnswer {
+pub async fn write(ingest: &Ingest, dialect: Dialect, request: Request<Incoming>, source: u64) -> ClientAnswer {
     let began = Instant::now();
     let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let db = params.get("db");
-    if db.is_empty() {
-        discard(request.into_body()).await;
-        return refuse(400, "database is required");
-    }
+    let Target { db, rp, precision } = match dialect.target(&params) {
+        Ok(target) => target,
+        Err(refusal) => {
+            discard(request.into_body()).await;
+            return refusal;
+        }
+    };
     let Some(backends) = ingest.backends.take() else {
         discard(request.into_body()).await;
         return refuse(503, NO_TOPOLOGY);
     };
     let topology = &backends.topology;
-    let precision = Precision::parse(params.get("precision"));
+    let precision = Precision::parse(precision);
     let mut builder = builder(ingest, topology.clone(), db, precision);
     let mut held = ingest.budget.hold();
     if let Err(fault) = body::read(ingest, request, &mut builder, &mut held).await {
@@ -41,7 +75,7 @@ pub async fn write(ingest: &Ingest, request: Request<Incoming>, source: u64) -> 
     ingest.stats.points_received_http.add(batches.points);
     let key = WriteKey {
         db: db.into(),
-        rp: params.get("rp").into(),
+        rp: rp.into(),
         precision,
         consistency: unknown_consistency(params.get("consistency")).into(),
     };

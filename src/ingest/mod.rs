@@ -34,7 +34,7 @@ use crate::net::{Budget, Datagrams};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Topology;
 
-pub use self::http::write;
+pub use self::http::{Dialect, write};
 
 /// What the write story needs of its shard.
 pub struct Ingest {

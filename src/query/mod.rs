@@ -55,7 +55,9 @@ use crate::topology::Backlogs;
 
 use choose::Behind;
 use output::Output;
+pub use output::error as error_in;
 use request::Asked;
+pub use request::format;
 use running::Registered;
 pub use running::RunningQueries;
 use timeshift::Shifts;

@@ -61,6 +61,7 @@ pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, 
     } else if kind.starts_with("application/x-www-form-urlencoded") {
         Params::parse(&read_form(limits, request.into_body()).await?)
     } else {
+        discard(request.into_body()).await;
         Params::default()
     };
     let params = form.clone().chain(url.clone());

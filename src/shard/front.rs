@@ -11,6 +11,7 @@ use crate::backend::NO_TOPOLOGY;
 use crate::http::json;
 use crate::http::params::Params;
 use crate::http::{error_body, error_header};
+use crate::ingest::Dialect;
 use crate::net::{Body, discard};
 use crate::{ingest, query};
 
@@ -25,8 +26,9 @@ pub enum Api {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Route {
-    Write,
+    Write(Dialect),
     Query,
+    Flux,
     Ping,
     Health,
     Ready,
@@ -34,8 +36,10 @@ enum Route {
 }
 
 /// Path, methods as InfluxDB lists them, route, whether the admin port has it too.
-const ROUTES: [(&str, &[Method], Route, bool); 7] = [
-    ("/write", &[Method::OPTIONS, Method::POST], Route::Write, false),
+const ROUTES: [(&str, &[Method], Route, bool); 9] = [
+    ("/write", &[Method::OPTIONS, Method::POST], Route::Write(Dialect::V1), false),
+    ("/api/v2/write", &[Method::POST], Route::Write(Dialect::V2), false),
+    ("/api/v2/query", &[Method::POST], Route::Flux, false),
     ("/query", &[Method::OPTIONS, Method::GET, Method::POST], Route::Query, false),
     ("/ping", &[Method::GET, Method::HEAD], Route::Ping, true),
     ("/status", &[Method::GET, Method::HEAD], Route::Ping, false),
@@ -48,6 +52,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// As InfluxDB 1.8 says it.
+const NO_FLUX: &str =
+    "Flux query service disabled. Verify flux-enabled=true in the [http] section of the InfluxDB config.\n";
 
 /// Answers one request.
 pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, source: u64) -> Response<Body> {
@@ -68,8 +76,12 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match (route, request.method()) {
         (_, &Method::OPTIONS) => Response::new(Body::Whole(Default::default())),
-        (Route::Write, _) => write(shard, request, source).await,
+        (Route::Write(dialect), _) => write(shard, *dialect, request, source).await,
         (Route::Query, _) => query(shard, request).await,
+        (Route::Flux, _) => {
+            discard(request.into_body()).await;
+            plain(StatusCode::FORBIDDEN, NO_FLUX)
+        }
         (Route::Ping, _) => ping(shard, &request),
         (Route::Health, _) => health(shard),
         (Route::Ready, _) => ready(shard),
@@ -88,18 +100,20 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
     own_headers(shard, response)
 }
 
-async fn write(shard: &Rc<Shard>, request: Request<Incoming>, source: u64) -> Response<Body> {
-    let answer = ingest::write(&shard.ingest, request, source).await;
+/// In the format that the client accepts, like a query's answer.
+async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, source: u64) -> Response<Body> {
+    let format = query::format(&request);
+    let answer = ingest::write(&shard.ingest, dialect, request, source).await;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match &answer.error {
         None => Response::new(Body::Whole(Default::default())),
-        Some(error) => refused(error),
+        Some(error) => refused_in(query::error_in(format, error), error),
     };
     *response.status_mut() = status;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
     }
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     response
 }
 
@@ -123,8 +137,14 @@ async fn query(shard: &Rc<Shard>, request: Request<Incoming>) -> Response<Body> 
 
 /// InfluxDB's error answer, its status still to be set.
 fn refused(error: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(error_body(error)));
+    let mut response = refused_in(error_body(error).into_bytes(), error);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The same in these words of the client's format, which is still to be set too.
+fn refused_in(body: Vec<u8>, error: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(body.into()));
     insert(response.headers_mut(), HeaderName::from_static("x-influxdb-error"), &error_header(error));
     response
 }
@@ -140,15 +160,17 @@ fn ping(shard: &Shard, request: &Request<Incoming>) -> Response<Body> {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;
     }
+    let format = query::format(request);
     let params = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let mut response = Response::new(Body::Whole(Default::default()));
     if matches!(params.get("verbose"), "" | "0" | "false") {
         *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     } else {
         let (version, _) = shard.process.version();
         *response.body_mut() = Body::from(format!("{{\"version\":{}}}\n", json::string(&version)));
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
     }
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
