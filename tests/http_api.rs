@@ -126,6 +126,7 @@ fn writes_and_pings_answer_in_the_format_that_the_client_accepts() {
             ("db=db&pretty=true", "bad\n"),
             ("db=nodb", "m v=1 1\n"),
             ("db=db&rp=norp", "m v=1 1\n"),
+            ("db=db&rp=a%0Ab%20%0A", "m v=1 1\n"),
             ("", "m v=1 1\n"),
         ] {
             let write = Request::write(params, body).header("Accept", accept);

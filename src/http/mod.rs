@@ -25,10 +25,11 @@ pub fn error_of(body: &[u8]) -> Option<String> {
     answer.error.or_else(|| answer.results.into_iter().find_map(|result| result.error))
 }
 
-/// The value of `X-Influxdb-Error`: the error cut at 1024 bytes, as one line.
+/// The value of `X-Influxdb-Error`: the error cut at 1024 bytes, as one line without blanks around it.
 pub fn error_header(error: &str) -> String {
     let end = (0..=error.len().min(1024)).rev().find(|&at| error.is_char_boundary(at)).unwrap_or(0);
-    error[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let line: String = error[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.trim_matches(' ').to_owned()
 }
 
 /// The value of an `Authorization` header with these credentials.
@@ -53,7 +54,7 @@ mod tests {
     #[test]
     fn errors_as_influxdb_writes_them() {
         assert_eq!(error_body("a \"b\" <c>\n"), "{\"error\":\"a \\\"b\\\" \\u003cc\\u003e\\n\"}\n");
-        assert_eq!(error_header("a\nb"), "a b");
+        assert_eq!(error_header("a\nb \n"), "a b");
         assert_eq!(error_header(&"é".repeat(600)).len(), 1024);
     }
 }
