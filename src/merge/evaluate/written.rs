@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::influxql::ast::{Call, Cast};
+use crate::influxql::ast::{Call, Cast, Source};
 use crate::influxql::{Expr, Select};
 use crate::merge::results::{Series, Value};
 
 use super::Evaluation;
-use super::columns::{fields, names, time_name};
+use super::columns::{fields, name, names, time_name};
 use super::rows::{Point, Rows};
 
 impl Evaluation {
@@ -50,10 +50,12 @@ impl Evaluation {
 /// Which columns of InfluxDB's own answer to a SELECT are tags of what is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Apart {
-    /// All columns, as InfluxDB tells them.
+    /// All columns, as InfluxDB tells them; empty: the tags are not among them.
     told: Vec<String>,
     /// Where in `told` the tags stand; not the first, which is the time.
     tags: Range<usize>,
+    /// Their names.
+    keys: Vec<String>,
     /// The other columns, as InfluxDB writes them.
     written: Vec<String>,
 }
@@ -61,41 +63,56 @@ pub struct Apart {
 impl Apart {
     /// `None`: none is.
     pub fn of(select: &Select) -> Option<Apart> {
-        let kept = |expr: &Expr| match expr {
-            Expr::Call(call) if keeps_tags(call) => Some(tags_of(call).count()),
-            _ => None,
-        };
         let told = fields(select, true);
-        let (at, count) = told.iter().enumerate().find_map(|(at, field)| Some((at, kept(&field.expr)?)))?;
+        let (at, call) = told.iter().enumerate().find_map(|(at, field)| Some((at, keeping_call(&field.expr)?)))?;
+        let keys: Vec<String> = tags_of(call).map(name).collect();
         // Behind the time and the call's own column.
-        let tags = at + 2..at + 2 + count;
-        let told = names(time_name(select), &told);
-        Some(Apart { told, tags, written: names(time_name(select), &fields(select, false)) })
+        let tags = at + 2..at + 2 + keys.len();
+        let tells = matches!(told[at].expr, Expr::Call(_)) && keys.iter().all(|key| hands_on(select, key));
+        let told = if tells { names(time_name(select), &told) } else { Vec::new() };
+        Some(Apart { told, tags, keys, written: names(time_name(select), &fields(select, false)) })
     }
 
     /// A series of the answer as it is written: as many series as its points have tags.
     ///
     /// # Errors
-    /// Its columns are not those that the SELECT names.
+    /// Its columns are not those that are known of the SELECT.
     pub fn split(&self, series: &Series) -> Result<Vec<Series>, String> {
         if series.columns != self.told {
-            return Err(
-                "SELECT INTO with wildcards beside the tags of top() or bottom() is not supported yet: name the \
-                        columns"
-                    .to_owned(),
-            );
+            return Err("SELECT INTO with tags of top() or bottom() is not supported yet beside wildcards, within an \
+                        expression, or over subqueries that are not grouped by them"
+                .to_owned());
         }
         let mut found: Vec<Series> = Vec::new();
         for row in &series.values {
             let mut row = row.clone();
             let mut tags: BTreeMap<String, String> = series.tags.iter().cloned().collect();
-            for (key, value) in self.told[self.tags.clone()].iter().zip(row.drain(self.tags.clone())) {
+            for (key, value) in self.keys.iter().zip(row.drain(self.tags.clone())) {
                 tags.extend(into_text(value).map(|value| (key.clone(), value)));
             }
             push_row(&mut found, &series.name, tags.into_iter().collect(), &self.written, row);
         }
         Ok(found)
     }
+}
+
+fn keeping_call(expr: &Expr) -> Option<&Call> {
+    match expr {
+        Expr::Call(call) if keeps_tags(call) => Some(call),
+        Expr::Call(call) => call.args.iter().find_map(keeping_call),
+        Expr::Binary { lhs, rhs, .. } => keeping_call(lhs).or_else(|| keeping_call(rhs)),
+        Expr::Paren(inner) => keeping_call(inner),
+        _ => None,
+    }
+}
+
+/// Whether a tag of the points is still there for a SELECT around them.
+fn hands_on(select: &Select, key: &str) -> bool {
+    let is_key = |expr: &Expr| matches!(expr, Expr::VarRef(var) if var.name == key);
+    select.sources.iter().all(|source| match source {
+        Source::Measurement(_) => true,
+        Source::Subquery(inner) => inner.group_by.iter().any(is_key) && hands_on(inner, key),
+    })
 }
 
 /// Says of what top() and bottom() name as tags that it is tags: of a field InfluxDB writes nothing.
