@@ -188,7 +188,13 @@ fn select_from(source: BoxedStrategy<Source>) -> BoxedStrategy<Select> {
     ];
     let head = (vec(field, 1..3), option::of(target), vec(source, 1..3), option::of(condition()));
     let middle = (vec(dimension, 0..3), fill, order(), option::of(text()));
-    (head, middle, [limit(), limit(), limit(), limit()], vec(shift(), 0..3))
+    // A SELECT that names one twice is refused.
+    let shifts = vec(shift(), 0..3).prop_map(|mut shifts| {
+        shifts.sort();
+        shifts.dedup();
+        shifts
+    });
+    (head, middle, [limit(), limit(), limit(), limit()], shifts)
         .prop_map(|((fields, into, sources, condition), (group_by, fill, order, timezone), n, timeshift)| {
             let [limit, offset, slimit, soffset] = n;
             Select {
