@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 
 use crate::backend::WriteKey;
 use crate::batch::{Batch, ReplicaAnswer};
-use crate::net::{Held, deadline, spawn};
+use crate::net::{Held, deadline, elsewhere, spawn};
 use crate::spool::{AppendError, Record, Undecided};
 
 use super::way::Place;
@@ -76,7 +76,7 @@ impl Keeping {
     pub async fn end(mut self, delivery: &Delivery, until: Instant) -> ReplicaAnswer {
         let replica = self.replica.clone();
         let failed = |reason: &dyn std::fmt::Display| ReplicaAnswer::Failed(format!("replica {replica}: {reason}"));
-        match deadline(until, &mut self.synced).await {
+        match elsewhere(deadline(until, &mut self.synced)).await {
             Ok(Ok(Ok(()))) => {
                 self.place.stay();
                 ReplicaAnswer::Spooled

@@ -8,7 +8,8 @@
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
 //!   blocks the thread in epoll_wait(2), for `SLICE` at most. What does not come over a stream (timers, accepted
-//!   connections, datagrams, other threads) is seen a slice and a preemption timer later at worst, as beside a busy task.
+//!   connections, datagrams) is seen a slice and a preemption timer later at worst, as beside a busy task. While something
+//!   is awaited from another thread (`elsewhere`), which comes so too, it does not block.
 //!
 //! Made for an executor when its first stream is. Used by `stream` only.
 
@@ -26,6 +27,7 @@ use futures_lite::AsyncReadExt;
 use glommio::net::TcpStream;
 use glommio::{Latency, Shares};
 
+use super::elsewhere::is_awaited;
 use super::spawn_loop;
 
 /// So long after the last event is another waited for.
@@ -195,7 +197,7 @@ impl Readiness {
 
     /// Waits until something has happened, then for more, for as long as nobody else has anything to do.
     async fn linger(self: Rc<Readiness>) -> ControlFlow<()> {
-        let is_soon = || self.last_event.get().elapsed() < LINGER;
+        let is_soon = || self.last_event.get().elapsed() < LINGER && !is_awaited();
         poll_fn(|context| {
             if is_soon() {
                 return Poll::Ready(());
@@ -208,7 +210,9 @@ impl Readiness {
             // A turn weighs as much as a millisecond of others, so that at the second they have had theirs.
             glommio::executor().yield_task_queue_now().await;
             glommio::executor().yield_task_queue_now().await;
-            self.take(SLICE_MS);
+            if is_soon() {
+                self.take(SLICE_MS);
+            }
         }
         ControlFlow::Continue(())
     }

@@ -1,6 +1,6 @@
 //! Work that takes long on a thread beside the shard's, so that the shard goes on. Used wherever much is sorted or printed.
 
-use crate::net::guarded;
+use crate::net::{elsewhere, guarded};
 
 use super::statement::BROKE_OFF;
 use super::{Refusal, refuse};
@@ -19,5 +19,5 @@ pub async fn beside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + 
         guarded("work beside a shard", || done = Some(work()));
         done
     });
-    done.await.ok_or_else(|| refuse(500, BROKE_OFF))
+    elsewhere(done).await.ok_or_else(|| refuse(500, BROKE_OFF))
 }

@@ -17,7 +17,7 @@ use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::guarded;
+use crate::net::{elsewhere, guarded};
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::Passed;
 use crate::plan::sources::name_of;
@@ -311,7 +311,7 @@ async fn tell(
             guarded("evaluation", || series = Some(making.next()));
             (series, making)
         });
-        let (series, kept) = made.await;
+        let (series, kept) = elsewhere(made).await;
         making = kept;
         let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
             Ok(series) if series.is_empty() => break,

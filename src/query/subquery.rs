@@ -15,7 +15,7 @@ use crate::merge::evaluate::nested::{self, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::guarded;
+use crate::net::{elsewhere, guarded};
 use crate::plan::select::Passed;
 use crate::plan::sources::name_of;
 use crate::plan::subquery::Nesting;
@@ -166,7 +166,7 @@ async fn tell(
             guarded("evaluation", || made = Some(nested.series(&gathered.rows, &gathered.shards, &group, &over)));
             made.map(|made| (made, over))
         });
-        let (made, still) = made.await.ok_or_else(|| refuse(500, BROKE_OFF))?;
+        let (made, still) = elsewhere(made).await.ok_or_else(|| refuse(500, BROKE_OFF))?;
         over = still;
         let series = match made {
             Ok(Some(series)) => series,

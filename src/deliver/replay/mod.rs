@@ -21,7 +21,7 @@ use glommio::timer::sleep;
 
 use crate::backend::{Backend, Courier, Current, Settings, health};
 use crate::gate::Gate;
-use crate::net::{spawn, spawn_loop};
+use crate::net::{elsewhere, spawn, spawn_loop};
 use crate::spool::{DeadLetter, Entry, Finished, Position, Queue};
 
 use super::pace::Pace;
@@ -274,13 +274,13 @@ impl Replay {
     }
 
     async fn read(&self, queue: Queue, bytes_max: usize) -> Result<Vec<Entry>, Trouble> {
-        let read = self.log.spool.read(queue, bytes_max).await;
+        let read = elsewhere(self.log.spool.read(queue, bytes_max)).await;
         read.map_err(|_| self.broken())?.map_err(Trouble::Operator)
     }
 
     /// Whether nothing is left of a log, for good. What the disk has damaged will never be read, and counts no more.
     async fn finish(&self, queue: Queue) -> Result<bool, Trouble> {
-        let finished = self.log.spool.finish(queue).await;
+        let finished = elsewhere(self.log.spool.finish(queue)).await;
         let Finished { empty, lost } = finished.map_err(|_| self.broken())?.map_err(Trouble::Operator)?;
         self.gate_of(queue).iter().for_each(|gate| gate.taken(lost));
         Ok(empty)
@@ -351,7 +351,7 @@ impl Replay {
     /// Lets go of what was taken; after a failure of the disk the same again, before anything else is read.
     async fn consume(&mut self) -> Result<(), Trouble> {
         let Some(Taken { queue, end, dead, records }) = &self.taken else { return Ok(()) };
-        let consumed = self.log.spool.consume(*queue, *end, dead.clone()).await;
+        let consumed = elsewhere(self.log.spool.consume(*queue, *end, dead.clone())).await;
         consumed.map_err(|_| self.broken())?.map_err(|error| Trouble::Operator(error.to_string()))?;
         self.gate_of(*queue).iter().for_each(|gate| gate.taken(*records));
         self.taken = None;
