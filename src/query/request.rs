@@ -122,8 +122,8 @@ impl Asked {
     fn with_text(&self, q: &str, without: &[&str]) -> Result<Request<Payload>, http::Error> {
         let without = [&["u", "p", "q", "pretty", "chunked", "chunk_size", "async"], without].concat();
         let kept = self.params.encode_without(&without);
-        let pretty = if self.is_pretty() { "true" } else { "" };
-        self.resent(&format!("{}&{kept}", encode(&[("q", q), ("pretty", pretty)])), self.begin(None))
+        let pretty = if self.is_pretty() { "pretty=true" } else { "" };
+        self.resent(pretty, &format!("{}&{kept}", encode(&[("q", q)])), self.begin(None))
     }
 
     /// The same, for an answer in JSON that is merged here.
@@ -133,7 +133,7 @@ impl Asked {
 
     fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
         let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
-        self.resent(&encode(&params), Request::builder().header(ACCEPT, accept))
+        self.resent("", &encode(&params), Request::builder().header(ACCEPT, accept))
     }
 
     /// The same, for one statement's part of an answer, in chunks of so many rows: in MessagePack or, with `json`, in JSON.
@@ -164,12 +164,18 @@ impl Asked {
         self.accept_encoding.as_ref().is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).contains("gzip"))
     }
 
-    fn resent(&self, params: &str, request: http::request::Builder) -> Result<Request<Payload>, http::Error> {
+    /// `url`: what InfluxDB reads there alone.
+    fn resent(
+        &self,
+        url: &str,
+        params: &str,
+        request: http::request::Builder,
+    ) -> Result<Request<Payload>, http::Error> {
         // GET is kept: InfluxDB warns about writing statements in one.
         if self.method == Method::POST || params.len() > URL_BYTES_MAX {
-            return with_form(request.method(Method::POST), "", params.to_owned());
+            return with_form(request.method(Method::POST), url, params.to_owned());
         }
-        with_query(request, params)
+        with_query(request, &format!("{params}&{url}"))
     }
 
     fn begin(&self, accept_encoding: Option<&HeaderValue>) -> http::request::Builder {

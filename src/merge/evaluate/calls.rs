@@ -7,7 +7,7 @@ use crate::influxql::ast::{Call, Fill, FillValue};
 use crate::merge::results::Value;
 
 use super::fill::fill;
-use super::functions::{Args, Function, How, best, distinct::distinct, function, run, running};
+use super::functions::{Args, Function, Gives, How, best, distinct::distinct, function, run, running};
 use super::order::{by_window, cut_in_shards, sorted};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
@@ -36,6 +36,20 @@ impl Evaluation {
             return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
         }
         Ok(Some(function.gives.of(kind)))
+    }
+
+    /// What a call gives as InfluxDB knows it before it looks at points: some functions' numbers are of one kind whatever they
+    /// are given, be it nothing.
+    pub(super) fn kind_of_call(&self, call: &Call) -> Result<Option<Kind>, Stop> {
+        if let Some(kind) = self.check_call(call)? {
+            return Ok(Some(kind));
+        }
+        Ok(match (known(call)?.gives, call.args.first()) {
+            (Gives::Integer, _) => Some(Kind::Integer),
+            (Gives::Float, _) => Some(Kind::Float),
+            (Gives::Same, Some(Expr::Call(inner))) => self.kind_of_call(inner)?,
+            (Gives::Same, _) => None,
+        })
     }
 
     /// The points of a call, cut by LIMIT and OFFSET.

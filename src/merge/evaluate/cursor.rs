@@ -56,7 +56,7 @@ impl Evaluation {
         let mut slots = vec![Value::Null; self.calls.len() + self.refs.len()];
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
             points.into_iter().map(|points| points.into_iter().peekable()).collect();
-        let kinds: Result<Vec<Option<Kind>>, Stop> = self.calls.iter().map(|call| self.check_call(call)).collect();
+        let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
         let mut rows = Vec::new();
         loop {

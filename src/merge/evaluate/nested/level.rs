@@ -274,7 +274,7 @@ impl Level {
                 None => Vec::new(),
             };
             scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
-            kinds.push(kind);
+            kinds.push(self.evaluation.kind_of_call(call)?);
         }
         self.check_joined(&scanners, &kinds, &keys, given)?;
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
