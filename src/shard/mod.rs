@@ -25,7 +25,6 @@ use glommio::{Latency, Shares, TaskQueueHandle};
 
 use crate::admin::Process;
 use crate::backend::{Current, Settings};
-use crate::batch::Routes;
 use crate::config::Config;
 use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
@@ -175,7 +174,7 @@ impl Shard {
             budget: Budget::new(config.limits.inflight_bytes_max.0),
             delivery: delivery.clone(),
             databases: RefCell::<Databases>::default(),
-            routes: Routes::default(),
+            routes: Default::default(),
             lost: Teller::new("points over TCP or UDP were not stored; see slotline_points_rejected_total"),
             waiting: Teller::new("points over TCP or UDP wait in memory: neither replicas nor spools take them"),
             datagrams: RefCell::default(),
