@@ -1,4 +1,5 @@
-//! Sockets on a glommio executor: listening, datagrams, streams for hyper, deadlines, bodies, guarded tasks, memory budgets.
+//! Sockets on a glommio executor: listening, datagrams, streams for hyper (which wait in an epoll of their shard: `ready`),
+//! deadlines, bodies, guarded tasks, memory budgets.
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 

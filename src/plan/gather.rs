@@ -94,7 +94,8 @@ fn read_before(select: &Select) -> i64 {
     interval.unwrap_or_default().saturating_mul(depth.saturating_sub(1))
 }
 
-fn depth(expr: &Expr) -> i64 {
+/// How many calls stand one in another.
+pub fn depth(expr: &Expr) -> i64 {
     match expr {
         Expr::Call(call) => 1 + call.args.iter().map(depth).max().unwrap_or_default(),
         Expr::Binary { lhs, rhs, .. } => depth(lhs).max(depth(rhs)),

@@ -28,6 +28,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::Schema;
+use super::gather::depth;
 use super::select::{alone, shares, split_of};
 use super::subquery::{self, is_regex};
 use super::tag_sets::Values;
@@ -308,14 +309,6 @@ fn each_reader(select: &mut Select, visit: &mut impl FnMut(&mut Select)) {
 
 /// How far beyond its bounds a SELECT reads, at most: a window for each call of another, and one that begins before.
 fn wider(select: &Select) -> i64 {
-    fn depth(expr: &Expr) -> i64 {
-        match expr {
-            Expr::Call(call) => 1 + call.args.iter().map(depth).max().unwrap_or_default(),
-            Expr::Binary { lhs, rhs, .. } => depth(lhs).max(depth(rhs)),
-            Expr::Paren(inner) => depth(inner),
-            _ => 0,
-        }
-    }
     fn largest(select: &Select, interval: &mut i64, calls: &mut i64) {
         for expr in &select.group_by {
             if let Expr::Call(call) = expr

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use crate::admin::metrics_text;
 use crate::backend::NO_TOPOLOGY;
@@ -102,9 +102,12 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
 
 /// In the format that the client accepts, like a query's answer.
 async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, source: u64) -> Response<Body> {
-    let format = query::format(request.headers().get(ACCEPT), request.uri());
+    let (accept, uri) = (request.headers().get(ACCEPT).cloned(), request.uri().clone());
     let answer = ingest::write(&shard.ingest, dialect, request, source).await;
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // The URL only says whether an error is indented.
+    let uri = if answer.error.is_some() { uri } else { Uri::default() };
+    let format = query::format(accept.as_ref(), &uri);
     let mut response = match &answer.error {
         None => Response::new(Body::Whole(Default::default())),
         Some(error) => refused_in(query::error_in(format, error), error),
