@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use glommio::TaskQueueHandle;
-use glommio::net::TcpStream;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 
-use crate::net::{Payload, Stream, deadline, spawn};
+use crate::net::{Payload, Stream, deadline, elsewhere, spawn};
 use crate::topology::Address;
 
 use super::Target;
@@ -67,16 +66,13 @@ impl Connection {
     ) -> Result<Connection, RequestError> {
         let unreachable = |reason: String| RequestError::Unreachable(format!("{}: {reason}", target.url));
         let address = resolve(&target.address, connect_timeout).await.map_err(unreachable)?;
-        let stream = TcpStream::connect_timeout(address, connect_timeout).await;
+        let stream = Stream::connect(address, connect_timeout, stall_max).await;
         let stream = stream.map_err(|error| {
-            if is_refused(&error) {
+            if error.kind() == ErrorKind::ConnectionRefused {
                 target.note_gone();
             }
-            unreachable(plain(&error))
+            unreachable(error.to_string())
         })?;
-        // Only costs latency when it fails.
-        let _ = stream.set_nodelay(true);
-        let stream = Stream::new(stream, stall_max).map_err(|error| unreachable(error.to_string()))?;
         let stream = if purpose == Purpose::Writes { stream.without_nul() } else { stream };
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
@@ -150,17 +146,6 @@ fn with_cause(error: &hyper::Error) -> String {
     }
 }
 
-fn is_refused(error: &glommio::GlommioError<()>) -> bool {
-    matches!(error, glommio::GlommioError::IoError(error) if error.kind() == ErrorKind::ConnectionRefused)
-}
-
-fn plain(error: &glommio::GlommioError<()>) -> String {
-    match error {
-        glommio::GlommioError::IoError(error) => error.to_string(),
-        other => other.to_string(),
-    }
-}
-
 /// Names are looked up on the executor's helper thread, since the lookup blocks.
 async fn resolve(address: &Address, timeout: Duration) -> Result<SocketAddr, String> {
     if let Ok(ip) = address.host.parse::<IpAddr>() {
@@ -171,7 +156,7 @@ async fn resolve(address: &Address, timeout: Duration) -> Result<SocketAddr, Str
         // A panic in here would lose the helper thread.
         catch_unwind(|| (host.as_str(), port).to_socket_addrs().map(|mut found| found.next()))
     });
-    match deadline(Instant::now() + timeout, lookup).await {
+    match elsewhere(deadline(Instant::now() + timeout, lookup)).await {
         Ok(Ok(Ok(Some(found)))) => Ok(found),
         Ok(Ok(Ok(None))) => Err(format!("{} has no address", address.host)),
         Ok(Ok(Err(error))) => Err(format!("{} could not be looked up: {error}", address.host)),

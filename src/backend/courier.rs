@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use glommio::TaskQueueHandle;
-use glommio::timer::sleep;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST};
 
 use crate::batch::{ReplicaAnswer, read_answer};
 use crate::http::{error_of, params};
-use crate::net::{Payload, deadline};
+use crate::net::{Payload, deadline, sleep};
 
 use super::{Connection, Purpose, RequestError, Settings, Target, WriteKey, read_limited};
 

@@ -4,10 +4,9 @@ use std::ops::ControlFlow;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use glommio::timer::sleep;
 use hyper::Request;
 
-use crate::net::Payload;
+use crate::net::{Payload, sleep};
 
 use super::{Current, Pool};
 

@@ -14,14 +14,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
-use glommio::timer::sleep;
 
 use crate::backend::{Backend, Backends, Item, Target, WriteKey};
 use crate::batch::{
     Batch, Batches, Checked, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas,
     refused_points,
 };
-use crate::net::{Held, deadline};
+use crate::net::{Held, deadline, sleep};
 use crate::stats::ShardStats;
 
 use super::Delivery;

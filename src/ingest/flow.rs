@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use ahash::AHashSet;
 use event_listener::Event;
 use futures_lite::future;
-use glommio::timer::sleep;
 
 use crate::backend::{Backends, WriteKey};
 use crate::batch::{Batch, Batches, Builder, ReplicaAnswer, Stamps, is_refused_whole};
 use crate::deliver::{self, Consistency, GroupAnswer, Write};
 use crate::lineprotocol::Precision;
-use crate::net::{Held, deadline};
+use crate::net::{Held, deadline, sleep};
 use crate::stats::{Counter, ShardStats};
 use crate::topology::{GroupIndex, LineTarget};
 

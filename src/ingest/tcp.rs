@@ -11,11 +11,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use futures_lite::{AsyncReadExt, future};
-use glommio::net::TcpStream;
+use futures_lite::future;
 
 use crate::batch::Stamps;
-use crate::net::{deadline, spawn};
+use crate::net::{Stream, deadline, spawn};
 use crate::topology::LineTarget;
 
 use super::flow::{Flow, unless};
@@ -31,7 +30,7 @@ const LAST_READ_MAX: Duration = Duration::from_secs(1);
 /// Reads a connection to its end, or until `asked_to_end`, and delivers what came.
 pub async fn serve(
     ingest: &Rc<Ingest>,
-    mut stream: TcpStream,
+    mut stream: Stream,
     target: &LineTarget,
     source: u64,
     asked_to_end: impl Future<Output = ()>,
@@ -83,7 +82,7 @@ enum End {
     LineTooLong(usize),
 }
 
-async fn read(stream: &mut TcpStream, flow: &Flow, silence_max: Duration) -> End {
+async fn read(stream: &mut Stream, flow: &Flow, silence_max: Duration) -> End {
     let mut size = READ_BYTES_MIN;
     let mut buffer = BytesMut::zeroed(size);
     loop {

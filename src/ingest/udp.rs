@@ -13,10 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glommio::timer::sleep;
-
 use crate::batch::{Builder, Stamps};
-use crate::net::{Datagrams, Receiver, UdpPort, deadline, spawn};
+use crate::net::{Datagrams, Receiver, UdpPort, deadline, sleep, spawn};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 

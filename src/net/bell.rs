@@ -3,12 +3,13 @@
 //!
 //! Over a socket pair, eight bytes a message, so that nobody ever waits for a lock.
 
-use std::io::Write;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use futures_lite::AsyncReadExt;
+use super::ready::Watched;
 
 const MESSAGE_BYTES: usize = 8;
 /// A message that brings no connection.
@@ -21,12 +22,17 @@ pub struct Doorbell(UnixStream);
 pub struct Wire(UnixStream);
 
 /// The hearing end on its shard.
-pub struct Bell(glommio::net::UnixStream);
+pub struct Bell {
+    /// Before `hearer`, which closes the descriptor.
+    watched: Watched,
+    hearer: UnixStream,
+}
 
 impl Doorbell {
-    pub fn new() -> std::io::Result<(Doorbell, Wire)> {
+    pub fn new() -> io::Result<(Doorbell, Wire)> {
         let (ringer, hearer) = UnixStream::pair()?;
         ringer.set_nonblocking(true)?;
+        hearer.set_nonblocking(true)?;
         Ok((Doorbell(ringer), Wire(hearer)))
     }
 
@@ -56,9 +62,11 @@ impl Doorbell {
 
 impl Wire {
     /// On the shard's own thread.
-    pub fn connect(self) -> Bell {
-        // SAFETY: the descriptor is owned by `self` and handed over whole.
-        Bell(unsafe { glommio::net::UnixStream::from_raw_fd(self.0.into_raw_fd()) })
+    ///
+    /// # Errors
+    /// The kernel watches no more streams.
+    pub fn connect(self) -> io::Result<Bell> {
+        Ok(Bell { watched: Watched::new(self.0.as_raw_fd())?, hearer: self.0 })
     }
 }
 
@@ -67,7 +75,8 @@ impl Bell {
     pub async fn heard(&mut self, mut take: impl FnMut(TcpStream, u32)) -> bool {
         // Messages go whole into the pipe, and so they come out: this holds a whole number of them.
         let mut bytes = [0; 64 * MESSAGE_BYTES];
-        let Ok(read @ 1..) = self.0.read(&mut bytes).await else { return false };
+        let read = poll_fn(|context| self.watched.poll_read(context, bytes.len(), || (&self.hearer).read(&mut bytes)));
+        let Ok(read @ 1..) = read.await else { return false };
         for message in bytes[..read].chunks_exact(MESSAGE_BYTES) {
             let part = |at: usize| [message[at], message[at + 1], message[at + 2], message[at + 3]];
             let descriptor = RawFd::from_ne_bytes(part(4));
@@ -95,7 +104,7 @@ mod tests {
         doorbell.ring();
         doorbell.hand_over(connection, 7).expect("there is room");
         let shard = glommio::LocalExecutorBuilder::default().spawn(move || async move {
-            let mut bell = wire.connect();
+            let mut bell = wire.connect().expect("an epoll");
             let mut found = Vec::new();
             while found.is_empty() {
                 let take = |connection: TcpStream, listener| found.push((connection.local_addr().ok(), listener));

@@ -1,22 +1,25 @@
 //! UDP sockets, one per core on the same address, and receiving runs of datagrams from them.
 //!
-//! glommio awaits datagrams one by one; `recvmmsg` takes what is there at a tenth of the cost, and with UDP_GRO one
+//! Datagrams are not awaited one by one: `recvmmsg` takes what is there at a tenth of the cost, and with UDP_GRO one
 //! message holds many datagrams of a sender. `Datagrams::receive` never waits, `wait` waits and takes nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::future::poll_fn;
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use glommio::timer::sleep;
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sock_filter, sock_fprog, timespec};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+use super::ready::Watched;
+use super::sleep;
 
 /// After an error while waiting.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -138,27 +141,36 @@ fn set_option<T>(socket: &impl AsRawFd, level: c_int, name: c_int, value: &T) ->
 
 /// One shard's socket.
 pub struct Receiver {
-    inner: glommio::net::UdpSocket,
-    descriptor: RawFd,
+    /// From the first wait on. Before `socket`, which closes the descriptor.
+    watched: OnceCell<Watched>,
+    socket: UdpSocket,
     /// The highest count of drops that the kernel has told.
     drops: Cell<u32>,
 }
 
 impl Receiver {
-    /// On the shard's own thread.
+    /// On the shard's own thread. The socket must not block, as those of `udp_sockets` do not.
     pub fn new(socket: UdpSocket) -> Rc<Receiver> {
-        let descriptor = socket.into_raw_fd();
-        // SAFETY: `socket` has given its descriptor up.
-        let inner = unsafe { glommio::net::UdpSocket::from_raw_fd(descriptor) };
-        Rc::new(Receiver { inner, descriptor, drops: Cell::new(0) })
+        Rc::new(Receiver { watched: OnceCell::new(), socket, drops: Cell::new(0) })
     }
 
     /// Waits until there may be a datagram, or the socket has left delivery.
     pub async fn wait(&self) {
-        // (`peek` is for connected sockets.) An error, if it stays, shows at the next `receive`; it must not make a hot loop.
-        if self.inner.peek_from(&mut [0]).await.is_err() {
+        // Whatever it is shows at the next `receive`; it must not make a hot loop.
+        if self.told().await.is_err() {
             sleep(ERROR_PAUSE).await;
         }
+    }
+
+    async fn told(&self) -> io::Result<()> {
+        let watched = match self.watched.get() {
+            Some(watched) => watched,
+            None => {
+                let watched = Watched::on_demand(self.as_raw_fd())?;
+                self.watched.get_or_init(|| watched)
+            }
+        };
+        poll_fn(|context| watched.poll_told(context, self.as_raw_fd())).await
     }
 
     /// How many datagrams the kernel has dropped here since the last time.
@@ -168,7 +180,7 @@ impl Receiver {
         let values: *mut [u32; 9] = &mut memory;
         // SAFETY: the kernel writes at most `length` bytes into `memory`.
         let done = unsafe {
-            libc::getsockopt(self.descriptor, libc::SOL_SOCKET, libc::SO_MEMINFO, values.cast::<c_void>(), &mut length)
+            libc::getsockopt(self.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, values.cast::<c_void>(), &mut length)
         };
         // SK_MEMINFO_DROPS
         if done == 0 { self.count_drops(memory[8]) } else { 0 }
@@ -187,9 +199,7 @@ impl Receiver {
     /// Takes the socket out of delivery: what came so far can still be received. (A connected socket hears nobody but
     /// its peer.)
     pub fn leave(&self) {
-        // SAFETY: `inner` owns the descriptor and outlives this borrow.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
-        let socket = SockRef::from(&descriptor);
+        let socket = SockRef::from(&self.socket);
         let is_v6 = socket.local_addr().ok().and_then(|own| own.as_socket()).is_some_and(|own| own.is_ipv6());
         // Where IPv6 is switched off, its loopback is not to be reached.
         let nobodies: &[&str] = if is_v6 { &["[::1]:9", "[::ffff:127.0.0.1]:9"] } else { &["127.0.0.1:9"] };
@@ -204,7 +214,7 @@ impl Receiver {
 
 impl AsRawFd for Receiver {
     fn as_raw_fd(&self) -> RawFd {
-        self.descriptor
+        self.socket.as_raw_fd()
     }
 }
 
@@ -264,7 +274,7 @@ impl Datagrams {
         // SAFETY: every header points to its own vector, buffer and control buffer, of the lengths told, all of which
         // outlive the call and are not otherwise used during it.
         let received = unsafe {
-            libc::recvmmsg(from.descriptor, headers.as_mut_ptr(), RUN as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+            libc::recvmmsg(from.as_raw_fd(), headers.as_mut_ptr(), RUN as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
         };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         let mut drops = 0;
@@ -353,7 +363,7 @@ mod tests {
                     found.extend(run.iter().map(|datagram| datagram.bytes.to_vec()));
                 }
             }
-            glommio::timer::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
         found
     }
@@ -484,9 +494,9 @@ mod tests {
                 true
             };
             let left = async {
-                glommio::timer::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
                 leaving.leave();
-                glommio::timer::sleep(Duration::from_secs(2)).await;
+                sleep(Duration::from_secs(2)).await;
                 false
             };
             assert!(futures_lite::future::or(waiting, left).await, "leaving wakes");

@@ -1,5 +1,5 @@
-//! Sockets on a glommio executor: listening, datagrams, streams for hyper (which wait in an epoll of their shard: `ready`),
-//! deadlines, bodies, guarded tasks, memory budgets.
+//! Sockets on a glommio executor: listening, streams for hyper and bells (which wait in an epoll of their shard: `ready`),
+//! datagrams, deadlines, bodies, guarded tasks, memory budgets.
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 
@@ -24,4 +24,4 @@ pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use stream::Stream;
 pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop};
-pub use timer::{HyperTimer, TimedOut, deadline};
+pub use timer::{HyperTimer, TimedOut, deadline, sleep};

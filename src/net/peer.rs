@@ -1,10 +1,10 @@
 //! Whether a client has left while its request is being answered: it has closed its end, or its side of it. Used by `shard`,
 //! which knows the socket, and `query`, which has no use for an answer that nobody reads.
 
+use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use glommio::net::TcpStream;
 use glommio::timer::Timer;
 
 /// How often is looked, first after so long: a query that takes less is answered whatever the client does.

@@ -1,5 +1,5 @@
 //! When streams can be read or written, on one shard: an epoll(7) of all of them, in which the shard waits for a moment
-//! before it sleeps.
+//! before it sleeps. Listening sockets, datagrams and bells are in it too.
 //!
 //! To go to sleep and wake up costs a glommio executor about ten io_uring_enter(2) and a membarrier(2), whatever it sleeps
 //! for, while a replica's answer or a client's next request has often come within a millisecond. So whoever waits for a
@@ -7,11 +7,11 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2), for `SLICE` at most. What does not come over a stream (timers, accepted
-//!   connections, datagrams) is seen a slice and a preemption timer later at worst, as beside a busy task. While something
-//!   is awaited from another thread (`elsewhere`), which comes so too, it does not block.
+//!   blocks the thread in epoll_wait(2): for `SLICE` first, then, while nothing happens, for `SLICE_LONG` at a time. What no
+//!   stream tells waits meanwhile: a timer that is due soon (`sleep`) leaves short slices only, others are late by a long
+//!   one at worst; while another thread is awaited (`elsewhere`), it does not block at all.
 //!
-//! Made for an executor when its first stream is. Used by `stream` only.
+//! Made for an executor when its first stream is. Used by `stream`, `listen`, `bell` and `datagrams`.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,29 +19,34 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
-use futures_lite::AsyncReadExt;
+use futures_lite::{AsyncReadExt, future};
 use glommio::net::TcpStream;
+use glommio::timer::Timer;
 use glommio::{Latency, Shares};
 
-use super::elsewhere::is_awaited;
-use super::spawn_loop;
+use super::elsewhere::{is_awaited, is_timer_near};
+use super::{sleep, spawn_loop};
 
 /// So long after the last event is another waited for.
-const LINGER: Duration = Duration::from_millis(4);
-/// In whole milliseconds, as epoll_wait(2) wants it; as long as the preemption timer, which is due when it has passed.
-const SLICE_MS: libc::c_int = 2;
+const LINGER: Duration = Duration::from_millis(50);
+/// As long as the preemption timer, which is due when it has passed: the shard then looks into its rings.
+const SLICE: Duration = Duration::from_millis(2);
+/// When a slice has passed with nothing to do for anyone.
+const SLICE_LONG: Duration = Duration::from_millis(20);
 /// Taken at once; what is left over is taken by the next call.
 const EVENTS_MAX: usize = 64;
 
 /// Edge-triggered: told once, and again when more has come.
-const WANTED: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
-const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const WANTED: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+/// Told once, then asked for again.
+const WANTED_ON_DEMAND: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
+const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 const WRITABLE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
-const ENDING: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+const BEHIND: u32 = (libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
 thread_local! {
     /// Of the executor of this number.
@@ -55,8 +60,12 @@ struct Readiness {
     /// Never given twice: an event of a stream that is gone finds nobody.
     next_number: Cell<u64>,
     last_event: Cell<Instant>,
-    /// Of `linger`, while it waits for the next event.
+    /// Whether `linger` waits for events, or is about to.
+    lingers: Cell<bool>,
+    /// Of `linger`, while it waits for its time.
     lingerer: Cell<Option<Waker>>,
+    /// Of `hear`, while the other waits for events.
+    hearer: Cell<Option<Waker>>,
 }
 
 /// What is known of one stream.
@@ -64,8 +73,9 @@ struct Readiness {
 struct State {
     /// Nothing is there to be read: reading is no use before the next event.
     drained: Cell<bool>,
-    /// The other end has sent its last: no event will tell of the end that is read behind it.
-    ending: Cell<bool>,
+    /// There may be something behind a read that has room left, of which no event will tell: the end, or what was sent
+    /// after urgent data, before which a read stops.
+    behind: Cell<bool>,
     reader: Cell<Option<Waker>>,
     writer: Cell<Option<Waker>>,
 }
@@ -80,18 +90,51 @@ pub(super) struct Watched {
 impl Watched {
     /// The descriptor must stay open as long as this.
     pub fn new(descriptor: RawFd) -> io::Result<Watched> {
+        Watched::begin(descriptor, WANTED)
+    }
+
+    /// The same of what comes too often to be told of each: only what `poll_told` waits for is told.
+    pub fn on_demand(descriptor: RawFd) -> io::Result<Watched> {
+        Watched::begin(descriptor, WANTED_ON_DEMAND)
+    }
+
+    fn begin(descriptor: RawFd, wanted: u32) -> io::Result<Watched> {
         let readiness = Readiness::own()?;
         let number = readiness.next_number.replace(readiness.next_number.get() + 1);
-        let mut event = libc::epoll_event { events: WANTED, u64: number };
+        let watched = Watched { readiness, number, state: Rc::default() };
+        watched.ask(libc::EPOLL_CTL_ADD, descriptor, wanted)?;
+        watched.readiness.streams.borrow_mut().insert(number, watched.state.clone());
+        Ok(watched)
+    }
+
+    fn ask(&self, operation: libc::c_int, descriptor: RawFd, events: u32) -> io::Result<()> {
+        let mut event = libc::epoll_event { events, u64: self.number };
         // SAFETY: a descriptor of ours and an event that the call only reads.
-        let added =
-            unsafe { libc::epoll_ctl(readiness.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
-        if added != 0 {
-            return Err(io::Error::last_os_error());
+        let done = unsafe { libc::epoll_ctl(self.readiness.epoll.as_raw_fd(), operation, descriptor, &raw mut event) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Waits until there may be something to be read of what is watched on demand: once for each time that there is.
+    pub fn poll_told(&self, context: &mut Context<'_>, descriptor: RawFd) -> Poll<io::Result<()>> {
+        if !self.state.drained.replace(true) {
+            return Poll::Ready(Ok(()));
         }
-        let state = Rc::<State>::default();
-        readiness.streams.borrow_mut().insert(number, state.clone());
-        Ok(Watched { readiness, number, state })
+        self.state.reader.set(Some(context.waker().clone()));
+        // What has come before is told too.
+        self.ask(libc::EPOLL_CTL_MOD, descriptor, WANTED_ON_DEMAND)?;
+        Poll::Pending
+    }
+
+    /// Takes one of what comes, when there may be something.
+    pub fn poll_take<T>(&self, context: &mut Context<'_>, take: impl FnOnce() -> io::Result<T>) -> Poll<io::Result<T>> {
+        if !self.state.drained.get() {
+            match take() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.state.drained.set(true),
+                done => return Poll::Ready(done),
+            }
+        }
+        self.state.reader.set(Some(context.waker().clone()));
+        Poll::Pending
     }
 
     /// Reads when there may be something; `read` must be given room for a byte at least.
@@ -101,19 +144,12 @@ impl Watched {
         room: usize,
         read: impl FnOnce() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        if !self.state.drained.get() {
-            match read() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.state.drained.set(true),
-                // There was no more: an event tells when there is.
-                Ok(length) if length < room && !self.state.ending.get() => {
-                    self.state.drained.set(true);
-                    return Poll::Ready(Ok(length));
-                }
-                done => return Poll::Ready(done),
-            }
+        let read = ready!(self.poll_take(context, read));
+        if matches!(read, Ok(length) if length < room) && !self.state.behind.get() {
+            // There was no more: an event tells when there is.
+            self.state.drained.set(true);
         }
-        self.state.reader.set(Some(context.waker().clone()));
-        Poll::Pending
+        Poll::Ready(read)
     }
 
     /// Writes, or waits until that may be possible.
@@ -166,7 +202,9 @@ impl Readiness {
             streams: RefCell::default(),
             next_number: Cell::new(0),
             last_event: Cell::new(Instant::now()),
+            lingers: Cell::new(false),
             lingerer: Cell::new(None),
+            hearer: Cell::new(None),
         });
         let executor = glommio::executor();
         let hearing =
@@ -180,18 +218,28 @@ impl Readiness {
         Ok(readiness)
     }
 
-    /// Waits in glommio's rings until something has happened.
+    /// Hears what happens while the shard sleeps or is busy.
     async fn hear(self: Rc<Readiness>) -> ControlFlow<()> {
-        if let Ok(epoll) = self.epoll.try_clone() {
+        if self.lingers.get() {
+            // Dearer than a look every now and then, and of use only where others keep `linger` from its turn.
+            let stopped = poll_fn(|context| {
+                self.hearer.set(Some(context.waker().clone()));
+                if self.lingers.get() { Poll::Pending } else { Poll::Ready(()) }
+            });
+            future::or(stopped, async {
+                Timer::new(SLICE).await;
+            })
+            .await;
+        } else if let Ok(epoll) = self.epoll.try_clone() {
             // SAFETY: the copy is handed over whole.
             let mut polled = unsafe { TcpStream::from_raw_fd(epoll.into_raw_fd()) };
             // An epoll is no socket: to read it waits until it has events, and fails.
             let _ = polled.read(&mut [0]).await;
         } else {
             // Out of descriptors.
-            glommio::timer::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
-        self.take(0);
+        self.take(Duration::ZERO);
         ControlFlow::Continue(())
     }
 
@@ -199,49 +247,75 @@ impl Readiness {
     async fn linger(self: Rc<Readiness>) -> ControlFlow<()> {
         let is_soon = || self.last_event.get().elapsed() < LINGER && !is_awaited();
         poll_fn(|context| {
-            if is_soon() {
+            self.lingers.set(is_soon());
+            if self.lingers.get() {
                 return Poll::Ready(());
             }
+            self.hearer.take().into_iter().for_each(Waker::wake);
             self.lingerer.set(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
+        let mut quiet = false;
         while is_soon() {
             // A turn weighs as much as a millisecond of others, so that at the second they have had theirs.
             glommio::executor().yield_task_queue_now().await;
             glommio::executor().yield_task_queue_now().await;
             if is_soon() {
-                self.take(SLICE_MS);
+                let slice = if quiet && !is_timer_near() { SLICE_LONG } else { SLICE };
+                // The shard looks into its rings before the next slice if it is to be preempted, and only then.
+                quiet = !self.take(slice) && glommio::executor().need_preempt();
             }
         }
         ControlFlow::Continue(())
     }
 
-    /// Wakes who waits for what has happened; the first of it is waited for.
-    fn take(&self, wait_ms: libc::c_int) {
+    /// Wakes who waits for what has happened, which is waited for so long. Whether anything has.
+    fn take(&self, wait: Duration) -> bool {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
-        // SAFETY: the array is ours, and as long as is said.
-        let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS_MAX as libc::c_int, wait_ms)
-        };
-        // Negative: interrupted by a signal.
-        let Ok(count @ 1..) = usize::try_from(count) else { return };
+        let count = self.wait(&mut events, wait);
         for event in &events[..count] {
             let (happened, number) = (event.events, event.u64);
             let state = self.streams.borrow().get(&number).cloned();
             state.into_iter().for_each(|state| state.note(happened));
         }
-        self.last_event.set(Instant::now());
-        if let Some(lingerer) = self.lingerer.take() {
-            lingerer.wake();
+        if count > 0 {
+            self.last_event.set(Instant::now());
+            if let Some(lingerer) = self.lingerer.take() {
+                self.lingers.set(!is_awaited());
+                lingerer.wake();
+            }
+        }
+        count > 0
+    }
+
+    /// How many events there are; none when it is interrupted by anything but the preemption timer.
+    fn wait(&self, events: &mut [libc::epoll_event; EVENTS_MAX], wait: Duration) -> usize {
+        let until = Instant::now() + wait;
+        let mut left = wait;
+        loop {
+            let preempted = glommio::executor().need_preempt();
+            let left_ms = libc::c_int::try_from(left.as_millis()).unwrap_or(0);
+            // SAFETY: the array is ours, and as long as is said.
+            let count = unsafe {
+                libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS_MAX as libc::c_int, left_ms)
+            };
+            if let Ok(count) = usize::try_from(count) {
+                return count;
+            }
+            // Interrupted.
+            left = until.saturating_duration_since(Instant::now());
+            if left < SLICE || preempted || !glommio::executor().need_preempt() {
+                return 0;
+            }
         }
     }
 }
 
 impl State {
     fn note(&self, happened: u32) {
-        if happened & ENDING != 0 {
-            self.ending.set(true);
+        if happened & BEHIND != 0 {
+            self.behind.set(true);
         }
         if happened & READABLE != 0 {
             self.drained.set(false);
@@ -292,7 +366,7 @@ mod tests {
     }
 
     fn on_a_shard<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-        let shard = glommio::LocalExecutorBuilder::default().spawn(test);
+        let shard = glommio::LocalExecutorBuilder::default().preempt_timer(SLICE).spawn(test);
         shard.expect("an executor").join().expect("it did not panic");
     }
 
@@ -321,6 +395,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_behind_urgent_data_is_read() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            other.write_all(b"before").expect("it is open");
+            socket2::SockRef::from(&other).send_out_of_band(b"!").expect("it is open");
+            other.write_all(b"behind").expect("it is open");
+            // No event comes after this one.
+            own.0.readiness.take(Duration::ZERO);
+            assert_eq!(own.read().await, b"before");
+            assert_eq!(own.read().await, b"behind");
+        });
+    }
+
+    #[test]
     fn who_cannot_write_hears_when_there_is_room() {
         on_a_shard(|| async {
             let (own, mut other) = pair();
@@ -337,6 +425,26 @@ mod tests {
             written += own.write(&block).await;
             own.1.shutdown(Shutdown::Write).expect("it is open");
             assert_eq!(reading.join().expect("it does not panic"), written);
+        });
+    }
+
+    /// Each time something has just come over a stream, and nothing more does.
+    #[test]
+    fn a_timer_that_is_due_soon_does_not_wait_for_streams() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            let mut late = Vec::new();
+            for _ in 0..20 {
+                other.write_all(b"it").expect("it is open");
+                assert_eq!(own.read().await, b"it");
+                // Until the slices are long.
+                sleep(4 * SLICE).await;
+                let began = Instant::now();
+                sleep(SLICE).await;
+                late.push(began.elapsed() - SLICE);
+            }
+            late.sort_unstable();
+            assert!(late[10] < 2 * SLICE, "{late:?}");
         });
     }
 
@@ -366,7 +474,7 @@ mod tests {
                 let soon = Instant::now() + Duration::from_secs(10);
                 assert!(matches!(deadline(soon, told).await, Ok(Ok(()))), "a thread is heard");
                 telling.join().expect("it does not panic").expect("it is waited for");
-                glommio::timer::sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await;
             }
             busy.set(false);
             played.await;

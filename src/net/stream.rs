@@ -1,19 +1,20 @@
-//! A glommio TCP stream as hyper wants it: reads into hyper's own buffers, writes several slices at once, and fails a
+//! A TCP stream as hyper wants it: reads into hyper's own buffers, writes several slices at once, and fails a
 //! write that makes no progress for too long.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use hyper::rt::ReadBufCursor;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::deadline;
 use super::ready::Watched;
 
 pub struct Stream {
@@ -44,6 +45,43 @@ impl Stream {
         Ok(Stream { watched, inner, substitute: None, without_nul: false, stall_max, stall: None })
     }
 
+    /// Connects, within a time.
+    ///
+    /// # Errors
+    /// Nobody listens there, or nobody answered in time, or the kernel has no socket.
+    pub async fn connect(address: SocketAddr, timeout: Duration, stall_max: Duration) -> io::Result<Stream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        // Only costs latency when it fails.
+        let _ = socket.set_tcp_nodelay(true);
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            done => done?,
+        }
+        let stream = Stream::new(socket.into(), stall_max)?;
+        let connected = || match (stream.inner.take_error()?, stream.inner.peer_addr()) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
+            (None, peer) => peer.map(|_| 0),
+        };
+        let waited = poll_fn(|context| stream.watched.poll_write(context, connected));
+        let waited = deadline(Instant::now() + timeout, waited).await;
+        waited.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out")))?;
+        Ok(stream)
+    }
+
+    /// Reads some of what comes; nothing at the end.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len();
+        poll_fn(|context| {
+            // SAFETY: recv(2) writes bytes into it and nothing else.
+            let unfilled = unsafe { &mut *(&raw mut *buffer as *mut [MaybeUninit<u8>]) };
+            let receive = || SockRef::from(&self.inner).recv_with_flags(unfilled, libc::MSG_DONTWAIT);
+            self.watched.poll_read(context, room, receive)
+        })
+        .await
+    }
+
     /// Reads a space for every NUL. InfluxDB quotes the client's bytes in a header of its answers to writes, and a NUL
     /// there makes them unreadable; their JSON holds none.
     pub fn without_nul(mut self) -> Stream {
@@ -59,11 +97,8 @@ impl Stream {
 
     /// Writes some of it, and begins to count the time while nothing can be written.
     fn poll_send(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let socket = self.inner.as_raw_fd();
-        // SAFETY: `inner` owns the descriptor and outlives this borrow.
-        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let send = || SockRef::from(&socket).send_vectored_with_flags(slices, flags);
+        let send = || SockRef::from(&self.inner).send_vectored_with_flags(slices, flags);
         if let Poll::Ready(sent) = self.watched.poll_write(context, send) {
             self.stall = None;
             return Poll::Ready(sent);
@@ -81,14 +116,11 @@ impl hyper::rt::Read for Stream {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let socket = self.inner.as_raw_fd();
-        // SAFETY: `inner` owns the descriptor and outlives this borrow.
-        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
         // SAFETY: recv(2) writes into it and never reads, and takes nothing away that was written before. The safe twin,
         // `initialize_unfilled`, writes zeros over the whole buffer before every read.
         let unfilled = unsafe { buffer.as_mut() };
         let room = unfilled.len();
-        let receive = || SockRef::from(&socket).recv_with_flags(unfilled, libc::MSG_DONTWAIT);
+        let receive = || SockRef::from(&self.inner).recv_with_flags(unfilled, libc::MSG_DONTWAIT);
         let read = ready!(self.watched.poll_read(context, room, receive))?;
         if self.without_nul {
             // SAFETY: recv(2) has filled the first `read` bytes.
@@ -125,9 +157,7 @@ impl hyper::rt::Write for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // SAFETY: `inner` owns the descriptor and outlives this borrow.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) };
-        Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
+        Poll::Ready(self.inner.shutdown(Shutdown::Write))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -147,5 +177,55 @@ impl hyper::rt::Write for Stream {
             return self.poll_write(context, &slices[0]);
         }
         self.poll_send(context, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn on_a_shard<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
+        let shard = glommio::LocalExecutorBuilder::default().spawn(test);
+        shard.expect("an executor").join().expect("it did not panic");
+    }
+
+    fn listening(backlog: i32) -> (Socket, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&address.into()).expect("a port");
+        socket.listen(backlog).expect("it is bound");
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
+        (socket, address)
+    }
+
+    #[test]
+    fn who_listens_is_reached() {
+        on_a_shard(|| async {
+            let (listener, address) = listening(8);
+            let stream = Stream::connect(address, SOON, SOON).await.expect("it listens");
+            assert!(stream.inner.nodelay().expect("it is open"));
+            drop(listener);
+            let refused = Stream::connect(address, SOON, SOON).await.err().expect("nobody listens");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        });
+    }
+
+    #[test]
+    fn who_does_not_answer_is_given_up() {
+        on_a_shard(|| async {
+            // The kernel answers for one or two, and for nobody when these are not accepted.
+            let (_listener, address) = listening(0);
+            let mut kept = Vec::new();
+            let given_up = loop {
+                match Stream::connect(address, Duration::from_millis(300), SOON).await {
+                    Ok(stream) => kept.push(stream),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
+            assert!(kept.len() < 8, "{}", kept.len());
+        });
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use glommio::timer::sleep;
 use glommio::{Task, TaskQueueHandle};
+
+use super::sleep;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 

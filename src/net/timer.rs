@@ -1,4 +1,4 @@
-//! Deadlines on glommio's timers, and those timers for hyper.
+//! Sleeps and deadlines on glommio's timers, and those timers for hyper.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,15 +9,25 @@ use futures_lite::future;
 use glommio::timer::Timer;
 use send_wrapper::SendWrapper;
 
+use super::elsewhere::Awaited;
+
+/// Longer timers may be late by as much as the longest wait for streams (`ready`).
+const SOON: Duration = Duration::from_millis(100);
+
 /// The deadline came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
+/// Sleeps for so long at least.
+pub async fn sleep(duration: Duration) {
+    let _awaited = (duration < SOON).then(Awaited::timer);
+    Timer::new(duration).await;
+}
+
 /// Runs a future until a moment; it is dropped when that comes first.
 pub async fn deadline<T>(at: Instant, future: impl Future<Output = T>) -> Result<T, TimedOut> {
-    let left = at.saturating_duration_since(Instant::now());
     future::or(async { Ok(future.await) }, async {
-        Timer::new(left).await;
+        sleep(at.saturating_duration_since(Instant::now())).await;
         Err(TimedOut)
     })
     .await

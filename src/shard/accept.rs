@@ -3,15 +3,12 @@
 //! The kernel shares connections out by their addresses, so that few of them may all land on one core: one that comes to
 //! a shard which has more than the least busy one goes there.
 
-use std::net::TcpStream as StdTcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::net::TcpStream;
 use std::rc::Rc;
-
-use glommio::net::TcpStream;
 
 use crate::config::Protocol;
 use crate::ingest::tcp;
-use crate::net::spawn;
+use crate::net::{Stream, spawn};
 use crate::topology::LineTarget;
 
 use super::front::Api;
@@ -60,32 +57,23 @@ impl Shard {
         if self.stats.connections_open.get() < least.connections_open.get() + 1 || index == self.index {
             return Some(stream);
         }
-        // SAFETY: `stream` owns the descriptor and outlives this borrow.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        let (Ok(copy), Ok(number)) = (descriptor.try_clone_to_owned(), u32::try_from(number)) else {
-            return Some(stream);
-        };
+        let Ok(number) = u32::try_from(number) else { return Some(stream) };
         // Counted at once, lest the next ones all go there too.
         least.connections_open.add(1);
-        match self.doorbells[index].hand_over(StdTcpStream::from(copy), number) {
-            Ok(()) => {
-                self.stats.connections_handed_over.add(1);
-                None
-            }
-            Err(_) => {
-                least.connections_open.sub(1);
-                Some(stream)
-            }
-        }
+        let Err(stream) = self.doorbells[index].hand_over(stream, number) else {
+            self.stats.connections_handed_over.add(1);
+            return None;
+        };
+        least.connections_open.sub(1);
+        Some(stream)
     }
 
     /// Takes a connection from another shard, which has counted it as ours.
-    pub(super) fn take(self: &Rc<Shard>, connection: StdTcpStream, number: u32) {
+    pub(super) fn take(self: &Rc<Shard>, connection: TcpStream, number: u32) {
         self.stats.connections_open.sub(1);
         let service = usize::try_from(number).ok().and_then(|number| self.services.get(number)?.clone());
         let Some(service) = service else { return };
-        // SAFETY: `connection` has given its descriptor up.
-        self.serve(unsafe { TcpStream::from_raw_fd(connection.into_raw_fd()) }, &service);
+        self.serve(connection, &service);
     }
 
     /// Serves a connection in a task of its own.
@@ -109,6 +97,13 @@ impl Shard {
     async fn read_lines(self: &Rc<Shard>, stream: TcpStream, target: &LineTarget) {
         let drained = self.drain.listen();
         let source = self.next_source();
+        let stream = match Stream::new(stream, self.config.limits.stream_timeout) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be waited for");
+                return;
+            }
+        };
         let asked_to_end = async {
             if !self.draining.get() {
                 drained.await;

@@ -1,13 +1,13 @@
-//! One client connection: hyper over a glommio stream.
+//! One client connection: hyper over a stream.
 
 use std::convert::Infallible;
+use std::net::TcpStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
 use futures_lite::future;
-use glommio::net::TcpStream;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

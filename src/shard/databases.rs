@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use glommio::timer::sleep;
 use hyper::Request;
 
 use crate::backend::{Backend, Backends};
@@ -16,7 +15,7 @@ use crate::databases::{DATABASES_MAX, List, Round};
 use crate::http::params;
 use crate::influxql::quote_ident;
 use crate::merge::results::{StatementResult, Value, parse};
-use crate::net::{Payload, spawn_loop};
+use crate::net::{Payload, sleep, spawn_loop};
 
 use super::Shard;
 

@@ -20,7 +20,6 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
-use glommio::timer::sleep;
 use glommio::{Latency, Shares, TaskQueueHandle};
 
 use crate::admin::Process;
@@ -28,7 +27,7 @@ use crate::backend::{Current, Settings};
 use crate::config::Config;
 use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
-use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, spawn, spawn_loop};
+use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, sleep, spawn, spawn_loop};
 use crate::query::Queries;
 pub use crate::query::RunningQueries;
 use crate::stats::{Recorder, ShardStats};
@@ -111,7 +110,11 @@ pub async fn run(setup: Setup) {
     sleep(Duration::from_millis(2)).await;
     let drain_asked = shard.drain_asked.listen();
     shard.clone().watch(shard.apply()).await;
-    let (hearing, mut bell) = (shard.clone(), wire.connect());
+    let mut bell = match wire.connect() {
+        Ok(bell) => bell,
+        Err(error) => return tracing::error!(%error, "a shard's bell could not be waited for"),
+    };
+    let hearing = shard.clone();
     spawn("bell", queues.ingest, async move {
         // Whatever befalls, the shard goes on hearing.
         while bell.heard(|connection, listener| guarded("hand-over", || hearing.take(connection, listener))).await {

@@ -3,10 +3,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use glommio::timer::sleep;
-
 use crate::backend::{Backend, Courier};
 use crate::gate::parked_key;
+use crate::net::sleep;
 use crate::spool::{Queue, Record};
 
 use super::super::keep::hold_for;

@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use glommio::TaskQueueHandle;
-use glommio::timer::sleep;
 
 use crate::backend::{Backend, Courier, Current, Settings, health};
 use crate::gate::Gate;
-use crate::net::{elsewhere, spawn, spawn_loop};
+use crate::net::{elsewhere, sleep, spawn, spawn_loop};
 use crate::spool::{DeadLetter, Entry, Finished, Position, Queue};
 
 use super::pace::Pace;

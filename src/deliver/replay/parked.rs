@@ -4,10 +4,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use glommio::timer::sleep;
-
 use crate::backend::{Backend, Courier};
 use crate::gate::{ParkedDatabase, parked_key};
+use crate::net::sleep;
 use crate::spool::Queue;
 
 use super::super::keep::hold_for;
