@@ -192,12 +192,26 @@ mod tests {
             ("cpu2 v=1", "cpu2"),
             ("cpu", "cpu"),
             ("cpu\\ v=1", "cpu\\ v=1"),
+            ("cpu\\\\", "cpu\\\\"),
+            ("cpu\\\\ x v=1", "cpu\\\\ x"),
+            ("cpu\\\\", "cpu\\\\"),
+            ("cpu\\\\,a=b v=1", "cpu\\\\,a=b"),
             ("mem v=1", "mem"),
             (",a=b v=1", ""),
             (" ,a=b v=1", ""),
             ("mem,a=b v=1", "mem"),
         ] {
             assert_eq!(name(&mut router, line), expected.as_bytes(), "{line}");
+        }
+    }
+
+    /// An escaped byte at a line's very end is part of the name, and what begins alike has another one.
+    #[test]
+    fn names_that_end_escaped_are_not_taken_for_their_neighbours() {
+        let rules = || vec![rule("db", "/^a/", &["host"])];
+        for (before, line) in [("a\\ ", "a\\ b,host=x v=1"), ("a\\,", "a\\,b,host=x v=1")] {
+            let alone = slots(rules(), "db", &[line]);
+            assert_eq!(slots(rules(), "db", &[before, line])[1..], alone, "{before:?}");
         }
     }
 
