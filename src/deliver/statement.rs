@@ -72,7 +72,7 @@ impl Delivery {
             // Its place in the log is where it came, not where others have carried it out.
             let place = match way::of_statement(&replica.target.stats, concern) {
                 Way::Direct(pass) if replica.target.stats.is_up() => {
-                    asked.push(async move { (group, replica, self.ask(replica, execution, pass).await) });
+                    asked.push(async move { (group, replica, self.ask(replica, execution, concern, pass).await) });
                     continue;
                 }
                 Way::Log(place) => place,
@@ -151,7 +151,7 @@ impl Delivery {
     }
 
     /// What does not come to a good end lies in the log before anything newer can pass.
-    async fn ask(&self, replica: &Rc<Backend>, execution: &Execution, pass: DirectPass) -> Outcome {
+    async fn ask(&self, replica: &Rc<Backend>, execution: &Execution, concern: &Concern, pass: DirectPass) -> Outcome {
         let answer = exchange(replica, execution).await;
         if let Err(error) = &answer {
             replica.target.note_unknown(error, self.config.write.hard_timeout);
@@ -164,6 +164,9 @@ impl Delivery {
                 Outcome::Kept(self.keep_statement(replica, execution, place, Fate::Stays))
             }
         };
+        if matches!(outcome, Outcome::Said(_)) && !outcome.refuses() {
+            concern.note_done(&replica.target.stats.parked);
+        }
         drop(pass);
         outcome
     }
@@ -263,7 +266,10 @@ pub async fn replay(courier: &Courier, db: &str, rp: &str, text: &str) -> Result
     };
     let (status, body) = courier.send(request).await.map_err(|error| Trouble::Away(error.to_string()))?;
     let reason = match (status, error_of(&body)) {
-        (200..300, None) => return Ok(Vec::new()),
+        (200..300, None) => {
+            Concern::of(db, text).note_done(&courier.target.stats.parked);
+            return Ok(Vec::new());
+        }
         (200..300, Some(error)) | (400, Some(error)) => error,
         (status, _) if may_succeed_later(status) => {
             let text = String::from_utf8_lossy(&body);
