@@ -150,9 +150,16 @@ pub fn parked_key(db: &str) -> u32 {
     crc32fast::hash(db.as_bytes())
 }
 
-/// A replica's parked databases, by `parked_key`.
+/// Dropped databases that are kept in mind for each replica; the earliest are forgotten.
+const DROPPED_MAX: usize = 1000;
+
+/// A replica's parked databases, by `parked_key`, and those that are lacking because statements have dropped them.
 #[derive(Debug, Default)]
-pub struct Parked(ArcSwap<BTreeMap<u32, ParkedDatabase>>);
+pub struct Parked {
+    table: ArcSwap<BTreeMap<u32, ParkedDatabase>>,
+    /// The earliest first.
+    dropped: ArcSwap<Vec<String>>,
+}
 
 #[derive(Clone, Debug)]
 pub struct ParkedDatabase {
@@ -164,15 +171,15 @@ pub struct ParkedDatabase {
 
 impl Parked {
     pub fn is_empty(&self) -> bool {
-        self.0.load().is_empty()
+        self.table.load().is_empty()
     }
 
     pub fn keys(&self) -> Vec<u32> {
-        self.0.load().keys().copied().collect()
+        self.table.load().keys().copied().collect()
     }
 
     pub fn get(&self, key: u32) -> Option<ParkedDatabase> {
-        self.0.load().get(&key).cloned()
+        self.table.load().get(&key).cloned()
     }
 
     /// Parks it, unless it is; its gate.
@@ -205,8 +212,30 @@ impl Parked {
         self.change(|all| drop(all.remove(&key)));
     }
 
+    /// The replica has carried out a statement that drops the database.
+    pub fn note_dropped(&self, db: &str) {
+        self.dropped.rcu(|before| {
+            let others = before.iter().filter(|other| *other != db).cloned();
+            let mut after: Vec<String> = others.chain([db.to_owned()]).collect();
+            after.drain(..after.len().saturating_sub(DROPPED_MAX));
+            after
+        });
+    }
+
+    /// It has carried out one that makes it.
+    pub fn note_made(&self, db: &str) {
+        if self.is_dropped(db) {
+            self.dropped.rcu(|before| before.iter().filter(|other| *other != db).cloned().collect::<Vec<String>>());
+        }
+    }
+
+    /// Whether it was dropped there and not made since, as far as this process has seen.
+    pub fn is_dropped(&self, db: &str) -> bool {
+        self.dropped.load().iter().any(|dropped| dropped == db)
+    }
+
     fn change(&self, change: impl Fn(&mut BTreeMap<u32, ParkedDatabase>)) {
-        self.0.rcu(|before| {
+        self.table.rcu(|before| {
             let mut after = BTreeMap::clone(before);
             change(&mut after);
             after
@@ -248,6 +277,17 @@ mod tests {
         gate.hold();
         gate.release();
         assert!(matches!(gate.enter(), Way::Log(_)));
+    }
+
+    #[test]
+    fn what_is_kept_in_mind_of_dropped_databases_is_bounded() {
+        let parked = Parked::default();
+        (0..=DROPPED_MAX).for_each(|number| parked.note_dropped(&number.to_string()));
+        parked.note_dropped("1");
+        assert!(!parked.is_dropped("0") && parked.is_dropped("1") && parked.is_dropped("1000"));
+        parked.note_made("1");
+        assert!(!parked.is_dropped("1") && parked.is_dropped("2"));
+        assert_eq!(parked.dropped.load().len(), DROPPED_MAX - 1);
     }
 
     #[test]

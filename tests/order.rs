@@ -228,6 +228,53 @@ fn a_parked_database_that_is_dropped_needs_no_operator() {
     assert!(one.values().all(|points| points.len() == 1), "the first was dropped: {one:?}");
 }
 
+/// Points that come to one replica behind the DROP DATABASE before which they came to its peer: they are gone there, too, and
+/// no operator is called for.
+#[test]
+fn points_on_their_way_while_their_database_is_dropped_stay_parked_for_nobody() {
+    let mut cluster = pair();
+    let http = cluster.http();
+    for (turn, down) in [false, true].into_iter().enumerate() {
+        http.run("", "CREATE DATABASE gone");
+        http.store("gone", "m v=1 1\n");
+        if down {
+            cluster.groups[0][1].kill9();
+            http.store("gone", "m v=2 2\n");
+        }
+        cluster.meddlers[0][0].set(Meddle::LateTo("DROP".to_owned(), Duration::from_secs(5)));
+        let bytes = || cluster.slotline.metric("slotline_spool_bytes", &["backend=\"g1b\""]);
+        let (second, before) = (cluster.groups[0][1].http(), bytes());
+        std::thread::scope(|scope| {
+            scope.spawn(|| http.run("", "DROP DATABASE gone"));
+            wait_for("the DROP at g1b, or in its log", SOON, || {
+                match down {
+                    false => !second.run("", "SHOW DATABASES").to_string().contains("gone"),
+                    true => bytes() > before,
+                }
+                .then_some(())
+            });
+            http.store("gone", "m v=3 3\n");
+        });
+        cluster.meddlers[0][0].set(Meddle::Pass);
+        if down {
+            cluster.groups[0][1].restart();
+        }
+        let dead = || cluster.slotline.metric("slotline_spool_dead_points_total", &["backend=\"g1b\""]);
+        wait_for("the late point", SOON, || (dead() == turn as u64 + 1).then_some(()));
+        cluster.slotline.wait_direct();
+        assert_eq!(parked(&cluster), 0.0);
+        for replica in &cluster.groups[0] {
+            let databases = replica.http().run("", "SHOW DATABASES").to_string();
+            assert!(!databases.contains("gone"), "{databases}");
+        }
+    }
+    http.run("", "CREATE DATABASE gone");
+    http.store("gone", "m v=4 4\n");
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "gone"));
+    assert_same("g1b", &two, &one);
+    assert!(one.values().all(|points| points.len() == 1), "{one:?}");
+}
+
 /// What is parked is found again by the next process, and waits for its own database only.
 #[test]
 fn what_is_parked_outlives_a_crash() {

@@ -24,9 +24,16 @@ const SECOND: &str = "backend=\"g1b\"";
 
 /// Back, and with all that the other has; nothing was refused a second time.
 #[track_caller]
-fn assert_equal_in_the_end(mut cluster: Cluster) -> facts::Facts {
+fn assert_equal_in_the_end(cluster: Cluster) -> facts::Facts {
+    assert_equal_in_the_end_of(cluster, |_| {})
+}
+
+/// The same, and what `look` finds then.
+#[track_caller]
+fn assert_equal_in_the_end_of(mut cluster: Cluster, look: impl FnOnce(&Cluster)) -> facts::Facts {
     cluster.groups[0][1].restart();
     cluster.slotline.wait_direct();
+    look(&cluster);
     let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "db"));
     assert_same("g1b", &two, &one);
     assert_eq!(cluster.slotline.metric("slotline_spool_dead_points_total", &[SECOND]), 0);
@@ -52,6 +59,31 @@ fn what_is_refused_whole_or_in_part_is_not_replayed() {
     assert_eq!(cluster.slotline.metric("slotline_spool_points", &[SECOND]), 1 + 2 * 37);
     let facts = assert_equal_in_the_end(cluster);
     assert!(facts.values().any(|points| points.contains("39 v=39")), "{facts:?}");
+}
+
+/// A statement that the others refuse is no dead letter of the one that is away; one that they carry out takes its place.
+#[test]
+fn statements_that_the_others_refuse_are_taken_back() {
+    let cluster = one_away();
+    let http = cluster.http();
+    http.run("", "CREATE USER u WITH PASSWORD 'x'");
+    let refused = [
+        ("CREATE USER u WITH PASSWORD 'y'", "user already exists"),
+        ("DROP USER nobody", "user not found"),
+        ("CREATE RETENTION POLICY p ON nowhere DURATION 1d REPLICATION 1", "database not found: nowhere"),
+    ];
+    for (text, error) in refused {
+        let answer = http.query("db", text);
+        assert!(answer.text().contains(error), "{text}: {answer:?}");
+    }
+    http.run("db", "DELETE FROM m WHERE time < 2");
+    http.store("db", "m v=3 3\n");
+    let facts = assert_equal_in_the_end_of(cluster, |cluster| {
+        let users = cluster.groups[0][1].http().run("", "SHOW USERS");
+        assert!(users.to_string().contains("\"u\""), "{users}");
+        assert_eq!(cluster.slotline.metric("slotline_spool_dead_bytes", &[SECOND]), 0);
+    });
+    assert!(facts.values().all(|points| points.len() == 2), "{facts:?}");
 }
 
 #[test]

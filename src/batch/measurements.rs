@@ -22,7 +22,8 @@ const SET: usize = 4;
 const NAME_ROOM_BYTES: usize = 48;
 const NAME_BYTES_MAX: usize = 256;
 
-/// What the routers of one shard share: at most `DATABASES_MAX` tables of `KNOWN_MAX` measurements.
+/// What the routers of one shard share: at most `DATABASES_MAX` tables of `KNOWN_MAX` measurements. While all of these are in
+/// use, routers for other databases have `KNOWN_MIN` at hand, each for itself.
 #[derive(Default)]
 pub struct Routes {
     by_db: RefCell<AHashMap<Box<str>, Rc<Measurements>>>,
@@ -35,11 +36,13 @@ impl Routes {
         if let Some(known) = by_db.get(db).filter(|known| Arc::ptr_eq(&known.topology, topology)) {
             return Router::with(known.clone());
         }
-        if by_db.len() >= DATABASES_MAX
-            && !by_db.contains_key(db)
-            && let Some(other) = by_db.keys().next().cloned()
-        {
-            by_db.remove(&other);
+        if by_db.len() >= DATABASES_MAX && !by_db.contains_key(db) {
+            // One in use would live on beside the new one.
+            let idle = by_db.iter().find(|(_, known)| Rc::strong_count(known) == 1).map(|(other, _)| other.clone());
+            match idle {
+                Some(other) => drop(by_db.remove(&other)),
+                None => return Router::with(Rc::new(Measurements::limited(topology.clone(), db, KNOWN_MIN))),
+            }
         }
         let fresh = Rc::new(Measurements::new(topology.clone(), db));
         by_db.insert(db.into(), fresh.clone());
@@ -64,6 +67,8 @@ struct Table {
     known: Vec<Option<Known>>,
     /// Measurements that were not at hand since `known` has its length.
     misses: usize,
+    /// As long as `known` may become.
+    len_max: usize,
 }
 
 struct Known {
@@ -85,13 +90,17 @@ pub struct Way {
 
 impl Measurements {
     pub fn new(topology: Arc<Topology>, db: &str) -> Measurements {
+        Measurements::limited(topology, db, KNOWN_MAX)
+    }
+
+    fn limited(topology: Arc<Topology>, db: &str, len_max: usize) -> Measurements {
         Measurements {
             ruled: topology.rules().iter().any(|rule| rule.covers(db)),
             db: db.to_owned(),
             db_key: SlotKey::database(db),
             topology,
             hashes: RandomState::new(),
-            table: RefCell::new(Table { known: none(KNOWN_MIN), misses: 0 }),
+            table: RefCell::new(Table { known: none(KNOWN_MIN), misses: 0, len_max }),
         }
     }
 
@@ -108,6 +117,12 @@ impl Measurements {
             table.put(hash, name, way.clone(), |known| self.hashes.hash_one(&*known.name));
         }
         way
+    }
+
+    /// How many measurements there is room for.
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.table.borrow().known.len()
     }
 
     fn find(&self, line: &Line<'_>) -> Way {
@@ -135,7 +150,7 @@ impl Table {
     /// In the place, and the memory, of the earliest in its set.
     fn put(&mut self, hash: u64, name: &[u8], way: Way, hash_of: impl Fn(&Known) -> u64) {
         self.misses += 1;
-        if self.misses > self.known.len() / 2 && self.known.len() < KNOWN_MAX {
+        if self.misses > self.known.len() / 2 && self.known.len() < self.len_max {
             let longer = none(self.known.len() * 4);
             // From the earliest in each set to the latest.
             for known in std::mem::replace(&mut self.known, longer).into_iter().rev().flatten() {

@@ -142,7 +142,7 @@ impl Tags {
 
 #[cfg(test)]
 mod tests {
-    use super::super::measurements::KNOWN_MAX;
+    use super::super::measurements::{KNOWN_MAX, Routes};
     use super::*;
     use crate::topology::{GroupSpec, ReplicaSpec, RuleSpec, Spec, evenly};
 
@@ -192,12 +192,26 @@ mod tests {
             ("cpu2 v=1", "cpu2"),
             ("cpu", "cpu"),
             ("cpu\\ v=1", "cpu\\ v=1"),
+            ("cpu\\\\", "cpu\\\\"),
+            ("cpu\\\\ x v=1", "cpu\\\\ x"),
+            ("cpu\\\\", "cpu\\\\"),
+            ("cpu\\\\,a=b v=1", "cpu\\\\,a=b"),
             ("mem v=1", "mem"),
             (",a=b v=1", ""),
             (" ,a=b v=1", ""),
             ("mem,a=b v=1", "mem"),
         ] {
             assert_eq!(name(&mut router, line), expected.as_bytes(), "{line}");
+        }
+    }
+
+    /// An escaped byte at a line's very end is part of the name, and what begins alike has another one.
+    #[test]
+    fn names_that_end_escaped_are_not_taken_for_their_neighbours() {
+        let rules = || vec![rule("db", "/^a/", &["host"])];
+        for (before, line) in [("a\\ ", "a\\ b,host=x v=1"), ("a\\,", "a\\,b,host=x v=1")] {
+            let alone = slots(rules(), "db", &[line]);
+            assert_eq!(slots(rules(), "db", &[before, line])[1..], alone, "{before:?}");
         }
     }
 
@@ -216,6 +230,26 @@ mod tests {
             let read = router.read(line.as_bytes()).expect("a line");
             assert_eq!(router.slot(&read), key.slot(), "{line}");
         }
+    }
+
+    /// However many databases are written to at once, each with many measurements.
+    #[test]
+    fn what_routers_in_use_have_at_hand_is_bounded() {
+        let (routes, topology) = (Routes::default(), topology(vec![]));
+        let mut routers: Vec<Router> = (0..50).map(|db| routes.router(&topology, &format!("db{db}"))).collect();
+        let fill = |router: &mut Router| {
+            for i in 0..2 * KNOWN_MAX {
+                let line = format!("m{i} v=1");
+                let read = router.read(line.as_bytes()).expect("a line");
+                router.slot(&read);
+            }
+            router.measurements.room()
+        };
+        let rooms: Vec<usize> = routers.iter_mut().map(fill).collect();
+        assert_eq!(rooms.iter().filter(|room| **room == KNOWN_MAX).count(), 16, "{rooms:?}");
+        assert_eq!(rooms.iter().sum::<usize>(), 16 * KNOWN_MAX + 34 * 16);
+        drop(routers);
+        assert_eq!(fill(&mut routes.router(&topology, "another")), KNOWN_MAX, "an idle one makes room for it");
     }
 
     #[test]

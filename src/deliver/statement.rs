@@ -4,7 +4,7 @@
 //! Replicas whose gates are open carry it out at once, the others find it in their logs, behind what they have still to
 //! take and before what comes after it. It is done when each group has one that did, and the logs have synced. A group
 //! without such a replica is an error, and then nothing is sent to any group. One that fails midway stays in the logs: it
-//! may be carried out later.
+//! may be carried out later. What all of a group's open replicas refuse is taken back from the logs of the others.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -57,33 +57,47 @@ impl Delivery {
     }
 
     async fn carry_out(&self, backends: &Backends, execution: &Execution) -> Executed {
-        let replicas: Vec<&Rc<Backend>> = execution.groups.iter().flat_map(|group| backends.group(*group)).collect();
+        let of_group = |group: GroupIndex| backends.group(group).iter().map(move |replica| (group, replica));
+        let replicas: Vec<(GroupIndex, &Rc<Backend>)> = execution.groups.iter().copied().flat_map(of_group).collect();
         // What was known of them may be seconds old, and nothing shall be queued for a group that is away.
         let patience = self.config.limits.connect_timeout;
-        join_all(replicas.iter().map(|replica| health::check(&replica.pool, patience))).await;
+        join_all(replicas.iter().map(|(_, replica)| health::check(&replica.pool, patience))).await;
         let live = |replica: &Rc<Backend>| replica.target.stats.is_up() && replica.target.stats.gate.is_open();
         if let Some(dead) = execution.groups.iter().find(|group| !backends.group(**group).iter().any(live)) {
             return Executed::Not { untouched: true, reason: no_replica(backends, *dead) };
         }
-        let (mut asked, mut keeping) = (Vec::new(), Vec::new());
-        let concern = Concern::of(&execution.db, &execution.text);
-        for replica in replicas {
+        let concern = &Concern::of(&execution.db, &execution.text);
+        let (mut asked, mut absent, mut keeping) = (Vec::new(), Vec::new(), Vec::new());
+        for (group, replica) in replicas {
             // Its place in the log is where it came, not where others have carried it out.
-            let place = match way::of_statement(&replica.target.stats, &concern) {
+            let place = match way::of_statement(&replica.target.stats, concern) {
                 Way::Direct(pass) if replica.target.stats.is_up() => {
-                    asked.push(self.ask(replica, execution, pass));
+                    asked.push(async move { (group, replica, self.ask(replica, execution, concern, pass).await) });
                     continue;
                 }
                 Way::Log(place) => place,
                 Way::Direct(_) | Way::Wait(_) => Place::main(&replica.target.stats),
             };
-            keeping.push(self.keep_statement(replica, execution, place));
+            absent.push((group, self.keep_statement(replica, execution, place, Fate::Open)));
         }
         let mut said: Vec<(&Rc<Backend>, http::Response<Bytes>)> = Vec::new();
-        for (replica, outcome) in join_all(asked).await {
+        // Groups in which somebody has carried it out, or may do so, and in which somebody has refused it.
+        let (mut takers, mut refusers) = (Vec::<GroupIndex>::new(), Vec::<GroupIndex>::new());
+        for (group, replica, outcome) in join_all(asked).await {
+            if outcome.refuses() {
+                refusers.push(group)
+            } else {
+                takers.push(group)
+            }
             match outcome {
                 Outcome::Said(answer) => said.push((replica, answer)),
                 Outcome::Kept(kept) => keeping.push(kept),
+            }
+        }
+        for (group, kept) in absent {
+            match kept {
+                Ok(kept) if refusers.contains(&group) && !takers.contains(&group) => kept.void(self),
+                kept => keeping.push(kept.map(Keeping::stays)),
             }
         }
         let until = execution.until.max(Instant::now() + SYNC_MIN);
@@ -119,21 +133,25 @@ impl Delivery {
     }
 
     /// Into the log of a replica that carries it out later.
-    fn keep_statement(&self, replica: &Backend, execution: &Execution, place: Place) -> Result<Keeping, String> {
+    fn keep_statement(
+        &self,
+        replica: &Backend,
+        execution: &Execution,
+        place: Place,
+        fate: Fate,
+    ) -> Result<Keeping, String> {
         let target = &replica.target;
         let log = self.logs.get(&target.name).ok_or_else(|| format!("replica {} has no spool", target.name))?;
         let Execution { db, rp, text, .. } = execution;
         let record = Record::Statement { db: db.clone(), rp: rp.clone(), text: text.clone() };
-        Ok(keep::begin(&log, place, record, None))
+        Ok(match fate {
+            Fate::Open => keep::begin_undecided(&log, place, record, None),
+            Fate::Stays => keep::begin(&log, place, record, None),
+        })
     }
 
     /// What does not come to a good end lies in the log before anything newer can pass.
-    async fn ask<'a>(
-        &self,
-        replica: &'a Rc<Backend>,
-        execution: &Execution,
-        pass: DirectPass,
-    ) -> (&'a Rc<Backend>, Outcome) {
+    async fn ask(&self, replica: &Rc<Backend>, execution: &Execution, concern: &Concern, pass: DirectPass) -> Outcome {
         let answer = exchange(replica, execution).await;
         if let Err(error) = &answer {
             replica.target.note_unknown(error, self.config.write.hard_timeout);
@@ -143,12 +161,22 @@ impl Delivery {
             answer => {
                 replica.target.close_gate(&describe(&answer));
                 let place = Place::main(&replica.target.stats);
-                Outcome::Kept(self.keep_statement(replica, execution, place))
+                Outcome::Kept(self.keep_statement(replica, execution, place, Fate::Stays))
             }
         };
+        if matches!(outcome, Outcome::Said(_)) && !outcome.refuses() {
+            concern.note_done(&replica.target.stats.parked);
+        }
         drop(pass);
-        (replica, outcome)
+        outcome
     }
+}
+
+/// Whether a statement in a log may still turn out to be refused by the others.
+#[derive(Clone, Copy)]
+enum Fate {
+    Open,
+    Stays,
 }
 
 /// What became of a statement at a replica that was asked.
@@ -156,6 +184,15 @@ enum Outcome {
     Said(http::Response<Bytes>),
     /// It will carry it out later.
     Kept(Result<Keeping, String>),
+}
+
+impl Outcome {
+    fn refuses(&self) -> bool {
+        match self {
+            Outcome::Said(answer) => !answer.status().is_success() || error_of(answer.body()).is_some(),
+            Outcome::Kept(_) => false,
+        }
+    }
 }
 
 fn no_replica(backends: &Backends, group: GroupIndex) -> String {
@@ -229,7 +266,10 @@ pub async fn replay(courier: &Courier, db: &str, rp: &str, text: &str) -> Result
     };
     let (status, body) = courier.send(request).await.map_err(|error| Trouble::Away(error.to_string()))?;
     let reason = match (status, error_of(&body)) {
-        (200..300, None) => return Ok(Vec::new()),
+        (200..300, None) => {
+            Concern::of(db, text).note_done(&courier.target.stats.parked);
+            return Ok(Vec::new());
+        }
         (200..300, Some(error)) | (400, Some(error)) => error,
         (status, _) if may_succeed_later(status) => {
             let text = String::from_utf8_lossy(&body);

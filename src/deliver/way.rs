@@ -79,6 +79,9 @@ pub struct Concern {
     makes_in: BTreeSet<u32>,
     /// Statements that make what it drops.
     makes: Vec<String>,
+    /// Databases that are there, or are not, once it is carried out.
+    creates: Vec<String>,
+    drops: Vec<String>,
 }
 
 impl Concern {
@@ -91,6 +94,7 @@ impl Concern {
                 Statement::DropDatabase { name } => {
                     concern.takes.insert(parked_key(name));
                     concern.makes.push(creation(name));
+                    concern.drops.push(name.clone());
                 }
                 Statement::DropRetentionPolicy { name, database } => {
                     concern.takes.insert(parked_key(database));
@@ -101,7 +105,10 @@ impl Concern {
                 Statement::Delete(_) | Statement::DropSeries(_) | Statement::DropMeasurement { .. } => {
                     concern.takes.insert(parked_key(db));
                 }
-                Statement::CreateDatabase(create) => drop(concern.makes_in.insert(parked_key(&create.name))),
+                Statement::CreateDatabase(create) => {
+                    concern.makes_in.insert(parked_key(&create.name));
+                    concern.creates.push(create.name.clone());
+                }
                 Statement::CreateRetentionPolicy(create) => {
                     concern.makes_in.insert(parked_key(&create.database));
                 }
@@ -122,6 +129,12 @@ impl Concern {
 
     pub fn makes(&self) -> &[String] {
         &self.makes
+    }
+
+    /// The replica has carried it out.
+    pub fn note_done(&self, parked: &Parked) {
+        self.creates.iter().for_each(|db| parked.note_made(db));
+        self.drops.iter().for_each(|db| parked.note_dropped(db));
     }
 }
 

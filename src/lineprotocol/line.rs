@@ -40,7 +40,7 @@ impl<'a> Line<'a> {
     /// which saves the search. `None` if more than these may be its measurement.
     #[inline]
     pub fn named(line: &'a [u8], name_len: usize) -> Option<Line<'a>> {
-        let ends = matches!(line.get(name_len)?, b',' | b' ') && name_len > 0;
+        let ends = matches!(line.get(name_len)?, b',' | b' ') && line[name_len.checked_sub(1)?] != b'\\';
         ends.then_some(Line { bytes: line, name_end: name_len })
     }
 
@@ -85,9 +85,9 @@ impl<'a> Line<'a> {
     /// Its tags as it has them, one after the other.
     #[inline]
     pub fn raw_tags(&self) -> RawTags<'a> {
-        let tags = self.bytes.get(self.name_end) == Some(&b',');
-        let first = if tags { self.name_end + 1 } else { self.bytes.len() };
-        RawTags { line: self.bytes, at: first, ended: !tags, next_block: first, base: first, ends: 0, backslashes: 0 }
+        let ended = self.bytes.get(self.name_end) != Some(&b',');
+        let first = self.name_end + 1;
+        RawTags { line: self.bytes, at: first, ended, next_block: first, base: first, ends: 0, backslashes: 0 }
     }
 
     /// Puts a tag's value, as InfluxDB stores it, behind what `out` holds. It is one of this very line.

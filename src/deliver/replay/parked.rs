@@ -1,5 +1,9 @@
 //! What the replica lacks the database or retention policy for: it waits in the database's own log, for an operator, or for
 //! a statement that makes it.
+//!
+//! Points that were on their way while a statement dropped their database may come behind it to one replica and before it
+//! to another, where it took them along. No operator need act on these: once every replica says that it lacks the database
+//! they are dead letters.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,6 +13,7 @@ use crate::gate::{ParkedDatabase, parked_key};
 use crate::net::sleep;
 use crate::spool::Queue;
 
+use super::super::database::nobody_has;
 use super::super::keep::hold_for;
 use super::super::refused::Trouble;
 use super::super::way::Concern;
@@ -126,7 +131,14 @@ impl Replay {
             let (began, bytes) = (Instant::now(), entries.iter().map(|entry| entry.bytes).sum::<u64>());
             for run in runs(entries, self.delivery().config.write.request_points_max.0) {
                 match self.send(courier, &run, &parked.makes).await {
-                    Ok(dead) => self.let_go(courier, queue, &run, dead).await?,
+                    Ok(dead) => {
+                        self.let_go(courier, queue, &run, dead).await?;
+                        points += u64::from(run.points());
+                    }
+                    Err(Trouble::Lacks(reason)) if self.is_gone(&run).await => {
+                        let reason = format!("{reason}; a statement has dropped it, and none has made it since");
+                        self.let_go(courier, queue, &run, run.dead(reason)).await?;
+                    }
                     // It was told when it was parked.
                     Err(Trouble::Lacks(_) | Trouble::Denied(_)) => {
                         parked.gate.close();
@@ -134,7 +146,6 @@ impl Replay {
                     }
                     Err(trouble) => return Err(trouble),
                 }
-                points += u64::from(run.points());
             }
             let pause = self.pace.took(bytes, began.elapsed());
             if held.is_none() {
@@ -144,8 +155,28 @@ impl Replay {
         }
     }
 
+    /// Whether a statement dropped the database of these points and nobody has it any more. (Where it was made anew, the
+    /// replica that took the points has it.)
+    async fn is_gone(&self, run: &Run) -> bool {
+        let Run::Points { key, makes_database: false, .. } = run else { return false };
+        if !self.log.parked.is_dropped(&key.db) {
+            return false;
+        }
+        let Some(backends) = self.replays.current.take() else { return false };
+        let until = Instant::now() + self.delivery().config.write.timeout;
+        nobody_has(&backends, &key.db, until).await
+    }
+
     /// Tells the log that a database is parked.
     pub fn tell_parked(&self, db: &str, reason: &str) {
+        if self.log.parked.is_dropped(db) {
+            tracing::warn!(
+                replica = %self.name, db, reason,
+                "points that came when their database had been dropped are parked: until no replica has it, or it is made \
+                 on this one"
+            );
+            return;
+        }
         tracing::error!(
             replica = %self.name, db, reason,
             "points are parked: make the database or retention policy on the replica, or let its user write to it, or drop \

@@ -6,6 +6,8 @@ use crate::backend::WriteKey;
 use crate::batch::Batch;
 use crate::spool::{Entry, Position, Record};
 
+use super::super::refused::Dead;
+
 /// Entries that share a request.
 pub enum Run {
     /// `makes_database`: a replica that lacks the database shall make it.
@@ -48,6 +50,14 @@ impl Run {
         match self {
             Run::Points { batch, .. } => batch.points,
             Run::Statement { .. } | Run::Void { .. } => 0,
+        }
+    }
+
+    /// All of its points.
+    pub fn dead(&self, reason: String) -> Vec<Dead> {
+        match self {
+            Run::Points { batch, .. } => vec![Dead { lines: batch.joined(), points: batch.points, reason }],
+            Run::Statement { .. } | Run::Void { .. } => Vec::new(),
         }
     }
 
