@@ -7,7 +7,6 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use support::*;
 
 /// Points of four weeks, thus of several storage shards.
@@ -27,8 +26,7 @@ fn long() -> String {
 }
 
 struct Loaded {
-    cluster: Cluster,
-    reference: Influxd,
+    judged: Judged,
     /// Two measurements that are whole, in different groups.
     whole: [String; 2],
     /// A database whose `m` is in another group than that of `db`.
@@ -60,36 +58,7 @@ fn loaded() -> Loaded {
     cluster.http().store("db", long());
     let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
     assert_eq!(split.len(), 3, "the measurement is in all groups");
-    Loaded { cluster, reference, whole, other }
-}
-
-impl Loaded {
-    #[track_caller]
-    fn assert_same(&self, queries: &[String]) {
-        let mut different = Vec::new();
-        let mut rows = 0;
-        for q in queries {
-            let ask = |http: Http| {
-                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
-                http.send(&Request::new("GET", &format!("/query?{form}")))
-            };
-            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
-            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
-            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
-            rows += usize::from(expected.text().contains("\"values\""));
-            if !equal {
-                let (seen, expected) = (seen.text(), expected.text());
-                // From a little before where they part.
-                let equal = seen.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count().saturating_sub(150);
-                let shown = |text: &str| text.trim().chars().skip(equal).take(500).collect::<String>();
-                different.push(format!("`{q}`:\n  {}\ninstead of\n  {}", shown(&seen), shown(&expected)));
-            }
-        }
-        let count = queries.len();
-        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
-        assert!(rows * 10 >= count * 8, "only {rows} of {count} answers have rows");
-        println!("{count} statements are equal, {rows} of them with rows");
-    }
+    Loaded { judged: Judged { cluster, reference }, whole, other }
 }
 
 const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
@@ -135,7 +104,7 @@ fn aggregates_of_raw_rows() {
         "SELECT v AS a, n AS b, s AS c FROM SPLIT WHERE n > 1 GROUP BY region",
         "SELECT v AS a, n AS b, s AS c FROM SPLIT LIMIT 9",
     ];
-    loaded().assert_same(&over_split(&product(&outers, &inners)));
+    loaded().judged.assert_same(&over_split(&product(&outers, &inners)));
 }
 
 #[test]
@@ -170,7 +139,7 @@ fn aggregates_of_aggregates() {
         "SELECT first(v) AS a, last(n) AS b FROM SPLIT GROUP BY host, region",
         "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s) LIMIT 3",
     ];
-    loaded().assert_same(&over_split(&product(&outers, &inners)));
+    loaded().judged.assert_same(&over_split(&product(&outers, &inners)));
 }
 
 #[test]
@@ -248,7 +217,7 @@ fn levels_take_over_what_stands_around() {
         "SELECT elapsed(a, 1s) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
     ];
     let queries: Vec<String> = queries.iter().map(|text| text.replace("BOUNDS", BOUNDS)).collect();
-    loaded().assert_same(&over_split(&queries));
+    loaded().judged.assert_same(&over_split(&queries));
 }
 
 #[test]
@@ -290,7 +259,7 @@ fn several_sources() {
         let named = named.replace(", B", &format!(", {b}")).replace("OTHER", &loaded.other);
         named.replace("BOUNDS", BOUNDS)
     });
-    loaded.assert_same(&queries);
+    loaded.judged.assert_same(&queries);
 }
 
 /// A call of all rows ends at a subquery's window that begins before its range, for the series behind too.
@@ -309,7 +278,7 @@ fn answers_end_where_influxdb_ends_them() {
         }
     }
     queries.push(format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {a}, {b} GROUP BY time(20s)) WHERE {BOUNDS}"));
-    loaded.assert_same(&queries);
+    loaded.judged.assert_same(&queries);
 }
 
 #[test]
@@ -327,7 +296,7 @@ fn rows_inside_are_cut_in_each_storage_shard() {
         "SELECT max(x) FROM (SELECT mean(v) AS x FROM long WHERE time < 1603000000s GROUP BY time(7d), host LIMIT 2)",
         "SELECT mean(x) FROM (SELECT last(v) AS x FROM long GROUP BY host)",
     ];
-    loaded().assert_same(&queries.map(str::to_owned));
+    loaded().judged.assert_same(&queries.map(str::to_owned));
 }
 
 #[test]
@@ -378,7 +347,7 @@ fn what_is_not_exact_is_refused() {
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
         let q = q.replace("OTHER", &loaded.other).replace("BOUNDS", BOUNDS);
-        let seen = loaded.cluster.http().query("db", &q);
+        let seen = loaded.judged.cluster.http().query("db", &q);
         assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
     }
 }
@@ -400,7 +369,7 @@ fn errors_are_influxdbs() {
         "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
     ] {
         let ask = |http: Http| http.query("db", q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
 }
@@ -413,7 +382,7 @@ fn what_is_not_shown_is_not_looked_at() {
         ["SELECT nothing FROM (SELECT sum(s) AS x FROM one), two", "SELECT nothing FROM (SELECT min(s) FROM one), one"]
     {
         let ask = |http: Http| http.query("db", q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
 }
@@ -428,10 +397,10 @@ fn results_can_be_written() {
     ] {
         let q = q.replace("BOUNDS", BOUNDS).replace(":MEASUREMENT_copy", "copied2");
         let ask = |http: Http| http.query("db", &q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
-    loaded.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
+    loaded.judged.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
 }
 
 /// Rows that have to be held count towards the limit, and EXPLAIN tells each group's part.
