@@ -25,6 +25,18 @@ fn long() -> String {
     body
 }
 
+/// Every hour and a half of three days over a change of clocks in Europe.
+fn hours() -> String {
+    let mut body = String::new();
+    for (number, host) in (0_i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for step in (0_i64..48).filter(|step| (step + number) % 7 != 0) {
+            let (time, v) = (1_616_800_000 + step * 5_400 + number * 60, (step * 7 + number * 3) % 40);
+            body.push_str(&format!("hours,host={host} v={v},n={}i {time}000000000\n", v / 3));
+        }
+    }
+    body
+}
+
 struct Loaded {
     judged: Judged,
     /// Two measurements that are whole, in different groups.
@@ -35,7 +47,7 @@ struct Loaded {
 
 fn loaded() -> Loaded {
     let setup = Setup::new(3, 1).rule("db", "two", &["host", "region"]);
-    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]);
+    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]).rule("db", "hours", &["host"]);
     let cluster = setup.start();
     let reference = cluster.reference("db");
     let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
@@ -54,8 +66,10 @@ fn loaded() -> Loaded {
         reference.http().store(db, few_values(seed, measurements));
         cluster.http().store(db, few_values(seed, measurements));
     }
-    reference.http().store("db", long());
-    cluster.http().store("db", long());
+    for body in [long(), hours()] {
+        reference.http().store("db", &body);
+        cluster.http().store("db", &body);
+    }
     let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
     assert_eq!(split.len(), 3, "the measurement is in all groups");
     Loaded { judged: Judged { cluster, reference }, whole, other }
@@ -299,13 +313,49 @@ fn rows_inside_are_cut_in_each_storage_shard() {
     loaded().judged.assert_same(&queries.map(str::to_owned));
 }
 
+/// Windows, and times that WHERE names, are of the zone of the SELECT that they stand in; told are times in that of the outermost.
+#[test]
+fn each_select_has_its_own_time_zone() {
+    let outers = [
+        "SELECT x FROM INNER WHERE time < 1617100000s",
+        "SELECT x FROM INNER WHERE time > '2021-03-27 12:00:00' AND time < '2021-03-29'",
+        "SELECT sum(x) FROM INNER WHERE time >= '2021-03-27' AND time < '2021-03-29 06:00:00' GROUP BY time(1d)",
+        "SELECT mean(x) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(6h) fill(0)",
+        "SELECT max(x) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(12h), host",
+        "SELECT difference(max(x)) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(1d)",
+        "SELECT last(x) FROM INNER WHERE time < '2021-03-29' ORDER BY time DESC",
+    ];
+    let inners = [
+        "SELECT v AS x FROM hours",
+        "SELECT mean(v) AS x FROM hours GROUP BY host",
+        "SELECT count(v) AS x FROM hours WHERE time > '2021-03-27 05:00:00' GROUP BY time(1d), host",
+        "SELECT max(v) AS x FROM hours GROUP BY time(6h)",
+        "SELECT sum(n) AS x FROM hours WHERE time > '2021-03-27' GROUP BY time(3h), host fill(previous)",
+    ];
+    let (own, none) = (" tz('Europe/Berlin')", "");
+    let mut queries = Vec::new();
+    for (outer, inner) in [(own, none), (none, own), (own, own), (own, " tz('America/New_York')")] {
+        let with = |texts: &[&str], zone: &str| texts.iter().map(|text| format!("{text}{zone}")).collect::<Vec<_>>();
+        let inners = with(&inners, inner);
+        for outer in with(&outers, outer) {
+            queries.extend(inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))));
+        }
+    }
+    queries.push("SELECT v, host FROM hours, OTHER..hours WHERE time > '2021-03-28' tz('Europe/Berlin')".to_owned());
+    let loaded = loaded();
+    let queries: Vec<String> = queries.iter().map(|q| q.replace("OTHER", &loaded.other)).collect();
+    loaded.judged.assert_same(&queries);
+    // With the zone's offsets.
+    loaded.judged.assert_same_as(&queries, &[], 80);
+}
+
 #[test]
 fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     for (q, words) in [
         ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
         ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
-        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
+        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
         (

@@ -315,13 +315,13 @@ pub(super) fn nested(
 }
 
 /// Whether rows that have to be combined are evaluated level by level: those of subqueries, and those of measurements of one
-/// name where the order of rows at one time shows. Time zones are `gather`'s alone.
+/// name where the order of rows at one time shows.
 pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     let is_plain = leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select));
     let mut names = Vec::new();
     select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
     let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
-    !is_plain || has_twins(shares) && order_shows && select.timezone.is_none()
+    !is_plain || has_twins(shares) && order_shows
 }
 
 /// What stands in the way of asking one group alone.
