@@ -275,6 +275,52 @@ fn subqueries_take_over_the_limits_around_them() {
     );
 }
 
+/// InfluxDB joins tags by `|` and cuts `a|b`, `c` and `a`, `b|c` together; the groups that have one each do not.
+#[test]
+fn tag_sets_that_are_one_to_influxdb_are_told_whole_or_refused() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut body = String::new();
+    let regions = ["b|c", "c", "eu"];
+    let lies = |region: &str| group_of(slot("db", "joined", &[region]), 3);
+    assert_ne!(lies("b|c"), lies("c"), "the sets lie in different groups");
+    for (measurement, host) in ["joined", "apart"].iter().flat_map(|name| ["a|b", "a", "h1"].map(|host| (name, host))) {
+        for (region, step) in regions.iter().flat_map(|region| (0..9).map(move |step| (region, step))) {
+            let (v, n, time) = (random.i32(-9..9), random.i32(0..9), T0 + step * 10 + random.i64(0..3));
+            body.push_str(&format!("{measurement},host={host},region={region} v={v},n={n}i {time}000000000\n"));
+        }
+    }
+    let cluster = setup().rule("db", "joined", &["region"]).rule("db", "apart", &["other"]).start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    for http in [reference.http(), cluster.http()] {
+        http.store("db", &body);
+    }
+    let judged = Judged { cluster, reference };
+    let cut = [
+        "SELECT v FROM joined GROUP BY host, region LIMIT 2",
+        "SELECT * FROM joined GROUP BY * ORDER BY time DESC LIMIT 2 OFFSET 1",
+        "SELECT last(n) FROM joined GROUP BY host, region",
+        "SELECT first(v), n FROM joined GROUP BY *",
+        "SELECT last(n), max(v) FROM joined, apart GROUP BY region, host",
+        "SELECT top(v, 2) FROM joined GROUP BY host, region LIMIT 2",
+    ];
+    for q in cut {
+        let answer = judged.cluster.http().query("db", q);
+        let is_told = answer.status == 400 && answer.text().contains("are one to InfluxDB");
+        assert!(is_told, "`{q}`: {}", answer.text());
+    }
+    let whole = [
+        "SELECT v FROM joined GROUP BY host, region",
+        "SELECT v FROM joined WHERE host != 'a' GROUP BY host, region LIMIT 2",
+        "SELECT v FROM joined GROUP BY region LIMIT 2",
+        "SELECT last(n) FROM joined WHERE time >= 1600000000s AND time < 1600000090s GROUP BY time(20s), host, region",
+        "SELECT max(v) FROM joined GROUP BY *",
+        "SELECT last(n) FROM apart GROUP BY host, region",
+        "SELECT v FROM apart GROUP BY host, region LIMIT 2",
+    ];
+    judged.assert_same_with_rows(&whole.map(str::to_owned), 100);
+}
+
 #[test]
 fn results_are_written_and_told_in_every_format() {
     let loaded = loaded();

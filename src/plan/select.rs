@@ -324,6 +324,22 @@ pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     !is_plain || has_twins(shares) && order_shows
 }
 
+/// Whether InfluxDB cuts something in each set of GROUP BY's tags before it looks at all: rows, the one point of first() and
+/// last(), the rows that top() and bottom() look at. Of subqueries nobody knows here which sets these have.
+pub fn cuts_tag_sets(select: &Select) -> bool {
+    let has_windows = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(_)));
+    let is_cut = select.limit > 0 || select.offset > 0;
+    let mut names = Vec::new();
+    select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
+    let cut_by = |name: &String| match name.as_str() {
+        "first()" | "last()" => !has_windows,
+        "top()" | "bottom()" => is_cut,
+        _ => false,
+    };
+    let reads_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
+    !reads_subqueries && if names.is_empty() { is_cut } else { names.iter().any(cut_by) }
+}
+
 /// What stands in the way of asking one group alone.
 pub fn split_of(shares: &[Share<'_>], circumstances: Circumstances<'_>) -> String {
     let split = shares.iter().find_map(|share| Some((share.name, share.rule.filter(|_| share.groups.len() > 1)?)));
