@@ -168,8 +168,14 @@ impl Trial {
     fn other_opinions(&self, ask: &Ask) -> Vec<Answer> {
         let again = std::iter::repeat_n(self.judge.http(), ASKED_AGAIN);
         // The other judges' policies are others by design, and their storage shards, in each of which series and rows are cut.
-        let differ = ["RETENTION POLICIES", "SLIMIT", "OFFSET"].iter().any(|words| ask.q.contains(words))
-            || ["top(", "bottom("].iter().any(|call| ask.q.contains(call)) && ask.q.contains("LIMIT");
+        let differs = |statement: &str| {
+            let (is_cut, is_offset) = (statement.contains(" LIMIT "), statement.contains("OFFSET"));
+            let best = ["top(", "bottom("].iter().any(|call| statement.contains(call));
+            ["RETENTION POLICIES", "SLIMIT"].iter().any(|words| statement.contains(words))
+                || is_offset && !is_cut
+                || is_cut && best
+        };
+        let differ = ask.q.split(';').any(differs);
         let others = [&self.second, &self.third].map(|judge| judge.http()).into_iter().filter(|_| !differ);
         again.chain(others).filter_map(|http| answer(ask, http).ok()).collect()
     }
