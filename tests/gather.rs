@@ -75,6 +75,7 @@ fn aggregates_and_selectors() {
         "max(n)",
         "max(ok)",
         "first(v)",
+        "first(ok), last(ok)",
         "last(s)",
         "spread(n)",
         "stddev(v)",
