@@ -4,7 +4,6 @@
 
 mod support;
 
-use serde_json::Value;
 use support::*;
 
 const DAY: i64 = 86_400;
@@ -51,11 +50,6 @@ fn points(measurements: &[&str], hosts: &[&str], step: i64, seed: u64) -> String
     body
 }
 
-struct Loaded {
-    cluster: Cluster,
-    reference: Influxd,
-}
-
 fn setup() -> Setup {
     Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]).rule("db", "more", &["region"])
 }
@@ -71,36 +65,11 @@ fn load(cluster: &Cluster, others: &[&Influxd]) {
     }
 }
 
-fn loaded() -> Loaded {
+fn loaded() -> Judged {
     let cluster = setup().start();
     let reference = cluster.reference("db");
     load(&cluster, &[&reference]);
-    Loaded { cluster, reference }
-}
-
-impl Loaded {
-    /// At least so many percent of the answers have rows.
-    #[track_caller]
-    fn assert_same(&self, queries: &[String], percent: usize) {
-        let (mut different, mut rows) = (Vec::new(), 0);
-        for q in queries {
-            let ask = |http: Http| {
-                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
-                http.send(&Request::new("GET", &format!("/query?{form}")))
-            };
-            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
-            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
-            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
-            rows += usize::from(expected.text().contains("\"values\""));
-            if !equal {
-                different.push(format!("`{q}`:\n  {:.900}\ninstead of\n  {:.900}", seen.text(), expected.text()));
-            }
-        }
-        let count = queries.len();
-        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
-        assert!(rows * 100 >= count * percent, "only {rows} of {count} answers have rows");
-        println!("{count} statements are equal, {rows} of them with rows");
-    }
+    Judged { cluster, reference }
 }
 
 const LIMITS: [&str; 7] = [
@@ -139,11 +108,11 @@ fn rows_of_the_sets_that_are_let_through() {
         "GROUP BY region LIMIT 2 OFFSET 1",
     ];
     let loaded = loaded();
-    loaded.assert_same(&product(&["v", "*"], &["one", "two", "days.one"], &groupings, &LIMITS), 50);
+    loaded.assert_same_with_rows(&product(&["v", "*"], &["one", "two", "days.one"], &groupings, &LIMITS), 50);
     // In one storage shard.
     let first = groupings.map(|grouping| format!("{FIRST} {grouping}"));
     let first: Vec<&str> = first.iter().map(String::as_str).collect();
-    loaded.assert_same(&product(&["v, host", "n"], &["one", "two", "days.two"], &first, &LIMITS), 40);
+    loaded.assert_same_with_rows(&product(&["v, host", "n"], &["one", "two", "days.two"], &first, &LIMITS), 40);
 }
 
 #[test]
@@ -163,7 +132,7 @@ fn several_measurements_are_counted_each_by_itself() {
     let last = groupings.map(|grouping| format!("{last} {grouping}"));
     let clauses = groupings.into_iter().chain(last.iter().map(String::as_str)).collect::<Vec<_>>();
     let loaded = loaded();
-    loaded.assert_same(&product(&["v", "count(n)"], &froms, &clauses, &LIMITS), 50);
+    loaded.assert_same_with_rows(&product(&["v", "count(n)"], &froms, &clauses, &LIMITS), 50);
 }
 
 #[test]
@@ -198,7 +167,7 @@ fn conditions_choose_series_by_tags_alone() {
         .collect();
     let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
     let loaded = loaded();
-    loaded.assert_same(&product(&["v", "sum(n)"], &["one", "two"], &clauses, &LIMITS[..4]), 60);
+    loaded.assert_same_with_rows(&product(&["v", "sum(n)"], &["one", "two"], &clauses, &LIMITS[..4]), 60);
     let unknown = loaded.cluster.http().query("db", "SELECT v FROM one WHERE nix = '' GROUP BY host SLIMIT 1");
     assert!(unknown.status == 400 && unknown.text().contains("which is no tag"), "{}", unknown.text());
 }
@@ -227,7 +196,10 @@ fn calls_see_what_is_let_through() {
     ];
     let groupings = ["", "GROUP BY host", "GROUP BY region", "GROUP BY region ORDER BY time DESC"];
     let loaded = loaded();
-    loaded.assert_same(&product(&columns, &["one", "two"], &groupings, &["SLIMIT 2", "SLIMIT 3 SOFFSET 1"]), 60);
+    loaded.assert_same_with_rows(
+        &product(&columns, &["one", "two"], &groupings, &["SLIMIT 2", "SLIMIT 3 SOFFSET 1"]),
+        60,
+    );
     let windows = [
         "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(3d), host fill(none)",
         "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(10d), region",
@@ -238,9 +210,9 @@ fn calls_see_what_is_let_through() {
     let columns =
         ["count(v)", "mean(v), max(n)", "last(v)", "derivative(mean(v), 1d)", "cumulative_sum(count(n))", "spread(v)"];
     let limits = ["SLIMIT 1", "SLIMIT 2 SOFFSET 1", "SOFFSET 1"];
-    loaded.assert_same(&product(&columns, &["one", "two", "more"], &windows, &limits), 40);
+    loaded.assert_same_with_rows(&product(&columns, &["one", "two", "more"], &windows, &limits), 40);
     let zones = ["GROUP BY region SLIMIT 2 tz('Europe/Berlin')", "GROUP BY host SLIMIT 3 tz('Asia/Kolkata')"];
-    loaded.assert_same(&product(&["v", "mean(v)"], &["one"], &zones, &[""]), 90);
+    loaded.assert_same_with_rows(&product(&["v", "mean(v)"], &["one"], &zones, &[""]), 90);
 }
 
 /// Rows too: LIMIT and OFFSET and one more of each storage shard are all that OFFSET without LIMIT, top() and bottom() see.
@@ -258,14 +230,14 @@ fn rows_are_cut_in_each_storage_shard() {
     ];
     let loaded = loaded();
     let froms = ["one", "two", "days.one", "one, more"];
-    loaded.assert_same(&product(&["v", "v, host, n", "*"], &froms, &clauses, &[""]), 80);
+    loaded.assert_same_with_rows(&product(&["v", "v, host, n", "*"], &froms, &clauses, &[""]), 80);
     let best = ["top(v, 3)", "bottom(v, 2), host", "top(n, 4), v", "top(v, 2) AS a", "bottom(v, host, 2)"];
     let limits = ["LIMIT 4", "LIMIT 5 OFFSET 1", "OFFSET 1", "GROUP BY region LIMIT 6", "ORDER BY time DESC LIMIT 4"];
     // Which of several equal ones it is does not show.
     let queries = product(&best, &froms, &limits, &["", "SLIMIT 2"]);
-    loaded.assert_same(&queries, 70);
+    loaded.assert_same_with_rows(&queries, 70);
     let windows = "WHERE time >= 1600000000s AND time < 1602800000s GROUP BY time(10d), host LIMIT 4";
-    loaded.assert_same(&product(&best, &froms[..3], &[windows], &[""]), 90);
+    loaded.assert_same_with_rows(&product(&best, &froms[..3], &[windows], &[""]), 90);
 }
 
 #[test]
@@ -295,12 +267,58 @@ fn subqueries_take_over_the_limits_around_them() {
         "WHERE v > 1 GROUP BY region SLIMIT 1",
     ];
     let loaded = loaded();
-    loaded.assert_same(&product(&["sum(v)", "max(v)"], &froms, &clauses, &[""]), 50);
+    loaded.assert_same_with_rows(&product(&["sum(v)", "max(v)"], &froms, &clauses, &[""]), 50);
     let one_input = &froms[..inner.len()];
-    loaded.assert_same(
+    loaded.assert_same_with_rows(
         &product(&["v"], one_input, &["GROUP BY host SLIMIT 2", "GROUP BY * SLIMIT 3 SOFFSET 1"], &[""]),
         60,
     );
+}
+
+/// InfluxDB joins tags by `|` and cuts `a|b`, `c` and `a`, `b|c` together; the groups that have one each do not.
+#[test]
+fn tag_sets_that_are_one_to_influxdb_are_told_whole_or_refused() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut body = String::new();
+    let regions = ["b|c", "c", "eu"];
+    let lies = |region: &str| group_of(slot("db", "joined", &[region]), 3);
+    assert_ne!(lies("b|c"), lies("c"), "the sets lie in different groups");
+    for (measurement, host) in ["joined", "apart"].iter().flat_map(|name| ["a|b", "a", "h1"].map(|host| (name, host))) {
+        for (region, step) in regions.iter().flat_map(|region| (0..9).map(move |step| (region, step))) {
+            let (v, n, time) = (random.i32(-9..9), random.i32(0..9), T0 + step * 10 + random.i64(0..3));
+            body.push_str(&format!("{measurement},host={host},region={region} v={v},n={n}i {time}000000000\n"));
+        }
+    }
+    let cluster = setup().rule("db", "joined", &["region"]).rule("db", "apart", &["other"]).start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    for http in [reference.http(), cluster.http()] {
+        http.store("db", &body);
+    }
+    let judged = Judged { cluster, reference };
+    let cut = [
+        "SELECT v FROM joined GROUP BY host, region LIMIT 2",
+        "SELECT * FROM joined GROUP BY * ORDER BY time DESC LIMIT 2 OFFSET 1",
+        "SELECT last(n) FROM joined GROUP BY host, region",
+        "SELECT first(v), n FROM joined GROUP BY *",
+        "SELECT last(n), max(v) FROM joined, apart GROUP BY region, host",
+        "SELECT top(v, 2) FROM joined GROUP BY host, region LIMIT 2",
+    ];
+    for q in cut {
+        let answer = judged.cluster.http().query("db", q);
+        let is_told = answer.status == 400 && answer.text().contains("are one to InfluxDB");
+        assert!(is_told, "`{q}`: {}", answer.text());
+    }
+    let whole = [
+        "SELECT v FROM joined GROUP BY host, region",
+        "SELECT v FROM joined WHERE host != 'a' GROUP BY host, region LIMIT 2",
+        "SELECT v FROM joined GROUP BY region LIMIT 2",
+        "SELECT last(n) FROM joined WHERE time >= 1600000000s AND time < 1600000090s GROUP BY time(20s), host, region",
+        "SELECT max(v) FROM joined GROUP BY *",
+        "SELECT last(n) FROM apart GROUP BY host, region",
+        "SELECT v FROM apart GROUP BY host, region LIMIT 2",
+    ];
+    judged.assert_same_with_rows(&whole.map(str::to_owned), 100);
 }
 
 #[test]
@@ -314,7 +332,8 @@ fn results_are_written_and_told_in_every_format() {
         let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
-    loaded.assert_same(&["SELECT * FROM c1 GROUP BY *", "SELECT * FROM c2 GROUP BY *"].map(str::to_owned), 100);
+    loaded
+        .assert_same_with_rows(&["SELECT * FROM c1 GROUP BY *", "SELECT * FROM c2 GROUP BY *"].map(str::to_owned), 100);
     for q in ["SELECT v FROM one GROUP BY host SLIMIT 2", "SELECT n FROM one GROUP BY region SLIMIT 2 SOFFSET 1"] {
         for parameters in [[("chunked", "true"), ("chunk_size", "3")], [("pretty", "true"), ("epoch", "ms")]] {
             let ask = |http: Http| {

@@ -7,7 +7,6 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use support::*;
 
 /// Points of four weeks, thus of several storage shards.
@@ -26,9 +25,20 @@ fn long() -> String {
     body
 }
 
+/// Every hour and a half of three days over a change of clocks in Europe.
+fn hours() -> String {
+    let mut body = String::new();
+    for (number, host) in (0_i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for step in (0_i64..48).filter(|step| (step + number) % 7 != 0) {
+            let (time, v) = (1_616_800_000 + step * 5_400 + number * 60, (step * 7 + number * 3) % 40);
+            body.push_str(&format!("hours,host={host} v={v},n={}i {time}000000000\n", v / 3));
+        }
+    }
+    body
+}
+
 struct Loaded {
-    cluster: Cluster,
-    reference: Influxd,
+    judged: Judged,
     /// Two measurements that are whole, in different groups.
     whole: [String; 2],
     /// A database whose `m` is in another group than that of `db`.
@@ -37,7 +47,7 @@ struct Loaded {
 
 fn loaded() -> Loaded {
     let setup = Setup::new(3, 1).rule("db", "two", &["host", "region"]);
-    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]);
+    let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]).rule("db", "hours", &["host"]);
     let cluster = setup.start();
     let reference = cluster.reference("db");
     let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
@@ -56,40 +66,13 @@ fn loaded() -> Loaded {
         reference.http().store(db, few_values(seed, measurements));
         cluster.http().store(db, few_values(seed, measurements));
     }
-    reference.http().store("db", long());
-    cluster.http().store("db", long());
+    for body in [long(), hours()] {
+        reference.http().store("db", &body);
+        cluster.http().store("db", &body);
+    }
     let split: BTreeSet<usize> = HOSTS.iter().map(|host| group_of(slot("db", "one", &[host]), 3)).collect();
     assert_eq!(split.len(), 3, "the measurement is in all groups");
-    Loaded { cluster, reference, whole, other }
-}
-
-impl Loaded {
-    #[track_caller]
-    fn assert_same(&self, queries: &[String]) {
-        let mut different = Vec::new();
-        let mut rows = 0;
-        for q in queries {
-            let ask = |http: Http| {
-                let form = client::form(&[("db", "db"), ("epoch", "ns"), ("q", q)]);
-                http.send(&Request::new("GET", &format!("/query?{form}")))
-            };
-            let (seen, expected) = (ask(self.cluster.http()), ask(self.reference.http()));
-            let json = |response: &Response| serde_json::from_slice::<Value>(&response.body).expect("JSON");
-            let equal = seen.status == expected.status && same(&json(&seen), &json(&expected));
-            rows += usize::from(expected.text().contains("\"values\""));
-            if !equal {
-                let (seen, expected) = (seen.text(), expected.text());
-                // From a little before where they part.
-                let equal = seen.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count().saturating_sub(150);
-                let shown = |text: &str| text.trim().chars().skip(equal).take(500).collect::<String>();
-                different.push(format!("`{q}`:\n  {}\ninstead of\n  {}", shown(&seen), shown(&expected)));
-            }
-        }
-        let count = queries.len();
-        assert!(different.is_empty(), "{} of {count} differ:\n{}", different.len(), different.join("\n"));
-        assert!(rows * 10 >= count * 8, "only {rows} of {count} answers have rows");
-        println!("{count} statements are equal, {rows} of them with rows");
-    }
+    Loaded { judged: Judged { cluster, reference }, whole, other }
 }
 
 const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
@@ -135,7 +118,7 @@ fn aggregates_of_raw_rows() {
         "SELECT v AS a, n AS b, s AS c FROM SPLIT WHERE n > 1 GROUP BY region",
         "SELECT v AS a, n AS b, s AS c FROM SPLIT LIMIT 9",
     ];
-    loaded().assert_same(&over_split(&product(&outers, &inners)));
+    loaded().judged.assert_same(&over_split(&product(&outers, &inners)));
 }
 
 #[test]
@@ -170,7 +153,7 @@ fn aggregates_of_aggregates() {
         "SELECT first(v) AS a, last(n) AS b FROM SPLIT GROUP BY host, region",
         "SELECT mean(v) AS a, sum(n) AS b FROM SPLIT GROUP BY time(20s) LIMIT 3",
     ];
-    loaded().assert_same(&over_split(&product(&outers, &inners)));
+    loaded().judged.assert_same(&over_split(&product(&outers, &inners)));
 }
 
 #[test]
@@ -248,7 +231,7 @@ fn levels_take_over_what_stands_around() {
         "SELECT elapsed(a, 1s) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY time(10s)) WHERE BOUNDS",
     ];
     let queries: Vec<String> = queries.iter().map(|text| text.replace("BOUNDS", BOUNDS)).collect();
-    loaded().assert_same(&over_split(&queries));
+    loaded().judged.assert_same(&over_split(&queries));
 }
 
 #[test]
@@ -290,7 +273,7 @@ fn several_sources() {
         let named = named.replace(", B", &format!(", {b}")).replace("OTHER", &loaded.other);
         named.replace("BOUNDS", BOUNDS)
     });
-    loaded.assert_same(&queries);
+    loaded.judged.assert_same(&queries);
 }
 
 /// A call of all rows ends at a subquery's window that begins before its range, for the series behind too.
@@ -309,7 +292,7 @@ fn answers_end_where_influxdb_ends_them() {
         }
     }
     queries.push(format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {a}, {b} GROUP BY time(20s)) WHERE {BOUNDS}"));
-    loaded.assert_same(&queries);
+    loaded.judged.assert_same(&queries);
 }
 
 #[test]
@@ -327,7 +310,43 @@ fn rows_inside_are_cut_in_each_storage_shard() {
         "SELECT max(x) FROM (SELECT mean(v) AS x FROM long WHERE time < 1603000000s GROUP BY time(7d), host LIMIT 2)",
         "SELECT mean(x) FROM (SELECT last(v) AS x FROM long GROUP BY host)",
     ];
-    loaded().assert_same(&queries.map(str::to_owned));
+    loaded().judged.assert_same(&queries.map(str::to_owned));
+}
+
+/// Windows, and times that WHERE names, are of the zone of the SELECT that they stand in; told are times in that of the outermost.
+#[test]
+fn each_select_has_its_own_time_zone() {
+    let outers = [
+        "SELECT x FROM INNER WHERE time < 1617100000s",
+        "SELECT x FROM INNER WHERE time > '2021-03-27 12:00:00' AND time < '2021-03-29'",
+        "SELECT sum(x) FROM INNER WHERE time >= '2021-03-27' AND time < '2021-03-29 06:00:00' GROUP BY time(1d)",
+        "SELECT mean(x) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(6h) fill(0)",
+        "SELECT max(x) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(12h), host",
+        "SELECT difference(max(x)) FROM INNER WHERE time > 1616800000s AND time < 1617100000s GROUP BY time(1d)",
+        "SELECT last(x) FROM INNER WHERE time < '2021-03-29' ORDER BY time DESC",
+    ];
+    let inners = [
+        "SELECT v AS x FROM hours",
+        "SELECT mean(v) AS x FROM hours GROUP BY host",
+        "SELECT count(v) AS x FROM hours WHERE time > '2021-03-27 05:00:00' GROUP BY time(1d), host",
+        "SELECT max(v) AS x FROM hours GROUP BY time(6h)",
+        "SELECT sum(n) AS x FROM hours WHERE time > '2021-03-27' GROUP BY time(3h), host fill(previous)",
+    ];
+    let (own, none) = (" tz('Europe/Berlin')", "");
+    let mut queries = Vec::new();
+    for (outer, inner) in [(own, none), (none, own), (own, own), (own, " tz('America/New_York')")] {
+        let with = |texts: &[&str], zone: &str| texts.iter().map(|text| format!("{text}{zone}")).collect::<Vec<_>>();
+        let inners = with(&inners, inner);
+        for outer in with(&outers, outer) {
+            queries.extend(inners.iter().map(|inner| outer.replace("INNER", &format!("({inner})"))));
+        }
+    }
+    queries.push("SELECT v, host FROM hours, OTHER..hours WHERE time > '2021-03-28' tz('Europe/Berlin')".to_owned());
+    let loaded = loaded();
+    let queries: Vec<String> = queries.iter().map(|q| q.replace("OTHER", &loaded.other)).collect();
+    loaded.judged.assert_same(&queries);
+    // With the zone's offsets.
+    loaded.judged.assert_same_as(&queries, &[], 80);
 }
 
 #[test]
@@ -336,7 +355,7 @@ fn what_is_not_exact_is_refused() {
     for (q, words) in [
         ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
         ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
-        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one) tz('Europe/Berlin')", "tz() of or over a subquery"),
+        ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
         (
@@ -378,7 +397,7 @@ fn what_is_not_exact_is_refused() {
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
         let q = q.replace("OTHER", &loaded.other).replace("BOUNDS", BOUNDS);
-        let seen = loaded.cluster.http().query("db", &q);
+        let seen = loaded.judged.cluster.http().query("db", &q);
         assert!(seen.status == 400 && seen.text().contains(words), "`{q}`: {}", seen.text());
     }
 }
@@ -400,7 +419,7 @@ fn errors_are_influxdbs() {
         "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
     ] {
         let ask = |http: Http| http.query("db", q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
 }
@@ -413,7 +432,7 @@ fn what_is_not_shown_is_not_looked_at() {
         ["SELECT nothing FROM (SELECT sum(s) AS x FROM one), two", "SELECT nothing FROM (SELECT min(s) FROM one), one"]
     {
         let ask = |http: Http| http.query("db", q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
 }
@@ -428,10 +447,10 @@ fn results_can_be_written() {
     ] {
         let q = q.replace("BOUNDS", BOUNDS).replace(":MEASUREMENT_copy", "copied2");
         let ask = |http: Http| http.query("db", &q);
-        let (seen, expected) = (ask(loaded.cluster.http()), ask(loaded.reference.http()));
+        let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }
-    loaded.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
+    loaded.judged.assert_same(&["SELECT * FROM copied GROUP BY *", "SELECT * FROM copied2"].map(str::to_owned));
 }
 
 /// Rows that have to be held count towards the limit, and EXPLAIN tells each group's part.

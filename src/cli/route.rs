@@ -10,7 +10,7 @@ use crate::lineprotocol::split;
 use crate::merge::combine::ask::ask;
 use crate::plan::gather::{Gathering, named};
 use crate::plan::names::Step;
-use crate::plan::select::{Outline, outline};
+use crate::plan::outline::{Outline, outline};
 use crate::plan::show::{self, Show};
 use crate::plan::{Circumstances, Place, Plan, plan};
 use crate::topology::{GroupIndex, Topology};

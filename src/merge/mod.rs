@@ -1,10 +1,12 @@
 //! Partials -> one result, as a single InfluxDB would have answered.
 //!
 //! `results` is the typed answer, which `msgpack` reads from a group; `show` merges the answers of groups to one SHOW
-//! statement; `concatenate` puts the series of several groups in order (`naive` is its slow twin); `emit` cuts and joins
+//! statement; `concatenate` puts the series of several groups in order (`naive` is its slow twin), `alike` finds those that
+//! InfluxDB takes for one; `emit` cuts and joins
 //! results as InfluxDB does, `format` prints them; `points` makes points of rows;
 //! `evaluate` answers a SELECT over rows of several groups, `combine` over what these made of theirs. Pure.
 
+pub mod alike;
 pub mod combine;
 pub mod concatenate;
 pub mod emit;

@@ -158,7 +158,7 @@ impl From<i64> for Value {
 
 /// Reads an answer in JSON; the error says what is wrong with it.
 pub fn parse(json: &[u8]) -> Result<Answer, String> {
-    let answer: Answer = simd_json::serde::from_slice(&mut json.to_vec())
+    let answer: Answer = simd_json::serde::from_slice(&mut with_signed_zeros(json))
         .map_err(|error| format!("not an answer to a query: {error}"))?;
     for series in answer.results.iter().flat_map(|result| &result.series) {
         if let Some(row) = series.values.iter().find(|row| row.len() != series.columns.len()) {
@@ -167,6 +167,31 @@ pub fn parse(json: &[u8]) -> Result<Answer, String> {
         }
     }
     Ok(answer)
+}
+
+/// Go prints the float -0 as `-0`, which would be read as an integer, and these have no such: it gets a fraction.
+fn with_signed_zeros(json: &[u8]) -> Vec<u8> {
+    if ![&b"-0,"[..], b"-0]"].iter().any(|zero| memchr::memmem::find(json, zero).is_some()) {
+        return json.to_vec();
+    }
+    let mut text = Vec::with_capacity(json.len() + 64);
+    let (mut is_text, mut is_escaped) = (false, false);
+    for (at, byte) in json.iter().enumerate() {
+        text.push(*byte);
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b'0' if !is_text => {
+                let is_signed = [b",-", b"[-"].iter().any(|before| json[..at].ends_with(*before));
+                if is_signed && matches!(json.get(at + 1), Some(b',' | b']')) {
+                    text.extend(b".0");
+                }
+            }
+            _ => {}
+        }
+    }
+    text
 }
 
 fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
@@ -238,6 +263,36 @@ mod tests {
         let failed = parse(br#"{"results":[{"statement_id":3,"error":"e"}]}"#).expect("it is an answer");
         assert_eq!(failed.results, [StatementResult::failed(3, "e")]);
         assert_eq!(failed.first_error(), Some("e"));
+    }
+
+    #[test]
+    fn zeros_keep_their_sign() {
+        let json = br#"{"results":[{"series":[{"name":"m","columns":["a","b","c","d"],
+            "values":[[-0,0,"x\",-0,",-0],[-0.5,-1,"[-0]",-0]]}]}]}"#;
+        let answer = parse(json).expect("it is an answer");
+        let told: Vec<String> =
+            answer.results[0].series[0].values.iter().flatten().map(|cell| format!("{cell:?}")).collect();
+        let texts = [r#"String("x\",-0,")"#, r#"String("[-0]")"#];
+        let wanted = [
+            "Float(-0.0)",
+            "Integer(0)",
+            texts[0],
+            "Float(-0.0)",
+            "Float(-0.5)",
+            "Integer(-1)",
+            texts[1],
+            "Float(-0.0)",
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    /// Go prints floats below 1e21 without an exponent.
+    #[test]
+    fn what_is_beyond_integers_is_a_float() {
+        let json = br#"{"results":[{"series":[{"columns":["a","b"],"values":[[123456789012345680000,-9223372036854775809]]}]}]}"#;
+        let answer = parse(json).expect("it is an answer");
+        let wanted = [Value::Float(123_456_789_012_345_680_000.0), Value::Float(-9_223_372_036_854_775_808.0)];
+        assert_eq!(answer.results[0].series[0].values, [wanted]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
 //! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
-//! `sources`, `subquery`, `slimit`, `tag_sets`); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the
+//! `sources`, `subquery`, `slimit`, `tag_sets`; `outline` says what it can before); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the
 //! groups that they concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route
 //! --query`. Pure.
 
@@ -15,6 +15,7 @@ pub mod columns;
 pub mod gather;
 mod gojson;
 pub mod names;
+pub mod outline;
 pub mod params;
 mod pinned;
 pub mod rewritten;
@@ -157,6 +158,15 @@ pub mod tests {
         let ids: Vec<u32> = (1..=groups).collect();
         let spec = Spec { groups: ids.iter().map(|id| group(*id)).collect(), slots: evenly(&ids), rules };
         spec.build(1).expect("a sound topology")
+    }
+
+    /// The SELECT that a test writes.
+    pub fn parsed(text: &str) -> Select {
+        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        match query.statements.into_iter().next() {
+            Some(Statement::Select(select)) => *select,
+            _ => panic!("{text}: a SELECT is wanted"),
+        }
     }
 
     fn planned(groups: u32, text: &str) -> Plan {

@@ -19,8 +19,10 @@ use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
 use super::gather::Gathering;
 use super::slimit::{self, Limits};
-use super::sources::{Share, leaf, leaf_mut, name_of, regexes, share, time_terms};
-use super::subquery::{self, Nesting, has_twins, is_regex, readers};
+use super::sources::{
+    Share, are_one_series, groups, in_order, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
+};
+use super::subquery::{self, Nesting, has_twins, readers};
 
 /// Where a SELECT runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,7 +188,7 @@ pub fn narrowed(
 }
 
 /// Whether SLIMIT and SOFFSET count series that lie in several groups: else each group counts for itself.
-fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) -> bool {
+pub(super) fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) -> bool {
     let split = || shares.iter().any(|share| share.groups.len() > 1);
     let made_here =
         || are_one_series(shares) || subquery::may_end(select, false) || leaf(select).is_none() && has_twins(shares);
@@ -253,7 +255,7 @@ fn planned(
 
 /// Plans a SELECT with several sources of which some are subqueries. Where every measurement lies in one group and is there
 /// once, each group answers for its own: how rows of several sources take turns hangs on the names before theirs.
-fn beside(
+pub(super) fn beside(
     select: &Select,
     schemas: &[Schema],
     shares: &[Share<'_>],
@@ -293,7 +295,7 @@ fn groups_first(shares: &[Share<'_>]) -> Option<GroupIndex> {
 }
 
 /// A SELECT whose levels are evaluated here. Without schemas nothing is written out.
-fn nested(
+pub(super) fn nested(
     select: &Select,
     schemas: &[Schema],
     shares: &[Share<'_>],
@@ -307,19 +309,35 @@ fn nested(
     let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
     let alone: Vec<Select> = readers(&settled).into_iter().map(alone).collect();
     let by_reader: Result<Vec<Vec<Share<'_>>>, String> =
-        alone.iter().map(|reader| self::shares(reader, circumstances, &is_field)).collect();
+        alone.iter().map(|reader| super::sources::shares(reader, circumstances, &is_field)).collect();
     let (inputs, apart) = subquery::inputs(&settled, &by_reader?);
     Ok(Nesting { select: settled, inputs, apart, split })
 }
 
 /// Whether rows that have to be combined are evaluated level by level: those of subqueries, and those of measurements of one
-/// name where the order of rows at one time shows. Time zones are `gather`'s alone.
-fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
+/// name where the order of rows at one time shows.
+pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     let is_plain = leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select));
     let mut names = Vec::new();
     select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
     let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
-    !is_plain || has_twins(shares) && order_shows && select.timezone.is_none()
+    !is_plain || has_twins(shares) && order_shows
+}
+
+/// Whether InfluxDB cuts something in each set of GROUP BY's tags before it looks at all: rows, the one point of first() and
+/// last(), the rows that top() and bottom() look at. Of subqueries nobody knows here which sets these have.
+pub fn cuts_tag_sets(select: &Select) -> bool {
+    let has_windows = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(_)));
+    let is_cut = select.limit > 0 || select.offset > 0;
+    let mut names = Vec::new();
+    select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
+    let cut_by = |name: &String| match name.as_str() {
+        "first()" | "last()" => !has_windows,
+        "top()" | "bottom()" => is_cut,
+        _ => false,
+    };
+    let reads_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
+    !reads_subqueries && if names.is_empty() { is_cut } else { names.iter().any(cut_by) }
 }
 
 /// What stands in the way of asking one group alone.
@@ -355,7 +373,7 @@ fn is_without_order(expr: &Expr) -> bool {
 }
 
 /// A SELECT whose rows have to be gathered; the refusal if they cannot be.
-fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
+pub(super) fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
     // InfluxDB makes one series of a name under several policies, in an order of its own.
     let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
     if shares.iter().any(twice) && !select.fields.iter().all(|field| is_without_order(&field.expr)) {
@@ -366,120 +384,6 @@ fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gat
     Ok(Gathering { select, sources, split })
 }
 
-/// What can be said of a SELECT that has to ask, before it has asked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outline {
-    /// Every group is asked which measurements its regular expressions mean.
-    Regexes,
-    /// One group, if no field has the name of a tag that WHERE pins.
-    One(GroupIndex),
-    /// Each group's part, columns not yet written out.
-    Parts(Vec<(GroupIndex, Select)>),
-    /// Points of several groups have to be combined.
-    Gather(Box<Gathering>),
-    /// The rows that each group is asked for, to be evaluated level by level.
-    Nest(Vec<(GroupIndex, Select)>),
-    /// What each group lists first, of each of its storage shards, for SLIMIT and SOFFSET. Then it is planned without these,
-    /// of the series that they let through: at most as here.
-    Lists(Vec<(GroupIndex, Select)>, Box<Outline>),
-    /// SOFFSET without SLIMIT lets nothing through.
-    Nothing,
-}
-
-/// The plan of a SELECT or EXPLAIN without a schema: as if each name were what it seems to be.
-///
-/// # Errors
-/// Why it is refused, whatever the schema.
-pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Outline, String> {
-    let (Statement::Select(select) | Statement::Explain { select, .. }) = statement else {
-        return Err("only a SELECT has to ask".to_owned());
-    };
-    if !regexes(select).is_empty() {
-        return Ok(Outline::Regexes);
-    }
-    let shares = shares(select, circumstances, &|_| false)?;
-    let groups = groups(&shares);
-    if let (Some(group), true) = (groups.first(), groups.len() == 1) {
-        return Ok(Outline::One(*group));
-    }
-    if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
-        let limits = slimit::outlined(select, circumstances)?;
-        if limits.let_nothing_through(subquery::readers(select).len()) {
-            return Ok(Outline::Nothing);
-        }
-        let mut rest = statement.clone();
-        if let Statement::Select(select) | Statement::Explain { select, .. } = &mut rest {
-            slimit::without_limits(select);
-        }
-        return Ok(Outline::Lists(limits.listings(None), Box::new(outline(&rest, circumstances)?)));
-    }
-    // Its rule's tags are tags, and a wildcard is grouped by them.
-    let tags = shares.iter().filter_map(|share| share.rule).flat_map(|rule| rule.tags.iter().cloned()).collect();
-    let schema = Schema { tags, ..Schema::default() };
-    let mut grouped = (**select).clone();
-    if let Some(leaf) = leaf_mut(&mut grouped) {
-        leaf.group_by = grouped_by(leaf, &schema)?;
-    }
-    let nest = || nested(select, &[], &shares, circumstances)?.outline().map(Outline::Nest);
-    let split = || shares.iter().any(|share| share.groups.len() > 1) || has_twins(&shares);
-    if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
-        return nest();
-    }
-    if leaf(select).is_none() {
-        return match beside(select, &[], &shares, circumstances)? {
-            Selected::Concatenate(whole) => Ok(Outline::Parts(whole.parts)),
-            _ => Ok(Outline::Regexes),
-        };
-    }
-    for share in shares.iter().filter(|share| share.groups.len() > 1) {
-        if let Err(refusal) = check(&grouped, select, share, &schema) {
-            if is_nested(select, &shares) {
-                return nest();
-            }
-            return gathered((**select).clone(), &shares, refusal)
-                .map(|gathering| Outline::Gather(Box::new(gathering)));
-        }
-    }
-    Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))
-}
-
-fn grouped_by(leaf: &Select, schema: &Schema) -> Result<Vec<Expr>, String> {
-    let mut bare = Select { fields: Vec::new(), condition: None, ..leaf.clone() };
-    widen(&mut bare, schema)?;
-    Ok(bare.group_by)
-}
-
-/// The measurements of a SELECT, subqueries included. A regular expression that still stands means none.
-pub fn shares<'a>(
-    select: &'a Select,
-    circumstances: Circumstances<'a>,
-    is_field: &impl Fn(&str) -> bool,
-) -> Result<Vec<Share<'a>>, String> {
-    let mut shares = Vec::new();
-    for source in &select.sources {
-        match source {
-            Source::Measurement(measurement) if is_regex(measurement) => {
-                let one = circumstances.topology.groups().len() == 1;
-                let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
-                let db = measurement.database.as_deref().unwrap_or(circumstances.db);
-                shares.push(Share { db, name: name_of(measurement), rule: None, tags: Vec::new(), groups });
-            }
-            Source::Measurement(measurement) => shares.push(share(measurement, Some(select), circumstances, is_field)?),
-            Source::Subquery(inner) => shares.extend(self::shares(inner, circumstances, is_field)?),
-        }
-    }
-    Ok(shares)
-}
-
-/// The same, whatever WHERE pins.
-fn unpinned<'a>(select: &'a Select, circumstances: Circumstances<'a>) -> Result<Vec<Share<'a>>, String> {
-    let mut shares = shares(select, circumstances, &|_| true)?;
-    for share in shares.iter_mut().filter(|share| share.rule.is_some()) {
-        share.groups = circumstances.topology.group_indexes().collect();
-    }
-    Ok(shares)
-}
-
 /// Whether anything in it stands for columns that only the schema knows.
 fn has_wildcards(select: &Select) -> bool {
     let inside = |source: &Source| matches!(source, Source::Subquery(inner) if has_wildcards(inner));
@@ -488,46 +392,12 @@ fn has_wildcards(select: &Select) -> bool {
         || select.sources.iter().any(inside)
 }
 
-/// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
-/// several may be in several groups.
-fn are_one_series(shares: &[Share<'_>]) -> bool {
-    shares.iter().enumerate().any(|(at, share)| {
-        let twins = shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db);
-        twins.into_iter().any(|other| share.groups.union(&other.groups).count() > 1)
-    })
-}
-
-fn groups(shares: &[Share<'_>]) -> BTreeSet<GroupIndex> {
-    shares.iter().flat_map(|share| &share.groups).copied().collect()
-}
-
-/// Groups by their first measurement in FROM: the first error of several is the one that one InfluxDB has.
-fn in_order(shares: &[Share<'_>]) -> Vec<GroupIndex> {
-    let mut order = Vec::new();
-    for group in shares.iter().flat_map(|share| &share.groups) {
-        if !order.contains(group) {
-            order.push(*group);
-        }
-    }
-    order
-}
-
 fn numbers(groups: &BTreeSet<GroupIndex>, circumstances: Circumstances<'_>) -> String {
     let ids = groups.iter().map(|group| circumstances.topology.group(*group).id.to_string());
     format!("groups {}", ids.collect::<Vec<_>>().join(", "))
 }
 
-/// The sources of a leaf that a group owns; those that any group may have stay with the first.
-fn owned(leaf: &Select, shares: &[Share<'_>], group: GroupIndex) -> Vec<Source> {
-    let first = shares.iter().flat_map(|share| &share.groups).next();
-    let owns = |share: &Share<'_>| match share.groups.is_empty() {
-        true => first == Some(&group),
-        false => share.groups.contains(&group),
-    };
-    leaf.sources.iter().zip(shares).filter(|(_, share)| owns(share)).map(|(source, _)| source.clone()).collect()
-}
-
-fn part(whole: &Select, shares: &[Share<'_>], group: GroupIndex) -> Select {
+pub(super) fn part(whole: &Select, shares: &[Share<'_>], group: GroupIndex) -> Select {
     let mut part = whole.clone();
     if let Some(leaf) = leaf_mut(&mut part) {
         leaf.sources = owned(leaf, shares, group);
@@ -540,7 +410,7 @@ fn star() -> crate::influxql::ast::Field {
 }
 
 /// Whether every series of the answer comes from one group, though several groups have series of this measurement.
-fn check(whole: &Select, written: &Select, share: &Share<'_>, schema: &Schema) -> Result<(), String> {
+pub(super) fn check(whole: &Select, written: &Select, share: &Share<'_>, schema: &Schema) -> Result<(), String> {
     let Some(rule) = share.rule else { return Ok(()) };
     let name = share.name;
     let split = split_by(name, &rule.tags);
@@ -606,20 +476,11 @@ fn functions(expr: &Expr, names: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::influxql::{Params, Statement, parse_query};
     use crate::plan::sources::bound_by_now;
-    use crate::plan::tests::{apart, topology};
+    use crate::plan::tests::{apart, parsed, topology};
     use crate::topology::{SlotKey, Topology};
 
     const NOW: i64 = 1_600_000_000_000_000_000;
-
-    fn parsed(text: &str) -> Select {
-        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        match query.statements.into_iter().next() {
-            Some(Statement::Select(select)) => *select,
-            _ => panic!("{text}: a SELECT is wanted"),
-        }
-    }
 
     fn schema(explained: &str) -> Schema {
         let mut schema = Schema::default();

@@ -3,7 +3,7 @@
 //! LIMIT counts rows of the whole, so that each group is asked for LIMIT + OFFSET of them and OFFSET is done here. SLIMIT
 //! and SOFFSET of TAG KEYS change nothing in InfluxDB 1.6 and 1.8, nor here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{CardinalityOf, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements};
 use crate::influxql::{Measurement, Statement};
@@ -200,6 +200,47 @@ fn cardinality(show: &ShowCardinality, at: Circumstances<'_>) -> Show {
     Show::Groups(groups, Box::new(Part { statement, join, limit, offset, cut }))
 }
 
+/// The regular expressions of FROM of which every group has to know whether any group has what they mean. SHOW SERIES and
+/// SHOW FIELD KEYS list, of the database and policy of every source, what any source names; only an expression that means
+/// nothing brings none in. Where all sources lie in one of these, a group has nothing to list then.
+pub fn deciding(statement: &Statement) -> Vec<Measurement> {
+    let Some(listing) = across(statement) else { return Vec::new() };
+    let placed: Vec<Measurement> = listing.sources.iter().map(|source| placed(source, listing)).collect();
+    let is_elsewhere = |source: &Measurement| {
+        (&source.database, &source.retention_policy) != (&placed[0].database, &placed[0].retention_policy)
+    };
+    if !placed.iter().any(is_elsewhere) {
+        return Vec::new();
+    }
+    placed.into_iter().filter(|source| matches!(source.name, MeasurementName::Regex(_))).collect()
+}
+
+/// Puts beside each of them a measurement that it means, by its text: no more is named, and its place counts in every group.
+pub fn decide(statement: &mut Statement, names: &BTreeMap<String, BTreeSet<String>>) {
+    let found = deciding(statement);
+    let (Statement::ShowSeries(listing) | Statement::ShowFieldKeys(listing)) = statement else { return };
+    for regex in found {
+        let named = names.get(&regex.to_string()).and_then(BTreeSet::first);
+        let named = named.map(|name| Measurement { name: MeasurementName::Name(name.clone()), ..regex });
+        listing.sources.extend(named);
+    }
+}
+
+/// What lists the sources' databases; of points InfluxDB reads each source alone.
+fn across(statement: &Statement) -> Option<&Listing> {
+    match statement {
+        Statement::ShowSeries(listing) if listing.condition.as_ref().is_some_and(has_time) => None,
+        Statement::ShowSeries(listing) | Statement::ShowFieldKeys(listing) => Some(listing),
+        _ => None,
+    }
+}
+
+/// With the database of ON, unless it names one.
+fn placed(source: &Measurement, listing: &Listing) -> Measurement {
+    let database = source.database.clone().or_else(|| listing.database.clone());
+    Measurement { database, ..source.clone() }
+}
+
 /// LIMIT and OFFSET of what a group is asked.
 fn pushed(limit: u64, offset: u64) -> (u64, u64) {
     if limit == 0 { (0, 0) } else { (limit.saturating_add(offset).min(i64::MAX as u64), 0) }
@@ -275,6 +316,29 @@ mod tests {
             "SHOW MEASUREMENTS ON *.* WITH MEASUREMENT = m",
         ] {
             assert_eq!(asked(all).0, 3, "{all}");
+        }
+    }
+
+    #[test]
+    fn sources_of_several_databases_count_in_every_group() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let found = BTreeMap::from([
+            ("/b/".to_owned(), names(&["b1", "b2"])),
+            ("e../b/".to_owned(), names(&["b3"])),
+            ("/x/".to_owned(), names(&[])),
+        ]);
+        for (text, decided) in [
+            ("SHOW SERIES FROM /b/, e..m", Some("SHOW SERIES FROM /b/, e..m, b1")),
+            ("SHOW FIELD KEYS ON e FROM d..m, /b/ LIMIT 1", Some("SHOW FIELD KEYS ON e FROM d..m, /b/, e..b3 LIMIT 1")),
+            ("SHOW SERIES FROM /x/, e..m", None),
+            ("SHOW SERIES FROM /b/, m, /x/", None),
+            ("SHOW SERIES FROM /b/, e..m WHERE time > 0", None),
+            ("SHOW TAG KEYS FROM /b/, e..m", None),
+            ("SHOW SERIES", None),
+        ] {
+            let mut query = parse_query(text, &Params::new()).expect("the test writes InfluxQL");
+            decide(&mut query.statements[0], &found);
+            assert_eq!(query.statements[0].to_string(), decided.unwrap_or(text), "{text}");
         }
     }
 

@@ -29,7 +29,8 @@ use crate::topology::GroupIndex;
 use super::Circumstances;
 use super::columns::Schema;
 use super::gather::depth;
-use super::select::{alone, shares, split_of};
+use super::select::{alone, split_of};
+use super::sources::shares;
 use super::subquery::{self, is_regex};
 use super::tag_sets::Values;
 
@@ -418,16 +419,7 @@ fn add_term(select: &mut Select, term: Expr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::influxql::{Params, Statement, parse_query};
-    use crate::plan::tests::topology;
-
-    fn parsed(text: &str) -> Select {
-        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        match query.statements.into_iter().next() {
-            Some(Statement::Select(select)) => *select,
-            _ => panic!("{text}: a SELECT"),
-        }
-    }
+    use crate::plan::tests::{parsed, topology};
 
     fn of(text: &str) -> Result<Limits, String> {
         let mut schema = Schema::default();

@@ -12,6 +12,7 @@ use crate::topology::{GroupIndex, Rule, Topology};
 
 use super::Circumstances;
 use super::pinned::{self, Values};
+use super::subquery::is_regex;
 
 /// A measurement of a SELECT, and where its series are that the SELECT can see.
 pub struct Share<'a> {
@@ -84,6 +85,71 @@ pub fn share<'a>(
             Ok(Share { db, name, rule: Some(rule), tags, groups })
         }
     }
+}
+
+/// The measurements of a SELECT, subqueries included. A regular expression that still stands means none.
+pub fn shares<'a>(
+    select: &'a Select,
+    circumstances: Circumstances<'a>,
+    is_field: &impl Fn(&str) -> bool,
+) -> Result<Vec<Share<'a>>, String> {
+    let mut shares = Vec::new();
+    for source in &select.sources {
+        match source {
+            Source::Measurement(measurement) if is_regex(measurement) => {
+                let one = circumstances.topology.groups().len() == 1;
+                let groups = if one { BTreeSet::from([0]) } else { BTreeSet::new() };
+                let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+                shares.push(Share { db, name: name_of(measurement), rule: None, tags: Vec::new(), groups });
+            }
+            Source::Measurement(measurement) => shares.push(share(measurement, Some(select), circumstances, is_field)?),
+            Source::Subquery(inner) => shares.extend(self::shares(inner, circumstances, is_field)?),
+        }
+    }
+    Ok(shares)
+}
+
+/// The same, whatever WHERE pins.
+pub fn unpinned<'a>(select: &'a Select, circumstances: Circumstances<'a>) -> Result<Vec<Share<'a>>, String> {
+    let mut shares = shares(select, circumstances, &|_| true)?;
+    for share in shares.iter_mut().filter(|share| share.rule.is_some()) {
+        share.groups = circumstances.topology.group_indexes().collect();
+    }
+    Ok(shares)
+}
+
+/// Measurements of one name make one series in InfluxDB. Those of one database lie together, in all policies; those of
+/// several may be in several groups.
+pub fn are_one_series(shares: &[Share<'_>]) -> bool {
+    shares.iter().enumerate().any(|(at, share)| {
+        let twins = shares[..at].iter().filter(|other| other.name == share.name && other.db != share.db);
+        twins.into_iter().any(|other| share.groups.union(&other.groups).count() > 1)
+    })
+}
+
+pub fn groups(shares: &[Share<'_>]) -> BTreeSet<GroupIndex> {
+    shares.iter().flat_map(|share| &share.groups).copied().collect()
+}
+
+/// Groups by their first measurement in FROM: the first error of several is the one that one InfluxDB has.
+pub fn in_order(shares: &[Share<'_>]) -> Vec<GroupIndex> {
+    let mut order = Vec::new();
+    for group in shares.iter().flat_map(|share| &share.groups) {
+        if !order.contains(group) {
+            order.push(*group);
+        }
+    }
+    order
+}
+
+/// The sources of a leaf that a group owns; those that any group may have stay with the first.
+pub fn owned(leaf: &Select, shares: &[Share<'_>], group: GroupIndex) -> Vec<Source> {
+    let first = shares.iter().flat_map(|share| &share.groups).next();
+    let owns = |share: &Share<'_>| match share.groups.is_empty() {
+        true => first == Some(&group),
+        false => share.groups.contains(&group),
+    };
+    leaf.sources.iter().zip(shares).filter(|(_, share)| owns(share)).map(|(source, _)| source.clone()).collect()
 }
 
 /// The names that InfluxDB keeps for itself, and refuses in FROM.

@@ -361,15 +361,7 @@ pub fn is_regex(measurement: &Measurement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::influxql::{Params, Statement, parse_query};
-
-    fn parsed(text: &str) -> Select {
-        let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        match query.statements.into_iter().next() {
-            Some(Statement::Select(select)) => *select,
-            _ => panic!("{text}: a SELECT"),
-        }
-    }
+    use crate::plan::tests::parsed;
 
     fn schema(explained: &str) -> Schema {
         let mut schema = Schema::default();

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 
 use crate::influxql::ast::VarRef;
 use crate::influxql::{Select, Source};
+use crate::merge::alike::Alike;
 use crate::merge::combine::ask::{Ask, ask};
 use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
@@ -19,7 +20,7 @@ use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
 use crate::net::{elsewhere, guarded};
 use crate::plan::gather::{Gathering, named};
-use crate::plan::select::Passed;
+use crate::plan::select::{Passed, cuts_tag_sets};
 use crate::plan::sources::name_of;
 use crate::topology::GroupIndex;
 
@@ -304,6 +305,8 @@ async fn tell(
     gathering: &Gathering,
 ) -> Result<Ended, Refusal> {
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
+    // Made here, each is cut alone.
+    let mut alike = cuts_tag_sets(&gathering.select).then(Alike::default);
     loop {
         let made = glommio::executor().spawn_blocking(move || {
             let mut series = None;
@@ -318,6 +321,10 @@ async fn tell(
             Ok(series) => series,
             Err(stop) => return stopped(running, id, stop, &gathering.split).await,
         };
+        if let Some(alike) = &mut alike {
+            let added = series.iter().try_for_each(|series| alike.add(None, series));
+            added.map_err(|reason| refuse(400, reason))?;
+        }
         let result = StatementResult { series, ..StatementResult::default() };
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));

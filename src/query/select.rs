@@ -5,11 +5,12 @@ use std::fmt::Display;
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source, Statement};
+use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::Circumstances;
 use crate::plan::select::{
-    Concatenation, Passed, Planned, Selected, has_wildcard_call, narrowed, probe, select as plan, typed,
+    Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
 };
 use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
 use crate::plan::subquery::readers;
@@ -158,6 +159,7 @@ async fn concatenate(
     let behind: Vec<_> = parts.iter_mut().filter_map(|part| part.behind.take()).collect();
     let mut messages = running.stale(&behind);
     let mut joining = Joining::new(parts.len(), whole.descending);
+    let mut alike = whole.parts.first().filter(|(_, part)| cuts_tag_sets(part)).map(|_| Alike::default());
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     loop {
         match joining.take_next().map_err(|error| refuse(503, error))? {
@@ -171,6 +173,10 @@ async fn concatenate(
                     if let Some(filter) = &filter {
                         let all = result.series.into_iter();
                         result.series = all.filter_map(|series| filter.pass(series, Passed::Series)).collect();
+                    }
+                    if let Some(alike) = &mut alike {
+                        let added = result.series.iter().try_for_each(|series| alike.add(Some(at), series));
+                        added.map_err(|reason| refuse(400, reason))?;
                     }
                     running.count(&result)?;
                     messages

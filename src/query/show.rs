@@ -16,7 +16,7 @@ use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, probe, settle, values};
-use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, plan, refused_count};
+use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, decide, deciding, plan, refused_count};
 use crate::topology::GroupIndex;
 
 use super::beside::beside;
@@ -25,7 +25,7 @@ use super::forward::candidates;
 use super::partials::Ask;
 use super::running::deprecated;
 use super::statement::{Context, Ended, Running};
-use super::{Refusal, refuse};
+use super::{Refusal, lookup, refuse};
 
 /// What there is to say, or the statement's own error.
 type Shown = Result<Vec<StatementResult>, String>;
@@ -65,6 +65,10 @@ fn circumstances(context: &Context) -> Circumstances<'_> {
 
 /// Asks one replica of each group at once and joins what they say.
 async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut part: Part) -> Result<Shown, Refusal> {
+    let deciding = deciding(&part.statement);
+    if !deciding.is_empty() {
+        decide(&mut part.statement, &lookup::names(&running.context, &deciding).await?);
+    }
     if let Some(probe) = probe(&part.statement) {
         match schema(&running.context, groups, &probe).await? {
             Ok(schema) => settle(&mut part.statement, &schema).map_err(|reason| refuse(400, reason))?,

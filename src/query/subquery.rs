@@ -38,7 +38,7 @@ pub async fn run(
     let rows_max = running.context.queries.config.query.rows_max.0;
     let passed = through.map_or(Passed::All, Through::passed);
     let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
-    let nested = match Nested::new(&nesting.select, &nesting.apart, reads, rows_max) {
+    let mut nested = match Nested::new(&nesting.select, &nesting.apart, reads, rows_max) {
         Ok(nested) => nested,
         Err(Stop::Wrong(_)) if nesting.names_nothing() => {
             running.tell(StatementResult { statement_id: id, ..StatementResult::default() }).await?;
@@ -48,6 +48,9 @@ pub async fn run(
     };
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
+    }
+    if running.tells_zones() {
+        nested.tell_zone();
     }
     let asks = asks(&nesting, &nested);
     let filters = filters(&nesting, through);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::State;
-use crate::merge::evaluate::functions::{Args, compare};
+use crate::merge::evaluate::functions::{Args, compare, compare_first};
 use crate::merge::evaluate::rows::Point;
 use crate::merge::results::Value;
 
@@ -29,7 +29,7 @@ pub fn max(_: &Args) -> Box<dyn State> {
 }
 
 pub fn first(_: &Args) -> Box<dyn State> {
-    begin(|a, b| a.0.cmp(&b.0).then(compare(b.1, a.1)))
+    begin(|a, b| a.0.cmp(&b.0).then(compare_first(a.1, b.1)))
 }
 
 pub fn last(_: &Args) -> Box<dyn State> {

@@ -102,11 +102,7 @@ impl Evaluation {
             Value::Float(number) if number.is_nan() => Value::Null,
             value => value,
         };
-        let time = match self.windows.zone {
-            Some(zone) if self.tells_zone => Value::String(zone.rfc3339(time)),
-            _ => Value::Time(time),
-        };
-        std::iter::once(time).chain(self.cells.iter().map(value)).collect()
+        std::iter::once(self.told(time)).chain(self.cells.iter().map(value)).collect()
     }
 }
 

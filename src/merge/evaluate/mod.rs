@@ -140,12 +140,7 @@ impl Evaluation {
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
     pub fn new(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
-        let zone = match &select.timezone {
-            Some(name) => {
-                Some(Zone::named(name).ok_or_else(|| Stop::Refused(format!("tz('{name}'), a zone not known here,")))?)
-            }
-            None => None,
-        };
+        let zone = named_zone(select)?;
         let range = match &select.condition {
             Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?.1,
             None => TimeRange::default(),
@@ -179,6 +174,14 @@ impl Evaluation {
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
     pub fn tell_zone(&mut self) {
         self.tells_zone = true;
+    }
+
+    /// A row's time as it is told.
+    fn told(&self, time: i64) -> Value {
+        match self.windows.zone {
+            Some(zone) if self.tells_zone => Value::String(zone.rfc3339(time)),
+            _ => Value::Time(time),
+        }
     }
 
     /// Whether it matters when storage shards begin: InfluxDB cuts rows in each before it looks at them.
@@ -283,6 +286,13 @@ impl Evaluation {
         };
         self.fields.iter().position(|field| field == var).map_or(Place::Nowhere, |at| Place::Field(at, kind))
     }
+}
+
+/// The zone of tz().
+fn named_zone(select: &Select) -> Result<Option<Zone>, Stop> {
+    let named =
+        |name: &String| Zone::named(name).ok_or_else(|| Stop::Refused(format!("tz('{name}'), a zone not known here,")));
+    select.timezone.as_ref().map(named).transpose()
 }
 
 /// The tags of GROUP BY, and the windows.

@@ -15,7 +15,7 @@ pub struct Ask {
     pub params: String,
     pub accept: String,
     pub method: String,
-    /// Changes what is stored: both judges must hear it.
+    /// Changes what is stored: all judges must hear it.
     pub writes: bool,
 }
 

@@ -7,8 +7,8 @@
 //! - *rounded*: over split measurements and of subqueries over groups, the same but for the last digits of floats (`rounding`);
 //! - *refused*: slotline says why it does not answer, and `refusals` has that reason for this layout of the data;
 //! - *undetermined*: InfluxDB itself answers otherwise when asked again, or with the same data written in another order
-//!   into storage shards of another length (a second judge is asked when the first and slotline disagree); slotline's
-//!   answer still has the same rows as one of theirs, unless theirs have different ones too; or it is one of the
+//!   into storage shards of another length, or all into one (other judges are asked when the first and slotline disagree);
+//!   slotline's answer still has the same rows as one of theirs, unless theirs have different ones too; or it is one of the
 //!   `exceptions`, each with what influxd alone shows of it;
 //! - *different*: everything else. It fails the test and prints the seed, the request and both answers.
 //!

@@ -18,11 +18,13 @@ struct Columns {
 
 pub struct Nested {
     random: Rng,
+    /// Of tz() alone: the rest of a statement is the same with and without.
+    zones: Rng,
 }
 
 impl Nested {
     pub fn new(seed: u64) -> Nested {
-        Nested { random: Rng::with_seed(seed) }
+        Nested { random: Rng::with_seed(seed), zones: Rng::with_seed(!seed) }
     }
 
     /// The next request.
@@ -35,6 +37,7 @@ impl Nested {
             text.push_str(&format!(" LIMIT {}", self.random.u32(1..9)));
         }
         self.series_limits(&mut text);
+        self.zone(&mut text);
         let ask = Ask::new(&text);
         let shape = self.one(&[
             "",
@@ -54,6 +57,13 @@ impl Nested {
             if self.percent(40) {
                 text.push_str(&format!(" SOFFSET {}", self.random.u32(1..3)));
             }
+        }
+    }
+
+    fn zone(&mut self, text: &mut String) {
+        if self.zones.u32(..100) < 8 {
+            let zones = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"];
+            text.push_str(&format!(" TZ('{}')", zones[self.zones.usize(..zones.len())]));
         }
     }
 
@@ -78,7 +88,8 @@ impl Nested {
     }
 
     fn subquery(&mut self, levels: usize) -> (Columns, String) {
-        let (columns, text) = if levels > 1 { self.outer(levels - 1, false) } else { self.inner() };
+        let (columns, mut text) = if levels > 1 { self.outer(levels - 1, false) } else { self.inner() };
+        self.zone(&mut text);
         (columns, format!("({text})"))
     }
 

@@ -1,4 +1,4 @@
-//! Slotline over groups of real influxds, and two judges with the same data.
+//! Slotline over groups of real influxds, and three judges with the same data.
 
 use crate::support::client::{Http, encode};
 use crate::support::facts::assert_same;
@@ -18,6 +18,8 @@ const RULES: [(&str, &[&str]); 4] =
 const DATABASES: [&str; 2] = ["d", "e"];
 /// How often the first judge is asked again before its answer counts as the only one.
 const ASKED_AGAIN: usize = 8;
+/// From 1955 to 2235.
+const ONE_SHARD: &str = "SHARD DURATION 102000d";
 
 pub struct Trial {
     pub layout: Layout,
@@ -25,6 +27,9 @@ pub struct Trial {
     judge: Influxd,
     /// The same data, written in another order into shorter storage shards, on one processor.
     second: Influxd,
+    /// The same data in one storage shard. In each InfluxDB puts rows of one time in an order anew; slotline knows of none, and
+    /// orders them as if all were one.
+    third: Influxd,
     pub tally: Tally,
 }
 
@@ -42,13 +47,14 @@ impl Trial {
         let cluster = setup.start();
         let (judge, second) = (Influxd::start(), Influxd::start_in(vec![("GOMAXPROCS", "1")]));
         let parts = data::points(seed);
-        for http in [cluster.http(), judge.http()] {
-            prepare(http, "");
+        let third = Influxd::start();
+        for (http, shards) in [(cluster.http(), ""), (judge.http(), ""), (third.http(), ONE_SHARD)] {
+            prepare(http, shards);
             store(http, &parts);
         }
         prepare(second.http(), "SHARD DURATION 6h");
         store_otherwise(second.http(), &parts);
-        let trial = Trial { layout, cluster, judge, second, tally: Tally::default() };
+        let trial = Trial { layout, cluster, judge, second, third, tally: Tally::default() };
         trial.check_placement();
         trial
     }
@@ -59,7 +65,9 @@ impl Trial {
             let held = |influxd: &Influxd| measurement.read(influxd.http());
             let all = held(&self.judge);
             assert!(!all.is_empty(), "the judge holds points of {:?}", measurement.name);
-            assert_eq!(all, held(&self.second), "both judges hold the same of {:?}", measurement.name);
+            for other in [&self.second, &self.third] {
+                assert_eq!(all, held(other), "all judges hold the same of {:?}", measurement.name);
+            }
             for (number, group) in self.cluster.groups.iter().enumerate() {
                 let (mut share, groups) = (all.clone(), self.cluster.groups.len());
                 share.retain(|series, _| group_of(self.slot_of(measurement.db, series), groups) == number);
@@ -107,6 +115,7 @@ impl Trial {
         print("slotline", self.cluster.http());
         print("influxd", self.judge.http());
         print("second judge", self.second.http());
+        print("third judge", self.third.http());
         for (number, group) in self.cluster.groups.iter().enumerate().filter(|_| !ask.writes) {
             print(&format!("group {} alone", number + 1), group[0].http());
         }
@@ -123,7 +132,7 @@ impl Trial {
             }
         }
         let expected = answer(ask, self.judge.http());
-        let other = ask.writes.then(|| answer(ask, self.second.http()));
+        let others = ask.writes.then(|| [&self.second, &self.third].map(|judge| answer(ask, judge.http())));
         let (seen, expected) = match (seen, expected) {
             (Ok(seen), Ok(expected)) => (seen, expected),
             (seen, expected) => return Outcome::Different { seen: told(seen), expected: told(expected) },
@@ -138,8 +147,8 @@ impl Trial {
         if let Some(refused) = self.refused(&seen, Some(&expected)) {
             return refused;
         }
-        let others = match other {
-            Some(other) => other.into_iter().collect(),
+        let others = match others {
+            Some(others) => others.into_iter().flatten().collect(),
             None => self.other_opinions(ask),
         };
         if exceptions::excepted(ask) || undetermined(&seen, &expected, &others) {
@@ -158,11 +167,17 @@ impl Trial {
 
     fn other_opinions(&self, ask: &Ask) -> Vec<Answer> {
         let again = std::iter::repeat_n(self.judge.http(), ASKED_AGAIN);
-        // The second judge's policies are others by design, and its storage shards, in each of which series and rows are cut.
-        let others = ["RETENTION POLICIES", "SLIMIT", "OFFSET"].iter().any(|words| ask.q.contains(words))
-            || ["top(", "bottom("].iter().any(|call| ask.q.contains(call)) && ask.q.contains("LIMIT");
-        let second = (!others).then(|| self.second.http());
-        again.chain(second).filter_map(|http| answer(ask, http).ok()).collect()
+        // The other judges' policies are others by design, and their storage shards, in each of which series and rows are cut.
+        let differs = |statement: &str| {
+            let (is_cut, is_offset) = (statement.contains(" LIMIT "), statement.contains("OFFSET"));
+            let best = ["top(", "bottom("].iter().any(|call| statement.contains(call));
+            ["RETENTION POLICIES", "SLIMIT"].iter().any(|words| statement.contains(words))
+                || is_offset && !is_cut
+                || is_cut && best
+        };
+        let differ = ask.q.split(';').any(differs);
+        let others = [&self.second, &self.third].map(|judge| judge.http()).into_iter().filter(|_| !differ);
+        again.chain(others).filter_map(|http| answer(ask, http).ok()).collect()
     }
 }
 

@@ -41,7 +41,7 @@ use crate::merge::results::Value;
 
 pub use median::halfway;
 pub use percentile::{percentile, rank};
-pub use select::compare;
+pub use select::{compare, compare_first};
 pub use sum::minus;
 pub use top::{Best, best};
 

@@ -31,9 +31,16 @@ pub fn max(points: &[Point]) -> Point {
     best(points, |a, b| compare(&b.value, &a.value).then(a.time.cmp(&b.time)).is_lt())
 }
 
-/// At one time the greater value.
+/// Which of two values at one time first() takes: the greater one, but false rather than true.
+pub fn compare_first(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
+        _ => compare(b, a),
+    }
+}
+
 pub fn first(points: &[Point]) -> Point {
-    best(points, |a, b| a.time.cmp(&b.time).then(compare(&b.value, &a.value)).is_lt())
+    best(points, |a, b| a.time.cmp(&b.time).then(compare_first(&a.value, &b.value)).is_lt())
 }
 
 /// At one time the greater value.
@@ -54,5 +61,7 @@ mod tests {
             (point.time, point.number().expect("a number"))
         };
         assert_eq!([of(min), of(max), of(first), of(last)], [(3, 1.0), (3, 2.0), (3, 2.0), (9, 1.5)]);
+        let points = [true, false, true].map(|value| Point::new(3, Value::Boolean(value)));
+        assert_eq!([first(&points).value, last(&points).value], [Value::Boolean(false), Value::Boolean(true)]);
     }
 }

@@ -1,7 +1,8 @@
 //! One SELECT of a statement: what it takes over from the statements around it, what it has to read, and its raw rows.
 //!
 //! As `newIteratorOptionsSubstatement` of InfluxDB has it, a subquery takes over the bounds in time, the order, the tags of
-//! GROUP BY beside its own, and GROUP BY time unless it has its own; fill(null) of a subquery is fill(none).
+//! GROUP BY beside its own, and GROUP BY time unless it has its own; fill(null) of a subquery is fill(none). The zone of tz()
+//! is each SELECT's own.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
 use crate::merge::evaluate::order::sorted;
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Evaluation, Kind, Place, Stop};
+use crate::merge::evaluate::{Evaluation, Kind, Place, Stop, named_zone};
 use crate::merge::results::Value;
 
 use super::order::Ended;
@@ -68,11 +69,9 @@ pub enum Input {
 impl Level {
     /// `around`: the SELECT that it stands in. `inputs` counts.
     pub fn new(select: &Select, around: Option<&Level>, rows_max: usize, inputs: &mut usize) -> Result<Level, Stop> {
-        if select.timezone.is_some() {
-            return Err(Stop::Refused("tz() of or over a subquery".to_owned()));
-        }
+        let zone = named_zone(select)?;
         let (rest, range) = match &select.condition {
-            Some(condition) => split_time(condition, None).map_err(Stop::Refused)?,
+            Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?,
             None => (None, TimeRange::default()),
         };
         let keys = keys(select)?;

@@ -87,6 +87,11 @@ impl Nested {
         self.top.evaluation.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
     }
 
+    /// From now on times are told as texts in the zone of the outermost tz(), if there is one.
+    pub fn tell_zone(&mut self) {
+        self.top.evaluation.tell_zone();
+    }
+
     /// Sorts rows by series of the answer, in InfluxDB's order. `rows` are by input.
     pub fn groups(&self, rows: &[Vec<Rows>]) -> Vec<Group> {
         let keys = &self.top.keys;
@@ -145,7 +150,7 @@ impl Nested {
             value => value,
         };
         let row = |row: stream::Row| {
-            std::iter::once(Value::Time(row.time)).chain(row.values.into_iter().map(shown)).collect()
+            std::iter::once(self.top.evaluation.told(row.time)).chain(row.values.into_iter().map(shown)).collect()
         };
         let values: Vec<Vec<Value>> = made.rows.into_iter().map(row).collect();
         let tags = self.top.keys.iter().cloned().zip(group.values.iter().cloned()).collect();

@@ -94,7 +94,10 @@ impl Level {
         };
         let covered = apart.iter().all(|tag| keys.contains(tag));
         let calls = &evaluation.calls;
-        self.ascending() && evaluation.refs.is_empty() && covered && !calls.is_empty() && calls.iter().all(plain)
+        // Where clocks change, which window a point is in hangs on the points before it.
+        let clocks_change = evaluation.windows.zone.is_some() && self.interval.is_some();
+        let whole = evaluation.refs.is_empty() && covered && !calls.is_empty() && calls.iter().all(plain);
+        whole && self.ascending() && !clocks_change
     }
 
     /// A first or last of measurements' whole range, and nothing beside it.
