@@ -71,6 +71,8 @@ pub struct ShardStats {
     pub epoch: Counter,
     pub write_seconds: Latency,
     pub query_seconds: Latency,
+    /// Of queries' tasks.
+    pub query_turn_seconds: Latency,
 }
 
 /// What is counted of one UDP listener, by all shards.

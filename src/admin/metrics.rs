@@ -251,11 +251,17 @@ const SPOOLS: [SpoolRow; 17] = [
 /// Name of the summary, name of the histogram, help, which.
 type LatencyRow = (&'static str, &'static str, &'static str, fn(&ShardStats) -> &Latency);
 
-const LATENCIES: [LatencyRow; 2] = [
+const LATENCIES: [LatencyRow; 3] = [
     ("slotline_write_seconds", "slotline_write_duration_seconds", "Writes, from head to answer.", |s| &s.write_seconds),
     ("slotline_query_seconds", "slotline_query_duration_seconds", "Queries, from head to the answer's head.", |s| {
         &s.query_seconds
     }),
+    (
+        "slotline_query_turn_seconds",
+        "slotline_query_turn_duration_seconds",
+        "For how long at a stretch queries keep a core from everything else.",
+        |s| &s.query_turn_seconds,
+    ),
 ];
 
 /// Everything, in Prometheus' text format.
@@ -461,7 +467,7 @@ fn summary(latencies: &[&Latency]) -> Metric {
     };
     let mut summary = Summary::default();
     let (count, sum) = count_and_sum(&durations(latencies));
-    summary.set_quantile([0.5, 0.9, 0.99, 0.999].map(quantile).into());
+    summary.set_quantile([0.5, 0.9, 0.99, 0.999, 1.0].map(quantile).into());
     summary.set_sample_count(count);
     summary.set_sample_sum(sum);
     let mut metric = Metric::default();

@@ -35,7 +35,7 @@ use super::partials::{Ask, Partial};
 use super::request::Asked;
 use super::running::{INTERRUPTED, Registered};
 use super::timeshift::{Aside, Operands, Shifts, Telling, in_zone};
-use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timeshift};
+use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timed, timeshift};
 
 /// What every statement of a request runs with.
 pub struct Context {
@@ -77,7 +77,8 @@ pub async fn answer(
     }
     let (sender, mut pieces) = mpsc::channel::<Piece>(1);
     let begin = output.begin(Body::Whole(Bytes::new()));
-    let task = spawn_kept("query", glommio::executor().current_task_queue(), async move {
+    let queries = context.queries.clone();
+    let telling = async move {
         let mut running = Running::new(context, output, Some(sender));
         let ran = running.run(&query, places).await;
         drop(place);
@@ -91,7 +92,8 @@ pub async fn answer(
             Err(refusal) if !running.begun => send(sender, Piece::Refused(refusal)).await,
             _ => send(sender, Piece::End).await,
         }
-    });
+    };
+    let task = spawn_kept("query", glommio::executor().current_task_queue(), timed(queries, telling));
     // What comes first decides on the head.
     let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
         Some(Piece::Refused(refusal)) => return Err(refusal),
