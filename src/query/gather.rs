@@ -17,20 +17,19 @@ use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::{elsewhere, guarded};
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::Passed;
 use crate::plan::sources::name_of;
 use crate::topology::GroupIndex;
 
+use super::beside::on_a_thread;
 use super::choose::Behind;
+use super::partials::document_rows;
 use super::select::{failed, first_source};
 use super::slimit::Through;
-use super::statement::{BROKE_OFF, Ended, Running};
+use super::statement::{Ended, Running};
 use super::{Refusal, fails, lookup, refuse};
 
-/// Rows of a document of a part.
-const PART_ROWS: usize = 5_000;
 /// Rows of the answer that are made at once, at least, before the client is told.
 const TOLD_ROWS: usize = 10_000;
 
@@ -143,7 +142,7 @@ pub async fn run(
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
-    let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
+    let making = on_a_thread(move || Making::new(evaluation, held)).await?.map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
 }
 
@@ -176,7 +175,8 @@ pub async fn gather(
     mut take: impl FnMut(Series) -> Result<usize, String>,
 ) -> Result<Part, Broken> {
     let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
-    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
+    let rows = document_rows(part.fields.len());
+    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, rows).await;
     let mut partial = begun.map_err(Broken::Refused)?;
     let mut found = Part { behind: partial.behind.take(), messages: Vec::new() };
     let broken = |error| Broken::Refused(refuse(503, error));
@@ -305,15 +305,9 @@ async fn tell(
 ) -> Result<Ended, Refusal> {
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     loop {
-        let made = glommio::executor().spawn_blocking(move || {
-            let mut series = None;
-            // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(making.next()));
-            (series, making)
-        });
-        let (series, kept) = elsewhere(made).await;
+        let (made, kept) = on_a_thread(move || (making.next(), making)).await?;
         making = kept;
-        let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
+        let series = match made {
             Ok(series) if series.is_empty() => break,
             Ok(series) => series,
             Err(stop) => return stopped(running, id, stop, &gathering.split).await,

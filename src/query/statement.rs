@@ -458,9 +458,16 @@ impl Running {
             return Ok(());
         }
         self.chunk_bytes = 0;
-        let mut bytes = Vec::new();
-        self.output.push(result, &mut bytes);
-        self.send(bytes).await;
+        let bytes = result.series.iter().map(Series::bytes).sum();
+        let mut output = self.output.clone();
+        let (output, printed) = beside(bytes, move || {
+            let mut printed = Vec::new();
+            output.push(result, &mut printed);
+            (output, printed)
+        })
+        .await?;
+        self.output = output;
+        self.send(printed).await;
         Ok(())
     }
 
