@@ -20,7 +20,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 28] = [
+const SHARD_COUNTERS: [ShardRow; 30] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -64,10 +64,17 @@ const SHARD_COUNTERS: [ShardRow; 28] = [
     ("slotline_queries_limited_total", "Queries that reached a limit of [query].", ("limit", "concurrency"), |s| {
         s.queries_limited_concurrency.get()
     }),
+    ("slotline_queries_limited_total", "", ("limit", "gathers"), |s| s.queries_limited_gathers.get()),
     ("slotline_queries_limited_total", "", ("limit", "time"), |s| s.queries_limited_time.get()),
     ("slotline_queries_limited_total", "", ("limit", "rows"), |s| s.queries_limited_rows.get()),
     ("slotline_queries_limited_total", "", ("limit", "series"), |s| s.queries_limited_series.get()),
     ("slotline_queries_limited_total", "", ("limit", "bytes"), |s| s.queries_limited_bytes.get()),
+    (
+        "slotline_queries_gathered_later_total",
+        "SELECTs that waited because query.gathers_max others gathered points of several groups.",
+        ("", ""),
+        |s| s.queries_gathered_later.get(),
+    ),
     ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
         s.connections_refused.get()
@@ -152,8 +159,11 @@ const REFUSALS: [RefusalRow; 2] = [
 /// A label that is longer is cut.
 const REASON_CHARS_MAX: usize = 500;
 
-const SHARD_GAUGES: [ShardRow; 2] = [
+const SHARD_GAUGES: [ShardRow; 3] = [
     ("slotline_connections", "Client connections open.", ("", ""), |s| s.connections_open.get()),
+    ("slotline_queries_gathering", "SELECTs that gather points of several groups.", ("", ""), |s| {
+        s.queries_gathering.get()
+    }),
     ("slotline_inflight_bytes", "Bodies, and lines over TCP and UDP, held in memory.", ("", ""), |s| {
         s.inflight_bytes.get()
     }),

@@ -3,7 +3,7 @@
 //!
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. What is
 //! made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
-//! as they are made. Used by `select`.
+//! as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by `select`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -108,6 +108,7 @@ pub async fn run(
         Some(combination) => Held::Combination(combination),
         None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
     };
+    let _place = running.place_to_gather().await?;
     let (held, fields) = (RefCell::new(held), evaluation.fields.len());
     let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
     let take = |at: usize, series: Series| {

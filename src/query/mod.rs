@@ -78,6 +78,8 @@ pub struct Queries {
     pub turns: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Of these, those that hold what groups said.
+    pub gathers: Rc<Budget>,
     /// Of all shards.
     pub running: Arc<RunningQueries>,
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_lite::Stream;
-use futures_lite::future::{self, poll_fn};
+use futures_lite::future::{self, poll_fn, poll_once};
 use glommio::Task;
 use http_body::Frame;
 use hyper::Response;
@@ -335,6 +335,21 @@ impl Running {
                 return Ok(Ended::Failed);
             }
         }
+    }
+
+    /// A place among those that hold what several groups say, as long as it is kept.
+    pub async fn place_to_gather(&self) -> Result<Held, Refusal> {
+        let Context { queries, until, .. } = &self.context;
+        let mut place = queries.gathers.hold();
+        if poll_once(place.available()).await.is_none() {
+            queries.stats.queries_gathered_later.add(1);
+            if deadline(*until, place.available()).await.is_err() {
+                queries.stats.queries_limited_gathers.add(1);
+                return Err(refuse(503, "too many queries gather at once (query.gathers_max); try again"));
+            }
+        }
+        place.add(1);
+        Ok(place)
     }
 
     /// Asks one replica of any of these groups, for documents of so many rows.

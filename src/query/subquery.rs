@@ -49,6 +49,7 @@ pub async fn run(
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
     }
+    let _place = running.place_to_gather().await?;
     let asks = asks(&nesting, &nested);
     let filters = filters(&nesting, through);
     let held = RefCell::new((vec![Vec::new(); asks.len()], 0));
