@@ -54,6 +54,10 @@ pub struct ShardStats {
     pub queries_limited_bytes: Counter,
     pub queries_limited_time: Counter,
     pub queries_limited_concurrency: Counter,
+    pub queries_limited_gathers: Counter,
+    /// Those that gather now, and those that waited for others to end.
+    pub queries_gathering: Counter,
+    pub queries_gathered_later: Counter,
     /// Of queries, or groups' parts of one: answered by a replica with a backlog, and refused for want of another.
     pub queries_stale: Counter,
     pub queries_stale_refused: Counter,
@@ -71,6 +75,8 @@ pub struct ShardStats {
     pub epoch: Counter,
     pub write_seconds: Latency,
     pub query_seconds: Latency,
+    /// Of queries' tasks.
+    pub query_turn_seconds: Latency,
 }
 
 /// What is counted of one UDP listener, by all shards.

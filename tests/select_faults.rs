@@ -99,6 +99,27 @@ fn a_show_that_breaks_off_is_asked_of_the_next_replica() {
 }
 
 #[test]
+fn who_gathers_beyond_the_limit_waits() {
+    let cluster =
+        cluster(|setup| setup.rule("db", "m1", &["host"]).set("server", "cores = 1").set("query", "gathers_max = 1"));
+    let (q, plain) = ("SELECT percentile(v, 50) FROM m1", "SELECT count(v) FROM m2");
+    let (expected, counted) = (cluster.http().query("db", q).text(), cluster.http().query("db", plain).text());
+    assert!(expected.contains("[[\"1970-01-01T00:00:00.000000024Z\",24]]"), "{expected}");
+    assert!(counted.contains("50]]"), "{counted}");
+    assert_eq!(cluster.slotline.metric("slotline_queries_gathered_later_total", &[]), 0);
+    // What is asked for rows, and nothing else.
+    let late = Meddle::LateTo("chunk_size=2000".to_owned(), Duration::from_secs(1));
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(late.clone()));
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..3).map(|_| scope.spawn(|| cluster.http().query("db", q).text())).collect();
+        cluster.slotline.wait_metric("slotline_queries_gathered_later_total", 2.0);
+        assert_eq!(cluster.http().query("db", plain).text(), counted, "who does not gather does not wait");
+        asked.into_iter().for_each(|asked| assert_eq!(asked.join().expect("an answer"), expected));
+    });
+    assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["gathers"]), 0);
+}
+
+#[test]
 fn limits_are_told_as_influxdb_tells_them_and_counted() {
     let cluster = cluster(|setup| {
         let setup = setup.set("query", "rows_max = 200").set("query", "series_max = 12");

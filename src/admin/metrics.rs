@@ -20,7 +20,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 28] = [
+const SHARD_COUNTERS: [ShardRow; 30] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -64,10 +64,17 @@ const SHARD_COUNTERS: [ShardRow; 28] = [
     ("slotline_queries_limited_total", "Queries that reached a limit of [query].", ("limit", "concurrency"), |s| {
         s.queries_limited_concurrency.get()
     }),
+    ("slotline_queries_limited_total", "", ("limit", "gathers"), |s| s.queries_limited_gathers.get()),
     ("slotline_queries_limited_total", "", ("limit", "time"), |s| s.queries_limited_time.get()),
     ("slotline_queries_limited_total", "", ("limit", "rows"), |s| s.queries_limited_rows.get()),
     ("slotline_queries_limited_total", "", ("limit", "series"), |s| s.queries_limited_series.get()),
     ("slotline_queries_limited_total", "", ("limit", "bytes"), |s| s.queries_limited_bytes.get()),
+    (
+        "slotline_queries_gathered_later_total",
+        "SELECTs that waited because query.gathers_max others gathered points of several groups.",
+        ("", ""),
+        |s| s.queries_gathered_later.get(),
+    ),
     ("slotline_connections_total", "Client connections accepted.", ("", ""), |s| s.connections.get()),
     ("slotline_connections_refused_total", "Client connections over limits.connections_max.", ("", ""), |s| {
         s.connections_refused.get()
@@ -152,8 +159,11 @@ const REFUSALS: [RefusalRow; 2] = [
 /// A label that is longer is cut.
 const REASON_CHARS_MAX: usize = 500;
 
-const SHARD_GAUGES: [ShardRow; 2] = [
+const SHARD_GAUGES: [ShardRow; 3] = [
     ("slotline_connections", "Client connections open.", ("", ""), |s| s.connections_open.get()),
+    ("slotline_queries_gathering", "SELECTs that gather points of several groups.", ("", ""), |s| {
+        s.queries_gathering.get()
+    }),
     ("slotline_inflight_bytes", "Bodies, and lines over TCP and UDP, held in memory.", ("", ""), |s| {
         s.inflight_bytes.get()
     }),
@@ -251,11 +261,17 @@ const SPOOLS: [SpoolRow; 17] = [
 /// Name of the summary, name of the histogram, help, which.
 type LatencyRow = (&'static str, &'static str, &'static str, fn(&ShardStats) -> &Latency);
 
-const LATENCIES: [LatencyRow; 2] = [
+const LATENCIES: [LatencyRow; 3] = [
     ("slotline_write_seconds", "slotline_write_duration_seconds", "Writes, from head to answer.", |s| &s.write_seconds),
     ("slotline_query_seconds", "slotline_query_duration_seconds", "Queries, from head to the answer's head.", |s| {
         &s.query_seconds
     }),
+    (
+        "slotline_query_turn_seconds",
+        "slotline_query_turn_duration_seconds",
+        "For how long at a stretch queries keep a core from everything else.",
+        |s| &s.query_turn_seconds,
+    ),
 ];
 
 /// Everything, in Prometheus' text format.
@@ -461,7 +477,7 @@ fn summary(latencies: &[&Latency]) -> Metric {
     };
     let mut summary = Summary::default();
     let (count, sum) = count_and_sum(&durations(latencies));
-    summary.set_quantile([0.5, 0.9, 0.99, 0.999].map(quantile).into());
+    summary.set_quantile([0.5, 0.9, 0.99, 0.999, 1.0].map(quantile).into());
     summary.set_sample_count(count);
     summary.set_sample_sum(sum);
     let mut metric = Metric::default();

@@ -62,6 +62,15 @@ impl Target {
     }
 }
 
+/// Where a shard runs its connections, so that what queries are answered does not stand before writes.
+#[derive(Clone, Copy)]
+pub struct Queues {
+    /// Of the lanes.
+    pub writes: TaskQueueHandle,
+    /// Of the pools.
+    pub queries: TaskQueueHandle,
+}
+
 /// Our live side of one replica, as one topology names it.
 pub struct Backend {
     pub target: Rc<Target>,
@@ -80,7 +89,7 @@ impl Drop for Lanes {
 }
 
 impl Backend {
-    fn new(replica: &Replica, stats: Arc<ReplicaStats>, settings: &Rc<Settings>, queue: TaskQueueHandle) -> Backend {
+    fn new(replica: &Replica, stats: Arc<ReplicaStats>, settings: &Rc<Settings>, queues: Queues) -> Backend {
         let Address { host, port } = &replica.address;
         let target = Rc::new(Target {
             name: replica.name.clone(),
@@ -91,8 +100,9 @@ impl Backend {
                 .then(|| http::basic_authorization(&replica.username, &replica.password)),
             stats,
         });
-        let lanes = (0..settings.write.lanes.0).map(|_| Lane::start(target.clone(), settings.clone(), queue)).collect();
-        let pool = Pool::new(target.clone(), settings.clone(), queue);
+        let lane = |_| Lane::start(target.clone(), settings.clone(), queues.writes);
+        let lanes = (0..settings.write.lanes.0).map(lane).collect();
+        let pool = Pool::new(target.clone(), settings.clone(), queues.queries);
         Backend { target, state: replica.state, lanes: Rc::new(Lanes(lanes)), pool }
     }
 
@@ -157,12 +167,7 @@ pub struct Backends {
 
 impl Backends {
     /// The backends of a snapshot; those of replicas that `before` reaches in the same way are kept.
-    pub fn new(
-        snapshot: &Snapshot,
-        before: Option<&Backends>,
-        settings: &Rc<Settings>,
-        queue: TaskQueueHandle,
-    ) -> Backends {
+    pub fn new(snapshot: &Snapshot, before: Option<&Backends>, settings: &Rc<Settings>, queues: Queues) -> Backends {
         let backend = |replica: &Replica| {
             // A snapshot has them for each replica of its topology.
             let stats = snapshot.replicas[&replica.name].clone();
@@ -170,7 +175,7 @@ impl Backends {
             let known = before.and_then(|before| before.reaching(replica));
             Rc::new(match known.filter(|known| Arc::ptr_eq(&known.target.stats, &stats)) {
                 Some(known) => known.kept(replica.state),
-                None => Backend::new(replica, stats, settings, queue),
+                None => Backend::new(replica, stats, settings, queues),
             })
         };
         let topology = snapshot.topology.clone();
@@ -253,12 +258,13 @@ mod tests {
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
             let queue = glommio::executor().current_task_queue();
+            let queues = Queues { writes: queue, queries: queue };
             let first = Snapshot::following(None, topology(&["a", "b"]), |_| Lasting::default());
             let without = Snapshot::following(Some(&first), topology(&["a"]), |_| Lasting::default());
             let last = Snapshot::following(Some(&without), topology(&["a", "b"]), |_| Lasting::default());
             // This shard has never seen the one in the middle.
-            let before = Backends::new(&first, None, &settings, queue);
-            let after = Backends::new(&last, Some(&before), &settings, queue);
+            let before = Backends::new(&first, None, &settings, queues);
+            let after = Backends::new(&last, Some(&before), &settings, queues);
             for backend in after.all() {
                 assert!(Arc::ptr_eq(&backend.target.stats, &last.replicas[&backend.target.name]));
             }

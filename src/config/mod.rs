@@ -133,6 +133,7 @@ pub struct Spool {
 pub struct Query {
     pub timeout: Duration,
     pub concurrency_max: Count,
+    pub gathers_max: Count,
     pub merge_bytes_max: Size,
     pub answer_bytes_max: Size,
     pub rows_max: Count,
@@ -325,6 +326,7 @@ fn read_query(reader: &mut Reader<'_>, root: &mut Section<'_>, base: Option<&Que
     let query = Query {
         timeout: reader.some(&mut s, "timeout", base.map(|b| b.timeout)),
         concurrency_max: reader.value(&mut s, "concurrency_max", base.map(|b| b.concurrency_max)),
+        gathers_max: reader.value(&mut s, "gathers_max", base.map(|b| b.gathers_max)),
         merge_bytes_max: reader.some(&mut s, "merge_bytes_max", base.map(|b| b.merge_bytes_max)),
         answer_bytes_max: reader.some(&mut s, "answer_bytes_max", base.map(|b| b.answer_bytes_max)),
         rows_max: reader.value(&mut s, "rows_max", base.map(|b| b.rows_max)),

@@ -19,7 +19,7 @@ pub use bell::{Bell, Doorbell, Wire};
 pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
-pub use elsewhere::elsewhere;
+pub use elsewhere::{elsewhere, yield_to_others};
 pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use stream::Stream;

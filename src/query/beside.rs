@@ -1,6 +1,7 @@
-//! Work that takes long on a thread beside the shard's, so that the shard goes on. Used wherever much is sorted or printed.
+//! Work that takes long on a thread beside the shard's, so that the shard goes on. Used wherever much is evaluated, sorted or
+//! printed.
 
-use crate::net::{elsewhere, guarded};
+use crate::net::{elsewhere, guarded, yield_to_others};
 
 use super::statement::BROKE_OFF;
 use super::{Refusal, refuse};
@@ -10,11 +11,14 @@ const SMALL_BYTES: usize = 256 << 10;
 
 /// Does work over so many bytes, about.
 pub async fn beside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    if bytes <= SMALL_BYTES {
-        return Ok(work());
-    }
+    if bytes <= SMALL_BYTES { Ok(work()) } else { on_a_thread(work).await }
+}
+
+/// Does work of whatever length. A core that a shard wants too is the shard's.
+pub async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     let done = glommio::executor().spawn_blocking(move || {
         let mut done = None;
+        yield_to_others();
         // A panic there would never come back, and the thread with it.
         guarded("work beside a shard", || done = Some(work()));
         done

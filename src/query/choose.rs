@@ -69,7 +69,7 @@ impl std::fmt::Display for Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Settings, Snapshot};
+    use crate::backend::{Queues, Settings, Snapshot};
     use crate::config::Config;
     use crate::stats::Lasting;
 
@@ -90,7 +90,9 @@ mod tests {
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
             let snapshot = Snapshot::following(None, config.topology.expect("it has one"), |_| Lasting::default());
-            test(&Backends::new(&snapshot, None, &settings, glommio::executor().current_task_queue()));
+            let queue = glommio::executor().current_task_queue();
+            let queues = Queues { writes: queue, queries: queue };
+            test(&Backends::new(&snapshot, None, &settings, queues));
         });
         shard.expect("an executor").join().expect("it did not panic");
     }

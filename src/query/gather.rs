@@ -3,7 +3,7 @@
 //!
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. What is
 //! made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
-//! as they are made. Used by `select`.
+//! as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by `select`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -18,20 +18,19 @@ use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::{elsewhere, guarded};
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::{Passed, cuts_tag_sets};
 use crate::plan::sources::name_of;
 use crate::topology::GroupIndex;
 
+use super::beside::on_a_thread;
 use super::choose::Behind;
+use super::partials::document_rows;
 use super::select::{failed, first_source};
 use super::slimit::Through;
-use super::statement::{BROKE_OFF, Ended, Running};
+use super::statement::{Ended, Running};
 use super::{Refusal, fails, lookup, refuse};
 
-/// Rows of a document of a part.
-const PART_ROWS: usize = 5_000;
 /// Rows of the answer that are made at once, at least, before the client is told.
 const TOLD_ROWS: usize = 10_000;
 
@@ -110,6 +109,7 @@ pub async fn run(
         Some(combination) => Held::Combination(combination),
         None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
     };
+    let _place = running.place_to_gather().await?;
     let (held, fields) = (RefCell::new(held), evaluation.fields.len());
     let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
     let take = |at: usize, series: Series| {
@@ -144,7 +144,7 @@ pub async fn run(
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
-    let making = Making::new(evaluation, held).map_err(|error| refuse(503, error))?;
+    let making = on_a_thread(move || Making::new(evaluation, held)).await?.map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
 }
 
@@ -177,7 +177,8 @@ pub async fn gather(
     mut take: impl FnMut(Series) -> Result<usize, String>,
 ) -> Result<Part, Broken> {
     let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
-    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, PART_ROWS).await;
+    let rows = document_rows(part.fields.len());
+    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, rows).await;
     let mut partial = begun.map_err(Broken::Refused)?;
     let mut found = Part { behind: partial.behind.take(), messages: Vec::new() };
     let broken = |error| Broken::Refused(refuse(503, error));
@@ -308,15 +309,9 @@ async fn tell(
     // Made here, each is cut alone.
     let mut alike = cuts_tag_sets(&gathering.select).then(Alike::default);
     loop {
-        let made = glommio::executor().spawn_blocking(move || {
-            let mut series = None;
-            // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || series = Some(making.next()));
-            (series, making)
-        });
-        let (series, kept) = elsewhere(made).await;
+        let (made, kept) = on_a_thread(move || (making.next(), making)).await?;
         making = kept;
-        let series = match series.ok_or_else(|| refuse(500, BROKE_OFF))? {
+        let series = match made {
             Ok(series) if series.is_empty() => break,
             Ok(series) => series,
             Err(stop) => return stopped(running, id, stop, &gathering.split).await,

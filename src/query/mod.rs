@@ -34,6 +34,7 @@ mod slimit;
 mod statement;
 mod subquery;
 mod timeshift;
+mod turns;
 mod warning;
 
 use std::rc::Rc;
@@ -62,6 +63,7 @@ pub use request::format;
 use running::Registered;
 pub use running::RunningQueries;
 use timeshift::Shifts;
+pub use turns::timed;
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -72,8 +74,12 @@ pub struct Queries {
     pub stats: Arc<ShardStats>,
     pub delivery: Rc<Delivery>,
     pub latency: Recorder,
+    /// Of their tasks.
+    pub turns: Recorder,
     /// Queries at once.
     pub places: Rc<Budget>,
+    /// Of these, those that hold what groups said.
+    pub gathers: Rc<Budget>,
     /// Of all shards.
     pub running: Arc<RunningQueries>,
 }
@@ -194,12 +200,13 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     if !is_async {
         return answered.await;
     }
-    spawn("async query", glommio::executor().current_task_queue(), async move {
+    let unheard = async move {
         match answered.await {
             Ok(response) => drain(response.into_body()).await,
             Err(refusal) => tracing::warn!(reason = refusal.error, "a query whose client does not wait was refused"),
         }
-    });
+    };
+    spawn("async query", glommio::executor().current_task_queue(), timed(queries.clone(), unheard));
     let mut response = Response::new(Body::Whole(Default::default()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert("content-type", content_type);

@@ -13,6 +13,7 @@ use crate::net::Body;
 use super::request::Asked;
 
 /// Prints one answer.
+#[derive(Clone)]
 pub struct Output {
     printer: Printer,
     chunked: bool,

@@ -4,7 +4,6 @@
 //! A part is read document by document as its reader wants it, so that no more than one chunk of it is held. What breaks
 //! off in the middle is an error, never an end. Used by `statement` and `lookup`.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Instant;
 
@@ -49,10 +48,20 @@ pub struct Partial {
     pub behind: Option<Behind>,
     body: Pin<Box<Lent>>,
     documents: Documents,
-    /// Results that were read and not handed on.
-    ready: VecDeque<StatementResult>,
+    /// A result that was read and not handed on.
+    ready: Option<StatementResult>,
     /// Whether the last result said that more is to come.
     more: bool,
+}
+
+/// Cells of a document of a part that is joined here: read and joined within a fraction of a millisecond.
+const DOCUMENT_CELLS: usize = 4_000;
+/// Rows of one of many columns.
+const DOCUMENT_ROWS_MIN: usize = 50;
+
+/// Rows of a document that is asked for, of so many columns beside the time.
+pub fn document_rows(columns: usize) -> usize {
+    (DOCUMENT_CELLS / (1 + columns)).max(DOCUMENT_ROWS_MIN)
 }
 
 enum Documents {
@@ -166,7 +175,7 @@ impl Partial {
             // Errors of the request as a whole come as JSON too.
             false => Documents::Json { buffer: Vec::new(), searched: 0, bytes_max },
         };
-        let (of, ready) = (format!("replica {replica}"), VecDeque::new());
+        let (of, ready) = (format!("replica {replica}"), None);
         Partial { of, behind, body: Box::pin(body), documents, ready, more: true }
     }
 
@@ -175,16 +184,20 @@ impl Partial {
     /// # Errors
     /// It broke off, or what came is no answer.
     pub async fn next(&mut self) -> Result<Option<StatementResult>, String> {
-        if self.ready.is_empty() {
-            self.fill().await?;
-        }
-        Ok(self.ready.pop_front())
+        self.fill().await?;
+        Ok(self.ready.take())
     }
 
-    /// Reads until there is a result, or the end.
+    /// Reads until there is a result, or the end. A document is as much as is read at a stretch.
     async fn fill(&mut self) -> Result<(), String> {
-        while self.ready.is_empty() {
+        while self.ready.is_none() {
             glommio::yield_if_needed().await;
+            if let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
+                let result = one_result(answer);
+                self.more = result.error.is_none() && result.partial;
+                self.ready = Some(result);
+                break;
+            }
             let Some(frame) = self.body.frame().await else {
                 let ended = self.documents.finish();
                 return match (ended, self.more) {
@@ -195,11 +208,6 @@ impl Partial {
             };
             let frame = frame.map_err(|error| format!("{}: {}", self.of, error.0))?;
             self.documents.push(&frame.into_data().unwrap_or_default());
-            while let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
-                let result = one_result(answer);
-                self.more = result.error.is_none() && result.partial;
-                self.ready.push_back(result);
-            }
         }
         Ok(())
     }

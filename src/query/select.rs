@@ -16,13 +16,10 @@ use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
 use crate::plan::subquery::readers;
 use crate::topology::GroupIndex;
 
-use super::partials::Partial;
+use super::partials::{Partial, document_rows};
 use super::slimit::Through;
 use super::statement::{Ended, Running};
 use super::{Refusal, gather, lookup, refuse, subquery};
-
-/// Rows of a document of a part: one of each group is held. They are cut anew for the client.
-const PART_ROWS: usize = 2_000;
 
 /// Runs a SELECT, or its EXPLAIN, that has to ask before it can be planned.
 pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
@@ -152,8 +149,9 @@ async fn concatenate(
     let filter = through.and_then(|through| through.of(0, sources.iter()));
     let texts: Vec<(u16, String, String)> =
         whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
-    let beginning =
-        texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone, PART_ROWS).await);
+    // One document of each group is held. Rows are cut anew for the client.
+    let rows = document_rows(whole.parts.iter().map(|(_, part)| part.fields.len()).max().unwrap_or_default());
+    let beginning = texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone, rows).await);
     let begun: Result<Vec<Partial>, Refusal> = join_all(beginning).await.into_iter().collect();
     let mut parts = begun?;
     let behind: Vec<_> = parts.iter_mut().filter_map(|part| part.behind.take()).collect();

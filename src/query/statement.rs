@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_channel::mpsc;
 use futures_lite::Stream;
-use futures_lite::future::{self, poll_fn};
+use futures_lite::future::{self, poll_fn, poll_once};
 use glommio::Task;
 use http_body::Frame;
 use hyper::Response;
@@ -35,7 +35,7 @@ use super::partials::{Ask, Partial};
 use super::request::Asked;
 use super::running::{INTERRUPTED, Registered};
 use super::timeshift::{Aside, Operands, Shifts, Telling, in_zone};
-use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timeshift};
+use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timed, timeshift};
 
 /// What every statement of a request runs with.
 pub struct Context {
@@ -77,7 +77,8 @@ pub async fn answer(
     }
     let (sender, mut pieces) = mpsc::channel::<Piece>(1);
     let begin = output.begin(Body::Whole(Bytes::new()));
-    let task = spawn_kept("query", glommio::executor().current_task_queue(), async move {
+    let queries = context.queries.clone();
+    let telling = async move {
         let mut running = Running::new(context, output, Some(sender));
         let ran = running.run(&query, places).await;
         drop(place);
@@ -91,7 +92,8 @@ pub async fn answer(
             Err(refusal) if !running.begun => send(sender, Piece::Refused(refusal)).await,
             _ => send(sender, Piece::End).await,
         }
-    });
+    };
+    let task = spawn_kept("query", glommio::executor().current_task_queue(), timed(queries, telling));
     // What comes first decides on the head.
     let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
         Some(Piece::Refused(refusal)) => return Err(refusal),
@@ -335,6 +337,21 @@ impl Running {
         }
     }
 
+    /// A place among those that hold what several groups say, as long as it is kept.
+    pub async fn place_to_gather(&self) -> Result<Held, Refusal> {
+        let Context { queries, until, .. } = &self.context;
+        let mut place = queries.gathers.hold();
+        if poll_once(place.available()).await.is_none() {
+            queries.stats.queries_gathered_later.add(1);
+            if deadline(*until, place.available()).await.is_err() {
+                queries.stats.queries_limited_gathers.add(1);
+                return Err(refuse(503, "too many queries gather at once (query.gathers_max); try again"));
+            }
+        }
+        place.add(1);
+        Ok(place)
+    }
+
     /// Asks one replica of any of these groups, for documents of so many rows.
     pub async fn begin(
         &self,
@@ -456,9 +473,16 @@ impl Running {
             return Ok(());
         }
         self.chunk_bytes = 0;
-        let mut bytes = Vec::new();
-        self.output.push(result, &mut bytes);
-        self.send(bytes).await;
+        let bytes = result.series.iter().map(Series::bytes).sum();
+        let mut output = self.output.clone();
+        let (output, printed) = beside(bytes, move || {
+            let mut printed = Vec::new();
+            output.push(result, &mut printed);
+            (output, printed)
+        })
+        .await?;
+        self.output = output;
+        self.send(printed).await;
         Ok(())
     }
 

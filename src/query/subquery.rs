@@ -15,17 +15,17 @@ use crate::merge::evaluate::nested::{self, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::{elsewhere, guarded};
 use crate::plan::select::Passed;
 use crate::plan::sources::name_of;
 use crate::plan::subquery::Nesting;
 use crate::topology::GroupIndex;
 
+use super::beside::on_a_thread;
 use super::choose::Behind;
 use super::gather::{Broken, Part, add, apart, gather, stopped, with_messages};
 use super::select::failed;
 use super::slimit::{Filter, Through};
-use super::statement::{BROKE_OFF, Ended, Running};
+use super::statement::{Ended, Running};
 use super::{Refusal, lookup, refuse};
 
 /// Runs a SELECT over the rows of several groups, level by level; `through` is let through of them.
@@ -52,6 +52,7 @@ pub async fn run(
     if running.tells_zones() {
         nested.tell_zone();
     }
+    let _place = running.place_to_gather().await?;
     let asks = asks(&nesting, &nested);
     let filters = filters(&nesting, through);
     let held = RefCell::new((vec![Vec::new(); asks.len()], 0));
@@ -82,9 +83,8 @@ pub async fn run(
             Err(Broken::Refused(refusal)) => return Err(refusal),
         }
     }
-    for input in &rows {
-        apart(input).map_err(|error| refuse(503, error))?;
-    }
+    let rows = on_a_thread(move || rows.iter().try_for_each(|input| apart(input)).map(|()| rows)).await?;
+    let rows = rows.map_err(|error| refuse(503, error))?;
     messages.splice(0..0, running.stale(&behind));
     let shards = match shards(running, &nested, &nesting).await? {
         Ok(shards) => shards,
@@ -161,15 +161,11 @@ async fn tell(
     let (nested, gathered) = (Arc::new(nested), Arc::new(gathered));
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     let mut over = nested::Ended::default();
-    for group in nested.groups(&gathered.rows) {
+    let (ordering, of) = (nested.clone(), gathered.clone());
+    for group in on_a_thread(move || ordering.groups(&of.rows)).await? {
         let (nested, gathered) = (nested.clone(), gathered.clone());
-        let made = glommio::executor().spawn_blocking(move || {
-            let mut made = None;
-            // A panic there would never come back, and the thread with it.
-            guarded("evaluation", || made = Some(nested.series(&gathered.rows, &gathered.shards, &group, &over)));
-            made.map(|made| (made, over))
-        });
-        let (made, still) = elsewhere(made).await.ok_or_else(|| refuse(500, BROKE_OFF))?;
+        let making = move || (nested.series(&gathered.rows, &gathered.shards, &group, &over), over);
+        let (made, still) = on_a_thread(making).await?;
         over = still;
         let series = match made {
             Ok(Some(series)) => series,

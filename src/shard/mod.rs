@@ -189,7 +189,9 @@ impl Shard {
             stats: stats.clone(),
             delivery: delivery.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
+            turns: Recorder::new(&stats, |stats| &stats.query_turn_seconds, now),
             places: Budget::strict(config.query.concurrency_max.0),
+            gathers: Budget::strict(config.query.gathers_max.0),
             running: setup.running.clone(),
         });
         Rc::new(Shard {
@@ -238,7 +240,9 @@ impl Shard {
         let now = Instant::now();
         self.ingest.latency.publish(now);
         self.queries.latency.publish(now);
+        self.queries.turns.publish(now);
         self.ingest.budget.nudge();
+        self.stats.queries_gathering.set(self.queries.gathers.held() as u64);
         self.stats.inflight_bytes.set(self.ingest.budget.held() as u64);
         self.udp.borrow().values().for_each(RunningUdp::count_drops);
         ControlFlow::Continue(())

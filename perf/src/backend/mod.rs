@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `POST /write?db=` | 204; counts |
 //! | `/ping` | 204 |
-//! | `/query` | 200, an empty result |
+//! | `/query` | 200, an empty result; with `--rows` those of the measurement `m` (`rows`) |
 //! | `GET /counters` | this listener's sums as JSON |
 //! | `GET /counters/all` | a line for each listener: protocol, address, sums |
 //! | `POST /counters/reset` | sets them to zero |
@@ -15,6 +15,7 @@
 mod counters;
 mod fault;
 mod lines;
+mod rows;
 mod serve;
 mod sinks;
 
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use counters::Counters;
 use fault::Fault;
+use rows::Rows;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,6 +41,12 @@ pub struct Args {
     /// Count every measurement apart (dearer)
     #[arg(long)]
     by_measurement: bool,
+    /// Answer slotline's questions for rows with so many of the measurement `m`, field `v`, in its zone `z` and the listener's port
+    #[arg(long)]
+    rows: Option<u64>,
+    /// They are of so many hosts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000_000), requires = "rows")]
+    series: u64,
     /// status=503, delay=200ms, hang, reset or garbage
     #[arg(long)]
     fault: Option<fault::Kind>,
@@ -57,6 +65,7 @@ struct Server {
     by_measurement: bool,
     counters: Mutex<Counters>,
     fault: Mutex<Option<Fault>>,
+    rows: Option<Rows>,
     all: Listeners,
 }
 
@@ -96,7 +105,9 @@ pub fn run(args: Args) -> Result<ExitCode, String> {
         let name = format!("{protocol} {addr}");
         println!("listening {name}");
         let (counters, fault, by_measurement) = (Mutex::default(), Mutex::new(fault.clone()), args.by_measurement);
-        let server = Arc::new(Server { name, by_measurement, counters, fault, all: Arc::clone(&all) });
+        let zone = format!("z{}", addr.port());
+        let rows = args.rows.map(|rows| Rows { rows, series: args.series, zone });
+        let server = Arc::new(Server { name, by_measurement, counters, fault, rows, all: Arc::clone(&all) });
         all.lock().expect("no holder panics").push(Arc::clone(&server));
         server
     };

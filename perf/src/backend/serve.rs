@@ -1,6 +1,6 @@
 //! One HTTP connection of the counting backend.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use flate2::write::MultiGzDecoder;
 use super::Server;
 use super::fault::{Fault, Kind};
 use super::lines::{Counted, LineCounter};
+use super::rows;
 use crate::http1::{Reader, Request};
 
 pub const BUFFER_BYTES: usize = 256 << 10;
@@ -48,7 +49,7 @@ fn request(reader: &mut Reader<TcpStream>, server: &Server) -> io::Result<Contro
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let next = match (request.method.as_str(), path) {
         ("POST", "/write") => write(reader, server, &request, query)?,
-        (_, "/query") => select(reader, server, &request)?,
+        (_, "/query") => select(reader, server, &request, query)?,
         (_, "/ping") => {
             reader.body(request.framing, |_| {})?;
             server.counters.lock().expect("no holder panics").ping();
@@ -135,23 +136,39 @@ impl Write for Unpacked<'_> {
     }
 }
 
-fn select(reader: &mut Reader<TcpStream>, server: &Server, request: &Request) -> io::Result<ControlFlow<()>> {
-    reader.body(request.framing, |_| {})?;
+fn select(
+    reader: &mut Reader<TcpStream>,
+    server: &Server,
+    request: &Request,
+    query: &str,
+) -> io::Result<ControlFlow<()>> {
+    let mut params = format!("{query}&").into_bytes();
+    params.extend(small_body(reader, request)?);
     server.counters.lock().expect("no holder panics").query();
     match striking(server) {
         Some(Kind::Delay(delay)) => std::thread::sleep(delay),
         Some(kind) => return fail(reader.stream(), server, &kind),
         None => {}
     }
+    if let (Some(rows), Some(asked)) = (&server.rows, rows::asked(&params)) {
+        rows.answer(asked, &mut BufWriter::with_capacity(BUFFER_BYTES, reader.stream()))?;
+        return Ok(ControlFlow::Continue(()));
+    }
     answer(reader.stream(), 200, r#"{"results":[{"statement_id":0}]}"#)
 }
 
-fn switch_fault(reader: &mut Reader<TcpStream>, server: &Server, request: &Request) -> io::Result<ControlFlow<()>> {
+/// What is too much of it is left out.
+fn small_body(reader: &mut Reader<TcpStream>, request: &Request) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     reader.body(request.framing, |piece| {
         let room = SMALL_BODY_BYTES_MAX.saturating_sub(text.len());
         text.extend_from_slice(&piece[..piece.len().min(room)]);
     })?;
+    Ok(text)
+}
+
+fn switch_fault(reader: &mut Reader<TcpStream>, server: &Server, request: &Request) -> io::Result<ControlFlow<()>> {
+    let text = small_body(reader, request)?;
     match Fault::parse(&String::from_utf8_lossy(&text)) {
         Ok(fault) => {
             *server.fault.lock().expect("no holder panics") = fault;
@@ -222,6 +239,7 @@ mod tests {
             by_measurement: false,
             counters: Mutex::default(),
             fault: Mutex::default(),
+            rows: None,
             all: Arc::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -4,14 +4,49 @@ use std::cmp::Ordering;
 
 use super::State;
 use crate::merge::evaluate::functions::{Args, halfway, rank};
+use crate::merge::evaluate::many::{key, nth};
 use crate::merge::evaluate::rows::{NO_TIME, Point};
 use crate::merge::results::Value;
 
 enum Numbers {
     None,
-    Floats(Vec<f64>),
-    Integers(Vec<i64>),
-    Unsigned(Vec<u64>),
+    Floats(Blocks<f64>),
+    Integers(Blocks<i64>),
+    Unsigned(Blocks<u64>),
+}
+
+/// Numbers of a block: one vector would be copied, and be there twice, whenever it grows.
+const BLOCK: usize = 64 << 10;
+
+/// Numbers in blocks, all of them full but the last.
+struct Blocks<T>(Vec<Vec<T>>);
+
+impl<T> Blocks<T> {
+    fn of(first: T) -> Blocks<T> {
+        Blocks(vec![vec![first]])
+    }
+
+    fn push(&mut self, number: T) {
+        match self.0.last_mut().filter(|last| last.len() < BLOCK) {
+            Some(last) => last.push(number),
+            None => {
+                let mut next = Vec::with_capacity(BLOCK);
+                next.push(number);
+                self.0.push(next);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    fn capacity(&self) -> usize {
+        match self.0.as_slice() {
+            [only] => only.capacity(),
+            all => all.len() * BLOCK,
+        }
+    }
 }
 
 struct Values {
@@ -34,9 +69,9 @@ impl State for Values {
             (Numbers::Floats(numbers), Value::Float(number)) => numbers.push(*number),
             (Numbers::Integers(numbers), Value::Integer(number)) => numbers.push(*number),
             (Numbers::Unsigned(numbers), Value::Unsigned(number)) => numbers.push(*number),
-            (numbers @ Numbers::None, Value::Float(number)) => *numbers = Numbers::Floats(vec![*number]),
-            (numbers @ Numbers::None, Value::Integer(number)) => *numbers = Numbers::Integers(vec![*number]),
-            (numbers @ Numbers::None, Value::Unsigned(number)) => *numbers = Numbers::Unsigned(vec![*number]),
+            (numbers @ Numbers::None, Value::Float(number)) => *numbers = Numbers::Floats(Blocks::of(*number)),
+            (numbers @ Numbers::None, Value::Integer(number)) => *numbers = Numbers::Integers(Blocks::of(*number)),
+            (numbers @ Numbers::None, Value::Unsigned(number)) => *numbers = Numbers::Unsigned(Blocks::of(*number)),
             _ => {}
         }
     }
@@ -71,7 +106,7 @@ impl State for Values {
 }
 
 fn chosen<T: Copy>(
-    mut numbers: Vec<T>,
+    numbers: Blocks<T>,
     percent: Option<f64>,
     order: impl Fn(&T, &T) -> Ordering + Copy,
     value: fn(T) -> Value,
@@ -81,11 +116,63 @@ fn chosen<T: Copy>(
         Some(percent) => rank(count, percent)?,
         None => count / 2,
     };
-    let (lower, chosen, _) = numbers.select_nth_unstable_by(at, order);
-    let chosen = *chosen;
-    if percent.is_some() {
-        return Some(value(chosen));
+    let between = percent.is_none() && count.is_multiple_of(2);
+    let (below, chosen) = match <[Vec<T>; 1]>::try_from(numbers.0) {
+        Ok([mut numbers]) => {
+            let (lower, chosen, _) = numbers.select_nth_unstable_by(at, order);
+            let chosen = *chosen;
+            (lower.iter().copied().max_by(order).filter(|_| between), chosen)
+        }
+        Err(blocks) => {
+            let numbers = || blocks.iter().flatten().copied();
+            // Where they stand in order, without putting them there.
+            let found = |rank| {
+                let key_there = nth(rank, || numbers().filter_map(|number| key(&value(number))));
+                numbers().find(|number| key(&value(*number)) == Some(key_there))
+            };
+            (at.checked_sub(1).filter(|_| between).and_then(found), found(at)?)
+        }
+    };
+    match percent {
+        Some(_) => Some(value(chosen)),
+        None => halfway(&value(below.unwrap_or(chosen)), &value(chosen)),
     }
-    let below = lower.iter().copied().max_by(order).filter(|_| count.is_multiple_of(2));
-    halfway(&value(below.unwrap_or(chosen)), &value(chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::evaluate::functions::tests::args;
+
+    fn found(state: Box<dyn State>, values: &[Value]) -> Option<Value> {
+        let mut state = state;
+        values.iter().for_each(|value| state.point(0, value));
+        state.finish().pop().map(|point| point.value)
+    }
+
+    /// Each number once, in no order: a number of them that 7919 does not divide.
+    fn shuffled(count: usize) -> impl Iterator<Item = i64> {
+        (0..count).map(move |at| (at * 7919 % count) as i64)
+    }
+
+    #[test]
+    fn of_many_blocks_as_of_one() {
+        for count in [BLOCK, BLOCK + 1, 3 * BLOCK + 2] {
+            let integers: Vec<Value> = shuffled(count).map(|number| Value::Integer(number - 9)).collect();
+            let floats: Vec<Value> = shuffled(count).map(|number| Value::Float(number as f64 - 9.0)).collect();
+            let middle = (count as f64 - 1.0) / 2.0 - 9.0;
+            assert_eq!(found(median(&args(0.0, None)), &floats), Some(Value::Float(middle)), "{count}");
+            let at = rank(count, 37.0).expect("there are enough") as i64 - 9;
+            assert_eq!(found(percentile(&args(37.0, None)), &integers), Some(Value::Integer(at)), "{count}");
+            let lowest = found(percentile(&args(0.001, None)), &floats);
+            assert_eq!(lowest, rank(count, 0.001).map(|at| Value::Float(at as f64 - 9.0)), "{count}");
+        }
+    }
+
+    #[test]
+    fn memory_grows_by_blocks() {
+        let mut state = median(&args(0.0, None));
+        shuffled(10 * BLOCK).for_each(|number| state.point(0, &Value::Integer(number)));
+        assert_eq!(state.bytes(), 10 * BLOCK * size_of::<i64>());
+    }
 }

@@ -60,7 +60,7 @@ impl Evaluation {
 }
 
 /// A number that orders as the value does.
-fn key(value: &Value) -> Option<u64> {
+pub fn key(value: &Value) -> Option<u64> {
     const SIGN: u64 = 1 << 63;
     match value {
         // Both zeros are equal.
@@ -74,7 +74,7 @@ fn key(value: &Value) -> Option<u64> {
 }
 
 /// The number that stands there in order, the smallest at 0; there are more than `rank`.
-fn nth<I: Iterator<Item = u64>>(mut rank: usize, numbers: impl Fn() -> I) -> u64 {
+pub fn nth<I: Iterator<Item = u64>>(mut rank: usize, numbers: impl Fn() -> I) -> u64 {
     const BITS: u32 = 16;
     // The upper bits, as far as they are known.
     let mut found = 0_u64;

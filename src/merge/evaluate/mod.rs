@@ -22,7 +22,7 @@ mod filter;
 pub mod functions;
 mod gopow;
 mod gosort;
-mod many;
+pub mod many;
 mod neldermead;
 pub mod nested;
 pub mod order;

@@ -7,7 +7,7 @@ use super::super::results::{Answer, Series, Value};
 use super::Times;
 
 /// The header in force.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Headers {
     /// The statement and the columns that it stands over.
     current: Option<(usize, Vec<String>)>,

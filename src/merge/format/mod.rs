@@ -38,6 +38,7 @@ impl Format {
 }
 
 /// Prints the documents of one answer, one after the other.
+#[derive(Clone)]
 pub struct Printer {
     format: Format,
     times: Times,
