@@ -126,10 +126,12 @@ impl Statement {
     }
 
     /// Puts a time in place of every `now()` (see [`Expr::replace_now`]), but not in a continuous query's, which means the
-    /// moment when it runs.
+    /// moment when it runs, nor among what a SELECT selects, where it is no function.
     pub fn replace_now(&mut self, now_ns: i64) {
-        if !matches!(self, Statement::CreateContinuousQuery(_)) {
-            self.visit_exprs_mut(&mut |expr| expr.replace_now(now_ns));
+        match self {
+            Statement::CreateContinuousQuery(_) => {}
+            Statement::Select(select) | Statement::Explain { select, .. } => select.replace_now(now_ns),
+            other => other.visit_exprs_mut(&mut |expr| expr.replace_now(now_ns)),
         }
     }
 
@@ -185,6 +187,15 @@ impl Statement {
 }
 
 impl Select {
+    fn replace_now(&mut self, now_ns: i64) {
+        for source in &mut self.sources {
+            if let Source::Subquery(select) = source {
+                select.replace_now(now_ns);
+            }
+        }
+        self.condition.iter_mut().chain(&mut self.group_by).for_each(|expr| expr.replace_now(now_ns));
+    }
+
     /// Calls `visit` for the target and for every source, of subqueries too.
     pub fn visit_measurements<'a>(&'a self, visit: &mut impl FnMut(Mention<'a>)) {
         if let Some(target) = &self.into {
@@ -278,7 +289,6 @@ impl Expr {
                 {
                     *offset = Expr::Duration(now_as_offset(now_ns, *interval));
                 }
-                args.iter_mut().for_each(|arg| arg.replace_now(now_ns));
             }
             Expr::And(terms) | Expr::Or(terms) => {
                 terms.iter_mut().for_each(|term| term.replace_now(now_ns));

@@ -33,7 +33,7 @@ pub mod zone;
 pub use ast::{Expr, Measurement, Query, Select, Source, Statement};
 pub use error::ParseError;
 pub use lexer::Position;
-pub use params::{ParamError, ParamValue, Params};
+pub use params::{ParamError, ParamValue, Params, named_in};
 pub use text::{DurationError, format_duration, format_float, parse_duration, quote_ident, quote_regex, quote_string};
 
 /// How deep parentheses, calls and subqueries may stand inside each other.

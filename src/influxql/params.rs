@@ -2,11 +2,15 @@
 //!
 //! The HTTP side decodes the request's `params` JSON into them; the parser puts a value's token
 //! where the name stood, as InfluxDB 1.8 does, so a value can never become more than one token.
+//!
+//! A regular expression may stand as any operand then, which no text can say: such a one is printed as a parameter again,
+//! `$"/…/"`, and goes on with the `params` of [`named_in`].
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::lexer::Lexeme;
+use super::text::in_quotes;
 use super::token::Token;
 
 /// The value of one parameter. In JSON a plain value, or an object such as
@@ -95,6 +99,42 @@ impl Params {
     }
 }
 
+/// How a regular expression that is an operand is printed.
+pub(super) fn regex_param(regex: &str) -> String {
+    format!("${}", in_quotes(&format!("/{regex}/"), '"'))
+}
+
+/// The `params` that a printed text needs, as JSON; `None`: it names none.
+pub fn named_in(text: &str) -> Option<String> {
+    const BEGIN: &str = "$\"/";
+    let mut named = serde_json::Map::new();
+    for (at, _) in text.match_indices(BEGIN) {
+        // In a string or a comment it is no parameter: then there is one too many, which is nothing to InfluxDB.
+        if let Some(name) = quoted(&text[at + 2..])
+            && let Some(regex) = name.strip_prefix('/').and_then(|name| name.strip_suffix('/'))
+        {
+            named.insert(name.clone(), serde_json::json!({ "regex": regex }));
+        }
+    }
+    (!named.is_empty()).then(|| serde_json::Value::Object(named).to_string())
+}
+
+/// What stands before the closing quote, with nothing escaped.
+fn quoted(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(out),
+            '\\' => match chars.next()? {
+                'n' => out.push('\n'),
+                escaped => out.push(escaped),
+            },
+            other => out.push(other),
+        }
+    }
+}
+
 /// The same expression in characters that `/…/` can hold: no raw line ends or NUL, and no
 /// backslash at the end, where it would escape the closing slash.
 fn printable_regex(text: &str) -> String {
@@ -122,6 +162,7 @@ fn printable_regex(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::influxql::parse_query;
 
     #[test]
     fn values_that_no_text_can_carry_are_refused() {
@@ -135,6 +176,30 @@ mod tests {
         assert!(!params.contains("a") && !params.contains("b") && !params.contains("c"));
         assert!(params.insert("d", ParamValue::String("x\ny".into())).is_ok());
         assert!(params.contains("d"));
+    }
+
+    #[test]
+    fn regexes_that_are_operands_take_their_params_along() {
+        for regex in ["h[12]", "", "a/b\"c\\d", "é"] {
+            let mut params = Params::new();
+            params.insert("r", ParamValue::Regex(regex.to_owned())).expect("any text can be one");
+            let query = parse_query("SELECT v FROM m WHERE a = $r OR b = ($r)", &params).expect("it parses");
+            let printed = query.to_string();
+            let json: serde_json::Value =
+                serde_json::from_str(&named_in(&printed).expect("it names one")).expect("it is JSON");
+            let object = json.as_object().expect("an object");
+            assert_eq!(object.len(), 1, "{json}");
+            let mut again = Params::new();
+            for (name, value) in object {
+                assert_eq!(value["regex"], regex);
+                again.insert(name, ParamValue::Regex(regex.to_owned())).expect("any text can be one");
+            }
+            let reread = parse_query(&printed, &again).expect("it parses again");
+            assert_eq!(reread.statements, query.statements, "{printed}");
+        }
+        for text in ["SELECT v FROM m WHERE a =~ /x/", "SELECT $\"a\"", "SELECT $\"/", "$\"/a\\"] {
+            assert_eq!(named_in(text), None, "{text}");
+        }
     }
 
     #[test]

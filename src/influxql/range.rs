@@ -30,6 +30,11 @@ impl TimeRange {
         TimeRange { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 
+    /// Whether an end lies beyond InfluxDB's own times: what it finds then hangs on how it has stored it.
+    pub fn runs_over(self) -> bool {
+        self.start < TIME_MIN - 1 || self.end > TIME_MAX
+    }
+
     pub fn contains(self, time: i64) -> bool {
         (self.start..=self.end).contains(&time)
     }
@@ -83,42 +88,109 @@ fn turned(op: BinaryOp) -> BinaryOp {
 fn bound(op: BinaryOp, value: &Expr, zone: Option<Zone>) -> Result<TimeRange, String> {
     let all = TimeRange::default();
     let unreadable = || format!("the time {value} cannot be read here; write it as nanoseconds");
-    let time = match evaluate(value, zone).ok_or_else(unreadable)? {
-        Moment::Time(time) | Moment::Length(time) => time,
-    };
-    let start = |time: i64| TimeRange { start: time.max(TIME_MIN), ..all };
-    let end = |time: i64| TimeRange { end: time.min(TIME_MAX), ..all };
+    let time = evaluate(value, zone).and_then(Literal::moment).ok_or_else(unreadable)?;
+    let start = |start: i64| TimeRange { start, ..all };
+    let end = |end: i64| TimeRange { end, ..all };
     match op {
-        BinaryOp::Equal => Ok(start(time).intersect(end(time))),
-        BinaryOp::Less => Ok(end(time.checked_sub(1).ok_or_else(unreadable)?)),
+        BinaryOp::Equal => Ok(TimeRange { start: time, end: time }),
+        // InfluxDB lets it run over too.
+        BinaryOp::Less => Ok(end(time.wrapping_sub(1))),
         BinaryOp::LessEqual => Ok(end(time)),
-        BinaryOp::Greater => Ok(start(time.checked_add(1).ok_or_else(unreadable)?)),
+        BinaryOp::Greater => Ok(start(time.wrapping_add(1))),
         BinaryOp::GreaterEqual => Ok(start(time)),
         other => Err(format!("invalid time comparison operator: {}", other.symbol())),
     }
 }
 
-/// Nanoseconds since 1970, or nanoseconds alone.
-#[derive(Clone, Copy)]
-enum Moment {
-    Time(i64),
+/// What an expression of literals comes to.
+enum Literal {
+    /// Nanoseconds since 1970, which may lie beyond InfluxDB's times as long as more is added.
+    Time(i128),
     Length(i64),
+    Integer(i64),
+    Float(f64),
 }
 
-fn evaluate(expr: &Expr, zone: Option<Zone>) -> Option<Moment> {
+impl Literal {
+    /// The time that it means beside `time`.
+    fn moment(self) -> Option<i64> {
+        match self {
+            Literal::Time(time) => i64::try_from(time).ok().filter(|time| (TIME_MIN..=TIME_MAX).contains(time)),
+            Literal::Length(ns) | Literal::Integer(ns) => Some(ns),
+            // What is too large Go turns into another number on every kind of machine.
+            Literal::Float(value) => {
+                let whole = value.trunc();
+                (whole >= i64::MIN as f64 && whole < i64::MAX as f64).then_some(whole as i64)
+            }
+        }
+    }
+}
+
+/// As `Reduce` of influxql has it; `None`: InfluxDB cannot reduce it either, or it comes to no time.
+fn evaluate(expr: &Expr, zone: Option<Zone>) -> Option<Literal> {
     match expr {
         Expr::Paren(inner) => evaluate(inner, zone),
-        Expr::Integer(ns) => Some(Moment::Length(*ns)),
-        Expr::Duration(ns) => Some(Moment::Length(*ns)),
-        Expr::String(text) => parse_time(text, zone).map(Moment::Time),
-        Expr::Binary { op, lhs, rhs } => match (op, evaluate(lhs, zone)?, evaluate(rhs, zone)?) {
-            (BinaryOp::Add, Moment::Time(a), Moment::Length(b))
-            | (BinaryOp::Add, Moment::Length(a), Moment::Time(b)) => a.checked_add(b).map(Moment::Time),
-            (BinaryOp::Add, Moment::Length(a), Moment::Length(b)) => a.checked_add(b).map(Moment::Length),
-            (BinaryOp::Sub, Moment::Time(a), Moment::Length(b)) => a.checked_sub(b).map(Moment::Time),
-            (BinaryOp::Sub, Moment::Length(a), Moment::Length(b)) => a.checked_sub(b).map(Moment::Length),
-            _ => None,
-        },
+        Expr::Integer(value) => Some(Literal::Integer(*value)),
+        Expr::Float(value) => Some(Literal::Float(*value)),
+        Expr::Duration(ns) => Some(Literal::Length(*ns)),
+        Expr::String(text) => parse_time(text, zone).map(|time| Literal::Time(time.into())),
+        Expr::Binary { op, lhs, rhs } => calculate(*op, evaluate(lhs, zone)?, evaluate(rhs, zone)?),
+        _ => None,
+    }
+}
+
+fn calculate(op: BinaryOp, lhs: Literal, rhs: Literal) -> Option<Literal> {
+    use BinaryOp::{Add, BitAnd, BitOr, BitXor, Div, Mod, Mul, Sub};
+    use Literal::{Float, Integer, Length, Time};
+    Some(match (op, lhs, rhs) {
+        (Add, Time(time), Length(ns) | Integer(ns)) | (Add, Length(ns) | Integer(ns), Time(time)) => {
+            Time(time + i128::from(ns))
+        }
+        (Sub, Time(time), Length(ns) | Integer(ns)) => Time(time - i128::from(ns)),
+        (Sub, Time(one), Time(other)) => {
+            Length((one - other).clamp(i64::MIN.into(), i64::MAX.into()).try_into().unwrap_or_default())
+        }
+        (Add, Length(a), Length(b)) => Length(a.wrapping_add(b)),
+        (Sub, Length(a), Length(b)) => Length(a.wrapping_sub(b)),
+        // An integer beside a duration is a time itself.
+        (Add, Integer(time), Length(ns)) => Time(i128::from(time) + i128::from(ns)),
+        (Sub, Integer(time), Length(ns)) => Time(i128::from(time) - i128::from(ns)),
+        (Mul, Length(ns), Integer(by)) => Length(ns.wrapping_mul(by)),
+        (Mul, Length(ns), Float(by)) => Length(ns.wrapping_mul(by as i64)),
+        (Div, Length(ns), Integer(by)) => Length(if by == 0 { 0 } else { ns.wrapping_div(by) }),
+        (Div, Length(_), Float(0.0)) => Length(0),
+        (Div, Length(ns), Float(by)) if by.trunc() != 0.0 => Length(ns.wrapping_div(by as i64)),
+        (Add, Integer(a), Integer(b)) => Integer(a.wrapping_add(b)),
+        (Sub, Integer(a), Integer(b)) => Integer(a.wrapping_sub(b)),
+        (Mul, Integer(a), Integer(b)) => Integer(a.wrapping_mul(b)),
+        (Div, Integer(a), Integer(b)) => Float(if b == 0 { 0.0 } else { a as f64 / b as f64 }),
+        (Mod, Integer(a), Integer(b)) => Integer(if b == 0 { 0 } else { a.wrapping_rem(b) }),
+        (BitAnd, Integer(a), Integer(b)) => Integer(a & b),
+        (BitOr, Integer(a), Integer(b)) => Integer(a | b),
+        (BitXor, Integer(a), Integer(b)) => Integer(a ^ b),
+        (_, Integer(a), Float(b)) => of_floats(op, a as f64, b)?,
+        (_, Float(a), Integer(b)) => of_floats(op, a, b as f64)?,
+        (_, Float(a), Float(b)) => of_floats(op, a, b)?,
+        _ => return None,
+    })
+}
+
+fn of_floats(op: BinaryOp, a: f64, b: f64) -> Option<Literal> {
+    Some(Literal::Float(match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div if b == 0.0 => 0.0,
+        BinaryOp::Div => a / b,
+        BinaryOp::Mod => a % b,
+        _ => return None,
+    }))
+}
+
+/// The length that an expression of literals comes to.
+pub fn length_of(expr: &Expr) -> Option<i64> {
+    match evaluate(expr, None)? {
+        Literal::Length(ns) => Some(ns),
         _ => None,
     }
 }
@@ -216,6 +288,11 @@ mod tests {
             ("time >= '1970-01-01 00:00:01.5' + 1s", "", 2_500_000_000, TIME_MAX),
             ("time >= '1970-01-01T01:00:00+01:00'", "", 0, TIME_MAX),
             ("a = 'x'", "a = 'x'", TIME_MIN, TIME_MAX),
+            ("time > 5 * 2 AND time < 7s / 2", "", 11, 3_499_999_999),
+            ("time > 1.5 AND time < 10 / 4", "", 2, 1),
+            ("time > 5 - 1h", "", 6 - 3_600_000_000_000, TIME_MAX),
+            ("time <= '1970-01-02' - '1970-01-01'", "", TIME_MIN, 86_400_000_000_000),
+            ("time >= 9223372036854775807 + 1", "", i64::MIN, TIME_MAX),
         ] {
             assert_eq!(split(condition), (rest.to_owned(), start, end), "{condition}");
         }

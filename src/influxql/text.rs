@@ -35,7 +35,7 @@ pub fn quote_string(text: &str) -> String {
     in_quotes(text, '\'')
 }
 
-fn in_quotes(text: &str, quote: char) -> String {
+pub(super) fn in_quotes(text: &str, quote: char) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {
@@ -102,7 +102,8 @@ impl fmt::Display for DurationError {
 
 impl std::error::Error for DurationError {}
 
-/// Reads a duration like `1h30m` or `-5s` to nanoseconds. Units: ns, u, µ, ms, s, m, h, d, w.
+/// Reads a duration like `1h30m` or `-5s` to nanoseconds. Units: ns, u, µ, ms, s, m, h, d, w. What is too long runs over,
+/// as InfluxDB has it: `99999999999d` is a length that it takes.
 pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -111,7 +112,7 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
     if rest.is_empty() {
         return Err(DurationError::Invalid);
     }
-    let mut total = Some(0_i64);
+    let mut total = 0_i64;
     let (mut measure, mut unit) = (0_i64, "");
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -119,13 +120,14 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
         measure = number.parse().map_err(|_| DurationError::Invalid)?;
         let (unit_ns, name, unit_bytes) = duration_unit(after).ok_or(DurationError::Invalid)?;
         unit = name;
-        let part = measure.checked_mul(unit_ns);
-        total = total.zip(part).and_then(|(total, part)| total.checked_add(part));
+        total = total.wrapping_add(measure.wrapping_mul(unit_ns));
         rest = &after[unit_bytes..];
     }
-    // Like InfluxDB, names the last part, whichever was too much.
-    let total = total.ok_or(DurationError::Overflow { measure, unit })?;
-    Ok(if negative { -total } else { total })
+    if total < 0 && !negative {
+        // Like InfluxDB, names the last part, whichever was too much.
+        return Err(DurationError::Overflow { measure, unit });
+    }
+    Ok(if negative { total.wrapping_neg() } else { total })
 }
 
 /// The unit at the start of `text`: nanoseconds, name and bytes.
@@ -204,6 +206,7 @@ mod tests {
         let overflow = DurationError::Overflow { measure: 20_000, unit: "w" };
         assert_eq!(parse_duration("20000w"), Err(overflow));
         assert_eq!(parse_duration("20000w5"), Err(DurationError::Invalid));
+        assert_eq!(parse_duration("99999999999d"), Ok(99_999_999_999_i64.wrapping_mul(86_400_000_000_000)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use select::{Planned, Selected};
 pub mod columns;
 pub mod gather;
 mod gojson;
+pub mod intervals;
 pub mod names;
 pub mod outline;
 pub mod params;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::influxql::ast::MeasurementName;
+use crate::influxql::named_in;
 use crate::influxql::{Measurement, Statement};
 use crate::topology::GroupIndex;
 
@@ -16,6 +17,12 @@ pub fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<
         return Err(format!(
             "{keyword} is refused: slotline speaks to the replicas with its own rights and does not ask clients who they \
              are; auth.trust_clients = true allows it"
+        ));
+    }
+    // It waits as a text where a replica is away.
+    if !matches!(statement, Select(_)) && named_in(&statement.to_string()).is_some() {
+        return Err(format!(
+            "{keyword} is refused with a regular expression that is bound behind another operator than =~ or !~"
         ));
     }
     match statement {

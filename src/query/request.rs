@@ -11,6 +11,7 @@ use hyper::{Method, Request, Uri};
 use crate::config::Limits;
 use crate::http::multipart::{self, Part};
 use crate::http::params::{Params, encode};
+use crate::influxql::named_in;
 use crate::merge::format::Format;
 use crate::net::{Payload, deadline, discard};
 
@@ -123,7 +124,9 @@ impl Asked {
         let without = [&["u", "p", "q", "pretty", "chunked", "chunk_size", "async"], without].concat();
         let kept = self.params.encode_without(&without);
         let pretty = if self.is_pretty() { "pretty=true" } else { "" };
-        self.resent(pretty, &format!("{}&{kept}", encode(&[("q", q)])), self.begin(None))
+        let own = if without.contains(&"params") { named_in(q) } else { None };
+        let own = own.map(|own| encode(&[("params", own.as_str())]) + "&").unwrap_or_default();
+        self.resent(pretty, &format!("{}&{own}{kept}", encode(&[("q", q)])), self.begin(None))
     }
 
     /// The same, for an answer in JSON that is merged here.
@@ -132,7 +135,10 @@ impl Asked {
     }
 
     fn for_us(&self, q: &str, more: &[(&str, &str)], accept: &'static str) -> Result<Request<Payload>, http::Error> {
-        let params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
+        let own = named_in(q);
+        let own = own.as_deref().map(|own| ("params", own));
+        let mut params = [&[("q", q), ("db", self.params.get("db")), ("rp", self.params.get("rp"))], more].concat();
+        params.extend(own);
         self.resent("", &encode(&params), Request::builder().header(ACCEPT, accept))
     }
 

@@ -8,12 +8,12 @@ use crate::influxql::{Select, Source, Statement};
 use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
-use crate::plan::Circumstances;
 use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
 };
 use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
 use crate::plan::subquery::readers;
+use crate::plan::{Circumstances, intervals};
 use crate::topology::GroupIndex;
 
 use super::partials::{Partial, document_rows};
@@ -94,6 +94,13 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     {
         return Ok(Err(untyped(running, group, select, error).await?));
     }
+    // What InfluxDB takes is read as it reads it.
+    let mut read = select.clone();
+    let planned = match planned {
+        Ok(planned) if planned.is_told_by_groups() => Ok(planned),
+        planned if !intervals::settle(&mut read) => planned,
+        _ => plan(&read, &schemas, circumstances),
+    };
     let limits = match planned.map_err(|reason| refuse(400, reason))? {
         Planned::Lists(limits) => limits,
         Planned::Runs(selected) => return Ok(Ok(Settled { selected, listings: Vec::new(), through: None })),
@@ -105,7 +112,7 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     let selected = if through.is_empty(readers(select).len()) {
         Selected::Concatenate(Concatenation { parts: Vec::new(), descending: false })
     } else {
-        let mut rest = select.clone();
+        let mut rest = read;
         limits.narrow(&mut rest, &through.sets());
         narrowed(&rest, &schemas, through.passed(), circumstances).map_err(|reason| refuse(400, reason))?
     };

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::influxql::params::regex_param;
 use crate::influxql::text::{format_duration, format_float, quote_ident, quote_regex, quote_string};
 
 /// An expression.
@@ -32,6 +33,9 @@ pub enum Expr {
     /// A regular expression without its slashes and with nothing escaped. As an operand only right
     /// of `=~` and `!~`.
     Regex(String),
+    /// The same where no text can have one: the value of a parameter, as any other operand. It is printed as a parameter whose
+    /// name tells its value ([`named_in`](crate::influxql::named_in)).
+    BoundRegex(String),
     String(String),
     Integer(i64),
     /// An integer over `i64::MAX`.
@@ -207,6 +211,7 @@ impl fmt::Display for Expr {
             }
             Expr::Distinct(name) => write!(f, "DISTINCT {}", quote_ident(name)),
             Expr::Regex(regex) => f.write_str(&quote_regex(regex)),
+            Expr::BoundRegex(regex) => f.write_str(&regex_param(regex)),
             Expr::String(text) => f.write_str(&quote_string(text)),
             Expr::Integer(v) => write!(f, "{v}"),
             Expr::Unsigned(v) => write!(f, "{v}"),

@@ -131,6 +131,8 @@ impl Parser<'_> {
                 Ok(Operand::leaf(wildcard))
             }
             Token::BoundParam => Err(self.unbound(&lexeme)),
+            // The value of a parameter.
+            Token::Regex => self.checked_regex(lexeme).map(Expr::BoundRegex).map(Operand::leaf),
             _ => literal(&lexeme).map(Operand::leaf),
         }
     }
@@ -298,21 +300,25 @@ impl Parser<'_> {
         }
         let lexeme = self.scan_with(Lexer::scan_regex);
         match lexeme.token {
-            Token::Regex => match dangling_repetition(&lexeme.text) {
-                None => {
-                    self.unproven |= !is_plain(&lexeme.text);
-                    Ok(Some(lexeme.text.into_owned()))
-                }
-                Some(op) => {
-                    let why = "error parsing regexp: missing argument to repetition operator";
-                    Err(ParseError::at(format!("{why}: `{op}`"), lexeme.position))
-                }
-            },
+            Token::Regex => self.checked_regex(lexeme).map(Some),
             Token::BadRegex => {
                 let message = format!("bad regex: {}", lexeme.text);
                 Err(ParseError::at(message, lexeme.position))
             }
             _ => Err(lexeme.unexpected(&["regex"])),
+        }
+    }
+
+    fn checked_regex(&mut self, lexeme: Lexeme<'_>) -> Result<String> {
+        match dangling_repetition(&lexeme.text) {
+            None => {
+                self.unproven |= !is_plain(&lexeme.text);
+                Ok(lexeme.text.into_owned())
+            }
+            Some(op) => {
+                let why = "error parsing regexp: missing argument to repetition operator";
+                Err(ParseError::at(format!("{why}: `{op}`"), lexeme.position))
+            }
         }
     }
 

@@ -152,11 +152,6 @@ fn deviations() {
     for (text, printed) in prints {
         assert_eq!(parse_both_ways(text).to_string(), printed);
     }
-    // InfluxDB lets the sum wrap around to something positive.
-    assert_eq!(
-        error_of("SELECT v FROM cpu WHERE time > 40000w"),
-        "overflowed duration 40000w: choose a smaller duration or INF"
-    );
 }
 
 #[test]
@@ -207,12 +202,8 @@ fn parameters_stand_for_one_token() {
             ParamValue::Unusable(text("unable to bind parameter with type <nil>")),
             "! missing parameter: unable to bind parameter with type <nil>",
         ),
-        // InfluxDB takes this one, and no point ever matches.
-        (
-            "FROM cpu WHERE a = $m",
-            ParamValue::Regex(text("x")),
-            "! found x, expected identifier, string, number, bool at line 1, char 29",
-        ),
+        // No text can say this one.
+        ("FROM cpu WHERE a = $m", ParamValue::Regex(text("x")), "FROM cpu WHERE a = $\"/x/\""),
     ];
     for (clauses, value, expected) in cases {
         let mut params = Params::new();

@@ -80,6 +80,8 @@ impl Cell {
             Expr::Float(number) => Value::Float(*number),
             Expr::Boolean(truth) => Value::Boolean(*truth),
             Expr::String(text) => Value::String(text.clone()),
+            // InfluxDB calculates with neither.
+            Expr::Duration(_) | Expr::BoundRegex(_) => Value::Null,
             _ => return None,
         }))
     }

@@ -167,6 +167,9 @@ impl Evaluation {
             writes,
         };
         columns::read(&mut evaluation, select)?;
+        if range.runs_over() {
+            return Err(Stop::Refused(RUNS_OVER.to_owned()));
+        }
         evaluation.calls.iter().try_for_each(|call| evaluation.check_call(call).map(|_| ()))?;
         Ok(evaluation)
     }
@@ -287,6 +290,9 @@ impl Evaluation {
         self.fields.iter().position(|field| field == var).map_or(Place::Nowhere, |at| Place::Field(at, kind))
     }
 }
+
+/// Why a range is refused that [`TimeRange::runs_over`]: what InfluxDB finds hangs on how it has stored it.
+const RUNS_OVER: &str = "a time before InfluxDB's first or behind its last";
 
 /// The zone of tz().
 fn named_zone(select: &Select) -> Result<Option<Zone>, Stop> {

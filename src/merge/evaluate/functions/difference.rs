@@ -4,6 +4,7 @@ use super::select::compare;
 use super::sum::minus;
 use super::{Args, Stream};
 use crate::merge::evaluate::rows::Point;
+use crate::merge::results::Value;
 
 struct Difference {
     falls: bool,
@@ -24,8 +25,14 @@ impl Stream for Difference {
             return None;
         }
         let previous = self.previous.replace(point.clone())?;
-        let falls = compare(&point.value, &previous.value).is_lt();
-        (self.falls || !falls).then(|| Point::new(point.time, minus(&point.value, &previous.value)))
+        let difference = minus(&point.value, &previous.value);
+        // Of integers it may run over: then its sign counts.
+        let falls = match &difference {
+            Value::Float(difference) => *difference < 0.0,
+            Value::Integer(difference) => *difference < 0,
+            _ => compare(&point.value, &previous.value).is_lt(),
+        };
+        (self.falls || !falls).then(|| Point::new(point.time, difference))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
 use crate::merge::evaluate::order::sorted;
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Evaluation, Kind, Place, Stop, named_zone};
+use crate::merge::evaluate::{Evaluation, Kind, Place, RUNS_OVER, Stop, named_zone};
 use crate::merge::results::Value;
 
 use super::order::Ended;
@@ -74,6 +74,9 @@ impl Level {
             Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?,
             None => (None, TimeRange::default()),
         };
+        if range.runs_over() {
+            return Err(Stop::Refused(RUNS_OVER.to_owned()));
+        }
         let keys = keys(select)?;
         let over_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
         let interval = own_interval(select).cloned().or_else(|| around.and_then(|around| around.interval.clone()));
