@@ -65,7 +65,7 @@ impl Keeping {
     fn end_late(self, delivery: &Delivery) {
         let Keeping { synced, place, held, .. } = self;
         spawn("late append", delivery.queue, async move {
-            if let Ok(Ok(())) = synced.await {
+            if let Ok(Ok(())) = elsewhere(synced).await {
                 place.stay();
             }
             drop(held);

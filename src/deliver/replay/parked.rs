@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Courier};
 use crate::gate::{ParkedDatabase, parked_key};
-use crate::net::sleep;
+use crate::net::{elsewhere, sleep};
 use crate::spool::Queue;
 
 use super::super::database::nobody_has;
@@ -52,7 +52,7 @@ impl Replay {
         let mut failure = None;
         for (pass, synced) in synced {
             // Behind one that failed others may lie there: they count.
-            match synced.await {
+            match elsewhere(synced).await {
                 Ok(Ok(())) => pass.stay(),
                 Ok(Err(error)) => failure = failure.or(Some(Trouble::Operator(error.to_string()))),
                 Err(_) => failure = failure.or(Some(self.broken())),
