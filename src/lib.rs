@@ -31,7 +31,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `net` | sockets on glommio: listening, streams for hyper and bells (in an epoll of their shard), datagrams, deadlines, bodies, tasks, budgets |
+//! | `net` | sockets on glommio, in an epoll of their shard: listening, streams for hyper, datagrams, bells; deadlines, bodies, tasks, budgets |
 //! | `backend` | one replica seen from one shard: connections, couriers, lanes, health |
 //! | `deliver` | batches and statements to replicas or into their logs, what they say, and replay |
 //! | `ingest` | THE WRITE STORY (never uses `query`) |

@@ -1,5 +1,5 @@
-//! Sockets on a glommio executor: listening, streams for hyper and bells (which wait in an epoll of their shard: `ready`),
-//! datagrams, deadlines, bodies, guarded tasks, memory budgets.
+//! Sockets on a glommio executor, which wait in an epoll of their shard (`ready`): listening, streams for hyper, datagrams,
+//! bells. Deadlines, bodies, guarded tasks, memory budgets.
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 
