@@ -245,6 +245,15 @@ fn windows_without_a_percentile() {
     let mut queries = product(&columns, &clauses.iter().map(String::as_str).collect::<Vec<_>>());
     queries.extend(product(&["percentile(v, 3)"], &["GROUP BY host", "GROUP BY region ORDER BY time DESC"]));
     queries.extend(product(&["max(v), percentile(n, 5)"], &[&clauses[1], &clauses[3]]));
+    // Beside each other, and where the groups could tell their own series.
+    queries.extend(product(
+        &["percentile(v, 3), percentile(n, 4)"],
+        &["", "WHERE host = 'h1'", "GROUP BY region LIMIT 1"],
+    ));
+    queries
+        .extend(product(&["percentile(v, 30), host", "percentile(v, 1)"], &["GROUP BY host", "GROUP BY host, region"]));
+    let predicted = ["holt_winters(first(n), 2, 4)", "holt_winters_with_fit(max(v), 1, 20)"];
+    queries.extend(product(&predicted, &[&format!("{BOUNDS} GROUP BY time(20s), host, region")]));
     loaded().assert_same_with_rows(&queries, 40);
 }
 

@@ -40,7 +40,7 @@ use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
-use ends::Reads;
+use ends::{Reads, Several};
 use expr::Cell;
 use rows::Rows;
 use window::Windows;
@@ -124,6 +124,10 @@ pub struct Group {
 pub struct Carried {
     /// How far InfluxDB reads calls whose windows may give no point.
     reads: Vec<(Call, Reads)>,
+    /// Where, in this series, one of several calls made no point: a time in the window, of each call.
+    silences: Vec<i64>,
+    /// What several calls have come to.
+    several: Several,
 }
 
 impl Carried {
@@ -241,6 +245,7 @@ impl Evaluation {
                 for call in &self.calls {
                     points.push(self.points(call, &members, carried)?);
                 }
+                self.until_none_tells(&mut points, carried)?;
                 self.side_by_side(points, &members)?
             }
         };
