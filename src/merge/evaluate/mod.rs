@@ -144,6 +144,13 @@ impl Evaluation {
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
     pub fn new(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
+        let evaluation = Evaluation::read(select, rows_max, writes)?;
+        evaluation.check_calls()?;
+        Ok(evaluation)
+    }
+
+    /// The same, whatever its calls take.
+    fn read(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
         let zone = named_zone(select)?;
         let range = match &select.condition {
             Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?.1,
@@ -174,8 +181,13 @@ impl Evaluation {
         if range.runs_over() {
             return Err(Stop::Refused(RUNS_OVER.to_owned()));
         }
-        evaluation.calls.iter().try_for_each(|call| evaluation.check_call(call).map(|_| ()))?;
         Ok(evaluation)
+    }
+
+    /// # Errors
+    /// A call does not take what it is given, or cannot be told exactly.
+    fn check_calls(&self) -> Result<(), Stop> {
+        self.calls.iter().try_for_each(|call| self.check_call(call).map(|_| ()))
     }
 
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
