@@ -1,6 +1,6 @@
 //! SELECT over measurements that rules split: three groups, one measurement split by one tag and one by two, ties in time and in
 //! value. Whatever slotline answers is what one influxd answers that holds everything; floats to 1e-9, since sums are added up
-//! in another order. What InfluxDB 1.6 has not (the averages of 1.7) is worked out by hand beside each function.
+//! in another order.
 //!
 //! Left out, since influxd's own answer hangs on how its storage lies: the order of integral's series. What is cut in each
 //! storage shard has tests of its own (`slimit`).
@@ -245,6 +245,15 @@ fn windows_without_a_percentile() {
     let mut queries = product(&columns, &clauses.iter().map(String::as_str).collect::<Vec<_>>());
     queries.extend(product(&["percentile(v, 3)"], &["GROUP BY host", "GROUP BY region ORDER BY time DESC"]));
     queries.extend(product(&["max(v), percentile(n, 5)"], &[&clauses[1], &clauses[3]]));
+    // Beside each other, and where the groups could tell their own series.
+    queries.extend(product(
+        &["percentile(v, 3), percentile(n, 4)"],
+        &["", "WHERE host = 'h1'", "GROUP BY region LIMIT 1"],
+    ));
+    queries
+        .extend(product(&["percentile(v, 30), host", "percentile(v, 1)"], &["GROUP BY host", "GROUP BY host, region"]));
+    let predicted = ["holt_winters(first(n), 2, 4)", "holt_winters_with_fit(max(v), 1, 20)"];
+    queries.extend(product(&predicted, &[&format!("{BOUNDS} GROUP BY time(20s), host, region")]));
     loaded().assert_same_with_rows(&queries, 40);
 }
 
@@ -410,6 +419,45 @@ fn the_best_are_written_with_their_tags() {
     loaded.assert_same(&read);
 }
 
+/// Each average with every warm-up, held back for more and for less than it takes.
+#[test]
+fn averages() {
+    let (mut columns, functions) = (
+        Vec::new(),
+        [
+            "exponential_moving_average",
+            "double_exponential_moving_average",
+            "triple_exponential_moving_average",
+            "triple_exponential_derivative",
+            "relative_strength_index",
+            "chande_momentum_oscillator",
+            "kaufmans_efficiency_ratio",
+            "kaufmans_adaptive_moving_average",
+        ],
+    );
+    for function in functions {
+        for period in [2, 3, 5] {
+            columns.extend(["", ", -1", ", 0", ", 4"].map(|hold| format!("{function}(v, {period}{hold})")));
+        }
+        let warm_ups: &[&str] = match function {
+            "chande_momentum_oscillator" => &["none", "exponential", "simple"],
+            name if name.starts_with("kaufmans") => &[],
+            _ => &["exponential", "simple"],
+        };
+        for warm_up in warm_ups {
+            columns.extend([-1, 0, 1].map(|hold| format!("{function}(n, 3, {hold}, '{warm_up}')")));
+        }
+    }
+    columns.push("chande_momentum_oscillator(v, 1, -1, 'simple')".to_owned());
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut queries = product(&columns, &["WHERE host =~ /h[0-2]/", "GROUP BY region"]);
+    let windows = format!("{BOUNDS} GROUP BY time(10s)");
+    for function in functions {
+        queries.push(format!("SELECT {function}(mean(v), 2) FROM one {windows}"));
+    }
+    loaded().assert_same(&queries);
+}
+
 #[test]
 fn what_influxdb_refuses_is_refused_in_its_words() {
     let mut columns = Vec::new();
@@ -464,8 +512,18 @@ fn what_influxdb_refuses_is_refused_in_its_words() {
 #[test]
 fn what_is_not_exact_is_refused() {
     let q = "SELECT mean(v) FROM one WHERE time < 1600000100s GROUP BY time(1d) tz('Local')";
-    let seen = loaded().cluster.http().query("db", q);
+    let loaded = loaded();
+    let seen = loaded.cluster.http().query("db", q);
     assert!(seen.status == 400 && seen.text().contains("a zone not known here"), "`{q}`: {}", seen.text());
+    for rest in ["", ", 0", ", -1, 'none'"] {
+        let q = format!("SELECT chande_momentum_oscillator(v, 1{rest}) FROM one");
+        let [seen, expected] =
+            [&loaded.cluster.http(), &loaded.reference.http()].map(|http| http.query("db", &q).text());
+        assert!(
+            expected.contains("[panic:") && seen.contains("of period 1 without a warm-up"),
+            "`{q}`: {seen} {expected}"
+        );
+    }
 }
 
 /// What hangs on how Go's sort orders the equal: which of several equally frequent values is the mode, and which of several

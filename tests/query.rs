@@ -529,6 +529,15 @@ fn delete_and_drop_remove_the_points_from_every_replica() {
         assert!(expected.is_some() && told(loaded.cluster.http()) == expected, "`{q}`");
         loaded.cluster.assert_holds("db", &left);
     }
+    // Of one measurement, which one of the groups has.
+    let name = &left.keys().next().expect("points").measurement;
+    for condition in ["time < 'x'", "time != 5", "time = host", "time > '2000-13-45'", "host = 'a' AND 5", "only"] {
+        let q = format!("DELETE FROM /^{name}$/ WHERE {condition}");
+        let [seen, expected] = [&loaded.cluster.http(), &loaded.reference.http()].map(|http| http.query("db", &q));
+        assert!(expected.text().contains("invalid ") && seen.status == 200, "`{q}`: {seen:?} {expected:?}");
+        assert_eq!(seen.text(), expected.text(), "`{q}`");
+        loaded.cluster.assert_holds("db", &left);
+    }
 }
 
 #[test]

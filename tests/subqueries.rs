@@ -402,6 +402,28 @@ fn what_is_not_exact_is_refused() {
     }
 }
 
+/// What is wrong with a subquery is an error once somebody reads it, and only then.
+#[test]
+fn what_nobody_reads_may_be_wrong() {
+    let loaded = loaded();
+    let mut read = Vec::new();
+    for inner in ["max(s)", "sum(s)", "derivative(s)", "mean(ok)", "top(s, 1)"] {
+        for outer in ["count(y)", "count(s), last(y)", "y", "first(y), host"] {
+            let inner = format!("(SELECT {inner} AS x FROM one GROUP BY host)");
+            read.push(format!("SELECT {outer} FROM {inner}"));
+            read.push(format!("SELECT {} FROM {inner}", outer.replace('y', "x")));
+            read.push(format!("SELECT {outer} FROM (SELECT x AS z FROM {inner})"));
+            read.push(format!("SELECT {outer} FROM {inner} GROUP BY region"));
+        }
+    }
+    loaded.judged.assert_same_with_rows(&read, 0);
+    // Beside one that is read.
+    loaded.judged.assert_same(&[
+        "SELECT max(y) FROM (SELECT max(s) AS x FROM one), (SELECT v AS y FROM one)".to_owned(),
+        "SELECT max(y), x FROM (SELECT max(s) AS x FROM one), (SELECT v AS y FROM one)".to_owned(),
+    ]);
+}
+
 /// What InfluxDB has against a statement is told in its words.
 #[test]
 fn errors_are_influxdbs() {

@@ -112,8 +112,8 @@ impl Delivery {
             };
             not_kept = not_kept.or(failed);
         }
-        let field_refused = field_refused(&said);
-        if let Some(reason) = disagreement(&said).filter(|_| field_refused.is_none()) {
+        let condition_refused = condition_refused(&said);
+        if let Some(reason) = disagreement(&said).filter(|_| condition_refused.is_none()) {
             return Executed::Not { untouched: false, reason };
         }
         let carried_out =
@@ -124,7 +124,7 @@ impl Delivery {
             return Executed::Not { untouched: false, reason };
         }
         match (without, said.into_iter().next()) {
-            (None, Some((_, answer))) => Executed::Everywhere(field_refused.unwrap_or(answer)),
+            (None, Some((_, answer))) => Executed::Everywhere(condition_refused.unwrap_or(answer)),
             (without, _) => {
                 let reason = without.map_or_else(String::new, |group| no_replica(backends, *group));
                 Executed::Not { untouched: false, reason: format!("not every group carried it out: {reason}") }
@@ -217,11 +217,21 @@ fn may_succeed_later(status: u16) -> bool {
     matches!(status, 401 | 403 | 500..)
 }
 
-/// InfluxDB deletes by tags alone. Where a name of WHERE is a field it does nothing and says so; where it is none, no series
-/// has such a tag, and nothing is to be done. So the one that says it speaks for all, if no other says anything else.
-fn field_refused(answers: &[(&Rc<Backend>, http::Response<Bytes>)]) -> Option<http::Response<Bytes>> {
+/// InfluxDB deletes by times and tags alone. Where it has series to look at, and WHERE compares a field or is none, it does
+/// nothing and says so; where it has none, or the name is no field, nothing is to be done. So the one that says it speaks for
+/// all, if no other says anything else.
+fn condition_refused(answers: &[(&Rc<Backend>, http::Response<Bytes>)]) -> Option<http::Response<Bytes>> {
     let error = |answer: &http::Response<Bytes>| error_of(answer.body());
-    let refuses = |error: &str| error.ends_with("fields not supported in WHERE clause during deletion");
+    const BEGINNINGS: [&str; 4] = [
+        "invalid operation: time and ",
+        "invalid time comparison operator: ",
+        "invalid timestamp string",
+        "invalid condition expression: ",
+    ];
+    let refuses = |error: &str| {
+        error.ends_with("fields not supported in WHERE clause during deletion")
+            || BEGINNINGS.iter().any(|beginning| error.starts_with(beginning))
+    };
     let agrees = |answer| error(answer).is_none_or(|error| refuses(&error));
     let refusing = answers.iter().find(|(_, answer)| error(answer).is_some_and(|error| refuses(&error)))?;
     let all = answers.iter().all(|(_, answer)| answer.status().is_success() && agrees(answer));

@@ -6,7 +6,9 @@ use crate::topology::GroupIndex;
 use super::Circumstances;
 use super::columns::{Schema, widen};
 use super::gather::Gathering;
-use super::select::{Selected, beside, check, counts_series_of_several, gathered, is_nested, nested, part};
+use super::select::{
+    Selected, beside, check, counts_series_of_several, gathered, is_nested, may_fall_silent, nested, part, split_of,
+};
 use super::slimit;
 use super::sources::{are_one_series, groups, in_order, leaf, leaf_mut, regexes, shares};
 use super::subquery::{self, has_twins};
@@ -69,6 +71,13 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     let split = || shares.iter().any(|share| share.groups.len() > 1) || has_twins(&shares);
     if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
         return nest();
+    }
+    if may_fall_silent(select) {
+        if is_nested(select, &shares) {
+            return nest();
+        }
+        let split = split_of(&shares, circumstances);
+        return gathered((**select).clone(), &shares, split).map(|gathering| Outline::Gather(Box::new(gathering)));
     }
     if leaf(select).is_none() {
         return match beside(select, &[], &shares, circumstances)? {

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{Listing, SortOrder, Source};
+use crate::influxql::ast::{Call, Listing, SortOrder, Source};
 use crate::influxql::{Expr, Measurement, Select, Statement};
 use crate::topology::GroupIndex;
 
@@ -190,8 +190,12 @@ pub fn narrowed(
 /// Whether SLIMIT and SOFFSET count series that lie in several groups: else each group counts for itself.
 pub(super) fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) -> bool {
     let split = || shares.iter().any(|share| share.groups.len() > 1);
-    let made_here =
-        || are_one_series(shares) || subquery::may_end(select, false) || leaf(select).is_none() && has_twins(shares);
+    let made_here = || {
+        are_one_series(shares)
+            || subquery::may_end(select, false)
+            || may_fall_silent(select)
+            || leaf(select).is_none() && has_twins(shares)
+    };
     groups(shares).len() > 1 && (split() || made_here())
 }
 
@@ -240,6 +244,13 @@ fn planned(
     if are_one_series(shares) || subquery::may_end(select, false) {
         return nested();
     }
+    if may_fall_silent(select) {
+        if is_nested(select, shares) {
+            return nested();
+        }
+        let split = split_of(shares, circumstances);
+        return gathered(whole, shares, split).map(|gathering| Selected::Gather(Box::new(gathering)));
+    }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
             if is_nested(select, shares) {
@@ -283,7 +294,7 @@ pub(super) fn beside(
         return Ok(Selected::Rewritten(*group, Box::new(settled)));
     }
     let split = shares.iter().any(|share| share.groups.len() > 1);
-    if split || has_twins(shares) || subquery::may_end(select, false) {
+    if split || has_twins(shares) || subquery::may_end(select, false) || may_fall_silent(select) {
         return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
     }
     let parts = in_order(shares).into_iter().filter_map(part).collect();
@@ -322,6 +333,26 @@ pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
     let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
     !is_plain || has_twins(shares) && order_shows
+}
+
+/// Whether a call, at any level, may make no point of points. There InfluxDB ends the answer, that of other groups' series
+/// too. A percentile of 50 and more, up to 100, has a rank even among one.
+pub(super) fn may_fall_silent(select: &Select) -> bool {
+    fn falls(expr: &Expr) -> bool {
+        let here = |call: &Call| match (call.name.as_str(), call.args.get(1)) {
+            ("percentile", Some(Expr::Integer(percent))) => !(50..=100).contains(percent),
+            ("percentile", Some(Expr::Float(percent))) => !(50.0..=100.0).contains(percent),
+            (name, _) => name.starts_with("holt_winters"),
+        };
+        match expr {
+            Expr::Call(call) => here(call) || call.args.iter().any(falls),
+            Expr::Binary { lhs, rhs, .. } => falls(lhs) || falls(rhs),
+            Expr::Paren(inner) => falls(inner),
+            _ => false,
+        }
+    }
+    let inside = |source: &Source| matches!(source, Source::Subquery(inner) if may_fall_silent(inner));
+    select.fields.iter().any(|field| falls(&field.expr)) || select.sources.iter().any(inside)
 }
 
 /// Whether InfluxDB cuts something in each set of GROUP BY's tags before it looks at all: rows, the one point of first() and
@@ -481,6 +512,22 @@ mod tests {
     use crate::topology::{SlotKey, Topology};
 
     const NOW: i64 = 1_600_000_000_000_000_000;
+
+    #[test]
+    fn what_may_fall_silent_is_not_left_to_groups() {
+        for (text, may) in [
+            ("SELECT percentile(v, 49) FROM m", true),
+            ("SELECT percentile(v, 49.9) + 1, max(v) FROM m", true),
+            ("SELECT percentile(v, 101) FROM m", true),
+            ("SELECT percentile(v, 50), percentile(v, 100) FROM m", false),
+            ("SELECT difference(percentile(v, 5)) FROM m GROUP BY time(1m)", true),
+            ("SELECT holt_winters(mean(v), 2, 0) FROM m GROUP BY time(1m)", true),
+            ("SELECT max(x) FROM (SELECT percentile(v, 5) AS x FROM m)", true),
+            ("SELECT max(v), host FROM m", false),
+        ] {
+            assert_eq!(may_fall_silent(&parsed(text)), may, "{text}");
+        }
+    }
 
     fn schema(explained: &str) -> Schema {
         let mut schema = Schema::default();

@@ -49,19 +49,6 @@ impl Nesting {
         Ok(parts)
     }
 
-    /// Whether it shows no column of what it reads: then InfluxDB does not look at its subqueries.
-    pub fn names_nothing(&self) -> bool {
-        fn nothing(expr: &Expr) -> bool {
-            match expr {
-                Expr::VarRef(var) => var.cast.is_none(),
-                Expr::Binary { lhs, rhs, .. } => nothing(lhs) && nothing(rhs),
-                Expr::Paren(inner) => nothing(inner),
-                _ => false,
-            }
-        }
-        self.select.fields.iter().all(|field| nothing(&field.expr))
-    }
-
     /// The number of the SELECT that reads each input.
     pub fn readers(&self) -> Vec<usize> {
         let inputs = |(number, reader): (usize, &Select)| vec![number; copies(reader).len()];

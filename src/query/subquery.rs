@@ -40,10 +40,6 @@ pub async fn run(
     let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
     let mut nested = match Nested::new(&nesting.select, &nesting.apart, reads, rows_max) {
         Ok(nested) => nested,
-        Err(Stop::Wrong(_)) if nesting.names_nothing() => {
-            running.tell(StatementResult { statement_id: id, ..StatementResult::default() }).await?;
-            return Ok(Ended::Well);
-        }
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
     if nested.keeps_tags() && running.into.is_some() {

@@ -31,6 +31,9 @@ impl Evaluation {
         if function.name == "integral" && kind == Kind::Integer && !self.ascending && self.windows.interval == 0 {
             return Err(Stop::Refused("integral() of integers ORDER BY time DESC".to_owned()));
         }
+        if panics(call) {
+            return Err(Stop::Refused("chande_momentum_oscillator() of period 1 without a warm-up".to_owned()));
+        }
         if !function.takes.contains(&kind) {
             let (name, kind) = (function.named_in_errors(), format!("{kind:?}").to_lowercase());
             return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
@@ -406,6 +409,16 @@ pub(super) fn or_none(points: Vec<Point>) -> Vec<Point> {
         true => vec![Point { count: 0, ..Point::new(NO_TIME, Value::Null) }],
         false => points,
     }
+}
+
+/// InfluxDB panics over it: without a warm-up it keeps one change less than the period.
+fn panics(call: &Call) -> bool {
+    call.name == "chande_momentum_oscillator"
+        && match call.args.get(1..).unwrap_or_default() {
+            [Expr::Integer(1)] | [Expr::Integer(1), _] => true,
+            [Expr::Integer(1), _, Expr::String(warm_up)] => warm_up == "none",
+            _ => false,
+        }
 }
 
 fn known(call: &Call) -> Result<&'static Function, Stop> {

@@ -105,6 +105,7 @@ impl Evaluation {
         for (call, states) in self.calls.iter().zip(states) {
             points.push(self.cut(self.over(call, states, self.windows, carried)?));
         }
+        self.until_none_tells(&mut points, carried)?;
         let rows = self.side_by_side(points, &[])?;
         self.series_of(name, values, rows)
     }

@@ -40,7 +40,7 @@ use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
-use ends::Reads;
+use ends::{Reads, Several};
 use expr::Cell;
 use rows::Rows;
 use window::Windows;
@@ -124,6 +124,10 @@ pub struct Group {
 pub struct Carried {
     /// How far InfluxDB reads calls whose windows may give no point.
     reads: Vec<(Call, Reads)>,
+    /// Where, in this series, one of several calls made no point: a time in the window, of each call.
+    silences: Vec<i64>,
+    /// What several calls have come to.
+    several: Several,
 }
 
 impl Carried {
@@ -140,6 +144,13 @@ impl Evaluation {
     /// # Errors
     /// InfluxDB's own error, or why it cannot be told exactly.
     pub fn new(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
+        let evaluation = Evaluation::read(select, rows_max, writes)?;
+        evaluation.check_calls()?;
+        Ok(evaluation)
+    }
+
+    /// The same, whatever its calls take.
+    fn read(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
         let zone = named_zone(select)?;
         let range = match &select.condition {
             Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?.1,
@@ -170,8 +181,13 @@ impl Evaluation {
         if range.runs_over() {
             return Err(Stop::Refused(RUNS_OVER.to_owned()));
         }
-        evaluation.calls.iter().try_for_each(|call| evaluation.check_call(call).map(|_| ()))?;
         Ok(evaluation)
+    }
+
+    /// # Errors
+    /// A call does not take what it is given, or cannot be told exactly.
+    fn check_calls(&self) -> Result<(), Stop> {
+        self.calls.iter().try_for_each(|call| self.check_call(call).map(|_| ()))
     }
 
     /// From now on times are told as texts in the zone of tz(), if there is one: JSON without `epoch` has them so.
@@ -241,6 +257,7 @@ impl Evaluation {
                 for call in &self.calls {
                     points.push(self.points(call, &members, carried)?);
                 }
+                self.until_none_tells(&mut points, carried)?;
                 self.side_by_side(points, &members)?
             }
         };

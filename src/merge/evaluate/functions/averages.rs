@@ -22,10 +22,11 @@ pub enum WarmUp {
 }
 
 impl WarmUp {
-    /// As the call says it, in its last argument; `None`: it does not.
+    /// As the call says it, in its last argument; `None`: it does not, or there is none.
     pub fn of(args: &Args) -> Option<WarmUp> {
         match args.rest.get(2) {
             Some(Expr::String(text)) if text == "simple" => Some(WarmUp::Simple),
+            Some(Expr::String(text)) if text == "none" => None,
             Some(Expr::String(_)) => Some(WarmUp::Exponential),
             _ => None,
         }

@@ -6,7 +6,7 @@ use super::averages::{self, Average, WarmUp, period};
 use super::relative_strength_index::UpAndDown;
 use super::{Args, Stream};
 
-/// `CMO` of gota: over the last so many changes.
+/// `CMO` of gota: over the last so many changes. The first value counts as one.
 struct Cmo {
     period: usize,
     /// Oldest first; those before the first value are 0.
@@ -41,7 +41,7 @@ impl Average for Cmo {
     }
 
     fn warm_count(&self) -> usize {
-        self.period
+        self.period - 1
     }
 }
 
@@ -75,14 +75,15 @@ mod tests {
     use super::*;
     use crate::influxql::Expr;
 
-    /// Worked out by hand from the source of 1.8.
+    /// As influxd has it.
     #[test]
     fn in_percent_of_both() {
-        // Changes 0, 3, -2, 8, 1; of two each from the third value on: 3 and -2, -2 and 8, 8 and 1.
+        // Changes 0, 3, -2, 8, 1; of two each from the second value on: 0 and 3, 3 and -2, -2 and 8, 8 and 1.
         let seen = told(begin, &[Expr::Integer(2)], &[1.0, 4.0, 2.0, 10.0, 11.0]);
-        assert_eq!(seen, [(2, 20.0), (3, 60.0), (4, 100.0)]);
+        assert_eq!(seen, [(1, 100.0), (2, 20.0), (3, 60.0), (4, 100.0)]);
+        let rest = |hold: i64, warm_up: &str| [Expr::Integer(2), Expr::Integer(hold), Expr::String(warm_up.to_owned())];
+        assert_eq!(told(begin, &rest(0, "none"), &[1.0, 4.0, 2.0]), [(0, 0.0), (1, 100.0), (2, 20.0)]);
         // Up 1, 7/3, 7/6; down 0, 0, 1.
-        let rest = [Expr::Integer(2), Expr::Integer(-1), Expr::String("exponential".to_owned())];
-        assert_eq!(told(begin, &rest, &[1.0, 4.0, 2.0]), [(2, 7.692308)]);
+        assert_eq!(told(begin, &rest(-1, "exponential"), &[1.0, 4.0, 2.0]), [(2, 7.692308)]);
     }
 }

@@ -4,9 +4,10 @@ use super::averages::{self, Average};
 use super::kaufmans_efficiency_ratio::Ker;
 use super::{Args, Stream};
 
-/// How fast it follows at most, and at least.
-const FASTEST: f64 = 2.0 / (2.0 + 1.0);
-const SLOWEST: f64 = 2.0 / (30.0 + 1.0);
+/// How fast it follows at least: as an average over 30 values.
+const SLOWEST: f64 = 2.0 / 31.0;
+/// How much faster it follows at most, as one over 2 values: 2/3 less 2/31. Go takes the difference before it rounds.
+const RANGE: f64 = 56.0 / 93.0;
 
 /// `KAMA` of gota.
 struct Kama {
@@ -19,7 +20,7 @@ impl Average for Kama {
         if !self.ratio.warmed() {
             self.last = self.ratio.last();
         }
-        let speed = self.ratio.add(value) * (FASTEST - SLOWEST) + SLOWEST;
+        let speed = self.ratio.add(value) * RANGE + SLOWEST;
         self.last += speed * speed * (value - self.last);
         self.last
     }
@@ -36,6 +37,8 @@ pub fn begin(args: &Args) -> Box<dyn Stream> {
 #[cfg(test)]
 mod tests {
     use super::super::averages::told;
+    use super::super::tests::floats;
+    use super::super::{Point, run};
     use super::*;
     use crate::influxql::Expr;
 
@@ -44,9 +47,18 @@ mod tests {
     fn it_follows() {
         let seen = told(begin, &[Expr::Integer(2)], &[1.0, 4.0, 2.0, 10.0]);
         assert_eq!(seen[0].0, 2);
-        let speed = |ratio: f64| (ratio * (FASTEST - SLOWEST) + SLOWEST) * (ratio * (FASTEST - SLOWEST) + SLOWEST);
+        let speed = |ratio: f64| (ratio * RANGE + SLOWEST) * (ratio * RANGE + SLOWEST);
         let third = 4.0 + speed(0.2) * (2.0 - 4.0);
         let fourth = third + speed(0.6) * (10.0 - third);
         assert!((seen[0].1 - third).abs() < 1e-6 && (seen[1].1 - fourth).abs() < 1e-6, "{seen:?}");
+    }
+
+    /// To the last digit, as influxd prints it.
+    #[test]
+    fn every_digit() {
+        let args = Args { rest: &[Expr::Integer(1)], ..super::super::tests::args(0.0, None) };
+        let seen = run(&mut *begin(&args), &floats(&[(0, 0.0), (1, 1.0), (2, 4.0)]));
+        let seen: Vec<Option<f64>> = seen.iter().map(Point::number).collect();
+        assert_eq!(seen, [Some(0.444_444_444_444_444_53), Some(2.024_691_358_024_691_5)]);
     }
 }

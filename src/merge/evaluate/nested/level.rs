@@ -48,6 +48,8 @@ pub struct Level {
     pub pushed: bool,
     /// Tags of the outermost GROUP BY.
     pub outermost: Vec<String>,
+    /// InfluxDB's own error, its own or of what it reads. Of the outermost there is none: nobody reads this level then.
+    wrong: Option<String>,
 }
 
 /// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
@@ -95,8 +97,12 @@ impl Level {
         if over_subqueries {
             tags_are_texts(&mut effective.fields, &mut tag_names);
         }
-        let mut evaluation = Evaluation::new(&effective, rows_max, false)?;
+        let mut evaluation = Evaluation::read(&effective, rows_max, false)?;
         evaluation.nested = over_subqueries;
+        let wrong = match evaluation.check_calls() {
+            Err(Stop::Wrong(error)) => Some(error),
+            checked => checked.map(|()| None)?,
+        };
         let raw = !effective.fields.iter().any(|field| calls(&field.expr));
         let mut level = Level {
             fill: if around.is_some() && !raw && select.fill == Fill::Null { Fill::None } else { select.fill },
@@ -113,8 +119,18 @@ impl Level {
             tag_names,
             interval,
             pushed: false,
+            wrong,
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
+        let subqueries = level.inputs.iter().filter_map(|input| match input {
+            Input::Subquery(inner) => Some(inner),
+            Input::Measurements(_) => None,
+        });
+        let read = subqueries.filter(|inner| level.reads(inner)).find_map(|inner| inner.wrong.clone());
+        match (read.or(level.wrong.take()), around) {
+            (Some(error), None) => return Err(Stop::Wrong(error)),
+            (wrong, _) => level.wrong = wrong,
+        }
         level.check()?;
         // Of one point it makes what is no number, which InfluxDB hands on as a value.
         if around.is_some() && level.evaluation.calls.iter().any(|call| call.name == "stddev") {
@@ -129,6 +145,16 @@ impl Level {
             return Err(Stop::Refused("fill() with a number of texts beside a call in a subquery".to_owned()));
         }
         Ok(level)
+    }
+
+    /// Whether InfluxDB looks into a subquery: for a call it does if its name is there.
+    fn reads(&self, inner: &Level) -> bool {
+        let is_there =
+            |var: &VarRef| inner.names.iter().any(|(name, _)| *name == var.name) || inner.keys.contains(&var.name);
+        match self.evaluation.calls.as_slice() {
+            [] => self.evaluation.knows_a_ref(),
+            calls => calls.iter().filter_map(argument).any(is_there),
+        }
     }
 
     fn evaluation_order(&self) -> Option<SortOrder> {
@@ -263,6 +289,10 @@ impl Level {
     pub fn run(&self, given: &Given<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
         let range = self.within(outer);
         let keys = self.all_keys(outer_keys);
+        if self.wrong.is_some() {
+            // Nobody reads it.
+            return Ok(Stream { rows: Vec::new(), keys });
+        }
         if self.evaluation.calls.is_empty() {
             let rows = self.raw(given, range, &keys)?;
             return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
@@ -439,6 +469,15 @@ const UNKNOWN: [&str; 12] = [
     "kaufmans_efficiency_ratio",
     "kaufmans_adaptive_moving_average",
 ];
+
+/// The name that a call, or the innermost in it, is of.
+fn argument(call: &Call) -> Option<&VarRef> {
+    match call.args.first() {
+        Some(Expr::VarRef(var)) => Some(var),
+        Some(Expr::Call(inner)) => argument(inner),
+        _ => None,
+    }
+}
 
 fn check_known(call: &Call) -> Result<(), Stop> {
     if UNKNOWN.contains(&call.name.as_str()) {
