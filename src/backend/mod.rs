@@ -242,6 +242,7 @@ pub type Reply = oneshot::Sender<ReplicaAnswer>;
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::net::on_a_shard;
 
     /// A topology of one group with these replicas.
     fn topology(names: &[&str]) -> Topology {
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_replica_counts_where_its_snapshot_says_though_a_topology_was_skipped() {
-        let shard = glommio::LocalExecutorBuilder::default().spawn(|| async {
+        on_a_shard(|| async {
             let config = Config::parse(crate::config::DEFAULT).expect("the default is sound");
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
@@ -271,6 +272,5 @@ mod tests {
             let [(a, old_a), (b, old_b)] = [0, 1].map(|at| (&after.group(0)[at], &before.group(0)[at]));
             assert!(a.shares_with(old_a) && !b.shares_with(old_b), "what stayed keeps its lanes");
         });
-        shard.expect("an executor").join().expect("it did not panic");
     }
 }

@@ -94,6 +94,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::net::on_a_shard;
 
     #[test]
     fn rings_and_connections_arrive() {
@@ -103,7 +104,7 @@ mod tests {
         let own = connection.local_addr().expect("its address");
         doorbell.ring();
         doorbell.hand_over(connection, 7).expect("there is room");
-        let shard = glommio::LocalExecutorBuilder::default().spawn(move || async move {
+        let found = on_a_shard(move || async move {
             let mut bell = wire.connect().expect("an epoll");
             let mut found = Vec::new();
             while found.is_empty() {
@@ -112,7 +113,6 @@ mod tests {
             }
             found
         });
-        let found = shard.expect("an executor").join().expect("it did not panic");
         assert_eq!(found, [(Some(own), 7)]);
         // Nobody hears any more: the connection comes back.
         let connection = TcpStream::connect(listener.local_addr().expect("its address")).expect("connected");

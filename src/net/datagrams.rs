@@ -346,11 +346,7 @@ mod tests {
     use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
     use super::*;
-
-    fn on_a_shard(test: impl AsyncFnOnce() + Send + 'static) {
-        let shard = glommio::LocalExecutorBuilder::default().spawn(async move || test().await);
-        shard.expect("an executor").join().expect("it did not panic");
-    }
+    use crate::net::on_a_shard;
 
     /// Everything that is there within a second, one after the other: the safe twin is plain `recv`.
     async fn all(receivers: &[Rc<Receiver>], count: usize) -> Vec<Vec<Vec<u8>>> {
@@ -377,7 +373,7 @@ mod tests {
 
     #[test]
     fn datagrams_come_as_they_were_sent_joined_or_not() {
-        on_a_shard(async || {
+        on_a_shard(|| async {
             let (address, receivers) = open(1, true, 1 << 20);
             let sender = UdpSocket::bind("127.0.0.1:0").expect("a sender");
             let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
@@ -405,7 +401,7 @@ mod tests {
 
     #[test]
     fn one_sender_is_spread_or_stays() {
-        on_a_shard(async || {
+        on_a_shard(|| async {
             for at_random in [true, false] {
                 let (address, receivers) = open(4, at_random, 1 << 20);
                 let sender = UdpSocket::bind("127.0.0.1:0").expect("a sender");
@@ -436,7 +432,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_drops_is_counted_once() {
-        on_a_shard(async || {
+        on_a_shard(|| async {
             let (address, receivers) = open(1, true, 4096);
             let sender = UdpSocket::bind("127.0.0.1:0").expect("a sender");
             (0..500).for_each(|_| assert!(sender.send_to(&[7; 1000], address).is_ok()));
@@ -450,7 +446,7 @@ mod tests {
     /// What waits in the socket tells of fewer drops than the socket does.
     #[test]
     fn drops_told_late_are_not_counted_again() {
-        on_a_shard(async || {
+        on_a_shard(|| async {
             let (address, receivers) = open(1, true, 65_536);
             let (sender, receiver) = (UdpSocket::bind("127.0.0.1:0").expect("a sender"), &receivers[0]);
             let send = |count| (0..count).for_each(|_| assert!(sender.send_to(&[7; 100], address).is_ok()));
@@ -476,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_leaves_keeps_what_it_has() {
-        on_a_shard(async || {
+        on_a_shard(|| async {
             let (address, receivers) = open(1, true, 1 << 20);
             let sender = UdpSocket::bind("127.0.0.1:0").expect("a sender");
             sender.send_to(b"before", address).expect("sent");

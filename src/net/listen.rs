@@ -101,6 +101,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::net::on_a_shard;
 
     const CONNECTIONS: usize = 51;
 
@@ -124,7 +125,7 @@ mod tests {
         let address = "127.0.0.1:0".parse().expect("an address");
         let socket = listening_sockets(address, 1).expect("a port").remove(0);
         let address = socket.local_addr().expect("it is bound");
-        let shard = glommio::LocalExecutorBuilder::default().spawn(move || async move {
+        let median = on_a_shard(move || async move {
             let listener = Listener::new(socket);
             let closing = listener.clone();
             let client = thread::spawn(move || {
@@ -146,7 +147,7 @@ mod tests {
             futures_lite::future::zip(serving, ended).await;
             client.join().expect("it is answered")
         });
-        let median = shard.expect("an executor").join().expect("it did not panic").expect("there were rounds");
+        let median = median.expect("there were rounds");
         assert!(median < Duration::from_millis(1), "{median:?}");
     }
 }

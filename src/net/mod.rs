@@ -1,5 +1,5 @@
 //! Sockets on a glommio executor, which wait in an epoll of their shard (`ready`): listening, streams for hyper, datagrams,
-//! bells. Deadlines, bodies, guarded tasks, memory budgets.
+//! bells. Deadlines, a heartbeat, bodies, guarded tasks, memory budgets.
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 
@@ -8,6 +8,7 @@ mod body;
 mod budget;
 mod datagrams;
 mod elsewhere;
+mod heartbeat;
 mod listen;
 mod peer;
 mod ready;
@@ -20,6 +21,9 @@ pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
 pub use elsewhere::{elsewhere, yield_to_others};
+pub use heartbeat::Heartbeat;
+#[cfg(test)]
+pub use heartbeat::on_a_shard;
 pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use stream::Stream;

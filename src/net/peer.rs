@@ -44,11 +44,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::net::deadline;
+    use crate::net::{deadline, on_a_shard};
 
     #[test]
     fn who_leaves_is_noticed_whatever_it_has_sent() {
-        let shard = glommio::LocalExecutorBuilder::default().spawn(|| async {
+        on_a_shard(|| async {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
             let mut client =
                 std::net::TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
@@ -62,6 +62,5 @@ mod tests {
             assert!(deadline(until, peer.left()).await.is_ok(), "it has left");
             drop(accepted);
         });
-        shard.expect("an executor").join().expect("it did not panic");
     }
 }

@@ -336,7 +336,7 @@ mod tests {
     use futures_channel::oneshot;
 
     use super::*;
-    use crate::net::deadline;
+    use crate::net::{deadline, on_a_shard};
 
     struct End(Watched, StdTcpStream);
 
@@ -363,11 +363,6 @@ mod tests {
             let written = deadline(Instant::now() + Duration::from_secs(10), written).await;
             written.expect("it goes in time").expect("it is open")
         }
-    }
-
-    fn on_a_shard<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-        let shard = glommio::LocalExecutorBuilder::default().preempt_timer(SLICE).spawn(test);
-        shard.expect("an executor").join().expect("it did not panic");
     }
 
     #[test]

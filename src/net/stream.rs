@@ -183,13 +183,9 @@ impl hyper::rt::Write for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::on_a_shard;
 
     const SOON: Duration = Duration::from_secs(10);
-
-    fn on_a_shard<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
-        let shard = glommio::LocalExecutorBuilder::default().spawn(test);
-        shard.expect("an executor").join().expect("it did not panic");
-    }
 
     fn listening(backlog: i32) -> (Socket, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

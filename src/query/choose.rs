@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::backend::{Queues, Settings, Snapshot};
     use crate::config::Config;
+    use crate::net::on_a_shard;
     use crate::stats::Lasting;
 
     /// Backends of two groups: `a`, `b`, `c` and the joining `j`; `d`.
@@ -85,7 +86,7 @@ mod tests {
             replica("j", "joining"),
             serving("d")
         );
-        let shard = glommio::LocalExecutorBuilder::default().spawn(move || async move {
+        on_a_shard(move || async move {
             let config = Config::parse(&text).expect("it is sound");
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
@@ -94,7 +95,6 @@ mod tests {
             let queues = Queues { writes: queue, queries: queue };
             test(&Backends::new(&snapshot, None, &settings, queues));
         });
-        shard.expect("an executor").join().expect("it did not panic");
     }
 
     fn named<'a>(backends: &'a Backends, name: &str) -> &'a Backend {

@@ -2,7 +2,6 @@
 
 mod data_dir;
 mod databases;
-mod heartbeat;
 mod machine;
 mod publish;
 mod udp;
@@ -24,12 +23,11 @@ use crate::config::{Cluster, Config, Protocol};
 use crate::control::{self, Control};
 use crate::databases::LastSeen;
 use crate::deliver::Logs;
-use crate::net::{Doorbell, Wire, listening_sockets};
+use crate::net::{Doorbell, Heartbeat, Wire, listening_sockets};
 use crate::shard::{self, RunningQueries, Setup};
 
 use data_dir::DataDir;
 use databases::Keeper;
-use heartbeat::Heartbeat;
 use publish::{Publisher, Registration};
 use udp::UdpListeners;
 

@@ -61,3 +61,22 @@ impl Drop for Heartbeat {
         }
     }
 }
+
+/// Runs a test on an executor of its own, like a shard's, to its end.
+#[cfg(test)]
+pub fn on_a_shard<T: Send + 'static, F: Future<Output = T>>(test: impl FnOnce() -> F + Send + 'static) -> T {
+    let (teller, told) = std::sync::mpsc::channel();
+    let threads = [std::thread::spawn(move || {
+        let preempt_timer = Duration::from_millis(2);
+        let executor =
+            glommio::LocalExecutorBuilder::default().preempt_timer(preempt_timer).make().expect("an executor");
+        let _ = teller.send(executor.run(async { test().await }));
+    })];
+    let heartbeat = Heartbeat::start(&threads).expect("a thread");
+    let told = told.recv();
+    drop(heartbeat);
+    for thread in threads {
+        thread.join().expect("it did not panic");
+    }
+    told.expect("it has ended")
+}
