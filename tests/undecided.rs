@@ -155,6 +155,9 @@ fn a_crash_amid_undecided_writes_loses_nothing() {
     assert!(stored.values().any(|points| points.contains("2 v=2") && points.contains("3 v=3")), "{stored:?}");
 }
 
+/// Some tries may fail where other work keeps the disk from syncing in time; it takes a few seconds otherwise.
+const OPENS_WITHIN: Duration = Duration::from_secs(40);
+
 /// The gate opens while clients go on, however much slower than the replica's own writes its peers are, and nobody is busy
 /// meanwhile.
 #[track_caller]
@@ -185,12 +188,12 @@ fn check_opens_under_load(clients: usize, lines: usize, peers: Duration) {
         groups[0][1].restart();
         let (began, before) = (Instant::now(), cluster.slotline.cpu());
         let open = || cluster.slotline.metric("slotline_backend_state", &[SECOND, "state=\"direct\""]) == 1;
-        while !open() && began.elapsed() < Duration::from_secs(20) {
+        while !open() && began.elapsed() < OPENS_WITHIN {
             std::thread::sleep(Duration::from_millis(50));
         }
         let (took, busy) = (began.elapsed(), cluster.slotline.cpu() - before);
         ended.store(true, Ordering::Relaxed);
-        assert!(took < Duration::from_secs(20), "the gate never opened");
+        assert!(took < OPENS_WITHIN, "the gate never opened");
         assert!(busy < took / 2 + Duration::from_millis(500), "{busy:?} of {took:?} were spent waiting");
     });
     cluster.slotline.wait_direct();
