@@ -36,16 +36,6 @@ pub async fn elsewhere<T>(done: impl Future<Output = T>) -> T {
     done.await
 }
 
-/// So much less the kernel gives to a thread beside a shard's: about a tenth of the core, while the shard wants it.
-const NICE: libc::c_int = 10;
-
-/// From now on this thread runs when shards leave a core to it.
-pub fn yield_to_others() {
-    // SAFETY: no pointers; on Linux 0 is the calling thread, whose niceness anybody may raise. Where it fails the thread goes on
-    // as it was.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
-}
-
 /// Whether another thread is awaited.
 pub(super) fn is_awaited() -> bool {
     THREADS.get() > 0

@@ -20,12 +20,12 @@ pub use bell::{Bell, Doorbell, Wire};
 pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
-pub use elsewhere::{elsewhere, yield_to_others};
+pub use elsewhere::elsewhere;
 pub use heartbeat::Heartbeat;
 #[cfg(test)]
 pub use heartbeat::on_a_shard;
 pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use stream::Stream;
-pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop};
+pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop, yield_to_others};
 pub use timer::{HyperTimer, TimedOut, deadline, sleep};

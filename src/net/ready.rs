@@ -221,7 +221,7 @@ impl Readiness {
     /// Hears what happens while the shard sleeps or is busy.
     async fn hear(self: Rc<Readiness>) -> ControlFlow<()> {
         if self.lingers.get() {
-            // Dearer than a look every now and then, and of use only where others keep `linger` from its turn.
+            // It hears for both. A look every now and then, for when others keep it from its turn, is cheaper than the rings.
             let stopped = poll_fn(|context| {
                 self.hearer.set(Some(context.waker().clone()));
                 if self.lingers.get() { Poll::Pending } else { Poll::Ready(()) }

@@ -13,6 +13,9 @@ use super::sleep;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
+/// So much less the kernel gives to a thread beside a shard's: about a tenth of the core, while the shard wants it.
+const NICE: libc::c_int = 10;
+
 /// Runs a future on this shard's queue to its end.
 pub fn spawn(name: &'static str, queue: TaskQueueHandle, future: impl Future<Output = ()> + 'static) {
     if let Some(task) = spawn_kept(name, queue, future) {
@@ -66,6 +69,13 @@ pub fn guarded(name: &'static str, step: impl FnOnce()) {
         PANICS.fetch_add(1, Ordering::Relaxed);
         tracing::error!(task = name, "a step panicked; its task goes on");
     }
+}
+
+/// From now on this thread runs when shards leave a core to it.
+pub fn yield_to_others() {
+    // SAFETY: no pointers; on Linux 0 is the calling thread, whose niceness anybody may raise. Where it fails the thread goes on
+    // as it was.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
 /// How many tasks have panicked in this process.

@@ -2,9 +2,9 @@
 //!
 //! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
 //! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
-//! `sources`, `subquery`, `slimit`, `tag_sets`; `outline` says what it can before); SHOW is asked of every group and merged (`show`); writing statements go to every replica of the
-//! groups that they concern (`writing`). Everything else is refused with the reason. Called by `query` and by `slotline route
-//! --query`. Pure.
+//! `sources`, `subquery`, `slimit`, `tag_sets`, `intervals`; `outline` says what it can before); SHOW is asked of every group
+//! and merged (`show`); writing statements go to every replica of the groups that they concern (`writing`). Everything else is
+//! refused with the reason. Called by `query` and by `slotline route --query`. Pure.
 
 use crate::influxql::{Query, Select, Statement};
 use crate::topology::{GroupIndex, Topology};
