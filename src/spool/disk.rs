@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::recover::CHUNK_BYTES;
+use super::spare::Spares;
+
 pub trait Disk {
     type File;
 
@@ -49,18 +52,21 @@ pub trait Disk {
 }
 
 /// A folder of the file system; its files are private.
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    spares: Spares,
+}
 
 impl Folder {
     /// Makes the folder if need be, for good.
     pub fn make(path: &Path) -> io::Result<Folder> {
         make_folder(path)?;
-        Ok(Folder(path.to_owned()))
+        Ok(Folder::at(path))
     }
 
     /// One that is only looked at.
     pub fn at(path: &Path) -> Folder {
-        Folder(path.to_owned())
+        Folder { path: path.to_owned(), spares: Spares::new(CHUNK_BYTES) }
     }
 }
 
@@ -87,14 +93,14 @@ impl Disk for Folder {
     type File = File;
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         // What is no text is none of ours.
         let name =
             |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().into_string().ok()).transpose();
-        fs::read_dir(&self.0)?.filter_map(name).collect()
+        fs::read_dir(&self.path)?.filter_map(name).collect()
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
@@ -130,9 +136,7 @@ impl Disk for Folder {
     }
 
     fn read_at(&self, file: &File, at: u64, bytes: usize) -> io::Result<Bytes> {
-        let mut buffer = vec![0; bytes];
-        file.read_exact_at(&mut buffer, at)?;
-        Ok(buffer.into())
+        self.spares.fill(bytes, |buffer| file.read_exact_at(buffer, at))
     }
 
     fn truncate(&self, file: &mut File, bytes: u64) -> io::Result<()> {
@@ -148,7 +152,7 @@ impl Disk for Folder {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&self.path)?.sync_all()
     }
 
     fn overwrite(&self, name: &str, content: &[u8]) -> io::Result<()> {

@@ -97,6 +97,8 @@ pub mod look;
 pub mod record;
 #[cfg(feature = "server")]
 mod recover;
+#[cfg(feature = "server")]
+mod spare;
 #[cfg(all(test, feature = "server"))]
 mod tests;
 #[cfg(feature = "server")]
