@@ -286,20 +286,27 @@ spool_over_time() {
 }
 
 # wait_empty SECONDS FROM: until the spool of the watched slotline holds no point; $drained is then how long that took
-# from the moment FROM, in ms, or "-" where the time did not suffice or slotline has no such metric.
+# from the moment FROM, in ms, or "-" where the time did not suffice or slotline has no such metric. What `watch` writes is
+# read for it: to ask meanwhile, by processes that come and go, would be a load of its own that other phases do not have.
 wait_empty() {
-    local from=$2 left
+    local head columns column lines tail points=-1 until=$(($2 + $1 * 1000))
     drained=-
-    [[ $(sample spool_points) == - ]] && return 1
-    while (($(date +%s%3N) - from < $1 * 1000)); do
-        left=$(sample spool_points)
-        if [[ $left == 0 ]]; then
-            drained=$(calc "($(date +%s%3N) - $from) / 1000" 1)
-            return
-        fi
-        sleep 0.2
+    IFS=$'\t' read -ra head <"$work/watch"
+    for ((column = 0; column < ${#head[@]}; column++)); do
+        [[ ${head[column]} == spool_points ]] && points=$column
     done
-    return 1
+    ((points >= 0)) || return 1
+    exec {lines}< <(exec tail -n 1 -f "$work/watch")
+    tail=$!
+    while IFS=$'\t' read -t "$1" -u "$lines" -ra columns && ((columns[0] < until)); do
+        if ((columns[0] > $2)) && [[ ${columns[points]} == 0 ]]; then
+            drained=$(calc "(${columns[0]} - $2) / 1000" 1)
+            break
+        fi
+    done
+    exec {lines}<&-
+    kill "$tail"
+    [[ $drained != - ]]
 }
 
 # compare_lines ACKNOWLEDGED EXACT: what the replicas have counted, against that and, with EXACT, within each group.

@@ -120,6 +120,8 @@ pub struct SpoolStats {
     pub dead_bytes: Counter,
     /// Bytes a second, lately.
     pub replay_rate: Counter,
+    /// Bytes a second that came in beside them.
+    pub arriving: Counter,
     /// Whether an operator must act before all of it can be taken.
     pub blocked: Counter,
 }

@@ -214,9 +214,9 @@ const SPOOLS: [SpoolRow; 17] = [
     }),
     (
         "slotline_spool_eta_seconds",
-        "When it would be replayed at that rate, if nothing came; NaN while nothing is replayed.",
+        "When it is replayed, at that rate and with what comes meanwhile; NaN while it does not get less.",
         MetricType::GAUGE,
-        |s, _| match (s.bytes.get(), s.replay_rate.get()) {
+        |s, _| match (s.bytes.get(), s.replay_rate.get().saturating_sub(s.arriving.get())) {
             (0, _) => 0.0,
             (_, 0) => f64::NAN,
             (bytes, rate) => bytes as f64 / rate as f64,

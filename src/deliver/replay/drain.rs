@@ -62,6 +62,7 @@ impl Replay {
             let pause = self.pace.took(bytes, worked);
             let rate = bytes as f64 / (worked + pause).as_secs_f64();
             self.log.spool.stats().replay_rate.set(rate as u64);
+            self.log.spool.stats().arriving.set(self.pace.arriving());
             self.recovered();
             // Writers that are held do not wait for the pace.
             if !held {
@@ -69,6 +70,9 @@ impl Replay {
             }
         }
         let left = self.log.spool.stats().main_bytes.get();
+        if let Some((at, before)) = self.left.replace((Instant::now(), left)) {
+            self.pace.came((left + read).saturating_sub(before), at.elapsed());
+        }
         self.see_the_end(read, left, chunk as u64);
         if read == 0 && left > 0 && !held {
             // The fate of what is left is open.

@@ -135,6 +135,8 @@ struct Replay {
     /// The parked database that was tried last.
     parked_tried: u32,
     hold: Hold,
+    /// When it was last seen how much is in the main log, and how much that was.
+    left: Option<(Instant, u64)>,
     /// The last request was answered, and how fast.
     proven: Option<(Duration, Instant)>,
     /// The trouble that the log has told.
@@ -170,6 +172,7 @@ impl Replay {
             parked_due: now,
             parked_tried: u32::MAX,
             hold: Hold::Not { again: now },
+            left: None,
             proven: None,
             told: None,
             points: 0,
@@ -203,6 +206,7 @@ impl Replay {
                     // It is away again: the end is far.
                     self.log.spool.stats().ends.set(0);
                     self.proven = None;
+                    self.left = None;
                     self.tell(trouble);
                     let pause = self.pace.failed(fastrand::f64());
                     self.log.spool.stats().replay_rate.set(0);
