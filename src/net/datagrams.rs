@@ -170,7 +170,7 @@ impl Receiver {
                 self.watched.get_or_init(|| watched)
             }
         };
-        poll_fn(|context| watched.poll_told(context, self.as_raw_fd())).await
+        poll_fn(|context| watched.poll_told(context)).await
     }
 
     /// How many datagrams the kernel has dropped here since the last time.

@@ -41,7 +41,9 @@ const SLICE_LONG: Duration = Duration::from_millis(20);
 const EVENTS_MAX: usize = 64;
 
 /// Edge-triggered: told once, and again when more has come.
-const WANTED: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+const WANTED: u32 = (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+/// While somebody waits to write. Otherwise what has come, and been read before it was told, would be told as room to write.
+const WANTED_ROOM: u32 = WANTED | libc::EPOLLOUT as u32;
 /// Told once, then asked for again.
 const WANTED_ON_DEMAND: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
 const READABLE: u32 = (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
@@ -77,12 +79,15 @@ struct State {
     /// after urgent data, before which a read stops.
     behind: Cell<bool>,
     reader: Cell<Option<Waker>>,
+    /// Room to write is told too.
+    room_wanted: Cell<bool>,
     writer: Cell<Option<Waker>>,
 }
 
 /// A stream among those waited for, until this is dropped.
 pub(super) struct Watched {
     readiness: Rc<Readiness>,
+    descriptor: RawFd,
     number: u64,
     state: Rc<State>,
 }
@@ -101,27 +106,28 @@ impl Watched {
     fn begin(descriptor: RawFd, wanted: u32) -> io::Result<Watched> {
         let readiness = Readiness::own()?;
         let number = readiness.next_number.replace(readiness.next_number.get() + 1);
-        let watched = Watched { readiness, number, state: Rc::default() };
-        watched.ask(libc::EPOLL_CTL_ADD, descriptor, wanted)?;
+        let watched = Watched { readiness, descriptor, number, state: Rc::default() };
+        watched.ask(libc::EPOLL_CTL_ADD, wanted)?;
         watched.readiness.streams.borrow_mut().insert(number, watched.state.clone());
         Ok(watched)
     }
 
-    fn ask(&self, operation: libc::c_int, descriptor: RawFd, events: u32) -> io::Result<()> {
+    fn ask(&self, operation: libc::c_int, events: u32) -> io::Result<()> {
         let mut event = libc::epoll_event { events, u64: self.number };
+        let epoll = self.readiness.epoll.as_raw_fd();
         // SAFETY: a descriptor of ours and an event that the call only reads.
-        let done = unsafe { libc::epoll_ctl(self.readiness.epoll.as_raw_fd(), operation, descriptor, &raw mut event) };
+        let done = unsafe { libc::epoll_ctl(epoll, operation, self.descriptor, &raw mut event) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Waits until there may be something to be read of what is watched on demand: once for each time that there is.
-    pub fn poll_told(&self, context: &mut Context<'_>, descriptor: RawFd) -> Poll<io::Result<()>> {
+    pub fn poll_told(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.state.drained.replace(true) {
             return Poll::Ready(Ok(()));
         }
         self.state.reader.set(Some(context.waker().clone()));
         // What has come before is told too.
-        self.ask(libc::EPOLL_CTL_MOD, descriptor, WANTED_ON_DEMAND)?;
+        self.ask(libc::EPOLL_CTL_MOD, WANTED_ON_DEMAND)?;
         Poll::Pending
     }
 
@@ -161,10 +167,22 @@ impl Watched {
         match write() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.state.writer.set(Some(context.waker().clone()));
+                self.want_room(true)?;
                 Poll::Pending
             }
-            done => Poll::Ready(done),
+            done => {
+                self.want_room(false)?;
+                Poll::Ready(done)
+            }
         }
+    }
+
+    fn want_room(&self, wanted: bool) -> io::Result<()> {
+        if self.state.room_wanted.replace(wanted) == wanted {
+            return Ok(());
+        }
+        // What is so already is told too.
+        self.ask(libc::EPOLL_CTL_MOD, if wanted { WANTED_ROOM } else { WANTED })
     }
 }
 
@@ -420,6 +438,26 @@ mod tests {
             written += own.write(&block).await;
             own.1.shutdown(Shutdown::Write).expect("it is open");
             assert_eq!(reading.join().expect("it does not panic"), written);
+        });
+    }
+
+    #[test]
+    fn room_to_write_is_told_only_while_somebody_waits_for_it() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            assert!(!own.0.readiness.take(Duration::ZERO), "there is room from the first");
+            let block = [7; 64 * 1024];
+            while (&own.1).write(&block).is_ok() {}
+            let reading = thread::spawn(move || {
+                let mut block = [0; 64 * 1024];
+                while other.read(&mut block).is_ok_and(|read| read > 0) {}
+            });
+            own.write(&block).await;
+            own.0.readiness.take(Duration::ZERO);
+            assert_eq!(own.write(b"it").await, 2);
+            assert!(!own.0.readiness.take(Duration::from_millis(5)), "more room comes, and nobody waits for it");
+            own.1.shutdown(Shutdown::Write).expect("it is open");
+            reading.join().expect("it does not panic");
         });
     }
 
