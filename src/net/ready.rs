@@ -7,9 +7,9 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2): for `SLICE` first, then, while nothing happens, for `SLICE_LONG` at a time. What no
-//!   stream tells waits meanwhile: a timer that is due soon (`sleep`) leaves short slices only, others are late by a long
-//!   one at worst; while another thread is awaited (`elsewhere`), it does not block at all.
+//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time. What no stream tells waits meanwhile: a timer that is
+//!   due soon (`sleep`) leaves slices of `SLICE` only, others are late by a long one at worst; while another thread is
+//!   awaited (`elsewhere`), it does not block at all.
 //!
 //! Made for an executor when its first stream is. Used by `stream`, `listen`, `bell` and `datagrams`.
 
@@ -35,7 +35,7 @@ use super::{sleep, spawn_loop};
 const LINGER: Duration = Duration::from_millis(50);
 /// As long as the preemption timer, which is due when it has passed: the shard then looks into its rings.
 const SLICE: Duration = Duration::from_millis(2);
-/// When a slice has passed with nothing to do for anyone.
+/// When no timer is due soon. The preemption timer interrupts it, which is cheaper than to look into the rings.
 const SLICE_LONG: Duration = Duration::from_millis(20);
 /// Taken at once; what is left over is taken by the next call.
 const EVENTS_MAX: usize = 64;
@@ -62,6 +62,8 @@ struct Readiness {
     /// Never given twice: an event of a stream that is gone finds nobody.
     next_number: Cell<u64>,
     last_event: Cell<Instant>,
+    /// When events were last taken, if there were any.
+    last_look: Cell<Instant>,
     /// Whether `linger` waits for events, or is about to.
     lingers: Cell<bool>,
     /// Of `linger`, while it waits for its time.
@@ -220,6 +222,7 @@ impl Readiness {
             streams: RefCell::default(),
             next_number: Cell::new(0),
             last_event: Cell::new(Instant::now()),
+            last_look: Cell::new(Instant::now()),
             lingers: Cell::new(false),
             lingerer: Cell::new(None),
             hearer: Cell::new(None),
@@ -239,7 +242,7 @@ impl Readiness {
     /// Hears what happens while the shard sleeps or is busy.
     async fn hear(self: Rc<Readiness>) -> ControlFlow<()> {
         if self.lingers.get() {
-            // It hears for both. A look every now and then, for when others keep it from its turn, is cheaper than the rings.
+            // It hears for both. To see every now and then whether others keep it from its turn is cheaper than the rings.
             let stopped = poll_fn(|context| {
                 self.hearer.set(Some(context.waker().clone()));
                 if self.lingers.get() { Poll::Pending } else { Poll::Ready(()) }
@@ -248,6 +251,9 @@ impl Readiness {
                 Timer::new(SLICE).await;
             })
             .await;
+            if self.last_look.get().elapsed() < SLICE {
+                return ControlFlow::Continue(());
+            }
         } else if let Ok(epoll) = self.epoll.try_clone() {
             // SAFETY: the copy is handed over whole.
             let mut polled = unsafe { TcpStream::from_raw_fd(epoll.into_raw_fd()) };
@@ -274,15 +280,12 @@ impl Readiness {
             Poll::Pending
         })
         .await;
-        let mut quiet = false;
         while is_soon() {
             // A turn weighs as much as a millisecond of others, so that at the second they have had theirs.
             glommio::executor().yield_task_queue_now().await;
             glommio::executor().yield_task_queue_now().await;
             if is_soon() {
-                let slice = if quiet && !is_timer_near() { SLICE_LONG } else { SLICE };
-                // The shard looks into its rings before the next slice if it is to be preempted, and only then.
-                quiet = !self.take(slice) && glommio::executor().need_preempt();
+                self.take(if is_timer_near() { SLICE } else { SLICE_LONG });
             }
         }
         ControlFlow::Continue(())
@@ -297,8 +300,10 @@ impl Readiness {
             let state = self.streams.borrow().get(&number).cloned();
             state.into_iter().for_each(|state| state.note(happened));
         }
+        let now = Instant::now();
+        self.last_look.set(now);
         if count > 0 {
-            self.last_event.set(Instant::now());
+            self.last_event.set(now);
             if let Some(lingerer) = self.lingerer.take() {
                 self.lingers.set(!is_awaited());
                 lingerer.wake();
