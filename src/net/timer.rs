@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
+use futures_util::FutureExt;
 use glommio::timer::Timer;
 use send_wrapper::SendWrapper;
 
@@ -25,12 +26,13 @@ pub async fn sleep(duration: Duration) {
 }
 
 /// Runs a future until a moment; it is dropped when that comes first.
-pub async fn deadline<T>(at: Instant, future: impl Future<Output = T>) -> Result<T, TimedOut> {
-    future::or(async { Ok(future.await) }, async {
+// An async function would hold the future three times over, and deadlines stand within deadlines.
+pub fn deadline<T>(at: Instant, future: impl Future<Output = T>) -> impl Future<Output = Result<T, TimedOut>> {
+    let late = async move {
         sleep(at.saturating_duration_since(Instant::now())).await;
         Err(TimedOut)
-    })
-    .await
+    };
+    future::or(future.map(Ok), late)
 }
 
 /// Lets hyper sleep on the executor that it runs on.

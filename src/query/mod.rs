@@ -43,6 +43,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use futures_lite::future;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
@@ -187,7 +188,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     // Before a statement runs InfluxDB has parsed them all.
     if query.unproven
         && !matches!(plan, Plan::Whole(_))
-        && let Some(refused) = forward::parse_error(queries, &backends, &asked, until).await
+        && let Some(refused) = Box::pin(forward::parse_error(queries, &backends, &asked, until)).await
     {
         return Ok(refused);
     }
@@ -245,11 +246,8 @@ impl Planned {
         match plan {
             Plan::Whole(groups) => {
                 let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
-                let killed = async {
-                    registered.killed().await;
-                    None
-                };
-                match future::or(killed, async { Some(answered.await) }).await {
+                let killed = registered.killed().map(|()| None);
+                match future::or(killed, answered.map(Some)).await {
                     Some(answer) => Ok(answer?.map(|body| body.of(registered))),
                     None => Ok(interrupted(&asked, query.statements.len())),
                 }
@@ -261,8 +259,8 @@ impl Planned {
                 let Some(mut statement) = query.statements.pop() else { return Err(refuse(400, MISSING_Q)) };
                 statement.replace_now(now_ns);
                 let carried_out = async {
-                    let answer =
-                        execute::execute(&queries, backends, &statement, &asked, groups, until, request).await?;
+                    let executed = execute::execute(&queries, backends, &statement, &asked, groups, until, request);
+                    let answer = Box::pin(executed).await?;
                     let (head, body) = answer.into_parts();
                     Ok(forward::passed_on(head, Body::Whole(body)))
                 };
@@ -278,7 +276,7 @@ impl Planned {
                 let queries = queries.clone();
                 let context =
                     statement::Context { queries, backends, asked, shifts, until, now_ns, registered, source };
-                statement::answer(context, query, places, place).await
+                Box::pin(statement::answer(context, query, places, place)).await
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),
         }

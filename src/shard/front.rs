@@ -125,7 +125,8 @@ async fn query(shard: &Rc<Shard>, request: Request<Incoming>) -> Response<Body> 
     let queries = shard.queries.clone();
     let guarded = async move {
         use futures_lite::FutureExt;
-        let timed = query::timed(queries.clone(), query::answer(&queries, request));
+        // It is large: made where it stays, it is never moved.
+        let timed = query::timed(queries.clone(), Box::pin(query::answer(&queries, request)));
         std::panic::AssertUnwindSafe(timed).catch_unwind().await.ok()
     };
     let answer = match glommio::spawn_local_into(guarded, shard.queues.query) {
