@@ -119,6 +119,36 @@ fn who_gathers_beyond_the_limit_waits() {
     assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["gathers"]), 0);
 }
 
+/// holt_winters() looks at all points some thousand times.
+#[test]
+fn long_work_on_rows_keeps_no_other_waiting_and_ends_with_its_query() {
+    let cluster =
+        cluster(|setup| setup.rule("db", "m1", &["host"]).set("server", "cores = 1").set("query", "timeout = \"5s\""));
+    let lines =
+        |from: i64| (from..from + 50_000).map(|n| format!("m1,host=h{} v={n} {n}000\n", n % 5)).collect::<String>();
+    (0..4).for_each(|part| cluster.http().store("db", lines(part * 50_000)));
+    let long = "SELECT holt_winters(first(v), 3, 7) FROM m1 WHERE time >= 0 AND time < 200000000 GROUP BY time(1u)";
+    let short = "SELECT percentile(v, 50) FROM m1 WHERE time < 1000000";
+    let expected = cluster.http().query("db", short).text();
+    assert!(expected.contains("\"values\""), "{expected}");
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| cluster.http().query("db", long).text());
+        // Its rows have come, and it works on them.
+        let began = cluster.slotline.cpu();
+        let works = || (cluster.slotline.cpu() - began > Duration::from_secs(2)).then_some(());
+        wait_for("work on the rows", Duration::from_secs(5), works);
+        assert_eq!(cluster.http().query("db", short).text(), expected);
+        assert!(!asked.is_finished(), "it took less than was thought");
+        let said = asked.join().expect("an answer");
+        assert!(said.contains("timeout"), "{said}");
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let before = cluster.slotline.cpu();
+    std::thread::sleep(Duration::from_secs(1));
+    let still = cluster.slotline.cpu() - before;
+    assert!(still < Duration::from_millis(500), "nobody waits, and {still:?} of a second were worked");
+}
+
 #[test]
 fn limits_are_told_as_influxdb_tells_them_and_counted() {
     let cluster = cluster(|setup| {

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+pub mod given_up;
 pub mod msgpack;
 #[cfg(test)]
 mod naive;

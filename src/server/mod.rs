@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{CpuSet, LocalExecutorBuilder, Placement, PoolPlacement};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -240,12 +240,24 @@ fn start_shards(
     Ok(Running { doorbells, heartbeat, threads })
 }
 
+/// Beside one shard.
+const THREADS_MAX: usize = 16;
+
+/// On the shard's core: one for each SELECT that may gather, so that none waits for another's long work, and one for the rest.
+fn threads_beside(core: usize, gathers_max: usize) -> glommio::Result<PoolPlacement, ()> {
+    let own = CpuSet::online()?.filter(|cpu| cpu.cpu == core);
+    Ok(PoolPlacement::Custom(vec![own; gathers_max.min(THREADS_MAX - 1) + 1]))
+}
+
 fn start_shard(core: usize, setup: Setup) -> Result<JoinHandle<()>, StartError> {
     let run = move || {
-        let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
-            .name(&format!("shard-{core}"))
-            .preempt_timer(PREEMPT_TIMER)
-            .make();
+        let executor = threads_beside(core, setup.config.query.gathers_max.0).and_then(|beside| {
+            LocalExecutorBuilder::new(Placement::Fixed(core))
+                .name(&format!("shard-{core}"))
+                .preempt_timer(PREEMPT_TIMER)
+                .blocking_thread_pool_placement(beside)
+                .make()
+        });
         match executor {
             Ok(executor) => executor.run(shard::run(setup)),
             Err(error) => tracing::error!(core, %error, "a shard could not be made"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue};
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::fill::fill;
@@ -281,6 +282,9 @@ impl Evaluation {
         let mut found = Vec::new();
         let mut rest = points.as_slice();
         while let Some(first) = rest.first() {
+            if is_given_up() {
+                return found;
+            }
             let (start, end) = windows.of(first.time);
             if self.nested && !(start..end).contains(&first.time) {
                 // A subquery's window begins before the range: InfluxDB ends here.

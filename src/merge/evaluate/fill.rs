@@ -5,6 +5,7 @@
 
 use crate::influxql::ast::{Fill, FillValue};
 use crate::influxql::range::TIME_MIN;
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::Kind;
@@ -54,7 +55,7 @@ pub fn fill(
             None if reaches(at) => true,
             None => return Ok(filled),
         };
-        if filled.len() >= points_max {
+        if filled.len() >= points_max || is_given_up() {
             return Err(filled.len() + 1);
         }
         if due {

@@ -1,5 +1,7 @@
 //! The Nelder-Mead search of InfluxDB (query/neldermead), step by step: where it ends hangs on every one of them.
 
+use crate::merge::given_up::is_given_up;
+
 const ITERATIONS_MAX: usize = 1000;
 const REFLECTION: f64 = 1.0;
 const CONTRACTION: f64 = 0.5;
@@ -10,6 +12,9 @@ pub fn minimum(of: &mut impl FnMut(&mut [f64]) -> f64, start: &[f64], epsilon: f
     let dimensions = start.len();
     let mut simplex = Simplex::around(start, of);
     for _ in 0..ITERATIONS_MAX {
+        if is_given_up() {
+            break;
+        }
         simplex.step(of);
         if simplex.spread(dimensions) < epsilon {
             break;

@@ -8,6 +8,7 @@ use crate::influxql::Expr;
 use crate::merge::evaluate::gopow::pow;
 use crate::merge::evaluate::neldermead::minimum;
 use crate::merge::evaluate::rows::Point;
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 const WEIGHT: f64 = 0.5;
@@ -87,6 +88,9 @@ impl Series {
         let mut parameters = self.guess();
         let mut best: Option<(f64, Vec<f64>)> = None;
         for guess in 0..GUESSES.len().pow(4) {
+            if is_given_up() {
+                break;
+            }
             for (at, parameter) in parameters[..4].iter_mut().enumerate() {
                 *parameter = GUESSES[guess >> (3 - at) & 1];
             }
