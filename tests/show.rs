@@ -28,6 +28,10 @@ fn sample() -> String {
         body.push_str(&format!("{name} v=1 1\n{name},a=x v=1 1\n{name},a=x! v=1 1\n{name},a!=x v=1 1\n"));
         body.push_str(&format!("{name},a=x,b=1 w=1i 1\n{name},a=x\\ y,aa=1 v=1 1\n{name},b=1 v=1 1\n"));
     }
+    // A type in each storage shard.
+    for (week, value) in ["1.5", "true", "2i", "\"x\""].iter().enumerate() {
+        body.push_str(&format!("types,host=a v={value} {}\n", week * 604_800_000_000_000));
+    }
     for host in 0..40 {
         let dc = host % 3;
         body.push_str(&format!("split,host=h{host},dc=d{dc} v=1,f{dc}=2i {host}\n"));
@@ -142,6 +146,14 @@ const STATEMENTS: &[&str] = &[
     "SHOW FIELD KEY EXACT CARDINALITY FROM split",
     "SHOW FIELD KEY EXACT CARDINALITY ON nodb",
     "SHOW RETENTION POLICIES; SHOW MEASUREMENTS",
+    "SHOW MEASUREMENTS WHERE host > 'a'; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW DATABASES; SHOW TAG KEYS WHERE host > 'a'; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW TAG VALUES WITH KEY = host WHERE host > 'a'; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW SERIES WHERE host > 'a'; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW TAG KEYS ON nodb; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW DATABASES; SHOW MEASUREMENTS WHERE time > 0; SHOW MEASUREMENTS LIMIT 1",
+    "SHOW DATABASES; SHOW MEASUREMENTS LIMIT 1; SHOW TAG KEY EXACT CARDINALITY WHERE time > 0",
+    "SHOW MEASUREMENTS LIMIT 1; SHOW DATABASES; SHOW TAG KEY EXACT CARDINALITY WHERE time > 0; SHOW DATABASES",
     "SHOW CONTINUOUS QUERIES",
     "SHOW SUBSCRIPTIONS",
 ];

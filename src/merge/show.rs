@@ -43,8 +43,7 @@ pub fn bytes(parts: &[Vec<Series>]) -> usize {
 /// Of each series the rows of all parts, sorted, each once.
 pub fn rows(parts: Vec<Vec<Series>>) -> Vec<Series> {
     let sorted = |mut series: Series| {
-        let types = series.columns.iter().position(|column| column == "fieldType");
-        series.values.sort_by(|one, other| compare_rows(one, other, types));
+        series.values.sort_by(|one, other| compare_rows(one, other));
         series.values.dedup();
         series
     };
@@ -55,7 +54,7 @@ pub fn rows(parts: Vec<Vec<Series>>) -> Vec<Series> {
 pub fn compared(list: Vec<Series>, other: &[Series], with: bool) -> Vec<Series> {
     let chosen = |mut series: Series| {
         let other = other.iter().find(|other| other.same_series(&series)).map_or(&[][..], |other| &other.values);
-        let is_in = |row: &Vec<Value>| other.binary_search_by(|other| compare_rows(other, row, None)).is_ok();
+        let is_in = |row: &Vec<Value>| other.binary_search_by(|other| compare_rows(other, row)).is_ok();
         series.values.retain(|row| is_in(row) == with);
         (!series.values.is_empty()).then_some(series)
     };
@@ -196,17 +195,9 @@ fn integer(count: usize) -> Value {
     Value::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-fn compare_rows(one: &[Value], other: &[Value], types: Option<usize>) -> std::cmp::Ordering {
-    let cells = one.iter().zip(other).enumerate().map(|(at, (one, other))| {
-        let (one, other) = (one.as_str().unwrap_or_default(), other.as_str().unwrap_or_default());
-        if Some(at) == types { type_rank(one).cmp(&type_rank(other)) } else { one.cmp(other) }
-    });
-    cells.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-}
-
-/// InfluxDB's order of field types.
-fn type_rank(name: &str) -> usize {
-    ["float", "integer", "unsigned", "string", "boolean"].iter().position(|known| *known == name).unwrap_or(usize::MAX)
+fn compare_rows(one: &[Value], other: &[Value]) -> std::cmp::Ordering {
+    let texts = |row| <[Value]>::iter(row).map(|cell| cell.as_str().unwrap_or_default());
+    texts(one).cmp(texts(other))
 }
 
 /// The measurement and the tags of a series' key, as line protocol escapes them.
@@ -294,12 +285,12 @@ mod tests {
             vec![listed("z", &columns, &[&["v", "string"]])],
             vec![
                 listed("m", &columns, &[&["a", "float"]]),
-                listed("z", &columns, &[&["v", "float"], &["u", "integer"]]),
+                listed("z", &columns, &[&["v", "float"], &["u", "integer"], &["v", "boolean"]]),
             ],
         ]);
         let wanted = [
             listed("m", &columns, &[&["a", "float"]]),
-            listed("z", &columns, &[&["u", "integer"], &["v", "float"], &["v", "string"]]),
+            listed("z", &columns, &[&["u", "integer"], &["v", "boolean"], &["v", "float"], &["v", "string"]]),
         ];
         assert_eq!(whole, wanted);
         assert_eq!(limited(whole, 1, 0)[1], listed("z", &columns, &[&["u", "integer"]]));

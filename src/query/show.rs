@@ -24,7 +24,7 @@ use super::choose::Behind;
 use super::forward::candidates;
 use super::partials::Ask;
 use super::running::deprecated;
-use super::statement::{Context, Ended, Running};
+use super::statement::{Context, Ended, Running, told_id};
 use super::{Refusal, lookup, refuse};
 
 /// What there is to say, or the statement's own error.
@@ -53,10 +53,20 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
             Ok(Ended::Well)
         }
         Err(error) => {
-            running.tell(StatementResult::failed(id, error)).await?;
-            Ok(Ended::Failed)
+            // The error of what is no list of names ends the request, and so does one that came before the names.
+            let goes_on = lists_names(&statement) && error == BAD_COMPARISON;
+            running.tell(StatementResult::failed(told_id(id, &error), error)).await?;
+            Ok(if goes_on { Ended::Well } else { Ended::Failed })
         }
     }
+}
+
+/// What InfluxDB says of a WHERE that the names of measurements and tags cannot be chosen by; what stands behind such a
+/// statement is carried out all the same.
+const BAD_COMPARISON: &str = "invalid tag comparison operator";
+
+fn lists_names(statement: &Statement) -> bool {
+    matches!(statement, Statement::ShowMeasurements(_) | Statement::ShowTagKeys(_) | Statement::ShowTagValues { .. })
 }
 
 fn circumstances(context: &Context) -> Circumstances<'_> {

@@ -322,11 +322,7 @@ impl Running {
                 Err(error) => return Err(refuse(503, error)),
             };
             let failed = result.error.is_some();
-            let statement_id = match &result.error {
-                // InfluxDB forgets which statement it was.
-                Some(error) if error.starts_with("unable to use system source") => 0,
-                _ => id,
-            };
+            let statement_id = result.error.as_ref().map_or(id, |error| told_id(id, error));
             let mut result = StatementResult { statement_id, ..result };
             result.messages.splice(0..0, warnings.drain(..));
             self.count(&result)?;
@@ -493,6 +489,13 @@ impl Running {
             send(sender, Piece::Bytes(bytes.into(), behind)).await;
         }
     }
+}
+
+/// The id that InfluxDB gives a statement's error: of what it says before it carries one out it forgets which it was.
+pub fn told_id(id: usize, error: &str) -> usize {
+    let forgotten =
+        error.starts_with("unable to use system source") || error.ends_with("doesn't support time in WHERE clause");
+    if forgotten { 0 } else { id }
 }
 
 /// What decides which replica is asked: the first measurement.
