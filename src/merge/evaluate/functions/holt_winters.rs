@@ -51,7 +51,7 @@ impl Series {
         }
         let (first, last) = (points.first()?, points.last()?);
         let interval = args.windows.interval;
-        if interval == 0 || (rounded(last.time, interval) - rounded(first.time, interval)) / interval <= 0 {
+        if interval == 0 || rounded(last.time, interval).wrapping_sub(rounded(first.time, interval)) / interval <= 0 {
             return None;
         }
         let mut values = vec![first.number()?];
@@ -61,10 +61,10 @@ impl Series {
             if time <= at {
                 continue;
             }
-            at += interval;
+            at = at.wrapping_add(interval);
             while at != time {
                 values.push(f64::NAN);
-                at += interval;
+                at = at.wrapping_add(interval);
             }
             values.push(point.number()?);
         }
@@ -77,10 +77,11 @@ impl Series {
         let interval = args.windows.interval;
         let (begin, values) = match with_fit {
             true => (self.first, values.as_slice()),
-            false => (self.last + interval, &values[self.values.len()..]),
+            false => (self.last.wrapping_add(interval), &values[self.values.len()..]),
         };
         let numbered = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
-        numbered.map(|(at, value)| Point::new(begin + interval * at as i64, Value::Float(*value))).collect()
+        let time = |at: usize| begin.wrapping_add(interval.wrapping_mul(at as i64));
+        numbered.map(|(at, value)| Point::new(time(at), Value::Float(*value))).collect()
     }
 
     /// The parameters that fit best, of searches from each guess.
@@ -185,7 +186,7 @@ impl Series {
 /// To the nearest interval.
 fn rounded(time: i64, interval: i64) -> i64 {
     let up = i64::from(time % interval > interval / 2);
-    (time / interval + up).saturating_mul(interval)
+    (time / interval + up).wrapping_mul(interval)
 }
 
 #[cfg(test)]
@@ -213,5 +214,8 @@ mod tests {
         assert_eq!(whole[5..], next);
         assert!(told(predicted, 5, &line).is_empty(), "not even one season");
         assert!(told(predicted, 0, &[(10, 1.0), (0, 2.0)]).is_empty(), "backwards in time");
+        // From 1700 to 2200 there are more nanoseconds than a number holds.
+        let centuries = [(-8_520_336_000_000_000_000, 1.0), (7_258_118_400_000_000_000, 2.0)];
+        assert!(told(predicted, 0, &centuries).is_empty());
     }
 }
