@@ -263,6 +263,8 @@ fn several_sources() {
         "SELECT sum(v) FROM m, OTHER..m WHERE BOUNDS GROUP BY time(20s), host fill(0)",
         "SELECT percentile(v, 90), median(n) FROM m, OTHER..m",
         "SELECT top(v, host, 3) FROM m, OTHER..m",
+        "SELECT top(v, 3), host FROM m, OTHER..m WHERE host != 'h1'",
+        "SELECT bottom(v, 2), n, region, host FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s)",
         "SELECT mean(x) FROM (SELECT v AS x FROM m, OTHER..m WHERE n > 1 GROUP BY host)",
         "SELECT mean(x) FROM (SELECT v AS x FROM m), (SELECT v AS x FROM OTHER..m) GROUP BY host",
         "SELECT v FROM one, one",

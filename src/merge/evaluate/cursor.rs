@@ -134,7 +134,7 @@ pub(super) fn beside(point: &Point, place: &Place, members: &[&Rows]) -> Value {
     let rows = members[series as usize];
     match place {
         Place::Field(field, _) => rows.value(*field, row as usize),
-        Place::Tag(key) => match rows.tag(key) {
+        Place::Tag(key) => match rows.tag_of(row as usize, key) {
             "" => Value::Null,
             text => Value::String(text.to_owned()),
         },

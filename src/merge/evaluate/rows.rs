@@ -12,6 +12,8 @@ pub struct Rows {
     times: Times,
     /// As many cells each as there are times.
     fields: Vec<Column>,
+    /// Where rows of several series were put together: tags of which each row has its own, and the field that holds them.
+    own_tags: Vec<(String, usize)>,
 }
 
 /// A value of one field, or what a function made of such.
@@ -91,6 +93,7 @@ impl Rows {
     /// The same rows the other way round.
     pub fn reversed(&self) -> Rows {
         let mut reversed = Rows::new(self.name.clone(), self.tags.clone());
+        reversed.own_tags.clone_from(&self.own_tags);
         for row in (0..self.len()).rev() {
             reversed.push(self.time(row), self.fields.iter().map(|field| field.get(row)).collect());
         }
@@ -130,6 +133,19 @@ impl Rows {
         head + self.times.bytes() + self.fields.iter().map(|field| size_of::<Column>() + field.bytes()).sum::<usize>()
     }
 
+    /// From now on each row has a tag of its own: a text of this field.
+    pub fn own_tag(&mut self, key: &str, field: usize) {
+        self.own_tags.push((key.to_owned(), field));
+    }
+
+    /// The tag of a row; empty where it has none.
+    pub fn tag_of(&self, row: usize, key: &str) -> &str {
+        match self.own_tags.iter().find(|(own, _)| own == key) {
+            Some((_, field)) => self.text(*field, row).unwrap_or_default(),
+            None => self.tag(key),
+        }
+    }
+
     pub fn tag(&self, key: &str) -> &str {
         self.tags.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value)
     }
@@ -140,12 +156,16 @@ impl Rows {
     }
 }
 
-/// What InfluxDB orders a series of this name and these tags by.
+/// What InfluxDB orders a series of this name and these tags by: in it the tags stand in the order of their escaped names.
 pub fn key_of(name: &str, tags: &[(String, String)]) -> String {
     let mut key = escaped(name, &[',', ' ']);
-    for (name, value) in tags.iter().filter(|(_, value)| !value.is_empty()) {
+    let present = tags.iter().filter(|(_, value)| !value.is_empty());
+    let mut present: Vec<(String, &String)> =
+        present.map(|(name, value)| (escaped(name, &[',', '=', ' ']), value)).collect();
+    present.sort();
+    for (name, value) in present {
         key.push(',');
-        key.push_str(&escaped(name, &[',', '=', ' ']));
+        key.push_str(&name);
         key.push('=');
         key.push_str(&escaped(value, &[',', '=', ' ']));
     }
@@ -161,4 +181,16 @@ fn escaped(text: &str, special: &[char]) -> String {
         escaped.push(char);
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As SHOW SERIES of influxd 1.6.7 shows it.
+    #[test]
+    fn tags_stand_in_the_order_of_their_escaped_names() {
+        let tags = [("t 1", "a b"), ("t2", "x"), ("u", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(key_of("w m=", &tags), r"w\ m=,t2=x,t\ 1=a\ b");
+    }
 }

@@ -255,16 +255,28 @@ impl Level {
             }
         };
         let inputs: Vec<_> = fed.iter().enumerate().map(turns).collect();
+        let fields = self.evaluation.fields.len();
+        // What stands beside a point is its own series'.
+        let shown: Vec<&str> = (self.evaluation.refs.iter())
+            .filter_map(|(_, place)| match place {
+                Place::Tag(key) => Some(key.as_str()),
+                _ => None,
+            })
+            .collect();
         let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
         for (time, number, member, row) in by_window(inputs, ascending, windows) {
             let (tags, rows) = &fed[number].members[member];
             let at = *numbers.entry(tags.clone()).or_insert(found.members.len());
             if at == found.members.len() {
-                found.members.push((tags.clone(), Cow::Owned(Rows::new(String::new(), rows.tags.clone()))));
+                let mut merged = Rows::new(String::new(), rows.tags.clone());
+                shown.iter().zip(fields..).for_each(|(key, field)| merged.own_tag(key, field));
+                found.members.push((tags.clone(), Cow::Owned(merged)));
             }
             let merged = found.members[at].1.to_mut();
-            merged.push(time, (0..self.evaluation.fields.len()).map(|field| rows.value(field, row)).collect());
+            let values = (0..fields).map(|field| rows.value(field, row));
+            let own_tags = shown.iter().map(|key| Value::String(rows.tag_of(row, key).to_owned()));
+            merged.push(time, values.chain(own_tags).collect());
             found.turns.get_or_insert_default().push((at, merged.len() - 1));
         }
         if ascending { found } else { found.reversed() }
