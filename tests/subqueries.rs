@@ -418,6 +418,11 @@ fn what_nobody_reads_may_be_wrong() {
             read.push(format!("SELECT {outer} FROM {inner} GROUP BY region"));
         }
     }
+    // What does not fit has no type, nor has what is made of it.
+    for misfit in ["v | 1.5", "v | 1.5 | n", "(v & n) ^ n", "n + (s * 2)"] {
+        read.push(format!("SELECT x FROM (SELECT {misfit} AS x FROM one)"));
+        read.push(format!("SELECT x, y FROM (SELECT {misfit} AS x, n AS y FROM one WHERE host = 'h1')"));
+    }
     loaded.judged.assert_same_with_rows(&read, 0);
     // Beside one that is read.
     loaded.judged.assert_same(&[

@@ -278,9 +278,16 @@ fn name_of_field(field: &Field) -> String {
 
 /// The type of an expression whose names have theirs; `None`: nobody knows, or its parts do not fit.
 fn type_of_expr(expr: &Expr) -> Option<Type> {
-    let field = |kind| Some(Type::Field(kind));
+    fitting(expr).unwrap_or_default()
+}
+
+/// Parts of an expression that no operator takes together. As in InfluxDB, nothing around them has a type.
+struct Misfit;
+
+fn fitting(expr: &Expr) -> Result<Option<Type>, Misfit> {
+    let field = |kind| Ok(Some(Type::Field(kind)));
     match expr {
-        Expr::VarRef(var) => var.cast.and_then(Type::of),
+        Expr::VarRef(var) => Ok(var.cast.and_then(Type::of)),
         Expr::Call(call) => match call.name.as_str() {
             "count" | "elapsed" => field(FieldType::Integer),
             "mean" | "median" | "integral" | "stddev" | "derivative" | "non_negative_derivative" => {
@@ -288,19 +295,19 @@ fn type_of_expr(expr: &Expr) -> Option<Type> {
             }
             name if name.ends_with("moving_average") || FLOATS.contains(&name) => field(FieldType::Float),
             // Mathematics too.
-            _ => call.args.first().and_then(type_of_expr),
+            _ => call.args.first().map_or(Ok(None), fitting),
         },
-        Expr::Paren(inner) => type_of_expr(inner),
-        Expr::Binary { op, lhs, rhs } => match (type_of_expr(lhs), type_of_expr(rhs)) {
-            (None, known) | (known, None) => known,
-            (Some(lhs), Some(rhs)) => joined(*op, lhs, rhs),
+        Expr::Paren(inner) => fitting(inner),
+        Expr::Binary { op, lhs, rhs } => match (fitting(lhs)?, fitting(rhs)?) {
+            (None, known) | (known, None) => Ok(known),
+            (Some(lhs), Some(rhs)) => joined(*op, lhs, rhs).map(Some).ok_or(Misfit),
         },
         Expr::Float(_) => field(FieldType::Float),
         Expr::Integer(_) => field(FieldType::Integer),
         Expr::Unsigned(_) => field(FieldType::Unsigned),
         Expr::String(_) => field(FieldType::String),
         Expr::Boolean(_) => field(FieldType::Boolean),
-        _ => None,
+        _ => Ok(None),
     }
 }
 
