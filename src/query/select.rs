@@ -120,11 +120,12 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
 }
 
 /// What a group has against a SELECT in which types were written out: its words about the client's `own`, where these are the
-/// same without types. (Types that InfluxDB itself tells are those of all groups.)
+/// same without types. (Types that InfluxDB itself tells are those of all groups: so are those of a type error, which a group
+/// that lacks the field would not tell.)
 async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error: String) -> Result<String, Refusal> {
     const TYPES: [&str; 6] = ["::float", "::integer", "::unsigned", "::string", "::boolean", "::tag"];
     let bare = TYPES.iter().fold(error.clone(), |bare, name| bare.replace(name, ""));
-    if bare == error {
+    if bare == error || error.starts_with("type error: ") {
         return Ok(error);
     }
     let said = lookup::invalid(&running.context, group, own).await?;
