@@ -192,6 +192,31 @@ fn transformations() {
     loaded().assert_same(&queries);
 }
 
+/// Storage shards are those of the time that is looked back into: fields that only these have, and types there, count too.
+#[test]
+fn transformations_look_back() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (number, host) in HOSTS.iter().enumerate().filter(|(_, host)| !host.is_empty()) {
+        body.push_str(&format!("days,host={host} kind=1.5,old{number}=2 1617000000000000000\n"));
+        body.push_str(&format!("days,host={host} kind=\"x\",new={number} 1618000000000000000\n"));
+    }
+    [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    let columns = [
+        "difference(max(*))",
+        "difference(max(/^old/))",
+        "difference(max(new)), difference(max(kind))",
+        "moving_average(max(*), 2)",
+        "elapsed(first(*), 1s)",
+    ];
+    let windows = "FROM days WHERE time >= 1617600000s AND time < 1618600000s GROUP BY time(10d) fill(0)";
+    let mut queries: Vec<String> = columns.iter().map(|columns| format!("SELECT {columns} {windows}")).collect();
+    // Nothing at all lies in the range.
+    let range = "time >= 1620000000s AND time < 1625000000s";
+    queries.push(format!("SELECT derivative(mean(v), 1d) FROM days WHERE {range} GROUP BY time(4042000s)"));
+    loaded.assert_same(&queries);
+}
+
 #[test]
 fn raw_rows() {
     let columns = [

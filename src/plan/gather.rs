@@ -42,7 +42,7 @@ impl Gathering {
     /// # Errors
     /// A bound in time that cannot be read here.
     pub fn parts(&self, part: Select, wider: i64) -> Result<Vec<(GroupIndex, Select)>, String> {
-        let part = Select { condition: condition(&self.select, wider)?, ..part };
+        let part = Select { condition: condition_within(&self.select, wider)?, ..part };
         let of = |(group, sources): &(GroupIndex, Vec<Source>)| {
             (*group, Select { sources: sources.clone(), ..part.clone() })
         };
@@ -50,8 +50,11 @@ impl Gathering {
     }
 }
 
-/// WHERE as the groups get it.
-fn condition(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
+/// WHERE as the groups get it, with bounds in time so many nanoseconds wider.
+///
+/// # Errors
+/// A bound that cannot be read here.
+pub fn condition_within(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
     let Some(condition) = &select.condition else { return Ok(None) };
     let zone = match &select.timezone {
         Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
@@ -83,15 +86,43 @@ fn condition(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
 
 /// How much more a call of a call reads with GROUP BY time, at most: an interval each.
 fn read_before(select: &Select) -> i64 {
-    let interval = select.group_by.iter().find_map(|expr| match expr {
+    let depth = select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or_default();
+    interval(select).saturating_mul(depth.saturating_sub(1))
+}
+
+/// How much longer than its range the time is in which InfluxDB looks for storage shards, of whose fields and tags it then
+/// knows: an interval for what looks back, as many as it has values for moving_average().
+pub fn looked_before(select: &Select) -> i64 {
+    const LOOK_BACK: [&str; 5] =
+        ["derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed"];
+    fn intervals(expr: &Expr) -> i64 {
+        match expr {
+            Expr::Call(call) => {
+                let own = match (call.name.as_str(), call.args.get(1)) {
+                    ("moving_average", Some(Expr::Integer(values))) => *values,
+                    (name, _) => i64::from(LOOK_BACK.contains(&name)),
+                };
+                own.max(call.args.iter().map(intervals).max().unwrap_or_default())
+            }
+            Expr::Binary { lhs, rhs, .. } => intervals(lhs).max(intervals(rhs)),
+            Expr::Paren(inner) => intervals(inner),
+            _ => 0,
+        }
+    }
+    let most = select.fields.iter().map(|field| intervals(&field.expr)).max().unwrap_or_default();
+    interval(select).saturating_mul(most)
+}
+
+/// That of GROUP BY time; 0: there is none.
+fn interval(select: &Select) -> i64 {
+    let of = |expr: &Expr| match expr {
         Expr::Call(call) => match call.args.first() {
             Some(Expr::Duration(interval)) => Some(*interval),
             _ => None,
         },
         _ => None,
-    });
-    let depth = select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or_default();
-    interval.unwrap_or_default().saturating_mul(depth.saturating_sub(1))
+    };
+    select.group_by.iter().find_map(of).unwrap_or_default()
 }
 
 /// How many calls stand one in another.

@@ -17,7 +17,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
-use super::gather::Gathering;
+use super::gather::{Gathering, condition_within, looked_before};
 use super::slimit::{self, Limits};
 use super::sources::{
     Share, are_one_series, groups, in_order, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
@@ -91,14 +91,14 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
         return Ok(Probe::new());
     }
     // InfluxDB maps storage shards by the time of the statement around all.
-    let bounds: Vec<Expr> = select.condition.iter().flat_map(time_terms).cloned().collect();
+    let bounds = bounds(select);
     let mut questions = Probe::new();
     for (number, reader) in readers(select).into_iter().enumerate() {
         let reader = alone(reader);
         let everywhere = unpinned(&reader, circumstances)?;
         let ask = |group: GroupIndex| {
             let sources = owned(&reader, &everywhere, group);
-            let condition = (!bounds.is_empty()).then(|| Expr::And(bounds.clone()));
+            let condition = bounds.clone();
             // In the time zone time bounds are read.
             let timezone = select.timezone.clone();
             let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
@@ -108,6 +108,20 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
         questions.extend(in_order(&everywhere).into_iter().map(ask));
     }
     Ok(questions)
+}
+
+/// The time of which InfluxDB maps storage shards.
+fn bounds(select: &Select) -> Option<Expr> {
+    let terms: Vec<Expr> = select.condition.iter().flat_map(time_terms).cloned().collect();
+    let bounds = (!terms.is_empty()).then_some(Expr::And(terms));
+    let wider = looked_before(select);
+    if wider == 0 {
+        return bounds;
+    }
+    let (order, timezone) = (select.order, select.timezone.clone());
+    let own = Select { condition: bounds.clone(), order, timezone, ..Select::default() };
+    // What cannot be read here is left for InfluxDB to judge.
+    condition_within(&own, wider).unwrap_or(bounds)
 }
 
 /// A SELECT without its subqueries.
