@@ -57,6 +57,13 @@ fn times_are_calculated_as_influxdb_does() {
     for time in [
         "99999999999d",
         "now() + 99999999999d",
+        "now() + 'x'",
+        "'x' + (now())",
+        "now() + now()",
+        "now() - now()",
+        "(now()) + '1970-01-02'",
+        "now() + ('1970-01-02' + 'x')",
+        "now() - 'x'",
         "106752d",
         "99999999999999999999s",
         "5 * 2",
@@ -169,4 +176,19 @@ fn differences_that_run_over_count_by_their_sign() {
     loaded.reference.http().store("db", body);
     loaded.assert_same("SELECT difference(over) FROM split", "");
     loaded.assert_same("SELECT non_negative_difference(over) FROM split", "");
+}
+
+#[test]
+fn times_of_deletes_are_calculated_as_influxdb_does() {
+    let loaded = loaded();
+    for time in
+        ["now() + 'x'", "'x' + now()", "now() + now()", "now() - now()", "(now()) + 'x'", "now() - 'x'", "'a' + 'b'"]
+    {
+        for q in
+            ["DELETE FROM {m} WHERE time < {t}", "DROP SERIES FROM {m} WHERE time < {t}", "DELETE WHERE {t} > time"]
+        {
+            loaded.assert_same_of_all(&q.replace("{t}", time), "");
+        }
+    }
+    loaded.assert_same_of_all("SELECT n FROM {m}", "");
 }

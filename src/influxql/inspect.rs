@@ -3,7 +3,7 @@
 //! Called by the planner and timeshift. Recursion goes as deep as the tree, whose depth the
 //! parser limits.
 
-use super::ast::{Call, Expr, Measurement, NameOrAll, Select, Source, Statement, Target};
+use super::ast::{BinaryOp, Call, Expr, Measurement, NameOrAll, Select, Source, Statement, Target};
 use super::civil::rfc3339_nano;
 
 /// A measurement that a statement names, and what for.
@@ -257,6 +257,13 @@ pub fn since_truncated(now_ns: i64, interval_ns: i64) -> i64 {
     since_year_1.rem_euclid(i128::from(interval_ns)) as i64
 }
 
+/// A text that InfluxDB has to take for a time.
+fn moment(now_ns: i64) -> Expr {
+    let (lhs, rhs) = (Expr::String(rfc3339_nano(now_ns)), Expr::Duration(0));
+    let sum = Expr::Binary { op: BinaryOp::Add, lhs: Box::new(lhs), rhs: Box::new(rhs) };
+    Expr::Paren(Box::new(sum))
+}
+
 impl Expr {
     fn is_now(&self) -> bool {
         matches!(self, Expr::Call(call) if call.name == "now" && call.args.is_empty())
@@ -275,10 +282,16 @@ impl Expr {
 
     /// Puts the time, in nanoseconds since 1970, in place of every `now()`: as a string in
     /// RFC 3339, except for the offset of `time(interval, now())`, where InfluxDB takes no string
-    /// and it becomes the duration that it stands for.
+    /// and it becomes the duration that it stands for. A text that is added to a text lengthens it:
+    /// there it becomes a sum of its text and no time, of which InfluxDB makes a time.
     pub fn replace_now(&mut self, now_ns: i64) {
+        self.put_now(now_ns, false);
+    }
+
+    /// `added`: to what may be a text.
+    fn put_now(&mut self, now_ns: i64, added: bool) {
         if self.is_now() {
-            *self = Expr::String(rfc3339_nano(now_ns));
+            *self = if added { moment(now_ns) } else { Expr::String(rfc3339_nano(now_ns)) };
             return;
         }
         match self {
@@ -293,13 +306,23 @@ impl Expr {
             Expr::And(terms) | Expr::Or(terms) => {
                 terms.iter_mut().for_each(|term| term.replace_now(now_ns));
             }
-            Expr::Binary { lhs, rhs, .. } => {
-                lhs.replace_now(now_ns);
-                rhs.replace_now(now_ns);
+            Expr::Binary { op, lhs, rhs } => {
+                let added = *op == BinaryOp::Add && lhs.may_be_text() && rhs.may_be_text();
+                lhs.put_now(now_ns, added);
+                rhs.put_now(now_ns, added);
             }
-            Expr::Paren(inner) => inner.replace_now(now_ns),
+            Expr::Paren(inner) => inner.put_now(now_ns, added),
             Expr::Call(call) => call.args.iter_mut().for_each(|arg| arg.replace_now(now_ns)),
             _ => {}
+        }
+    }
+
+    /// Whether it is a text, once `now()` is one, or InfluxDB may reduce it to one.
+    fn may_be_text(&self) -> bool {
+        match self {
+            Expr::Paren(inner) => inner.may_be_text(),
+            Expr::Binary { op, lhs, rhs } => *op == BinaryOp::Add && lhs.may_be_text() && rhs.may_be_text(),
+            other => matches!(other, Expr::String(_)) || other.is_now(),
         }
     }
 
@@ -378,6 +401,7 @@ mod tests {
                 "DELETE WHERE time < now() - 1d AND a = 'now()'",
                 "DELETE WHERE time < '2017-07-14T04:40:00.000000001Z' - 1d AND a = 'now()'",
             ),
+            ("DELETE WHERE time < now() + 'x'", "DELETE WHERE time < ('2017-07-14T04:40:00.000000001Z' + 0s) + 'x'"),
             ("SHOW TAG KEYS WHERE time > now()", "SHOW TAG KEYS WHERE time > '2017-07-14T04:40:00.000000001Z'"),
         ];
         for (text, expected) in cases {
