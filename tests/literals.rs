@@ -179,6 +179,28 @@ fn differences_that_run_over_count_by_their_sign() {
 }
 
 #[test]
+fn means_of_integers_run_over_within_one_series_only() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for host in 0..8 {
+        body.push_str(&format!("split,host=h{host} over=9223372036854775807i,less=-9223372036854775808i 1\n"));
+        body.push_str(&format!("split,host=h{host} over={host}i,odd={host}i 5000000000\n"));
+    }
+    // Twice in one series.
+    body.push_str("split,host=h3 over=9223372036854775807i 5000000001\n");
+    body.push_str("split,host=h3 over=9223372036854775807i 5000000002\n");
+    loaded.cluster.http().store("db", &body);
+    loaded.reference.http().store("db", &body);
+    for columns in ["mean(over)", "mean(less)", "mean(odd), sum(odd)", "mean(over), sum(over), mean(less)"] {
+        for range in ["", "WHERE time < 5s", "WHERE time >= 5s"] {
+            loaded.assert_same(&format!("SELECT {columns} FROM split {range}"), "");
+            loaded.assert_same(&format!("SELECT {columns} FROM split {range} GROUP BY time(5s) fill(none)"), "");
+            loaded.assert_same(&format!("SELECT {columns} FROM split {range} GROUP BY dc, host"), "");
+        }
+    }
+}
+
+#[test]
 fn times_of_deletes_are_calculated_as_influxdb_does() {
     let loaded = loaded();
     for time in

@@ -211,6 +211,10 @@ mod tests {
                 "SELECT count(v), sum(v), sum(n) FROM m GROUP BY host".to_owned(),
             ),
             (
+                "SELECT mean(n::integer), mean(v::float) FROM m",
+                "SELECT count(n::integer), mean(n::integer), count(v::float), sum(v::float) FROM m".to_owned(),
+            ),
+            (
                 &format!("SELECT spread(v), max(v) FROM m {minutes} fill(0) ORDER BY time DESC"),
                 format!("SELECT max(v), min(v) FROM m {minutes} fill(none)"),
             ),

@@ -22,7 +22,7 @@ mod total;
 mod values;
 
 use crate::influxql::Expr;
-use crate::influxql::ast::{Call, VarRef};
+use crate::influxql::ast::{Call, Cast, VarRef};
 
 use super::evaluate::functions::Args;
 use super::evaluate::rows::Point;
@@ -30,7 +30,7 @@ use super::results::Value;
 
 /// A function that can be put together.
 pub struct Combine {
-    /// Of a call of a call, both.
+    /// Of a call of a call, both; behind it the type that it is of, where that matters.
     pub name: &'static str,
     /// What each group is asked to make of its own points; nothing: it is asked for the points.
     pub asked: &'static [&'static str],
@@ -85,6 +85,7 @@ pub const TABLE: &[Combine] = &[
     row("count", &["count"], Always, total::count, "added up"),
     row("sum", &["sum"], Always, total::sum, "added up; integers wrap"),
     row("mean", &["count", "sum"], Always, total::mean, "the sum of sums over the sum of counts"),
+    row("mean integer", &["count", "mean"], Always, total::mean_of_integers, "of means, weighted: sums may run over"),
     row("min", &["min"], Always, chosen::min, "the smallest; of equal ones the earlier"),
     row("max", &["max"], Always, chosen::max, "the greatest; of equal ones the earlier"),
     row("first", &[], InWindows, chosen::first, "a window hides its time: of points"),
@@ -109,6 +110,7 @@ pub fn combine(call: &Call) -> Option<(&'static Combine, &VarRef)> {
     let plain = |arg: &&Expr| !matches!(arg, Expr::VarRef(_));
     match arg {
         Expr::VarRef(var) if call.args.iter().skip(1).all(|arg| plain(&arg)) => {
+            let name = if name == "mean" && var.cast == Some(Cast::Integer) { "mean integer" } else { &name };
             TABLE.iter().find(|row| row.name == name).map(|row| (row, var))
         }
         _ => None,

@@ -115,9 +115,52 @@ impl State for Mean {
     }
 }
 
+/// Of integers. InfluxDB adds them up within a series only, where their sum may run over, and means of series as floats.
+#[derive(Default)]
+struct MeanOfIntegers(Mean);
+
+pub fn mean_of_integers(_: &Args) -> Box<dyn State> {
+    Box::<MeanOfIntegers>::default()
+}
+
+/// Below this a mean times its count is so near to the sum of integers that rounding gives that.
+const ROUNDED_SUM_MAX: f64 = (1_u64 << 50) as f64;
+
+impl State for MeanOfIntegers {
+    fn point(&mut self, time: i64, value: &Value) {
+        self.0.point(time, value);
+    }
+
+    fn partial(&mut self, _: i64, cells: &[&Value]) {
+        let (count, mean) = (cells[0].as_i64().unwrap_or_default(), as_f64(cells[1]).unwrap_or_default());
+        let sum = mean * count as f64;
+        self.0.count += count;
+        self.0.sum.add(&Value::Float(if sum.abs() < ROUNDED_SUM_MAX { sum.round() } else { sum }));
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Point> {
+        Box::new(self.0).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_of_integers_give_their_sums_back() {
+        for count in 1..500_i64 {
+            for sum in [1_i64, -7, 49, 1_000_003, -(1 << 49) - 1] {
+                let mut state = MeanOfIntegers::default();
+                let (cells, zero) =
+                    ((Value::Integer(count), Value::Float(sum as f64 / count as f64)), Value::Float(0.0));
+                state.partial(0, &[&cells.0, &cells.1]);
+                state.partial(0, &[&cells.0, &zero]);
+                let mean = Box::new(state).finish().remove(0).value;
+                assert_eq!(mean, Value::Float(sum as f64 / (2 * count) as f64), "{sum} over {count}");
+            }
+        }
+    }
 
     #[test]
     fn the_order_of_floats_does_not_show() {
