@@ -214,20 +214,43 @@ fn more_series_than_a_chunk_has_rows() {
     }
 }
 
+/// InfluxDB counts all fields of the storage shards in which series fit.
 #[test]
-fn fields_of_some_series_of_a_split_measurement_are_not_counted() {
+fn fields_of_some_series_of_a_split_measurement_are_counted_by_storage_shards() {
     let loaded = loaded(1);
+    let later = |n: u64| n % 4 * 1_000_000_000_000_000;
+    let body: String =
+        (0..40).map(|n| format!("split,host=h{n},of=o{} late{}=1 {}\n", n % 5, n % 4, later(n))).collect();
+    loaded.cluster.http().store("db", &body);
+    loaded.reference.http().store("db", &body);
     for q in [
         "SHOW FIELD KEY EXACT CARDINALITY FROM split WHERE dc = 'd1'",
+        "SHOW FIELD KEY EXACT CARDINALITY FROM split WHERE of = 'o3' OR host = 'h2'",
+        "SHOW FIELD KEY EXACT CARDINALITY FROM split WHERE of != 'o3' AND host =~ /h[12]$/ GROUP BY of",
         "SHOW FIELD KEY EXACT CARDINALITY GROUP BY dc",
+        "SHOW FIELD KEY EXACT CARDINALITY ON db GROUP BY of, none OFFSET 1",
         "SHOW FIELD KEY CARDINALITY FROM /split/ GROUP BY host",
+        "SHOW FIELD KEY CARDINALITY FROM split, m1 WHERE host = 'h7' GROUP BY *",
+        "SHOW FIELD KEY CARDINALITY FROM split WHERE v = 7",
+        "SHOW FIELD KEY CARDINALITY FROM split WHERE none = ''",
+        "SHOW FIELD KEY CARDINALITY FROM split WHERE host",
+        "SHOW FIELD KEY CARDINALITY FROM split WHERE host = 'nobody'",
+        // Nothing of it is in other groups.
+        "SHOW FIELD KEY EXACT CARDINALITY FROM m1 GROUP BY host",
     ] {
-        let answer = loaded.cluster.http().query("db", q);
-        let error = answer.error();
-        assert!(answer.status == 400 && error.contains("GROUP BY") && error.contains("\"split"), "{q}: {answer:?}");
+        loaded.assert_same("application/json", &[], q);
+        loaded.assert_same("application/csv", &[("chunked", "true"), ("chunk_size", "2")], q);
     }
-    // Nothing of it is in other groups.
-    loaded.assert_same("application/json", &[], "SHOW FIELD KEY EXACT CARDINALITY FROM m1 GROUP BY host");
+    loaded.cluster.http().run("db", "CREATE RETENTION POLICY two ON db DURATION INF REPLICATION 1");
+    for (clauses, why) in [
+        ("FROM split, two.split GROUP BY host", "several databases"),
+        ("FROM split WHERE host = 'h1' OR v = 1", "a field in WHERE"),
+        ("WHERE v > 0 GROUP BY dc", "a field in WHERE"),
+    ] {
+        let answer = loaded.cluster.http().query("db", &format!("SHOW FIELD KEY CARDINALITY {clauses}"));
+        let error = answer.error();
+        assert!(answer.status == 400 && error.contains("\"split\"") && error.contains(why), "{clauses}: {answer:?}");
+    }
 }
 
 /// In other groups than the ones that have it as a tag.

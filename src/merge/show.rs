@@ -4,6 +4,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::results::{Message, Series, StatementResult, Value};
 
@@ -126,6 +127,60 @@ pub fn recounted(counts: Vec<Series>, list: Vec<Vec<Series>>, column: usize) -> 
         series
     };
     counts.into_iter().map(recounted).collect()
+}
+
+/// The fields of the storage shards in which each series fits.
+#[derive(Default)]
+pub struct Fields {
+    series: BTreeMap<Key, Arc<BTreeSet<String>>>,
+    /// Each once: most series share one.
+    sets: BTreeSet<Arc<BTreeSet<String>>>,
+}
+
+impl Fields {
+    /// With those of one more shard: groups have `found` series in it, and list `all` fields in a column.
+    #[must_use]
+    pub fn with(mut self, found: Vec<Vec<Series>>, all: Vec<Vec<Series>>, column: usize) -> Fields {
+        let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for series in all.into_iter().flatten() {
+            let cells = series.values.into_iter().filter_map(|mut row| match row.get_mut(column).map(std::mem::take) {
+                Some(Value::String(text)) => Some(text),
+                _ => None,
+            });
+            listed.entry(series.name).or_default().extend(cells);
+        }
+        let of_shard: BTreeMap<String, _> = listed.into_iter().map(|(name, set)| (name, self.shared(set))).collect();
+        for series in found.into_iter().flatten() {
+            let Some(new) = of_shard.get(&series.name) else { continue };
+            let key = (series.name, series.tags);
+            let whole = match self.series.get(&key) {
+                Some(own) if Arc::ptr_eq(own, new) || new.is_subset(own) => continue,
+                Some(own) => self.shared(own.union(new).cloned().collect()),
+                None => Arc::clone(new),
+            };
+            self.series.insert(key, whole);
+        }
+        self
+    }
+
+    fn shared(&mut self, set: BTreeSet<String>) -> Arc<BTreeSet<String>> {
+        if let Some(known) = self.sets.get(&set) {
+            return Arc::clone(known);
+        }
+        let set = Arc::new(set);
+        self.sets.insert(Arc::clone(&set));
+        set
+    }
+
+    /// Puts how many there are in the place of counts.
+    pub fn counted(&self, mut counts: Vec<Series>) -> Vec<Series> {
+        for series in &mut counts {
+            if let Some(fields) = self.series.get(&(series.name.clone(), series.tags.clone())) {
+                series.values = vec![vec![integer(fields.len())]];
+            }
+        }
+        counts
+    }
 }
 
 /// Rows behind the first `offset`, and no more than `limit` (0: all), of each series; those without any are left out.
@@ -352,6 +407,27 @@ mod tests {
         let all = count_of_names(vec![names(&[&["a"], &["b"]]), names(&[&["b"]]), vec![]], "cardinality estimation");
         assert_eq!((all[0].columns[0].as_str(), &all[0].values[0][0]), ("cardinality estimation", &Value::Integer(2)));
         assert_eq!(count_of_names(vec![vec![]], "x")[0].values, [[Value::Integer(0)]]);
+    }
+
+    #[test]
+    fn fields_of_all_groups_count_in_the_shards_of_series() {
+        let fields = |tags: &[(&str, &str)], names: &[&str]| {
+            let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let rows: Vec<&[&str]> = names.iter().map(std::slice::from_ref).collect();
+            Series { tags, ..listed("m", &["key"], &rows) }
+        };
+        let (a, b) = ([("h", "a")], [("h", "b")]);
+        let told = Fields::default()
+            .with(
+                vec![vec![fields(&a, &["x"])], vec![]],
+                vec![vec![fields(&[], &["x"])], vec![fields(&[], &["x", "y"])]],
+                0,
+            )
+            .with(vec![vec![], vec![fields(&b, &["z"])]], vec![vec![], vec![fields(&[], &["z"])]], 0)
+            .with(vec![vec![fields(&a, &["x"])], vec![]], vec![vec![fields(&[], &["x", "z"])], vec![]], 0);
+        let counts = vec![counted("m", &a, 1), counted("m", &b, 7), counted("n", &[], 4)];
+        let wanted = [counted("m", &a, 3), counted("m", &b, 1), counted("n", &[], 4)];
+        assert_eq!(told.counted(counts), wanted);
     }
 
     #[test]

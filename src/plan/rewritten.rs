@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 use crate::influxql::ast::{
     BinaryOp, Call, CardinalityOf, Cast, Field, MeasurementName, ShowCardinality, Source, TagKeys, VarRef,
 };
+use crate::influxql::range::TimeRange;
 use crate::influxql::{Expr, Measurement, Select, Statement};
 
 use super::columns::{Schema, has_wildcard, widen};
 use super::sources::time_terms;
 
-/// In which column of [`values`] stands what is counted; before it stands a time.
+/// In which column of [`values`] and [`fields_within`] stands what is counted; before it stands a time.
 pub const VALUE_COLUMN: usize = 1;
 
 /// The EXPLAIN that tells a group's schema; `None`: nothing depends on it.
@@ -65,12 +66,7 @@ pub fn values(show: &ShowCardinality, names: &BTreeSet<String>) -> Option<Statem
         MeasurementName::Regex(_) => true,
     });
     if show.sources.is_empty() {
-        let named = |name: &String| Measurement {
-            database: None,
-            retention_policy: None,
-            name: MeasurementName::Name(name.clone()),
-        };
-        sources = names.iter().map(named).collect();
+        sources = named(names);
     }
     let distinct = Expr::Call(Call { name: "distinct".to_owned(), args: vec![argument] });
     let condition = match (show.condition.clone(), keys.map(key_condition)) {
@@ -80,6 +76,50 @@ pub fn values(show: &ShowCardinality, names: &BTreeSet<String>) -> Option<Statem
     let group_by = show.group_by.clone();
     let sources = placed(&sources, show.database.as_deref());
     Some(Statement::Select(Box::new(Select { condition, group_by, ..select([distinct], sources) })))
+}
+
+/// What a statement counts the fields of: `names`, where FROM has none.
+pub fn counted(show: &ShowCardinality, names: &BTreeSet<String>) -> Vec<Measurement> {
+    let sources = if show.sources.is_empty() { named(names) } else { show.sources.clone() };
+    sources.iter().map(|source| placed_in(source, show.database.as_deref())).collect()
+}
+
+/// The SELECTs that list the fields of measurements in one storage shard: beside each set of tags in which WHERE finds a
+/// series, and all of them. InfluxDB heeds the times only in choosing shards.
+pub fn fields_within(show: &ShowCardinality, sources: &[Measurement], shard: TimeRange) -> [Statement; 2] {
+    let listing = |own: Option<&Expr>, group_by: &[Expr]| {
+        let mut terms: Vec<Expr> = own.map(|own| Expr::Paren(Box::new(own.clone()))).into_iter().collect();
+        for (op, bound) in [(BinaryOp::GreaterEqual, shard.start), (BinaryOp::LessEqual, shard.end)] {
+            let time = Expr::VarRef(VarRef { name: "time".to_owned(), cast: None });
+            terms.push(Expr::Binary { op, lhs: Box::new(time), rhs: Box::new(Expr::Integer(bound)) });
+        }
+        let key = Expr::VarRef(VarRef { name: "_fieldKey".to_owned(), cast: Some(Cast::String) });
+        let (condition, group_by) = (Some(Expr::And(terms)), group_by.to_vec());
+        let sources = sources.iter().cloned().map(Source::Measurement).collect();
+        Statement::Select(Box::new(Select { condition, group_by, ..select([key], sources) }))
+    };
+    [listing(show.condition.as_ref(), &show.group_by), listing(None, &[])]
+}
+
+fn named(names: &BTreeSet<String>) -> Vec<Measurement> {
+    let named = |name: &String| Measurement {
+        database: None,
+        retention_policy: None,
+        name: MeasurementName::Name(name.clone()),
+    };
+    names.iter().map(named).collect()
+}
+
+/// Whether WHERE, with types, reads a field: its values at the time that InfluxDB gives keys (0) then decide what is counted.
+pub fn reads_fields(condition: &Expr) -> bool {
+    match condition {
+        Expr::VarRef(var) => var.cast.is_some_and(|cast| cast != Cast::Tag),
+        Expr::And(terms) | Expr::Or(terms) => terms.iter().any(reads_fields),
+        Expr::Binary { lhs, rhs, .. } => reads_fields(lhs) || reads_fields(rhs),
+        Expr::Paren(inner) => reads_fields(inner),
+        Expr::Call(call) => call.args.iter().any(reads_fields),
+        _ => false,
+    }
 }
 
 /// Whether InfluxDB finds a time in WHERE.
@@ -107,13 +147,14 @@ fn reading(statement: &Statement) -> Option<Select> {
     Some(Select { condition, group_by, ..select([], placed(sources, database.as_deref())) })
 }
 
-/// With the database of ON, unless they name one.
 fn placed(sources: &[Measurement], database: Option<&str>) -> Vec<Source> {
-    let placed = |source: &Measurement| {
-        let database = source.database.as_deref().or(database).map(str::to_owned);
-        Source::Measurement(Measurement { database, ..source.clone() })
-    };
-    sources.iter().map(placed).collect()
+    sources.iter().map(|source| Source::Measurement(placed_in(source, database))).collect()
+}
+
+/// With the database of ON, unless it names one.
+fn placed_in(source: &Measurement, database: Option<&str>) -> Measurement {
+    let database = source.database.as_deref().or(database).map(str::to_owned);
+    Measurement { database, ..source.clone() }
 }
 
 /// WITH KEY as a condition.
@@ -209,6 +250,27 @@ mod tests {
             let Statement::ShowCardinality(show) = parsed(text) else { panic!("{text}") };
             let list = values(&show, &names).map(|list| list.to_string());
             assert_eq!(list.as_deref(), Some(listed), "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_are_listed_by_storage_shards() {
+        let names = BTreeSet::from(["cpu".to_owned(), "split".to_owned()]);
+        for (text, listed, all) in [
+            (
+                "SHOW FIELD KEY CARDINALITY ON x WHERE h = 'c' OR h = 'd' GROUP BY h",
+                "SELECT _fieldKey::string FROM x..cpu, x..split WHERE (h = 'c' OR h = 'd') AND time >= 5 AND time <= 9 GROUP BY h",
+                "SELECT _fieldKey::string FROM x..cpu, x..split WHERE time >= 5 AND time <= 9",
+            ),
+            (
+                "SHOW FIELD KEY CARDINALITY FROM /s/ GROUP BY h",
+                "SELECT _fieldKey::string FROM /s/ WHERE time >= 5 AND time <= 9 GROUP BY h",
+                "SELECT _fieldKey::string FROM /s/ WHERE time >= 5 AND time <= 9",
+            ),
+        ] {
+            let Statement::ShowCardinality(show) = parsed(text) else { panic!("{text}") };
+            let lists = fields_within(&show, &counted(&show, &names), TimeRange { start: 5, end: 9 });
+            assert_eq!(lists.map(|list| list.to_string()), [listed, all], "{text}");
         }
     }
 }

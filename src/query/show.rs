@@ -1,6 +1,7 @@
 //! A SHOW statement over several servers, asked and joined as `plan::show` says. What each group says is held at once,
 //! within `query.merge_bytes_max`.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,14 +10,15 @@ use hyper::Method;
 
 use crate::backend::Backend;
 use crate::influxql::Statement;
+use crate::influxql::ast::ShowCardinality;
 use crate::merge::emit::{CHUNK_ROWS, Emitter};
 use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
 use crate::merge::show::{self as join, Parts};
 use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
-use crate::plan::rewritten::{VALUE_COLUMN, probe, settle, values};
-use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, decide, deciding, plan, refused_count};
+use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
+use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan};
 use crate::topology::GroupIndex;
 
 use super::beside::beside;
@@ -122,9 +124,8 @@ async fn schema(
     groups: &[GroupIndex],
     probe: &Statement,
 ) -> Result<Result<Schema, String>, Refusal> {
-    let (explained, _) = ask_groups(context, groups, probe).await?;
-    let parts = match Parts::of(explained) {
-        Ok(Parts { parts, .. }) => parts,
+    let parts = match listed(context, groups, probe).await? {
+        Ok(parts) => parts,
         Err(error) => return Ok(Err(error)),
     };
     let mut schema = Schema::default();
@@ -144,17 +145,74 @@ async fn recounted(
     parts: Vec<Vec<Series>>,
 ) -> Result<Result<Vec<Series>, String>, Refusal> {
     let Statement::ShowCardinality(show) = statement else { return Err(refuse(500, "only counts are counted anew")) };
-    let counted = parts.iter().flatten().map(|series| series.name.clone()).collect();
-    if let Some(reason) = refused_count(show, &counted, circumstances(context)) {
-        return Err(refuse(400, reason));
+    let names: BTreeSet<String> = parts.iter().flatten().map(|series| series.name.clone()).collect();
+    if let Some(name) = counted_by_shards(show, &names, circumstances(context)) {
+        return recounted_by_shards(context, groups, show, name, &names, join::counts(parts).0).await;
     }
     let (counts, shared) = join::counts(parts);
     let Some(list) = values(show, &shared).filter(|_| !shared.is_empty()) else { return Ok(Ok(counts)) };
-    let (lists, _) = ask_groups(context, groups, &list).await?;
-    Ok(match Parts::of(lists) {
-        Ok(Parts { parts, .. }) => Ok(joined(parts, |parts| join::recounted(counts, parts, VALUE_COLUMN)).await?),
+    Ok(match listed(context, groups, &list).await? {
+        Ok(parts) => Ok(joined(parts, |parts| join::recounted(counts, parts, VALUE_COLUMN)).await?),
         Err(error) => Err(error),
     })
+}
+
+/// Counts of the fields of those storage shards in which series fit: groups list what each shard has, one after the other. The
+/// inner error is the statement's own.
+async fn recounted_by_shards(
+    context: &Context,
+    groups: &[GroupIndex],
+    show: &ShowCardinality,
+    name: &str,
+    names: &BTreeSet<String>,
+    counts: Vec<Series>,
+) -> Result<Result<Vec<Series>, String>, Refusal> {
+    let refuses = |why: &str| {
+        Err(refuse(
+            400,
+            format!(
+                "SHOW FIELD KEY CARDINALITY with WHERE or GROUP BY is not supported over measurement {name:?}, whose series \
+                 live in several groups, {why}"
+            ),
+        ))
+    };
+    if show.condition.as_ref().is_some_and(reads_fields) {
+        return refuses("with a field in WHERE");
+    }
+    let sources = counted(show, names);
+    let mut places = BTreeSet::new();
+    for source in &sources {
+        places.insert(lookup::place_of(context, source).await?);
+    }
+    let [(db, policy)] = &Vec::from_iter(places)[..] else { return refuses("in several databases or policies") };
+    let shards = match lookup::shards(context, groups, db, policy).await? {
+        Ok(shards) => shards,
+        Err(error) => return Ok(Err(error)),
+    };
+    if lookup::overlap(&shards) {
+        return refuses("where the storage shards of the groups do not begin and end at the same times");
+    }
+    let mut fields = join::Fields::default();
+    for shard in shards {
+        let [of_series, of_all] = fields_within(show, &sources, shard);
+        let (found, all) = match (listed(context, groups, &of_series).await?, listed(context, groups, &of_all).await?) {
+            (Ok(found), Ok(all)) => (found, all),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        let bytes = join::bytes(&found) + join::bytes(&all);
+        fields = beside(bytes, move || fields.with(found, all, VALUE_COLUMN)).await?;
+    }
+    Ok(Ok(fields.counted(counts)))
+}
+
+/// What each group says to a statement; the inner error is the statement's own.
+async fn listed(
+    context: &Context,
+    groups: &[GroupIndex],
+    list: &Statement,
+) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
+    let (lists, _) = ask_groups(context, groups, list).await?;
+    Ok(Parts::of(lists).map(|Parts { parts, .. }| parts))
 }
 
 /// Asks every question of all groups and calculates with the answers.
