@@ -253,6 +253,28 @@ fn fields_of_some_series_of_a_split_measurement_are_counted_by_storage_shards() 
     }
 }
 
+#[test]
+fn counts_by_time_are_refused_over_groups() {
+    let loaded = loaded(1);
+    for of in ["SERIES", "MEASUREMENT EXACT", "TAG KEY", "FIELD KEY"] {
+        let answer = loaded.cluster.http().query("db", &format!("SHOW {of} CARDINALITY GROUP BY time(100d)"));
+        assert!(answer.status == 400 && answer.error().contains("GROUP BY time()"), "{of}: {answer:?}");
+    }
+    loaded.assert_same("application/json", &[], "SHOW SERIES EXACT CARDINALITY FROM m1 GROUP BY time(100000d)");
+}
+
+#[test]
+fn what_is_wrong_is_told_as_it_was_written() {
+    let loaded = loaded(1);
+    for of in ["SERIES EXACT", "MEASUREMENT EXACT", "TAG KEY", "FIELD KEY EXACT"] {
+        for condition in ["host", "noname(host) = 1", "host::tag", "host = 'h1' AND v", "v + host = 3"] {
+            for from in ["", " FROM split", " FROM m1"] {
+                loaded.assert_same("application/json", &[], &format!("SHOW {of} CARDINALITY{from} WHERE {condition}"));
+            }
+        }
+    }
+}
+
 /// In other groups than the ones that have it as a tag.
 #[test]
 fn a_name_that_is_a_field_elsewhere_is_that_field() {

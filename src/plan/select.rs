@@ -405,6 +405,12 @@ pub fn typed(select: &Select, schemas: &[Schema]) -> Select {
     typed
 }
 
+/// What InfluxDB says of a statement in which types were written out, without these.
+pub fn without_types(error: &str) -> String {
+    const TYPES: [&str; 6] = ["::float", "::integer", "::unsigned", "::string", "::boolean", "::tag"];
+    TYPES.iter().fold(error.to_owned(), |bare, name| bare.replace(name, ""))
+}
+
 /// Whether it is the same in whatever order rows of one time come.
 fn is_without_order(expr: &Expr) -> bool {
     const FUNCTIONS: [&str; 7] = ["count", "sum", "mean", "min", "max", "spread", "stddev"];

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{CardinalityOf, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements};
-use crate::influxql::{Measurement, Statement};
+use crate::influxql::{Expr, Measurement, Statement};
 use crate::topology::{GroupIndex, Topology};
 
 use super::Circumstances;
@@ -109,6 +109,14 @@ pub fn plan(statement: &Statement, at: Circumstances<'_>) -> Option<Show> {
         _ => return None,
     };
     Some(show)
+}
+
+/// Why several groups cannot be asked: by time InfluxDB counts in every window since 1970, most of them empty.
+pub fn refused(statement: &Statement, groups: &[GroupIndex]) -> Option<String> {
+    let is_time = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "time");
+    let Statement::ShowCardinality(show) = statement else { return None };
+    let is_by_time = groups.len() > 1 && show.group_by.iter().any(is_time);
+    is_by_time.then(|| "CARDINALITY with GROUP BY time() is not supported over several groups".to_owned())
 }
 
 /// The measurement for which fields are to be counted by storage shards (`rewritten::fields_within`), since its series live in

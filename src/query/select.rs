@@ -10,6 +10,7 @@ use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
 use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
+    without_types,
 };
 use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
 use crate::plan::subquery::readers;
@@ -123,8 +124,7 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
 /// same without types. (Types that InfluxDB itself tells are those of all groups: so are those of a type error, which a group
 /// that lacks the field would not tell.)
 async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error: String) -> Result<String, Refusal> {
-    const TYPES: [&str; 6] = ["::float", "::integer", "::unsigned", "::string", "::boolean", "::tag"];
-    let bare = TYPES.iter().fold(error.clone(), |bare, name| bare.replace(name, ""));
+    let bare = without_types(&error);
     if bare == error || error.starts_with("type error: ") {
         return Ok(error);
     }

@@ -18,7 +18,8 @@ use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
-use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan};
+use crate::plan::select::without_types;
+use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan, refused};
 use crate::topology::GroupIndex;
 
 use super::beside::beside;
@@ -81,6 +82,10 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     if !deciding.is_empty() {
         decide(&mut part.statement, &lookup::names(&running.context, &deciding).await?);
     }
+    if let Some(reason) = refused(&part.statement, groups) {
+        return Err(refuse(400, reason));
+    }
+    let own = part.statement.clone();
     if let Some(probe) = probe(&part.statement) {
         match schema(&running.context, groups, &probe).await? {
             Ok(schema) => settle(&mut part.statement, &schema).map_err(|reason| refuse(400, reason))?,
@@ -91,7 +96,7 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     let mut messages = running.stale(&behind);
     let Parts { parts, messages: told } = match Parts::of(parts) {
         Ok(parts) => parts,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok(Err(untyped(&running.context, groups, &own, error).await?)),
     };
     messages.extend(told);
     let Part { statement, join, limit, offset, cut } = part;
@@ -108,6 +113,14 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     };
     let emitter = running.emitter(id);
     Ok(Ok(emitted(id, join::limited(series, limit, offset), cut, emitter, messages)))
+}
+
+/// What groups have against a statement in which types were written out: a group's words about the client's `own`, where these
+/// are the same without types.
+async fn untyped(context: &Context, groups: &[GroupIndex], own: &Statement, error: String) -> Result<String, Refusal> {
+    let Some(&group) = groups.first().filter(|_| probe(own).is_some()) else { return Ok(error) };
+    let said = lookup::whole(context, group, own.to_string()).await?.error;
+    Ok(said.filter(|said| *said == without_types(&error)).unwrap_or(error))
 }
 
 /// Sorting takes long where there is much.
