@@ -435,7 +435,21 @@ fn what_nobody_reads_may_be_wrong() {
 #[test]
 fn errors_are_influxdbs() {
     let loaded = loaded();
-    for q in [
+    // A field that one group alone has.
+    let hosts = || HOSTS.iter().enumerate().filter(|(_, host)| !host.is_empty());
+    let rare = hosts().map(|(n, host)| format!("one,host={host} rare{n}=\"x\" 1600000000000000000\n"));
+    let rare: String = rare.collect();
+    loaded.judged.cluster.http().store("db", &rare);
+    loaded.judged.reference.http().store("db", &rare);
+    let of_wildcards = hosts().flat_map(|(n, _)| {
+        [
+            format!("SELECT v + rare{n} FROM (SELECT * FROM one)"),
+            format!("SELECT 1 + rare{n} FROM (SELECT *, v FROM one GROUP BY host)"),
+            format!("SELECT sum(rare{n}) + 1 FROM (SELECT /r/ FROM one GROUP BY host) GROUP BY region"),
+            format!("SELECT x + 1 FROM (SELECT rare{n} AS x FROM (SELECT * FROM one))"),
+        ]
+    });
+    let others = [
         "SELECT mean(x) FROM (SELECT s AS x FROM one)",
         "SELECT x FROM (SELECT v + s AS x FROM one)",
         "SELECT x + y FROM (SELECT v AS x, s AS y FROM one)",
@@ -446,8 +460,9 @@ fn errors_are_influxdbs() {
         "SELECT x FROM (SELECT v AS x FROM nodb..one), (SELECT v AS x FROM two)",
         "SELECT mean(*::tag) FROM (SELECT v, host FROM one)",
         "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
-    ] {
-        let ask = |http: Http| http.query("db", q);
+    ];
+    for q in others.map(str::to_owned).into_iter().chain(of_wildcards) {
+        let ask = |http: Http| http.query("db", &q);
         let (seen, expected) = (ask(loaded.judged.cluster.http()), ask(loaded.judged.reference.http()));
         assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}`");
     }

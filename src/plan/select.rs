@@ -398,7 +398,8 @@ fn split_by(name: &str, tags: &[String]) -> String {
     format!("measurement {name:?} is split over groups by [{}]", tags.join(", "))
 }
 
-/// A SELECT in which every name has its type, and nothing else is written out: any group has against it what InfluxDB has.
+/// A SELECT in which every name has its type, and subqueries' wildcards are written out: any group has against it what InfluxDB
+/// has.
 pub fn typed(select: &Select, schemas: &[Schema]) -> Select {
     let mut typed = select.clone();
     subquery::settle_readers(&mut typed, &mut schemas.iter());

@@ -13,7 +13,9 @@ use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
 
-use super::columns::{Column, FieldType, Schema, Type, expand_wildcards, settle_types, settle_types_by, widen};
+use super::columns::{
+    Column, FieldType, Schema, Type, expand_wildcards, has_wildcard, settle_types, settle_types_by, widen,
+};
 use super::gather::{Gathering, named};
 use super::sources::{Share, name_of};
 
@@ -151,19 +153,38 @@ fn subquery(source: &Source) -> Option<&Select> {
     }
 }
 
-/// Writes types behind the names of the readers, and nothing else.
+/// Writes types behind the names of the readers, and what wildcards of subqueries mean: what is wrong in the statement around
+/// may hang on a field that one group alone has.
 pub fn settle_readers(select: &mut Select, schemas: &mut std::slice::Iter<'_, Schema>) {
+    settle_readers_of(select, schemas, false);
+}
+
+fn settle_readers_of(select: &mut Select, schemas: &mut std::slice::Iter<'_, Schema>, is_inner: bool) {
     if select.sources.iter().any(|source| matches!(source, Source::Measurement(_)))
         && let Some(schema) = schemas.next()
         && select.sources.iter().all(|source| matches!(source, Source::Measurement(_)))
     {
+        if is_inner && all_plain(select) {
+            let mut widened = select.clone();
+            // What cannot be read here is left for InfluxDB to judge, and what means nothing cannot be written out.
+            if widen(&mut widened, schema).is_ok() && !widened.fields.is_empty() {
+                select.fields = widened.fields;
+            }
+        }
         settle_types(select, schema);
     }
     for source in &mut select.sources {
         if let Source::Subquery(inner) = source {
-            settle_readers(inner, schemas);
+            settle_readers_of(inner, schemas, true);
         }
     }
+}
+
+/// Whether its wildcards stand for columns, not for calls.
+fn all_plain(select: &Select) -> bool {
+    let is_plain =
+        |field: &Field| !has_wildcard(&field.expr) || matches!(field.expr, Expr::Wildcard(_) | Expr::Regex(_));
+    select.fields.iter().all(is_plain)
 }
 
 /// Writes out wildcards and types at every level, from the inside.
