@@ -431,6 +431,21 @@ fn what_nobody_reads_may_be_wrong() {
     ]);
 }
 
+/// Wildcards may mean nothing.
+#[test]
+fn columns_of_nothing() {
+    let loaded = loaded();
+    let queries = [
+        "SELECT f / f - f + 1.5, f FROM (SELECT /./ AS f FROM none, nothing GROUP BY host), missing",
+        "SELECT f FROM (SELECT /none/ AS f FROM nothing GROUP BY host), missing",
+        "SELECT f FROM (SELECT f FROM (SELECT /none/ AS f FROM one GROUP BY host)), missing",
+        "SELECT f FROM (SELECT /none/ AS f FROM one GROUP BY host)",
+        "SELECT f FROM (SELECT mean(/none/) FROM one), (SELECT * FROM missing)",
+    ];
+    loaded.judged.assert_same_with_rows(&queries.map(str::to_owned), 0);
+    loaded.judged.assert_same(&["SELECT f FROM (SELECT /none/ AS f FROM one), (SELECT v AS f FROM two)".to_owned()]);
+}
+
 /// What InfluxDB has against a statement is told in its words.
 #[test]
 fn errors_are_influxdbs() {

@@ -292,6 +292,7 @@ pub(super) fn beside(
     if !select.fields.is_empty() && settled.fields.is_empty() {
         return Ok(Selected::One(groups.into_iter().take(1).collect()));
     }
+    subquery::put_back(&mut settled, select);
     let of = |measurement: &Measurement| {
         let db = measurement.database.as_deref().unwrap_or(circumstances.db);
         shares.iter().find(|share| share.name == name_of(measurement) && share.db == db)

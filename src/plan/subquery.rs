@@ -212,6 +212,18 @@ pub fn settle(select: &mut Select, schemas: &mut std::slice::Iter<'_, Schema>) -
     expanded
 }
 
+/// Puts wildcards back where nothing is left of them: no statement selects nothing.
+pub fn put_back(settled: &mut Select, written: &Select) {
+    if settled.fields.is_empty() {
+        settled.fields.clone_from(&written.fields);
+    }
+    for sources in settled.sources.iter_mut().zip(&written.sources) {
+        if let (Source::Subquery(settled), Source::Subquery(written)) = sources {
+            put_back(settled, written);
+        }
+    }
+}
+
 /// What is read of measurements and subqueries: as `FieldDimensions` has it.
 fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>) {
     let of_schema = schema.fields.iter().map(|(name, kind)| (name.clone(), Some(Type::Field(*kind))));
