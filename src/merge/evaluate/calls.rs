@@ -95,12 +95,16 @@ impl Evaluation {
         let function = known(call)?;
         let args = Args::new(call, self.ascending, windows);
         match function.how {
-            How::Whole(of) => {
+            How::Whole(of, held) => {
                 let input = match call.args.first() {
                     Some(Expr::Call(inner)) => self.call(inner, members, windows, carried)?,
                     _ => self.ordered(call, members, windows).collect(),
                 };
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
+                let held = held(&input, &args);
+                if held > self.rows_max {
+                    return Err(Stop::Rows(held));
+                }
                 let found = if input.is_empty() { Vec::new() } else { or_none(of(&input, &args)) };
                 Ok(self.until_the_end(call, found, None, carried))
             }

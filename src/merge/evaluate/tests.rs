@@ -112,8 +112,16 @@ fn what_cannot_be_told_is_refused() {
     assert!(matches!(stopped("SELECT new_function(v::float) FROM t"), Stop::Refused(what) if what == "new_function()"));
     let wrong = Stop::Wrong("unsupported mean iterator type: *query.stringInterruptIterator".to_owned());
     assert_eq!(stopped("SELECT mean(v::string) FROM t"), wrong);
-    let many = evaluation("SELECT mean(v::float) FROM t WHERE time < 900000s GROUP BY time(1s)").expect("it is ready");
-    let rows = sample();
-    let made = many.series(&rows, &many.groups(&rows)[0], &mut Carried::default());
-    assert_eq!(made, Err(Stop::Rows(1_001)));
+    for (columns, windows, rows_at_least) in [
+        ("mean(v::float)", "1s)", 1_001),
+        ("holt_winters(mean(v::float), 1000000000000, 0)", "10s) fill(none)", 1_000_000_000_000),
+        ("holt_winters_with_fit(mean(v::float), 9223372036854775807, 0)", "10s) fill(none)", i64::MAX as usize),
+        ("holt_winters(mean(v::float), 2, 0)", "1u) fill(none)", 1_000_000),
+    ] {
+        let text = format!("SELECT {columns} FROM t WHERE time < 900000s GROUP BY time({windows}");
+        let many = evaluation(&text).expect("it is ready");
+        let rows = sample();
+        let made = many.series(&rows, &many.groups(&rows)[0], &mut Carried::default());
+        assert!(matches!(made, Err(Stop::Rows(rows)) if rows >= rows_at_least), "{text}: {made:?}");
+    }
 }

@@ -28,6 +28,17 @@ pub fn fitted(points: &[Point], args: &Args) -> Vec<Point> {
     Series::new(points, args).map_or_else(Vec::new, |series| series.told(args, true))
 }
 
+/// How many values are held: one for each interval, and what is predicted.
+pub fn held(points: &[Point], args: &Args) -> usize {
+    let [first, .., last] = points else { return 0 };
+    let intervals = last.time.wrapping_sub(first.time).max(0).checked_div(args.windows.interval).unwrap_or_default();
+    let horizon = match args.rest.first() {
+        Some(Expr::Integer(number)) => *number,
+        _ => 0,
+    };
+    usize::try_from(intervals.saturating_add(horizon.max(0))).unwrap_or(usize::MAX)
+}
+
 struct Series {
     /// A value for each interval; NaN where there is none.
     values: Vec<f64>,

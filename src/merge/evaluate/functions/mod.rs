@@ -79,8 +79,8 @@ pub enum How {
     Stream { reads_before: bool, begin: fn(&Args) -> Box<dyn Stream> },
     /// top, or bottom.
     Best { greatest: bool },
-    /// Of all points, over windows and all; the times are its own.
-    Whole(fn(&[Point], &Args) -> Vec<Point>),
+    /// Of all points, over windows and all; the times are its own. The second tells how many values it will hold.
+    Whole(fn(&[Point], &Args) -> Vec<Point>, fn(&[Point], &Args) -> usize),
     /// Some of the points of a window, each at its own time.
     Some(fn(&[Point], &Args) -> Vec<Point>),
 }
@@ -160,8 +160,14 @@ pub const FUNCTIONS: &[Function] = &[
     row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), "so far"),
     row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), "time since the point before"),
     row("sample", ALL, Gives::Same, How::Some(sample::sample), "so many by chance"),
-    row("holt_winters", NUMBERS, Gives::Float, How::Whole(holt_winters::predicted), "predicted"),
-    row("holt_winters_with_fit", NUMBERS, Gives::Float, How::Whole(holt_winters::fitted), "fitted and predicted"),
+    row("holt_winters", NUMBERS, Gives::Float, How::Whole(holt_winters::predicted, holt_winters::held), "predicted"),
+    row(
+        "holt_winters_with_fit",
+        NUMBERS,
+        Gives::Float,
+        How::Whole(holt_winters::fitted, holt_winters::held),
+        "fitted and predicted",
+    ),
     // From InfluxDB 1.7 on.
     average("exponential_moving_average", exponential_moving_average::begin, "the newer, the weightier"),
     average("double_exponential_moving_average", double_exponential_moving_average::begin, "with less delay"),
