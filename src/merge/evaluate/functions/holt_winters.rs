@@ -28,15 +28,22 @@ pub fn fitted(points: &[Point], args: &Args) -> Vec<Point> {
     Series::new(points, args).map_or_else(Vec::new, |series| series.told(args, true))
 }
 
-/// How many values are held: one for each interval, and what is predicted.
+/// How many numbers are held: one for each interval, what is predicted, and where a search with seasons is at.
 pub fn held(points: &[Point], args: &Args) -> usize {
-    let [first, .., last] = points else { return 0 };
-    let intervals = last.time.wrapping_sub(first.time).max(0).checked_div(args.windows.interval).unwrap_or_default();
-    let horizon = match args.rest.first() {
-        Some(Expr::Integer(number)) => *number,
+    let whole = |at: usize| match args.rest.get(at) {
+        Some(Expr::Integer(number)) => usize::try_from(*number).unwrap_or_default(),
         _ => 0,
     };
-    usize::try_from(intervals.saturating_add(horizon.max(0))).unwrap_or(usize::MAX)
+    let intervals = usize::try_from(intervals(points, args.windows.interval)).unwrap_or_default();
+    let season = Some(whole(1)).filter(|season| (2..=points.len()).contains(season)).unwrap_or_default();
+    let places = (season + SEASONS_AT).saturating_mul(season + SEASONS_AT + 1);
+    intervals.saturating_add(whole(0)).saturating_add(places)
+}
+
+/// How many there are from the first point to the last; as InfluxDB, what runs over comes out anyhow.
+fn intervals(points: &[Point], interval: i64) -> i64 {
+    let [first, .., last] = points else { return 0 };
+    rounded(last.time, interval).wrapping_sub(rounded(first.time, interval)).checked_div(interval).unwrap_or_default()
 }
 
 struct Series {
@@ -62,7 +69,7 @@ impl Series {
         }
         let (first, last) = (points.first()?, points.last()?);
         let interval = args.windows.interval;
-        if interval == 0 || rounded(last.time, interval).wrapping_sub(rounded(first.time, interval)) / interval <= 0 {
+        if interval == 0 || intervals(points, interval) <= 0 {
             return None;
         }
         let mut values = vec![first.number()?];
@@ -78,6 +85,10 @@ impl Series {
                 at = at.wrapping_add(interval);
             }
             values.push(point.number()?);
+        }
+        // Points whose distance runs over may all lie before the first.
+        if values.len() < 2 {
+            return None;
         }
         Some(Series { values, first: first.time, last: last.time, horizon, season })
     }
@@ -100,9 +111,6 @@ impl Series {
         let mut parameters = self.guess();
         let mut best: Option<(f64, Vec<f64>)> = None;
         for guess in 0..GUESSES.len().pow(4) {
-            if is_given_up() {
-                break;
-            }
             for (at, parameter) in parameters[..4].iter_mut().enumerate() {
                 *parameter = GUESSES[guess >> (3 - at) & 1];
             }
@@ -145,6 +153,9 @@ impl Series {
     /// The squares of what a forecast misses the values by.
     fn error(&self, parameters: &mut [f64]) -> f64 {
         let mut sum = 0.0;
+        if is_given_up() {
+            return sum;
+        }
         for (seen, value) in self.forecast(0, parameters).iter().zip(&self.values) {
             if value.is_nan() {
                 continue;
@@ -196,6 +207,9 @@ impl Series {
 
 /// To the nearest interval.
 fn rounded(time: i64, interval: i64) -> i64 {
+    if interval == 0 {
+        return time;
+    }
     let up = i64::from(time % interval > interval / 2);
     (time / interval + up).wrapping_mul(interval)
 }
@@ -228,5 +242,21 @@ mod tests {
         // From 1700 to 2200 there are more nanoseconds than a number holds.
         let centuries = [(-8_520_336_000_000_000_000, 1.0), (7_258_118_400_000_000_000, 2.0)];
         assert!(told(predicted, 0, &centuries).is_empty());
+        // Backwards, so far that the distance runs over.
+        assert!(told(predicted, 0, &[(5_000_000_000_000_000_000, 1.0), (-5_000_000_000_000_000_000, 2.0)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_held_is_known_beforehand() {
+        let points: Vec<(i64, f64)> = (0..30).map(|at| (at * 10, 1.0)).collect();
+        let of = |horizon, season, points: &[(i64, f64)]| {
+            let windows = Windows { interval: 10, offset: 0, range: TimeRange::default(), zone: None };
+            let rest = [Expr::Integer(horizon), Expr::Integer(season)];
+            held(&floats(points), &Args { rest: &rest, windows, ..args(0.0, None) })
+        };
+        assert_eq!(of(1000, 0, &points), 29 + 1000 + 6 * 7);
+        assert_eq!(of(1, 20, &points), 29 + 1 + 26 * 27, "a search has as many places as numbers in each");
+        assert_eq!(of(1, 31, &points), 29 + 1 + 6 * 7, "no season is that long");
+        assert_eq!(of(i64::MAX, 0, &points), usize::try_from(i64::MAX).expect("64 bits") + 29 + 42);
     }
 }
