@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::recover::CHUNK_BYTES;
 use super::spare::Spares;
 
 pub trait Disk {
@@ -58,15 +57,15 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder if need be, for good.
-    pub fn make(path: &Path) -> io::Result<Folder> {
+    /// Makes the folder if need be, for good. Files are read into `spares`.
+    pub fn make(path: &Path, spares: &Spares) -> io::Result<Folder> {
         make_folder(path)?;
-        Ok(Folder::at(path))
+        Ok(Folder { path: path.to_owned(), spares: spares.clone() })
     }
 
     /// One that is only looked at.
     pub fn at(path: &Path) -> Folder {
-        Folder { path: path.to_owned(), spares: Spares::new(CHUNK_BYTES) }
+        Folder { path: path.to_owned(), spares: Spares::default() }
     }
 }
 

@@ -24,6 +24,7 @@ use super::log::{Entry, Log};
 use super::look::{self, folder};
 use super::record::{Depth, Record};
 use super::recover::{Position, Recovered, recover};
+use super::spare::Spares;
 use super::worker::{Command, Fate, Worker};
 use super::{AppendError, ConsumeError, DeadLetter, Finished, Queue, dead};
 
@@ -272,10 +273,10 @@ impl Spool {
         let folder = folder(dir, replica)?;
         make_folder(&folder).map_err(|error| in_words(&folder, &error))?;
         let lock = lock(&folder, replica)?;
-        let stats = Arc::new(SpoolStats::default());
+        let (stats, spares) = (Arc::new(SpoolStats::default()), Spares::default());
         let open = |queue: Queue| {
             let path = folder.join(queue.folder());
-            let disk = Folder::make(&path).map_err(|error| in_words(&path, &error))?;
+            let disk = Folder::make(&path, &spares).map_err(|error| in_words(&path, &error))?;
             let (log, found) = Log::open(disk, settings.segment_bytes_max.0 as u64)?;
             tell(replica, &path, &found, &stats);
             io::Result::Ok((queue, log))
@@ -299,7 +300,7 @@ impl Spool {
         });
         shared.stats.dead_bytes.set(dead::bytes(&folder));
         let (commands, waiting) = channel();
-        let mut worker = Worker::new(shared.clone(), logs, folder, settings, lock, unneeded);
+        let mut worker = Worker::new(shared.clone(), logs, folder, spares, settings, lock, unneeded);
         let name = replica.to_owned();
         let thread = std::thread::Builder::new().name(format!("spool {replica}")).spawn(move || {
             // Dropping the receiver tells all who wait.

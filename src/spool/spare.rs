@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::recover::CHUNK_BYTES;
+
 /// One in the hands of replay, one to read into.
 const SPARES_MAX: usize = 2;
 
-/// Buffers of one size that lie idle. Cloned, it is the same.
+/// Buffers of one size that lie idle; all logs of a spool share them. Cloned, it is the same.
 #[derive(Clone)]
 pub struct Spares {
     buffer_bytes: usize,
@@ -23,8 +25,15 @@ struct Lent {
     home: Spares,
 }
 
+impl Default for Spares {
+    /// Of what is read at once.
+    fn default() -> Spares {
+        Spares::new(CHUNK_BYTES)
+    }
+}
+
 impl Spares {
-    pub fn new(buffer_bytes: usize) -> Spares {
+    fn new(buffer_bytes: usize) -> Spares {
         Spares { buffer_bytes, idle: Arc::default() }
     }
 

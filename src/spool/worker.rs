@@ -19,6 +19,7 @@ use super::log::{self, Log};
 use super::look::oldest;
 use super::record::Record;
 use super::recover::{Position, Totals};
+use super::spare::Spares;
 use super::{AppendError, ConsumeError, DeadLetter, Finished, Queue, dead};
 
 /// Appended before a sync, at most about so much.
@@ -99,6 +100,8 @@ pub struct Worker {
     /// `Main` is always there, a parked one since something was appended to it.
     logs: BTreeMap<Queue, Kept>,
     folder: PathBuf,
+    /// Of all its logs.
+    spares: Spares,
     segment_bytes_max: u64,
     dead_bytes_max: u64,
     age_alert: Duration,
@@ -134,6 +137,7 @@ impl Worker {
         shared: Arc<Shared>,
         logs: BTreeMap<Queue, Log<Folder>>,
         folder: PathBuf,
+        spares: Spares,
         settings: &config::Spool,
         lock: File,
         unneeded: Sender<PathBuf>,
@@ -143,6 +147,7 @@ impl Worker {
             shared,
             logs: logs.into_iter().map(kept).collect(),
             folder,
+            spares,
             segment_bytes_max: settings.segment_bytes_max.0 as u64,
             dead_bytes_max: settings.dead_bytes_max.0 as u64,
             age_alert: settings.age_alert,
@@ -374,7 +379,8 @@ impl Worker {
         match self.logs.entry(queue) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(new) => {
-                let (log, _) = Log::open(Folder::make(&self.folder.join(queue.folder()))?, self.segment_bytes_max)?;
+                let (log, _) =
+                    Log::open(Folder::make(&self.folder.join(queue.folder()), &self.spares)?, self.segment_bytes_max)?;
                 Ok(new.insert(Kept { log, lost: 0, void_bytes: 0 }))
             }
         }
