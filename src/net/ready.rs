@@ -37,6 +37,8 @@ const LINGER: Duration = Duration::from_millis(50);
 const SLICE: Duration = Duration::from_millis(2);
 /// When no timer is due soon. The preemption timer interrupts it, which is cheaper than to look into the rings.
 const SLICE_LONG: Duration = Duration::from_millis(20);
+/// Whoever waits for what has happened already is not kept longer.
+const AT_ONCE: Duration = Duration::from_micros(100);
 /// Taken at once; what is left over is taken by the next call.
 const EVENTS_MAX: usize = 64;
 
@@ -173,7 +175,8 @@ impl Watched {
                 Poll::Pending
             }
             done => {
-                self.want_room(false)?;
+                // What is told without need does no harm.
+                let _ = self.want_room(false);
                 Poll::Ready(done)
             }
         }
@@ -280,12 +283,17 @@ impl Readiness {
             Poll::Pending
         })
         .await;
+        let mut waited = true;
         while is_soon() {
             // A turn weighs as much as a millisecond of others, so that at the second they have had theirs.
             glommio::executor().yield_task_queue_now().await;
             glommio::executor().yield_task_queue_now().await;
             if is_soon() {
-                self.take(if is_timer_near() { SLICE } else { SLICE_LONG });
+                // What had happened already may have given somebody more to do than a turn's worth.
+                let slice = if waited && !is_timer_near() { SLICE_LONG } else { SLICE };
+                let began = Instant::now();
+                self.take(slice);
+                waited = began.elapsed() >= AT_ONCE;
             }
         }
         ControlFlow::Continue(())

@@ -31,8 +31,8 @@ impl Replay {
     /// Sends what is read next, and opens the gate if that was all.
     pub async fn drain(&mut self, backend: &Rc<Backend>, courier: &Courier) -> Result<Turn, Trouble> {
         let chunk = self.pace.chunk(self.delivery().config.write.request_bytes_max.0);
-        let entries = self.read(Queue::Main, chunk).await?;
         let began = Instant::now();
+        let entries = self.read(Queue::Main, chunk).await?;
         let read: u64 = entries.iter().map(|entry| entry.bytes).sum();
         // What was taken back was neither sent nor taken.
         let sent = entries.iter().filter(|entry| entry.record != Record::Void);
