@@ -146,14 +146,14 @@ fn with_cause(error: &hyper::Error) -> String {
     }
 }
 
-/// Names are looked up on the executor's helper thread, since the lookup blocks.
+/// Names are looked up on a thread beside the shard, since the lookup blocks.
 async fn resolve(address: &Address, timeout: Duration) -> Result<SocketAddr, String> {
     if let Ok(ip) = address.host.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, address.port));
     }
     let (host, port) = (address.host.clone(), address.port);
     let lookup = glommio::executor().spawn_blocking(move || {
-        // A panic in here would lose the helper thread.
+        // A panic in here would lose that thread.
         catch_unwind(|| (host.as_str(), port).to_socket_addrs().map(|mut found| found.next()))
     });
     match elsewhere(deadline(Instant::now() + timeout, lookup)).await {

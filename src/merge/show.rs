@@ -160,6 +160,9 @@ impl Fields {
             };
             self.series.insert(key, whole);
         }
+        // Those that nobody has any more.
+        drop(of_shard);
+        self.sets.retain(|set| Arc::strong_count(set) > 1);
         self
     }
 

@@ -1,7 +1,7 @@
 //! A SHOW statement over several servers, asked and joined as `plan::show` says. What each group says is held at once,
 //! within `query.merge_bytes_max`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use hyper::Method;
 
 use crate::backend::Backend;
-use crate::influxql::Statement;
 use crate::influxql::ast::ShowCardinality;
+use crate::influxql::{Measurement, Statement};
 use crate::merge::emit::{CHUNK_ROWS, Emitter};
 use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
 use crate::merge::show::{self as join, Parts};
@@ -193,8 +193,10 @@ async fn recounted_by_shards(
         return refuses("with a field in WHERE");
     }
     let sources = counted(show, names);
+    let place = |source: &Measurement| (source.database.clone(), source.retention_policy.clone());
+    let written: BTreeMap<_, &Measurement> = sources.iter().map(|source| (place(source), source)).collect();
     let mut places = BTreeSet::new();
-    for source in &sources {
+    for source in written.into_values() {
         places.insert(lookup::place_of(context, source).await?);
     }
     let [(db, policy)] = &Vec::from_iter(places)[..] else { return refuses("in several databases or policies") };

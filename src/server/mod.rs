@@ -243,7 +243,8 @@ fn start_shards(
 /// Beside one shard.
 const THREADS_MAX: usize = 16;
 
-/// On the shard's core: one for each SELECT that may gather, so that none waits for another's long work, and one for the rest.
+/// On the shard's core: one for each SELECT that may gather, so that none waits for another's long work, and one for the rest;
+/// up to `THREADS_MAX`.
 fn threads_beside(core: usize, gathers_max: usize) -> glommio::Result<PoolPlacement, ()> {
     let own = CpuSet::online()?.filter(|cpu| cpu.cpu == core);
     Ok(PoolPlacement::Custom(vec![own; gathers_max.min(THREADS_MAX - 1) + 1]))
