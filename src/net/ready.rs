@@ -7,9 +7,9 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time. What no stream tells waits meanwhile: a timer that is
-//!   due soon (`sleep`) leaves slices of `SLICE` only, others are late by a long one at worst; while another thread is
-//!   awaited (`elsewhere`), it does not block at all.
+//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time, but after what had happened already for `SLICE`. What no
+//!   stream tells waits meanwhile: a timer that is due soon (`sleep`) leaves slices of `SLICE` only, others are late by a long
+//!   one at worst; while another thread is awaited (`elsewhere`), it does not block at all.
 //!
 //! Made for an executor when its first stream is. Used by `stream`, `listen`, `bell` and `datagrams`.
 
