@@ -16,13 +16,14 @@
 //! | `topology` | slots, groups, replicas, rules: the immutable snapshot; its JSON, checks, changes; UDP listeners, backlogs | `lineprotocol` |
 //! | `influxql` | the query language: text to tree and back | |
 //! | `http` | InfluxDB's HTTP API as bytes: parameters, JSON as Go prints it, gzip | |
+//! | `memory` | how much of it a thread has taken: the allocator that counts | |
 //! | `gate` | a replica's state over all cores: written to directly, or through its log | |
 //! | `stats` | what shards count | `gate` |
 //! | `databases` | the databases and policies that InfluxDB was last seen to have | |
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
 //! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
-//! | `merge` | groups' answers -> one, in any of InfluxDB's formats | `influxql`, `http` |
+//! | `merge` | groups' answers -> one, in any of InfluxDB's formats | `influxql`, `http`, `memory` |
 //! | `timeshift` | SELECTs that look away from now -> those that InfluxDB knows, and their answers' way back; MATH | `influxql`, `plan`, `merge` |
 //! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
 //! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `merge`, `spool` |
@@ -69,6 +70,7 @@ pub mod gate;
 pub mod http;
 pub mod influxql;
 pub mod lineprotocol;
+pub mod memory;
 pub mod merge;
 pub mod plan;
 pub mod spool;

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use slotline::memory::Counting;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     slotline::cli::main()

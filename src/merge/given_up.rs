@@ -1,4 +1,5 @@
-//! Whether anybody still waits for what this thread makes: long loops end where nobody does, with what they have.
+//! Whether what this thread makes is still worth making: long loops end where it is not, with what they have. It is not, when
+//! nobody waits for it any more, or when making it takes more memory than it may.
 //!
 //! Used by `query` around work on threads beside a shard's.
 
@@ -6,26 +7,53 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::memory::taken;
+
 thread_local! {
-    static GIVEN_UP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+    static WORK: RefCell<Option<Work>> = const { RefCell::new(None) };
 }
 
-/// Does work of this thread that is given up once `flag` is set: what it makes then is nothing to anyone.
-pub fn unless<T>(flag: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
+struct Work {
+    /// Set when nobody waits any more.
+    left: Arc<AtomicBool>,
+    /// Of this thread (`memory::taken`).
+    taken_max: isize,
+    too_much: bool,
+}
+
+/// It would have taken more memory than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch;
+
+/// Does work of this thread that is given up once `left` is set: what it makes then is nothing to anyone; or once it has
+/// taken more than `bytes_max` of memory, counted from its beginning.
+///
+/// # Errors
+/// It has taken too much.
+pub fn unless<T>(left: Arc<AtomicBool>, bytes_max: usize, work: impl FnOnce() -> T) -> Result<T, TooMuch> {
     struct Ended;
     impl Drop for Ended {
         fn drop(&mut self) {
-            GIVEN_UP.set(None);
+            WORK.set(None);
         }
     }
-    GIVEN_UP.set(Some(flag));
+    let taken_max = taken().saturating_add(isize::try_from(bytes_max).unwrap_or(isize::MAX));
+    WORK.set(Some(Work { left, taken_max, too_much: false }));
     let _ended = Ended;
-    work()
+    let made = work();
+    match WORK.with_borrow(|work| work.as_ref().is_some_and(|work| work.too_much)) {
+        true => Err(TooMuch),
+        false => Ok(made),
+    }
 }
 
-/// Nobody waits any more.
+/// What is made is made for nothing.
 pub fn is_given_up() -> bool {
-    GIVEN_UP.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
+    WORK.with_borrow_mut(|work| {
+        let Some(work) = work else { return false };
+        work.too_much |= taken() > work.taken_max;
+        work.too_much || work.left.load(Ordering::Relaxed)
+    })
 }
 
 #[cfg(test)]
@@ -35,11 +63,11 @@ mod tests {
     #[test]
     fn work_sees_its_own_flag_and_none_after_it() {
         let flag = Arc::new(AtomicBool::new(false));
-        let (before, after) = unless(flag.clone(), || {
+        let seen = unless(flag.clone(), usize::MAX, || {
             let before = is_given_up();
             flag.store(true, Ordering::Relaxed);
             (before, is_given_up())
         });
-        assert_eq!((before, after, is_given_up()), (false, true, false));
+        assert_eq!((seen, is_given_up()), (Ok((false, true)), false));
     }
 }

@@ -8,14 +8,44 @@ use crate::merge::given_up;
 use crate::net::{elsewhere, guarded, yield_to_others};
 
 use super::statement::BROKE_OFF;
-use super::{Refusal, refuse};
+use super::{Queries, Refusal, fails, refuse};
 
 /// What takes less than the way to another thread and back is done at once.
 const SMALL_BYTES: usize = 256 << 10;
 
 /// Does work over so many bytes, about.
-pub async fn beside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    if bytes <= SMALL_BYTES { Ok(work()) } else { on_a_thread(work).await }
+pub async fn beside<T: Send + 'static>(
+    queries: &Queries,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if bytes <= SMALL_BYTES { Ok(work()) } else { on_a_thread(queries, work).await }
+}
+
+/// Does work of whatever length; dropped, the work is given up. So it is when what is made takes more than twice
+/// `query.answer_bytes_max`: once for the answer, once for what it is made of.
+pub async fn on_a_thread<T: Send + 'static>(
+    queries: &Queries,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let bytes_max = queries.config.query.answer_bytes_max.0.saturating_mul(2);
+    made(bytes_max, work).await.map_err(|unmade| match unmade {
+        Unmade::BrokeOff => refuse(500, BROKE_OFF),
+        Unmade::TooMuch => {
+            queries.stats.queries_limited_bytes.add(1);
+            fails(format!(
+                "to make the answer takes more than {bytes_max} bytes (twice query.answer_bytes_max); ask for less time, \
+                 longer intervals or fewer series"
+            ))
+        }
+    })
+}
+
+/// Why nothing was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unmade {
+    TooMuch,
+    BrokeOff,
 }
 
 /// Set when whoever waits for work is dropped.
@@ -27,8 +57,8 @@ impl Drop for Waits {
     }
 }
 
-/// Does work of whatever length; dropped, the work is given up. A core that a shard wants too is the shard's.
-pub async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+/// A core that a shard wants too is the shard's.
+async fn made<T: Send + 'static>(bytes_max: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Unmade> {
     let waits = Waits(Arc::default());
     // What the thread returned to glommio would never be dropped if nobody waited for it any more.
     let (flag, done) = (waits.0.clone(), Arc::new(Mutex::new(None)));
@@ -40,13 +70,13 @@ pub async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
         yield_to_others();
         // A panic there would never come back, and the thread with it.
         guarded("work beside a shard", || {
-            let made = given_up::unless(flag, work);
+            let made = given_up::unless(flag, bytes_max, work);
             *to.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         });
     });
     elsewhere(ended).await;
     let made = done.lock().unwrap_or_else(PoisonError::into_inner).take();
-    made.ok_or_else(|| refuse(500, BROKE_OFF))
+    made.ok_or(Unmade::BrokeOff)?.map_err(|given_up::TooMuch| Unmade::TooMuch)
 }
 
 #[cfg(test)]
@@ -70,7 +100,7 @@ mod tests {
         on_a_shard(|| async {
             let (began, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
             let (begins, told) = (began.clone(), Told(dropped.clone()));
-            let work = on_a_thread(move || {
+            let work = made(usize::MAX, move || {
                 begins.store(true, Ordering::Relaxed);
                 while !given_up::is_given_up() {
                     std::thread::sleep(Duration::from_millis(1));
@@ -98,11 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_work_is_a_refusal() {
+    fn a_panic_of_work_breaks_only_that_off() {
         on_a_shard(|| async {
-            assert_eq!(on_a_thread(|| 7).await.ok(), Some(7));
-            assert!(on_a_thread(|| -> u8 { panic!("on purpose") }).await.is_err());
-            assert_eq!(on_a_thread(|| 8).await.ok(), Some(8));
+            assert_eq!(made(usize::MAX, || 7).await, Ok(7));
+            assert_eq!(made(usize::MAX, || -> u8 { panic!("on purpose") }).await, Err(Unmade::BrokeOff));
+            assert_eq!(made(usize::MAX, || 8).await, Ok(8));
         });
     }
 }

@@ -144,7 +144,9 @@ pub async fn run(
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
     }
-    let making = on_a_thread(move || Making::new(evaluation, held)).await?.map_err(|error| refuse(503, error))?;
+    let making = on_a_thread(&running.context.queries, move || Making::new(evaluation, held))
+        .await?
+        .map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
 }
 
@@ -309,7 +311,7 @@ async fn tell(
     // Made here, each is cut alone.
     let mut alike = cuts_tag_sets(&gathering.select).then(Alike::default);
     loop {
-        let (made, kept) = on_a_thread(move || (making.next(), making)).await?;
+        let (made, kept) = on_a_thread(&running.context.queries, move || (making.next(), making)).await?;
         making = kept;
         let series = match made {
             Ok(series) if series.is_empty() => break,

@@ -100,12 +100,13 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     };
     messages.extend(told);
     let Part { statement, join, limit, offset, cut } = part;
+    let context = &running.context;
     let series = match join {
-        Join::Rows => joined(parts, join::rows).await?,
-        Join::SeriesKeys => joined(parts, join::series_keys).await?,
-        Join::Sum => joined(parts, join::sum).await?,
-        Join::Measurements => joined(parts, join::measurements).await?,
-        Join::CountOfNames(column) => joined(parts, move |parts| join::count_of_names(parts, column)).await?,
+        Join::Rows => joined(context, parts, join::rows).await?,
+        Join::SeriesKeys => joined(context, parts, join::series_keys).await?,
+        Join::Sum => joined(context, parts, join::sum).await?,
+        Join::Measurements => joined(context, parts, join::measurements).await?,
+        Join::CountOfNames(column) => joined(context, parts, move |parts| join::count_of_names(parts, column)).await?,
         Join::Recount => match recounted(&running.context, groups, &statement, parts).await? {
             Ok(counts) => counts,
             Err(error) => return Ok(Err(error)),
@@ -125,10 +126,11 @@ async fn untyped(context: &Context, groups: &[GroupIndex], own: &Statement, erro
 
 /// Sorting takes long where there is much.
 async fn joined(
+    context: &Context,
     parts: Vec<Vec<Series>>,
     join: impl FnOnce(Vec<Vec<Series>>) -> Vec<Series> + Send + 'static,
 ) -> Result<Vec<Series>, Refusal> {
-    beside(join::bytes(&parts), move || join(parts)).await
+    beside(&context.queries, join::bytes(&parts), move || join(parts)).await
 }
 
 /// What is in the measurements of all groups; the inner error is the statement's own.
@@ -165,7 +167,7 @@ async fn recounted(
     let (counts, shared) = join::counts(parts);
     let Some(list) = values(show, &shared).filter(|_| !shared.is_empty()) else { return Ok(Ok(counts)) };
     Ok(match listed(context, groups, &list).await? {
-        Ok(parts) => Ok(joined(parts, |parts| join::recounted(counts, parts, VALUE_COLUMN)).await?),
+        Ok(parts) => Ok(joined(context, parts, |parts| join::recounted(counts, parts, VALUE_COLUMN)).await?),
         Err(error) => Err(error),
     })
 }
@@ -215,7 +217,7 @@ async fn recounted_by_shards(
             (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
         };
         let bytes = join::bytes(&found) + join::bytes(&all);
-        fields = beside(bytes, move || fields.with(found, all, VALUE_COLUMN)).await?;
+        fields = beside(&context.queries, bytes, move || fields.with(found, all, VALUE_COLUMN)).await?;
     }
     Ok(Ok(fields.counted(counts)))
 }
@@ -243,7 +245,7 @@ async fn of_names(running: &mut Running, id: usize, groups: &[GroupIndex], names
                     }
                 }
                 match Parts::of(parts) {
-                    Ok(Parts { parts, .. }) => joined(parts, join::rows).await?,
+                    Ok(Parts { parts, .. }) => joined(&running.context, parts, join::rows).await?,
                     Err(error) => return Ok(Err(error)),
                 }
             }

@@ -62,10 +62,11 @@ pub async fn answer(
 ) -> Result<Response<Body>, Refusal> {
     let output = Output::new(&context.asked);
     if context.asked.params.get("chunked") != "true" {
+        let queries = context.queries.clone();
         let mut running = Running::new(context, output, None);
         running.run(&query, places).await?;
         let Running { mut output, results, results_bytes, behind, .. } = running;
-        let (output, whole) = beside(results_bytes, move || {
+        let (output, whole) = beside(&queries, results_bytes, move || {
             let whole = output.whole(results);
             (output, whole)
         })
@@ -471,7 +472,7 @@ impl Running {
         self.chunk_bytes = 0;
         let bytes = result.series.iter().map(Series::bytes).sum();
         let mut output = self.output.clone();
-        let (output, printed) = beside(bytes, move || {
+        let (output, printed) = beside(&self.context.queries, bytes, move || {
             let mut printed = Vec::new();
             output.push(result, &mut printed);
             (output, printed)

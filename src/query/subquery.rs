@@ -79,7 +79,9 @@ pub async fn run(
             Err(Broken::Refused(refusal)) => return Err(refusal),
         }
     }
-    let rows = on_a_thread(move || rows.iter().try_for_each(|input| apart(input)).map(|()| rows)).await?;
+    let rows =
+        on_a_thread(&running.context.queries, move || rows.iter().try_for_each(|input| apart(input)).map(|()| rows))
+            .await?;
     let rows = rows.map_err(|error| refuse(503, error))?;
     messages.splice(0..0, running.stale(&behind));
     let shards = match shards(running, &nested, &nesting).await? {
@@ -158,10 +160,10 @@ async fn tell(
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     let mut over = nested::Ended::default();
     let (ordering, of) = (nested.clone(), gathered.clone());
-    for group in on_a_thread(move || ordering.groups(&of.rows)).await? {
+    for group in on_a_thread(&running.context.queries, move || ordering.groups(&of.rows)).await? {
         let (nested, gathered) = (nested.clone(), gathered.clone());
         let making = move || (nested.series(&gathered.rows, &gathered.shards, &group, &over), over);
-        let (made, still) = on_a_thread(making).await?;
+        let (made, still) = on_a_thread(&running.context.queries, making).await?;
         over = still;
         let series = match made {
             Ok(Some(series)) => series,

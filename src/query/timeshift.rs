@@ -286,7 +286,9 @@ async fn answered(running: &mut Running, id: usize, work: Work) -> Result<Option
         Work::Join(join, parts) => {
             let Some((answers, messages)) = all(running, id, parts).await? else { return Ok(None) };
             let bytes = bytes(&answers);
-            let joined = beside(bytes, move || join.joined(answers)).await?.map_err(|error| refuse(400, error))?;
+            let joined = beside(&running.context.queries, bytes, move || join.joined(answers))
+                .await?
+                .map_err(|error| refuse(400, error))?;
             Ok(Some((joined, messages)))
         }
         Work::Beside(parts) => {
@@ -298,7 +300,7 @@ async fn answered(running: &mut Running, id: usize, work: Work) -> Result<Option
         Work::Outer(outer, subqueries) => {
             let Some((answers, messages)) = all(running, id, subqueries).await? else { return Ok(None) };
             let bytes = bytes(&answers);
-            match beside(bytes, move || outer.evaluated(answers, rows_max)).await? {
+            match beside(&running.context.queries, bytes, move || outer.evaluated(answers, rows_max)).await? {
                 Ok(series) => Ok(Some((series, messages))),
                 Err(stop) => stopped(running, id, stop).await,
             }
@@ -360,7 +362,7 @@ async fn made_of_rows(running: &mut Running, id: usize, by_rows: &ByRows) -> Res
     };
     let Some(part) = ready.part.clone() else { return Ok(Some((Vec::new(), Vec::new()))) };
     let Some(aside) = held(running, id, part).await? else { return Ok(None) };
-    match beside(aside.bytes, move || ready.answer(aside.series)).await? {
+    match beside(&running.context.queries, aside.bytes, move || ready.answer(aside.series)).await? {
         Ok(series) => Ok(Some((series, aside.messages))),
         Err(stop) => stopped(running, id, stop).await,
     }

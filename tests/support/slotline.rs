@@ -159,6 +159,14 @@ impl Slotline {
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
+    /// The most memory that its process has held, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).expect("a size");
+        kilobytes.parse::<usize>().expect("a number") * 1024
+    }
+
     pub fn id(&self) -> u32 {
         self.process.id()
     }

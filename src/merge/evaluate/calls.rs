@@ -382,7 +382,7 @@ impl Evaluation {
         // What a subquery makes may begin before the range that it has read.
         let (range, nested) = (windows.range, self.nested);
         let counts = move |row: &usize| !series.is_null(field, *row) && (nested || range.contains(series.time(*row)));
-        rows.filter(counts).map(move |row| {
+        rows.take_while(|_| !is_given_up()).filter(counts).map(move |row| {
             let at = Some(RowAt { series: number as u32, row: row as u32 });
             Point { row: at, ..Point::new(series.time(row), series.value(field, row)) }
         })

@@ -6,6 +6,7 @@
 use std::iter::Peekable;
 
 use crate::influxql::ast::{Fill, FillValue};
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::fill::number;
@@ -48,7 +49,7 @@ impl Evaluation {
             }
             self.row(point.time, &slots)
         };
-        Ok(left.map(row).collect())
+        Ok(left.map(row).take_while(|_| !is_given_up()).collect())
     }
 
     /// Rows of the calls, of which each has its points.
@@ -77,7 +78,7 @@ impl Evaluation {
                     self.set(slot, value, kind_of(place));
                 }
             }
-            if rows.len() >= self.rows_max {
+            if rows.len() >= self.rows_max || is_given_up() {
                 return Err(Stop::Rows(rows.len() + 1));
             }
             let mut row = self.row(time, &slots);

@@ -4,6 +4,8 @@
 //! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard; here is one for all, but
 //! where rows are cut in each ([`cut_in_shards`]).
 
+use crate::merge::given_up::is_given_up;
+
 use super::rows::Point;
 
 /// Go's `container/heap`.
@@ -82,6 +84,9 @@ pub fn sorted<T, I: IntoIterator<Item = T>>(
     }
     let mut heap = Heap::new(items, move |(a, _): &(T, I::IntoIter), (b, _): &(T, I::IntoIter)| less(a, b));
     std::iter::from_fn(move || {
+        if is_given_up() {
+            return None;
+        }
         // With one left there is nothing to compare.
         if let [(next, rest)] = heap.items.as_mut_slice()
             && let Some(after) = rest.next()

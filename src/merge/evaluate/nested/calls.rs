@@ -17,6 +17,7 @@ use crate::merge::evaluate::order::{Heap, sorted};
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Carried, Place, Stop};
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::level::{Given, Input, Level, kind_of};
@@ -175,6 +176,7 @@ impl Level {
             .into_iter()
             .map(|point| (tags(&point), point))
             .map(|(tags, point)| self.tagged(point, &tags, &rows))
+            .take_while(|_| !is_given_up())
             .collect())
     }
 
@@ -211,7 +213,8 @@ impl Level {
             fields.iter().map(|field| self.evaluation.refs.iter().any(|(var, _)| var == field)).collect();
         let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
-        for row in made.rows.iter().filter(|row| self.passes(inner, &made, row)) {
+        let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
+        for row in passed.take_while(|_| !is_given_up()) {
             let tags = subset(&made.keys, &row.tags, keys);
             let number = *numbers.entry(tags.clone()).or_insert(found.members.len());
             if number == found.members.len() {
@@ -266,6 +269,9 @@ impl Level {
         let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
         for (time, number, member, row) in by_window(inputs, ascending, windows) {
+            if is_given_up() {
+                break;
+            }
             let (tags, rows) = &fed[number].members[member];
             let at = *numbers.entry(tags.clone()).or_insert(found.members.len());
             if at == found.members.len() {
@@ -308,7 +314,7 @@ impl Level {
             let left = self.evaluation.rows_max.saturating_sub(all.len());
             let filled = fill(plain, windows, how, kind, self.ascending(), left);
             let filled = filled.map_err(|count| Stop::Rows(all.len() + count))?;
-            all.extend(filled.into_iter().map(|point| Tagged {
+            all.extend(filled.into_iter().take_while(|_| !is_given_up()).map(|point| Tagged {
                 time: point.time,
                 tags: run[0].tags.clone(),
                 beside: point.row.map_or_else(|| nulls.clone(), |row| run[row.row as usize].beside.clone()),

@@ -17,6 +17,7 @@ use crate::merge::evaluate::functions::{How, function};
 use crate::merge::evaluate::order::sorted;
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Evaluation, Kind, Place, RUNS_OVER, Stop, named_zone};
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::order::Ended;
@@ -335,7 +336,7 @@ impl Level {
                         value: Value::Null,
                         beside: self.evaluation.refs.iter().map(|(var, _)| inner.value(&made, row, var)).collect(),
                     };
-                    passed.map(tagged).collect()
+                    passed.map(tagged).take_while(|_| !is_given_up()).collect()
                 }
             });
         }
@@ -400,7 +401,7 @@ impl Level {
             let beside = places.iter().map(beside).collect();
             Tagged { time: rows.time(row), tags: tags.clone(), value: Value::Null, beside }
         };
-        let found = (0..rows.len()).filter(valued).map(tagged);
+        let found = (0..rows.len()).filter(|row| !is_given_up() && valued(row)).map(tagged);
         if self.ascending() { found.collect() } else { found.rev().collect() }
     }
 
@@ -417,7 +418,7 @@ impl Level {
         });
         let columns: Vec<(&VarRef, Option<usize>)> = columns.collect();
         let mut read = Rows::new(rows.name.clone(), rows.tags.clone());
-        for row in (0..rows.len()).filter(|row| range.contains(rows.time(*row))) {
+        for row in (0..rows.len()).filter(|row| range.contains(rows.time(*row))).take_while(|_| !is_given_up()) {
             let cell = |(var, field): &(&VarRef, Option<usize>)| match field {
                 Some(field) => rows.value(*field, row),
                 None => tag_value(rows, &var.name),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::evaluate::fill::number;
 use crate::merge::evaluate::{Kind, Place};
+use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::level::Level;
@@ -91,7 +92,7 @@ impl Level {
             let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek());
             let heads = heads.map(|point| (point.tags.clone(), point.time));
             let next = if self.ascending() { heads.min() } else { heads.max() };
-            let Some((tags, time)) = next else { return rows };
+            let Some((tags, time)) = next.filter(|_| !is_given_up()) else { return rows };
             if series.as_ref() != Some(&tags) {
                 slots.fill(Value::Null);
                 series = Some(tags.clone());
