@@ -109,7 +109,7 @@ const TABLE: &[Row] = &[
         ],
     ),
     // The program.
-    ("main", &["cli"]),
+    ("main", &["memory", "cli"]),
 ];
 
 /// A module, and what it may use.
