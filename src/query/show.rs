@@ -27,7 +27,7 @@ use super::choose::Behind;
 use super::forward::candidates;
 use super::partials::Ask;
 use super::running::deprecated;
-use super::statement::{Context, Ended, Running, told_id};
+use super::statement::{Context, Ended, Running, goes_on, told_id};
 use super::{Refusal, lookup, refuse};
 
 /// What there is to say, or the statement's own error.
@@ -56,20 +56,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
             Ok(Ended::Well)
         }
         Err(error) => {
-            // The error of what is no list of names ends the request, and so does one that came before the names.
-            let goes_on = lists_names(&statement) && error == BAD_COMPARISON;
+            let ended = if goes_on(&statement, &error) { Ended::Well } else { Ended::Failed };
             running.tell(StatementResult::failed(told_id(id, &error), error)).await?;
-            Ok(if goes_on { Ended::Well } else { Ended::Failed })
+            Ok(ended)
         }
     }
-}
-
-/// What InfluxDB says of a WHERE that the names of measurements and tags cannot be chosen by; what stands behind such a
-/// statement is carried out all the same.
-const BAD_COMPARISON: &str = "invalid tag comparison operator";
-
-fn lists_names(statement: &Statement) -> bool {
-    matches!(statement, Statement::ShowMeasurements(_) | Statement::ShowTagKeys(_) | Statement::ShowTagValues { .. })
 }
 
 fn circumstances(context: &Context) -> Circumstances<'_> {

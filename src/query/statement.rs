@@ -295,7 +295,9 @@ impl Running {
             Place::One(groups) => {
                 let mut relayed = statement.clone();
                 relayed.replace_now(self.context.now_ns);
-                self.relay(id, &groups, &relayed.to_forwardable(), &key(statement), time_zone(statement)).await
+                let (text, key) = (relayed.to_forwardable(), key(statement));
+                let goes_on = |error: &str| goes_on(statement, error);
+                self.relay_on(id, &groups, &text, &key, time_zone(statement), goes_on).await
             }
             Place::Asks => select::run(self, id, statement).await,
             Place::Show => show::run(self, id, statement).await,
@@ -314,6 +316,19 @@ impl Running {
         key: &str,
         time_zone: bool,
     ) -> Result<Ended, Refusal> {
+        self.relay_on(id, groups, text, key, time_zone, |_| false).await
+    }
+
+    /// The same where what comes behind is carried out after an error that `goes_on`.
+    async fn relay_on(
+        &mut self,
+        id: usize,
+        groups: &[GroupIndex],
+        text: &str,
+        key: &str,
+        time_zone: bool,
+        goes_on: impl Fn(&str) -> bool,
+    ) -> Result<Ended, Refusal> {
         let mut part = self.begin(groups, text, key, time_zone, self.output.chunk_rows()).await?;
         let mut warnings = self.stale(part.behind.take().as_slice());
         loop {
@@ -322,14 +337,14 @@ impl Running {
                 Ok(None) => return Ok(Ended::Well),
                 Err(error) => return Err(refuse(503, error)),
             };
-            let failed = result.error.is_some();
+            let failed = result.error.as_ref().map(|error| if goes_on(error) { Ended::Well } else { Ended::Failed });
             let statement_id = result.error.as_ref().map_or(id, |error| told_id(id, error));
             let mut result = StatementResult { statement_id, ..result };
             result.messages.splice(0..0, warnings.drain(..));
             self.count(&result)?;
             self.tell(result).await?;
-            if failed {
-                return Ok(Ended::Failed);
+            if let Some(ended) = failed {
+                return Ok(ended);
             }
         }
     }
@@ -497,6 +512,19 @@ pub fn told_id(id: usize, error: &str) -> usize {
     let forgotten =
         error.starts_with("unable to use system source") || error.ends_with("doesn't support time in WHERE clause");
     if forgotten { 0 } else { id }
+}
+
+/// Whether what stands behind a statement is carried out though it failed: names are listed, and InfluxDB found only while it
+/// looked for them that they cannot be chosen by such a WHERE. Any other error ends the request.
+pub fn goes_on(statement: &Statement, error: &str) -> bool {
+    let lists_names = matches!(
+        statement,
+        Statement::ShowMeasurements(_) | Statement::ShowTagKeys(_) | Statement::ShowTagValues { .. }
+    );
+    let of_names = error == "invalid tag comparison operator"
+        || error.starts_with("&influxql.")
+        || ["left side of '", "right side of '"].iter().any(|side| error.starts_with(side));
+    lists_names && of_names
 }
 
 /// What decides which replica is asked: the first measurement.
