@@ -531,6 +531,17 @@ fn what_influxdb_refuses_is_refused_in_its_words() {
     queries.extend(product(&columns[..12], &[""]));
     queries.push("SELECT derivative(mean(v)) FROM one".to_owned());
     queries.push("SELECT mean(v) FROM two GROUP BY time(1d) tz('Nowhere')".to_owned());
+    // What a type does not have is told once there is a series of it.
+    let chosen = [
+        "region = 'nowhere'",
+        "region = 'eu'",
+        "s = 'nothing'",
+        "time > 1700000000s",
+        "host =~ /[2-4]/ AND host = '1'",
+    ];
+    for columns in ["mean(s)", "spread(s), count(v)", "derivative(s)", "max(s), max(v)", "stddev(s)"] {
+        queries.extend(chosen.map(|chosen| format!("SELECT {columns} FROM one WHERE {chosen} GROUP BY region")));
+    }
     let loaded = loaded();
     // Types are told too where only one of the groups has such a field.
     for (number, host) in HOSTS.iter().enumerate().filter(|(_, host)| !host.is_empty()) {

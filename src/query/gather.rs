@@ -85,6 +85,7 @@ pub async fn run(
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
+        Err(Stop::Wrong(error)) => return wrong(running, id, error, &gathering).await,
         Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
     if let Some(into) = &mut running.into {
@@ -339,6 +340,23 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     let Some((group, _)) = gathering.sources.first() else { return Err(refuse(500, "no group has the measurement")) };
     let text = gathering.select.to_string();
     running.relay(id, &[*group], &text, &first_source(&gathering.select), false).await
+}
+
+/// A SELECT with a call that its argument's type does not have: InfluxDB says so once any series is read, and each group
+/// knows that of its own.
+async fn wrong(running: &mut Running, id: usize, error: String, gathering: &Gathering) -> Result<Ended, Refusal> {
+    for (group, sources) in &gathering.sources {
+        let part = Select { sources: sources.clone(), into: None, ..gathering.select.clone() };
+        match gather(running, &(*group, part), |_| Ok(0)).await {
+            Ok(_) => {}
+            Err(Broken::Failed(_)) => return failed(running, id, error).await,
+            Err(Broken::Refused(refusal)) => return Err(refusal),
+        }
+    }
+    let (mut emitter, mut results) = (running.emitter(id), Vec::new());
+    emitter.finish(&mut results);
+    running.tell_all(&mut results).await?;
+    Ok(Ended::Well)
 }
 
 /// What stopped an evaluation, told; `split` says what stands in the way of asking one group.
