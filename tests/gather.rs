@@ -15,6 +15,9 @@ use support::*;
 /// Around both changes of clocks in Europe; a week of each.
 const CHANGES: [i64; 2] = [1_616_706_000, 1_635_454_800];
 
+/// When these change.
+const CHANGED: [i64; 2] = [1_616_893_200, 1_635_642_000];
+
 /// One measurement of two regions, one of three.
 fn sample() -> String {
     few_values(7, &[("one", &["", "eu"]), ("two", &["eu", "us", ""])])
@@ -364,6 +367,36 @@ fn windows_of_a_time_zone() {
     loaded.assert_same(&queries);
     // With the zone's offsets.
     loaded.assert_same_as(&queries, &[], 80);
+}
+
+/// Windows that are no parts of the hours by which clocks change do not hold all of their points.
+#[test]
+fn windows_in_which_clocks_change() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (number, host) in (0_i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for (change, step) in CHANGED.into_iter().flat_map(|change| (-40..40).map(move |step| (change, step))) {
+            if (step + number) % 3 != 0 {
+                let (time, v) = (change + step * 600, (step * 7 + number * 3).rem_euclid(40));
+                body.push_str(&format!("days,host={host} v={v},n={}i {time}000000000\n", v / 3));
+            }
+        }
+    }
+    [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    let columns =
+        ["count(v)", "mean(n)", "first(v), max(n)", "median(v)", "distinct(n)", "derivative(sum(v))", "top(v, 2)"];
+    let windows = ["time(90m)", "time(90m) ORDER BY time DESC", "time(100m, 10m) fill(none)", "time(7h, -1h) fill(0)"];
+    let mut queries = Vec::new();
+    for (columns, windows) in columns.iter().flat_map(|columns| windows.map(|windows| (columns, windows))) {
+        for (zone, change) in ["Europe/London", "Europe/Berlin"].iter().flat_map(|zone| CHANGED.map(|at| (zone, at))) {
+            for (before, after) in [(12, 12), (1, 30), (0, 5)] {
+                let (from, to) = (change - before * 1_800, change + after * 3_600);
+                let range = format!("WHERE time >= {from}s AND time < {to}s");
+                queries.push(format!("SELECT {columns} FROM days {range} GROUP BY {windows} tz('{zone}')"));
+            }
+        }
+    }
+    loaded.assert_same(&queries);
 }
 
 /// InfluxDB makes one series of both.

@@ -138,8 +138,13 @@ pub async fn run(
     }
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
-    let held = held.into_inner();
-    if evaluation.cuts_in_shards() {
+    let mut held = held.into_inner();
+    let mut by_shards = evaluation.cuts_in_shards();
+    if evaluation.clocks_change() {
+        (by_shards, evaluation, held) =
+            on_a_thread(move || (by_shards || held.loses_points(&evaluation), evaluation, held)).await?;
+    }
+    if by_shards {
         evaluation.know_shards(shards(running, &gathering).await?);
     }
     if let Held::Rows(_, bytes) = &held {
@@ -214,6 +219,13 @@ impl Held {
             Held::Rows(groups, bytes) => *bytes += add(&mut groups[at], series, fields)?,
         }
         Ok(self.bytes())
+    }
+
+    fn loses_points(&self, evaluation: &Evaluation) -> bool {
+        match self {
+            Held::Combination(_) => false,
+            Held::Rows(groups, _) => evaluation.loses_points(groups.iter().flatten()),
+        }
     }
 
     fn bytes(&self) -> usize {

@@ -109,8 +109,8 @@ impl Evaluation {
                 Ok(self.until_the_end(call, found, None, carried))
             }
             How::Some(of) => {
-                let input = self.ordered(call, members, windows).collect();
-                Ok(self.by_windows(input, &windows, |points| of(points, &args)))
+                let input: Vec<Point> = self.ordered(call, members, windows).collect();
+                Ok(self.by_windows(&input, &windows, |points| of(points, &args)))
             }
             How::Stream { reads_before, begin } => {
                 let wider = self.read_by_stream(windows, reads_before);
@@ -122,16 +122,16 @@ impl Evaluation {
             }
             How::Best { greatest } => self.best(call, members, greatest, &args),
             How::Distinct => {
-                let input = self.ordered(call, members, windows).collect();
-                let found = self.by_windows(input, &windows, distinct);
+                let input: Vec<Point> = self.ordered(call, members, windows).collect();
+                let found = self.by_windows(&input, &windows, distinct);
                 Ok(self.shown(found, &windows))
             }
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
                 let input = self.call(inner, members, windows, carried)?;
-                let input = input.into_iter().filter(|point| point.value != Value::Null).collect();
-                self.finished(call, function, self.by_windows(input, &windows, |points| vec![of(points)]), &windows)
+                let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
+                self.finished(call, function, self.by_windows(&input, &windows, |points| vec![of(points)]), &windows)
             }
             How::Twice(of, again) => {
                 let found = self.twice(call, members, &windows, of, again);
@@ -151,8 +151,8 @@ impl Evaluation {
                         self.percentile(call, members, windows, args.number)
                     }
                     _ => {
-                        let input = self.ordered(call, members, windows).collect();
-                        self.by_windows(input, &windows, |points| or_none(of(points, &args)))
+                        let input: Vec<Point> = self.ordered(call, members, windows).collect();
+                        self.by_windows(&input, &windows, |points| or_none(of(points, &args)))
                     }
                 };
                 let found = self.until_the_end(call, found, Some(&windows), carried);
@@ -161,7 +161,7 @@ impl Evaluation {
         }
     }
 
-    /// Of every series, then of what that gave.
+    /// Of every series, then of what that gave, in each storage shard as far as it is known when these begin, and of that.
     fn twice(
         &self,
         call: &Call,
@@ -170,17 +170,28 @@ impl Evaluation {
         of: fn(&[Point]) -> Point,
         again: fn(&[Point]) -> Point,
     ) -> Vec<Point> {
-        let one = |(number, series): (usize, &&Rows)| {
-            let input = self.points_of(call, number, series, *windows, self.ascending).collect();
-            self.by_windows(input, windows, |points| vec![of(points)])
-        };
-        let inputs = members.iter().enumerate().map(one).collect();
-        let mut merged = by_window(inputs, self.ascending, &|time| windows.start(time));
-        // A storage shard's points have been put together once more.
-        for _ in 0..if self.nested { 1 } else { 2 } {
-            merged = self.by_windows(merged, windows, |points| vec![again(points)]);
+        let starts = members.first().and_then(|rows| self.shards.get(&rows.name)).map_or(&[][..], Vec::as_slice);
+        let shard = |point: &Point| starts.partition_point(|start| *start <= point.time);
+        let mut shards: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
+        for (number, series) in members.iter().enumerate() {
+            let input: Vec<Point> = self.points_of(call, number, series, *windows, self.ascending).collect();
+            for points in input.chunk_by(|a, b| shard(a) == shard(b)) {
+                let found = self.by_windows(points, windows, |points| vec![of(points)]);
+                shards.entry(shard(&points[0])).or_default().push(found);
+            }
         }
-        merged
+        let merged = |inputs| {
+            let merged = by_window(inputs, self.ascending, &|time| windows.of(time));
+            self.by_windows(&merged, windows, |points| vec![again(points)])
+        };
+        let mut found: Vec<Vec<Point>> = shards.into_values().map(merged).collect();
+        if self.nested {
+            return found.pop().unwrap_or_default();
+        }
+        if !self.ascending {
+            found.reverse();
+        }
+        merged(found)
     }
 
     /// The first point of all, or the last. InfluxDB reads two points of all series, and takes the better one.
@@ -238,12 +249,13 @@ impl Evaluation {
                 for numbers in sets.values() {
                     // The others' rows stay where they are: points say which row they are of.
                     let one = |number: &usize| {
-                        let input = self.points_of(call, *number, members[*number], windows, self.ascending).collect();
-                        self.by_windows(input, &windows, |points| vec![of(points)])
+                        let one = members[*number];
+                        let input: Vec<Point> = self.points_of(call, *number, one, windows, self.ascending).collect();
+                        self.by_windows(&input, &windows, |points| vec![of(points)])
                     };
                     let inputs = numbers.iter().map(one).collect();
-                    let merged = by_window(inputs, self.ascending, &|time| windows.start(time));
-                    found.extend(self.by_windows(merged, &windows, |points| vec![again(points)]));
+                    let merged = by_window(inputs, self.ascending, &|time| windows.of(time));
+                    found.extend(self.by_windows(&merged, &windows, |points| vec![again(points)]));
                 }
                 let start = |point: &Point| windows.start(point.time);
                 match self.ascending {
@@ -254,7 +266,7 @@ impl Evaluation {
             }
         };
         let count = args.number as usize;
-        Ok(self.by_windows(input, &windows, |points| best(points.to_vec(), count, greatest)))
+        Ok(self.by_windows(&input, &windows, |points| best(points.to_vec(), count, greatest)))
     }
 
     /// What InfluxDB takes of rows before it looks at them: as many as LIMIT and OFFSET and one more from each storage shard.
@@ -282,19 +294,18 @@ impl Evaluation {
     }
 
     /// Runs a function over each window; what has no time gets the window's start.
-    fn by_windows(&self, points: Vec<Point>, windows: &Windows, of: impl Fn(&[Point]) -> Vec<Point>) -> Vec<Point> {
+    ///
+    /// InfluxDB ends where a window does not hold the point that it is made for: it begins before the range of a subquery, or
+    /// clocks change in it.
+    fn by_windows(&self, points: &[Point], windows: &Windows, of: impl Fn(&[Point]) -> Vec<Point>) -> Vec<Point> {
         let mut found = Vec::new();
-        let mut rest = points.as_slice();
+        let mut rest = points;
         while let Some(first) = rest.first() {
-            if is_given_up() {
-                return found;
-            }
             let (start, end) = windows.of(first.time);
-            if self.nested && !(start..end).contains(&first.time) {
-                // A subquery's window begins before the range: InfluxDB ends here.
+            if is_given_up() || !(start..end).contains(&first.time) {
                 return found;
             }
-            let inside = |point: &Point| (start..end).contains(&point.time) || point.time == first.time;
+            let inside = |point: &Point| (start..end).contains(&point.time);
             let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
             let (window, behind) = rest.split_at(length);
             for mut point in of(window) {

@@ -213,6 +213,22 @@ impl Evaluation {
         }
     }
 
+    /// Whether clocks change in the windows.
+    pub fn clocks_change(&self) -> bool {
+        let Windows { interval, range, zone, .. } = self.windows;
+        interval > 0 && zone.is_some_and(|zone| zone.changes_within(range.start, range.end))
+    }
+
+    /// Whether there are points that their own windows do not hold, since [`Evaluation::clocks_change`] in these: InfluxDB reads
+    /// no more of such a series in that storage shard.
+    pub fn loses_points<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
+        let lost = |time: i64| {
+            let (start, end) = self.windows.of(time);
+            !(start..end).contains(&time)
+        };
+        rows.into_iter().any(|rows| (0..rows.len()).any(|row| lost(rows.time(row))))
+    }
+
     /// From now on it is known when storage shards begin.
     pub fn know_shards(&mut self, shards: Shards) {
         self.shards = shards;

@@ -130,8 +130,9 @@ pub fn cut_in_shards<I: Iterator<Item = Point>>(
 /// are equal in time and value: here as on two cores.
 const PARTS: usize = 2;
 
-/// The points of several series, window after window, in each of them series after series. `window` tells a window's start.
-pub fn by_window(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> i64) -> Vec<Point> {
+/// The points of several series, window after window, in each of them series after series. `window` tells where a window
+/// begins and ends.
+pub fn by_window(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> (i64, i64)) -> Vec<Point> {
     let mut inputs: Vec<Vec<Point>> = inputs.into_iter().filter(|input| !input.is_empty()).collect();
     if inputs.len() < 2 {
         return inputs.pop().unwrap_or_default();
@@ -141,7 +142,7 @@ pub fn by_window(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64)
     one_heap(halves.into_iter().collect(), ascending, window)
 }
 
-fn one_heap(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> i64) -> Vec<Point> {
+fn one_heap(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> (i64, i64)) -> Vec<Point> {
     let count = inputs.iter().map(Vec::len).sum();
     let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_iter().peekable()).collect();
     let mut merged: Vec<Point> = Vec::with_capacity(count);
@@ -149,17 +150,21 @@ fn one_heap(inputs: Vec<Vec<Point>>, ascending: bool, window: &impl Fn(i64) -> i
     let mut items = Vec::new();
     for mut input in inputs {
         if let Some(first) = input.peek() {
-            items.push((window(first.time), input));
+            items.push((window(first.time).0, input));
         }
     }
     let less = |a: &(i64, _), b: &(i64, _)| if ascending { a.0 < b.0 } else { a.0 > b.0 };
     let mut heap = Heap::new(items, less);
-    while let Some((start, mut input)) = heap.pop() {
-        while let Some(point) = input.next_if(|point| window(point.time) == start) {
+    while let Some((_, mut input)) = heap.pop() {
+        let Some(first) = input.next() else { continue };
+        let (start, end) = window(first.time);
+        merged.push(first);
+        // InfluxDB looks at the further border alone.
+        while let Some(point) = input.next_if(|point| if ascending { point.time < end } else { point.time >= start }) {
             merged.push(point);
         }
         if let Some(next) = input.peek() {
-            heap.push((window(next.time), input));
+            heap.push((window(next.time).0, input));
         }
     }
     merged
@@ -203,7 +208,7 @@ mod tests {
     #[test]
     fn windows_come_one_after_the_other() {
         let inputs = vec![series(0, &[1, 2, 11]), series(1, &[3, 12]), series(2, &[0, 25])];
-        let merged = by_window(inputs, true, &|time| time / 10 * 10);
+        let merged = by_window(inputs, true, &|time| (time / 10 * 10, time / 10 * 10 + 10));
         let seen: Vec<i64> = merged.iter().map(|point| point.time).collect();
         assert_eq!(seen, [1, 2, 3, 0, 11, 12, 25]);
     }

@@ -28,11 +28,10 @@ impl Windows {
         let start = if TIME_MIN + into >= time { TIME_MIN } else { time - into };
         let left = self.interval - into;
         let end = if TIME_MAX - left <= time { TIME_MAX } else { time + left };
-        let moved = |border: i64| {
-            let border = border.saturating_add(self.change(ahead, self.ahead(border)));
-            border.saturating_add(self.offset)
-        };
-        (moved(start), moved(end))
+        let moved = |border: i64| border.saturating_add(self.change(ahead, self.ahead(border)));
+        // An end that would move to before the change stays.
+        let end = Some(moved(end)).filter(|moved| self.ahead(*moved) == self.ahead(end)).unwrap_or(end);
+        (moved(start).saturating_add(self.offset), end.saturating_add(self.offset))
     }
 
     /// How far the zone's clocks are ahead of UTC's.
