@@ -473,6 +473,11 @@ fn errors_are_influxdbs() {
         "SELECT mean(x), y FROM (SELECT v AS x, n AS y FROM one)",
         "SELECT nofunction(x) FROM (SELECT v AS x FROM one)",
         "SELECT x FROM (SELECT v AS x FROM nodb..one), (SELECT v AS x FROM two)",
+        // What is wrong with the statement itself comes first.
+        "SELECT x FROM (SELECT v AS x FROM db.nowhere.one ORDER BY time DESC)",
+        "SELECT x FROM (SELECT v AS x FROM nodb..one), (SELECT v AS x FROM two ORDER BY time DESC)",
+        "SELECT max(x) FROM (SELECT mean(v) AS x, n FROM db.nowhere.one), (SELECT v AS x FROM two)",
+        "SELECT x FROM (SELECT v AS x FROM db.nowhere.one), (SELECT v AS x FROM two)",
         "SELECT mean(*::tag) FROM (SELECT v, host FROM one)",
         "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
     ];

@@ -82,13 +82,20 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     let circumstances =
         Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
     let probe = probe(select, circumstances).map_err(|reason| refuse(400, reason))?;
+    let first = probe.first().map(|question| question.group);
     let schemas = match lookup::schemas(context, &probe).await? {
         Ok(schemas) => schemas,
-        Err(error) => return Ok(Err(error)),
+        // Before it looks for a measurement's place InfluxDB looks at the statement itself.
+        Err(error) => {
+            let first = match first {
+                Some(group) => lookup::invalid(context, group, select).await?,
+                None => None,
+            };
+            return Ok(Err(first.unwrap_or(error)));
+        }
     };
     let planned = plan(select, &schemas, circumstances);
     // What is wrong in InfluxDB's eyes too is told in its words.
-    let first = probe.first().map(|question| question.group);
     if let Some(group) =
         first.filter(|_| !planned.as_ref().is_ok_and(Planned::is_told_by_groups) || has_wildcard_call(select))
         && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
