@@ -140,7 +140,10 @@ impl Trial {
         if seen == expected {
             return Outcome::Equal { rows: seen.has_rows() };
         }
-        let adds_up = self.layout == Layout::Split || self.layout == Layout::Whole && ask.q.contains("(SELECT");
+        // What lies beside a measurement in its storage shard changes in which order influxd meets rows of one time, and with
+        // that the last digit of a deviation.
+        let in_order = ["(SELECT", "stddev("].iter().any(|part| ask.q.contains(part));
+        let adds_up = self.layout == Layout::Split || self.layout == Layout::Whole && in_order;
         if adds_up && seen.rounds_to(&expected) {
             return Outcome::Rounded;
         }
