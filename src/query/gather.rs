@@ -141,8 +141,10 @@ pub async fn run(
     let mut held = held.into_inner();
     let mut by_shards = evaluation.cuts_in_shards();
     if evaluation.clocks_change() {
-        (by_shards, evaluation, held) =
-            on_a_thread(move || (by_shards || held.loses_points(&evaluation), evaluation, held)).await?;
+        (by_shards, evaluation, held) = on_a_thread(&running.context.queries, move || {
+            (by_shards || held.loses_points(&evaluation), evaluation, held)
+        })
+        .await?;
     }
     if by_shards {
         evaluation.know_shards(shards(running, &gathering).await?);
