@@ -101,6 +101,10 @@ const INTO: &[&str] = &[
     "SELECT top(f, host) INTO t30 FROM src",
     "SELECT host, top(f, host, 2), dc AS d INTO t31 FROM src",
     "SELECT top(f, host, host, 2), host AS host INTO t32 FROM src",
+    "SELECT f AS x, i AS x INTO t33 FROM src",
+    "SELECT f AS text, s AS text, i INTO t34 FROM src GROUP BY host",
+    "SELECT v AS name, host AS name INTO t35 FROM split",
+    "SELECT f AS time, i INTO t36 FROM nothing",
 ];
 
 #[test]
@@ -177,6 +181,20 @@ fn faults() {
         let error = loaded.ask(loaded.cluster.http(), &[], select).text();
         assert!(error.contains("SELECT INTO with tags of top() or bottom() is not supported yet"), "{select}: {error}");
     }
+    // InfluxDB panics.
+    for select in [
+        "SELECT f AS time INTO hidden FROM src",
+        "SELECT i, s AS time INTO hidden FROM src GROUP BY host",
+        "SELECT v AS time, v INTO hidden FROM split",
+        "SELECT sum(v), max(v) AS time INTO hidden FROM split",
+        "SELECT f, i AS time INTO hidden FROM src, other",
+    ] {
+        let error = loaded.ask(loaded.cluster.http(), &[], select).text();
+        assert!(error.contains("SELECT INTO with another column named \\\"time\\\""), "{select}: {error}");
+        let panics = loaded.ask(loaded.reference.http(), &[], select).text();
+        assert!(panics.contains("[panic:"), "{select}: {panics}");
+    }
+    loaded.assert_same(&[], "SELECT * FROM hidden");
     let error = loaded.ask(loaded.cluster.http(), &[], "SELECT f INTO \"#x\" FROM src").text();
     assert!(error.contains("measurement \\\"#x\\\"") && error.contains("line protocol"), "{error}");
     let target = loaded.cluster.measurement_in("db", "target", 2);

@@ -11,20 +11,22 @@ use super::results::{Series, Value};
 /// # Errors
 /// There is no `time`, or a name that line protocol has no form for.
 pub fn push_lines(series: &Series, measurement: Option<&str>, out: &mut Vec<u8>) -> Result<usize, String> {
-    let time = series.columns.iter().position(|column| column == "time");
+    let time = series.columns.iter().rposition(|column| column == "time");
     let time = time.ok_or("error finding time index in result")?;
+    let is_last = |at: usize| !series.columns[at + 1..].contains(&series.columns[at]);
+    let counts: Vec<bool> = (0..series.columns.len()).map(is_last).collect();
     let mut head = Vec::new();
     push_head(series, measurement.unwrap_or(&series.name), &mut head)?;
     let keys: Result<Vec<Vec<u8>>, String> = series.columns.iter().map(|column| field_key(column)).collect();
     let keys = keys?;
     let mut points = 0;
     for row in &series.values {
-        let Some(Value::Time(ns)) = row.get(time) else { return Err("a row's time is not a time".to_owned()) };
+        let Some(Value::Time(ns)) = row.get(time) else { return Err(NOT_A_TIME.to_owned()) };
         let start = out.len();
         out.extend_from_slice(&head);
         let mut sign = b' ';
         for (at, (key, value)) in keys.iter().zip(row).enumerate() {
-            if at != time && is_stored(value) {
+            if at != time && counts[at] && is_stored(value) {
                 out.push(sign);
                 out.extend_from_slice(key);
                 out.push(b'=');
@@ -42,6 +44,10 @@ pub fn push_lines(series: &Series, measurement: Option<&str>, out: &mut Vec<u8>)
     }
     Ok(points)
 }
+
+/// InfluxDB panics there.
+const NOT_A_TIME: &str =
+    "SELECT INTO with another column named \"time\" is not supported: nothing says when a point was";
 
 fn push_head(series: &Series, name: &str, out: &mut Vec<u8>) -> Result<(), String> {
     // White space before a line does not count, and a comment begins with `#`. In a measurement `\"` loses its backslash too.
@@ -137,6 +143,18 @@ mod tests {
         let mut out = Vec::new();
         let points = push_lines(series, measurement, &mut out)?;
         Ok((points, String::from_utf8(out).expect("it is text")))
+    }
+
+    #[test]
+    fn the_last_column_of_a_name_counts() {
+        let row = |x: Value, y: Value| vec![Value::Time(5), x, y];
+        let named = |names: [&str; 2], row| series(&[], &["time", names[0], names[1]], vec![row]);
+        let (one, two) = (Value::Float(1.5), Value::Integer(2));
+        let twice = named(["x", "x"], row(one.clone(), two.clone()));
+        assert_eq!(lines(&twice, None), Ok((1, "from x=2i 5\n".to_owned())));
+        assert_eq!(lines(&named(["x", "x"], row(one.clone(), Value::Null)), None), Ok((0, String::new())));
+        assert_eq!(lines(&named(["time", "x"], row(one, two)), None), Err(NOT_A_TIME.to_owned()));
+        assert_eq!(lines(&series(&[], &["time", "time"], Vec::new()), None), Ok((0, String::new())));
     }
 
     #[test]
