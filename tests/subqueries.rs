@@ -480,6 +480,12 @@ fn errors_are_influxdbs() {
         "SELECT x FROM (SELECT v AS x FROM db.nowhere.one), (SELECT v AS x FROM two)",
         "SELECT mean(*::tag) FROM (SELECT v, host FROM one)",
         "SELECT x FROM (SELECT v AS x FROM one) WHERE x",
+        "SELECT sum(host) FROM (SELECT * FROM one GROUP BY region)",
+        "SELECT mean(host) FROM (SELECT * FROM one GROUP BY region) GROUP BY host",
+        "SELECT max(region) FROM (SELECT v, region FROM one GROUP BY host) GROUP BY region",
+        "SELECT mean(v), stddev(host) FROM (SELECT * FROM one)",
+        "SELECT spread(host) FROM (SELECT * FROM one GROUP BY region), (SELECT * FROM one)",
+        "SELECT x FROM (SELECT sum(host) AS x FROM (SELECT * FROM one GROUP BY region) GROUP BY host)",
     ];
     for q in others.map(str::to_owned).into_iter().chain(of_wildcards) {
         let ask = |http: Http| http.query("db", &q);

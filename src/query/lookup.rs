@@ -80,8 +80,18 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
 /// What InfluxDB has against a SELECT as it is written, whatever the data.
 pub async fn invalid(context: &Context, group: GroupIndex, select: &impl Display) -> Result<Option<String>, Refusal> {
     let error = whole(context, group, format!("EXPLAIN {select}")).await?.error;
-    // What runs can be interrupted, what is explained cannot: a type's name says which.
-    Ok(error.map(|error| error.replace("IteratorMapper", "InterruptIterator")))
+    Ok(error.map(running))
+}
+
+/// A type error of EXPLAIN -> of what is explained: what runs can be interrupted, whatever lies below that, and a type's name
+/// says so.
+fn running(error: String) -> String {
+    let Some((before, name)) = error.split_once("iterator type: *query.") else { return error };
+    let kinds = ["float", "integer", "unsigned", "string", "boolean"];
+    match kinds.iter().find(|kind| name.starts_with(**kind)) {
+        Some(kind) => format!("{before}iterator type: *query.{kind}InterruptIterator"),
+        None => error,
+    }
 }
 
 /// The default retention policy of a database; `None`: there is no such database, or none.
@@ -170,4 +180,30 @@ fn first_column(result: StatementResult) -> Vec<String> {
         _ => None,
     };
     rows.filter_map(first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::running;
+
+    #[test]
+    fn what_runs_has_other_types() {
+        for (explained, told) in [
+            (
+                "unsupported sum iterator type: *query.stringTagSubsetIterator",
+                "unsupported sum iterator type: *query.stringInterruptIterator",
+            ),
+            (
+                "unsupported max iterator type: *query.stringIteratorMapper",
+                "unsupported max iterator type: *query.stringInterruptIterator",
+            ),
+            (
+                "unsupported mean iterator type: *query.booleanMergeIterator",
+                "unsupported mean iterator type: *query.booleanInterruptIterator",
+            ),
+            ("undefined function foo()", "undefined function foo()"),
+        ] {
+            assert_eq!(running(explained.to_owned()), told);
+        }
+    }
 }
