@@ -72,23 +72,42 @@ pub fn series_keys(parts: Vec<Vec<Series>>) -> Vec<Series> {
     united(parts).into_values().map(sorted).collect()
 }
 
-/// Of each series one row, the sum of all parts'.
+/// Of each series the rows, each the sum of all parts'. With GROUP BY time() all is in the first, and the rest are windows of
+/// nothing up to now: who was asked last has the most of them.
 pub fn sum(parts: Vec<Vec<Series>>) -> Vec<Series> {
-    let summed = |mut series: Series| {
-        let sum = series.values.iter().filter_map(|row| row.first().and_then(Value::as_i64)).fold(0, i64::wrapping_add);
-        series.values = vec![vec![Value::Integer(sum)]];
-        series
-    };
-    united(parts).into_values().map(summed).collect()
+    let mut found: BTreeMap<Key, Series> = BTreeMap::new();
+    for series in parts.into_iter().flatten() {
+        match found.entry((series.name.clone(), series.tags.clone())) {
+            Entry::Vacant(new) => drop(new.insert(series)),
+            Entry::Occupied(known) => add(&mut known.into_mut().values, series.values),
+        }
+    }
+    found.into_values().collect()
 }
 
-/// Counts of series by measurement -> of measurements by tags.
-pub fn measurements(parts: Vec<Vec<Series>>) -> Vec<Series> {
-    let mut names: BTreeMap<Vec<(String, String)>, BTreeSet<String>> = BTreeMap::new();
-    for series in parts.into_iter().flatten() {
-        names.entry(series.tags).or_default().insert(series.name);
+fn add(sums: &mut Vec<Vec<Value>>, rows: Vec<Vec<Value>>) {
+    let number = |row: &[Value]| row.first().and_then(Value::as_i64).unwrap_or_default();
+    let behind = rows.len().min(sums.len());
+    for (sum, row) in sums.iter_mut().zip(&rows) {
+        *sum = vec![Value::Integer(number(sum).wrapping_add(number(row)))];
     }
-    names.into_iter().map(|(tags, names)| count(String::new(), tags, "count", names.len())).collect()
+    sums.extend(rows.into_iter().skip(behind));
+}
+
+/// Counts of series by measurement -> of measurements by tags; with GROUP BY time() windows of nothing stand behind.
+pub fn measurements(parts: Vec<Vec<Series>>) -> Vec<Series> {
+    let mut found: BTreeMap<Vec<(String, String)>, (BTreeSet<String>, usize)> = BTreeMap::new();
+    for series in parts.into_iter().flatten() {
+        let (names, rows) = found.entry(series.tags).or_default();
+        names.insert(series.name);
+        *rows = series.values.len().max(*rows);
+    }
+    let counted = |(tags, (names, rows)): (_, (BTreeSet<String>, usize))| {
+        let mut series = count(String::new(), tags, "count", names.len());
+        series.values.resize(rows.max(1), vec![integer(0)]);
+        series
+    };
+    found.into_iter().map(counted).collect()
 }
 
 /// Names -> how many there are.
@@ -122,7 +141,7 @@ pub fn recounted(counts: Vec<Series>, list: Vec<Vec<Series>>, column: usize) -> 
                 _ => None,
             });
             let cells: BTreeSet<String> = cells.collect();
-            series.values = vec![vec![integer(cells.len())]];
+            told(&mut series, cells.len());
         }
         series
     };
@@ -179,7 +198,7 @@ impl Fields {
     pub fn counted(&self, mut counts: Vec<Series>) -> Vec<Series> {
         for series in &mut counts {
             if let Some(fields) = self.series.get(&(series.name.clone(), series.tags.clone())) {
-                series.values = vec![vec![integer(fields.len())]];
+                told(series, fields.len());
             }
         }
         counts
@@ -247,6 +266,14 @@ fn united(parts: Vec<Vec<Series>>) -> BTreeMap<Key, Series> {
 fn count(name: String, tags: Vec<(String, String)>, column: &str, count: usize) -> Series {
     let (columns, values) = (vec![column.to_owned()], vec![vec![integer(count)]]);
     Series { name, tags, columns, values, partial: false }
+}
+
+/// Puts a number in the place of a count. What windows of nothing stand behind it stay.
+fn told(series: &mut Series, count: usize) {
+    match series.values.first_mut() {
+        Some(row) => *row = vec![integer(count)],
+        None => series.values = vec![vec![integer(count)]],
+    }
 }
 
 fn integer(count: usize) -> Value {
@@ -406,6 +433,15 @@ mod tests {
             vec![counted("a", &[("h", "x")], 1), counted("b", &[("h", "")], 1)],
         ];
         assert_eq!(measurements(by_tag), [counted("", &[("h", "")], 2), counted("", &[("h", "x")], 1)]);
+        let windows = |numbers: &[i64]| {
+            let values = numbers.iter().map(|number| vec![Value::Integer(*number)]).collect();
+            vec![Series { values, ..counted("a", &[], 0) }]
+        };
+        // The second was asked a window later.
+        assert_eq!(sum(vec![windows(&[2, 0]), windows(&[3, 0, 0])]), windows(&[5, 0, 0]));
+        assert_eq!(sum(vec![windows(&[3, 0, 0]), windows(&[2, 0])]), windows(&[5, 0, 0]));
+        let whole = [Series { name: String::new(), ..windows(&[1, 0, 0]).remove(0) }];
+        assert_eq!(measurements(vec![windows(&[2, 0]), windows(&[3, 0, 0])]), whole);
         let names = |names: &[&[&str]]| vec![listed("measurements", &["name"], names)];
         let all = count_of_names(vec![names(&[&["a"], &["b"]]), names(&[&["b"]]), vec![]], "cardinality estimation");
         assert_eq!((all[0].columns[0].as_str(), &all[0].values[0][0]), ("cardinality estimation", &Value::Integer(2)));

@@ -73,7 +73,7 @@ pub fn values(show: &ShowCardinality, names: &BTreeSet<String>) -> Option<Statem
         (Some(own), Some(keys)) => Some(Expr::And(vec![Expr::Paren(Box::new(own)), Expr::Paren(Box::new(keys))])),
         (own, keys) => own.or(keys),
     };
-    let group_by = show.group_by.clone();
+    let group_by = tags_of(&show.group_by);
     let sources = placed(&sources, show.database.as_deref());
     Some(Statement::Select(Box::new(Select { condition, group_by, ..select([distinct], sources) })))
 }
@@ -98,7 +98,12 @@ pub fn fields_within(show: &ShowCardinality, sources: &[Measurement], shard: Tim
         let sources = sources.iter().cloned().map(Source::Measurement).collect();
         Statement::Select(Box::new(Select { condition, group_by, ..select([key], sources) }))
     };
-    [listing(show.condition.as_ref(), &show.group_by), listing(None, &[])]
+    [listing(show.condition.as_ref(), &tags_of(&show.group_by)), listing(None, &[])]
+}
+
+/// GROUP BY without time(): what is counted stands in one window.
+fn tags_of(group_by: &[Expr]) -> Vec<Expr> {
+    group_by.iter().filter(|expr| !matches!(expr, Expr::Call(_))).cloned().collect()
 }
 
 fn named(names: &BTreeSet<String>) -> Vec<Measurement> {

@@ -55,7 +55,7 @@ pub enum Join {
     Rows,
     /// Keys of series, in the order of the series.
     SeriesKeys,
-    /// Of each series the sum: no series lives in two groups.
+    /// Of each series the sum, row by row: no series lives in two groups.
     Sum,
     /// Counts by measurement: how many measurements there are, of each set of tags.
     Measurements,
@@ -109,14 +109,6 @@ pub fn plan(statement: &Statement, at: Circumstances<'_>) -> Option<Show> {
         _ => return None,
     };
     Some(show)
-}
-
-/// Why several groups cannot be asked: by time InfluxDB counts in every window since 1970, most of them empty.
-pub fn refused(statement: &Statement, groups: &[GroupIndex]) -> Option<String> {
-    let is_time = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "time");
-    let Statement::ShowCardinality(show) = statement else { return None };
-    let is_by_time = groups.len() > 1 && show.group_by.iter().any(is_time);
-    is_by_time.then(|| "CARDINALITY with GROUP BY time() is not supported over several groups".to_owned())
 }
 
 /// The measurement for which fields are to be counted by storage shards (`rewritten::fields_within`), since its series live in
@@ -175,9 +167,10 @@ fn list(statement: &Statement, listing: &Listing, join: Join, cut: Cut, at: Circ
 
 fn cardinality(show: &ShowCardinality, at: Circumstances<'_>) -> Show {
     let groups = owners(&show.sources, show.database.as_deref(), at);
-    // A count is one row: LIMIT changes nothing, OFFSET leaves nothing.
-    let (limit, offset) = (0, show.offset);
-    let mut asked = ShowCardinality { limit: 0, offset: 0, ..show.clone() };
+    // A count is one row, and with GROUP BY time() one a window.
+    let (limit, offset) = (show.limit, show.offset);
+    let mut asked = show.clone();
+    (asked.limit, asked.offset) = pushed(limit, offset);
     let is_estimate = !show.exact
         && show.sources.is_empty()
         && show.condition.is_none()
@@ -354,7 +347,7 @@ mod tests {
     fn cardinalities() {
         for (text, statement) in [
             ("SHOW SERIES CARDINALITY", "SHOW SERIES CARDINALITY"),
-            ("SHOW SERIES CARDINALITY LIMIT 1", "SHOW SERIES EXACT CARDINALITY"),
+            ("SHOW SERIES CARDINALITY LIMIT 1 OFFSET 2", "SHOW SERIES EXACT CARDINALITY LIMIT 3"),
             ("SHOW SERIES EXACT CARDINALITY GROUP BY h", "SHOW SERIES EXACT CARDINALITY GROUP BY h"),
             ("SHOW MEASUREMENT CARDINALITY ON x", "SHOW MEASUREMENTS ON x"),
             ("SHOW MEASUREMENT CARDINALITY FROM /m/", "SHOW SERIES EXACT CARDINALITY FROM /m/"),

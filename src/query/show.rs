@@ -19,7 +19,7 @@ use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
 use crate::plan::select::without_types;
-use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan, refused};
+use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan};
 use crate::topology::GroupIndex;
 
 use super::beside::beside;
@@ -72,9 +72,6 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     let deciding = deciding(&part.statement);
     if !deciding.is_empty() {
         decide(&mut part.statement, &lookup::names(&running.context, &deciding).await?);
-    }
-    if let Some(reason) = refused(&part.statement, groups) {
-        return Err(refuse(400, reason));
     }
     let own = part.statement.clone();
     if let Some(probe) = probe(&part.statement) {
