@@ -259,6 +259,7 @@ fn fields_of_some_series_of_a_split_measurement_are_counted_by_storage_shards() 
     }
 }
 
+/// In the first window is everything, and nothing in those up to now.
 #[test]
 fn counts_by_time_have_all_windows() {
     let loaded = loaded(1);
@@ -293,6 +294,100 @@ fn what_is_wrong_is_told_as_it_was_written() {
             for from in ["", " FROM split", " FROM m1"] {
                 loaded.assert_same("application/json", &[], &format!("SHOW {of} CARDINALITY{from} WHERE {condition}"));
             }
+        }
+    }
+}
+
+/// With these one InfluxDB has storage shards that not all groups have, and a database of which only one group has anything.
+fn apart() -> Loaded {
+    let cluster = Setup::new(3, 1).rule("db", "split", &["host"]).rule("db", "split2", &["host"]).start();
+    let loaded = Loaded { reference: cluster.reference("db"), cluster };
+    loaded.cluster.http().run("", "CREATE DATABASE db");
+    let week = 604_800_000_000_000_u64;
+    // Each in one group alone; the policy's shards are its own.
+    let late = format!("late,host=a,only=z v=1 {}\nsplit,host=new v=1 {}\n", 10 * week, 12 * week);
+    for http in [loaded.cluster.http(), loaded.reference.http()] {
+        http.store("db", sample());
+        http.run("db", "CREATE RETENTION POLICY long ON db DURATION INF REPLICATION 1 SHARD DURATION 52w");
+        http.run("", "CREATE DATABASE small");
+        http.run("", "CREATE DATABASE bare");
+        http.store("db", &late);
+        let stored =
+            http.send(&Request::new("POST", "/write?db=db&rp=long").body(format!("kept,host=k v=1 {}\n", 300 * week)));
+        assert_eq!(stored.status, 204, "{stored:?}");
+        http.store("small", "m1,host=a v=1 1\n");
+    }
+    loaded
+}
+
+/// One InfluxDB lists the tags of all storage shards of a database as soon as one is within the time.
+#[test]
+fn tags_are_listed_by_the_storage_shards_of_all_groups() {
+    let loaded = apart();
+    let week = 604_800_000_000_000_u64;
+    for from in ["", " FROM late", " FROM m1", " FROM split", " FROM m1, m2, late", " FROM nothing", " FROM /^m|late/"]
+    {
+        for condition in [
+            format!("time > {}", 9 * week),
+            format!("time > {}", 11 * week),
+            format!("time >= {}", 50 * week),
+            format!("time >= {}", 290 * week),
+            format!("time >= {}", 1000 * week),
+            format!("time < {week}"),
+            format!("time < -{week}"),
+            format!("time > {} AND time < {}", 9 * week, 10 * week),
+            format!("time > {} AND host = 'a'", 9 * week),
+            format!("(host = 'a' OR time > {}) AND dc = 'x'", 11 * week),
+            format!("time > {} AND v > 0", 11 * week),
+            format!("time > {} AND host", 11 * week),
+            "time > now() - 1h".to_owned(),
+            "time > 'yesterday'".to_owned(),
+        ] {
+            for q in [
+                format!("SHOW TAG KEYS{from} WHERE {condition}"),
+                format!("SHOW TAG VALUES{from} WITH KEY IN (host, only) WHERE {condition} LIMIT 3 OFFSET 1"),
+                format!("SHOW TAG VALUES ON db{from} WITH KEY = host WHERE {condition}; SHOW TAG KEYS FROM late"),
+            ] {
+                loaded.assert_same("application/json", &[], &q);
+            }
+        }
+    }
+    for accept in ["text/csv", "application/x-msgpack"] {
+        let q = format!("SHOW TAG KEYS WHERE time > {}", 11 * week);
+        loaded.assert_same(accept, &[("chunked", "true")], &q);
+    }
+}
+
+/// Fault is found with WHERE by whoever has anything of the database.
+#[test]
+fn what_is_wrong_is_told_by_groups_that_do_not_own_it() {
+    let loaded = apart();
+    let names: Vec<String> = (0..6).map(|n| format!("nothing{n}")).collect();
+    let conditions = [
+        "host = 3",
+        "host",
+        "v = 1",
+        "host > 'a'",
+        "3 = 3",
+        "noname(host) = 1",
+        "host = 'a' AND (host = 3)",
+        "host = 'a'",
+    ];
+    for db in ["small", "bare"] {
+        for condition in conditions {
+            for name in &names {
+                for q in [
+                    format!("SHOW MEASUREMENTS ON {db} WITH MEASUREMENT = {name} WHERE {condition}; SHOW MEASUREMENTS"),
+                    format!("SHOW TAG KEYS ON {db} FROM {name} WHERE {condition}; SHOW MEASUREMENTS"),
+                    format!("SHOW TAG VALUES ON {db} FROM {name} WITH KEY = host WHERE {condition}"),
+                    format!("SHOW SERIES ON {db} FROM {name} WHERE {condition}"),
+                    format!("SHOW SERIES ON {db} FROM {name} WHERE {condition} AND time > 0"),
+                ] {
+                    loaded.assert_same("application/json", &[], &q);
+                }
+            }
+            let q = format!("SHOW MEASUREMENTS ON {db} WITH MEASUREMENT =~ /nothing/ WHERE {condition}");
+            loaded.assert_same("application/json", &[], &q);
         }
     }
 }

@@ -111,7 +111,9 @@ fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Plac
 fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place {
     use show::Show;
     match show::plan(statement, circumstances) {
-        Some(Show::Groups(groups, _)) if groups.len() == 1 => Place::One(groups),
+        Some(Show::Groups(groups, _)) if groups.len() == 1 && !show::is_timed_tags(statement) => Place::One(groups),
+        // Which storage shards there are the others know.
+        Some(Show::Groups(groups, _)) if circumstances.topology.groups().len() == 1 => Place::One(groups),
         // Of one server, and there is only one.
         Some(Show::Replicas(_)) if circumstances.topology.replicas().count() == 1 => Place::One(vec![0]),
         Some(_) => Place::Show,

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{CardinalityOf, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements};
+use crate::influxql::ast::{
+    BinaryOp, CardinalityOf, Listing, MeasurementName, NameOrAll, ShowCardinality, ShowMeasurements,
+};
+use crate::influxql::range::{TimeRange, split_time};
 use crate::influxql::{Expr, Measurement, Statement};
 use crate::topology::{GroupIndex, Topology};
 
@@ -137,7 +140,7 @@ fn measurements(show: &ShowMeasurements, at: Circumstances<'_>) -> Show {
         Some(NameOrAll::All) => Some(""),
         None => None,
     };
-    let groups = owners(show.with.as_slice(), database, at);
+    let groups = heard(show.with.as_slice(), database, show.condition.as_ref(), at);
     let is_timed = show.condition.as_ref().is_some_and(has_time);
     // One group has all of a measurement, or it is refused as it is.
     if groups.len() > 1
@@ -161,7 +164,9 @@ fn list(statement: &Statement, listing: &Listing, join: Join, cut: Cut, at: Circ
     {
         (listing.limit, listing.offset) = pushed(limit, offset);
     }
-    let groups = owners(&listing.sources, listing.database.as_deref(), at);
+    let is_select = matches!(statement, Statement::ShowSeries(_)) && listing.condition.as_ref().is_some_and(has_time);
+    let condition = listing.condition.as_ref().filter(|_| !is_select);
+    let groups = heard(&listing.sources, listing.database.as_deref(), condition, at);
     Show::Groups(groups, Box::new(Part { statement: asked, join, limit, offset, cut }))
 }
 
@@ -242,6 +247,71 @@ fn placed(source: &Measurement, listing: &Listing) -> Measurement {
     Measurement { database, ..source.clone() }
 }
 
+/// A listing of tags with a time. InfluxDB takes the time for a choice of storage shards, in any policy, and lists what the
+/// index of these has: `inmem`, its own choice, is one index of all a database's shards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimedTags {
+    pub db: String,
+    /// The storage shards that count.
+    pub range: TimeRange,
+    /// What there is in all shards.
+    pub anytime: Statement,
+}
+
+/// Whether a statement is one of these.
+pub fn is_timed_tags(statement: &Statement) -> bool {
+    let (Statement::ShowTagKeys(listing) | Statement::ShowTagValues { listing, .. }) = statement else { return false };
+    listing.condition.as_ref().is_some_and(has_time)
+}
+
+/// The listing that a statement is, which has no now().
+///
+/// # Errors
+/// Its time cannot be read here.
+pub fn timed_tags(statement: &Statement, db: &str) -> Result<Option<TimedTags>, String> {
+    if !is_timed_tags(statement) {
+        return Ok(None);
+    }
+    let mut anytime = statement.clone();
+    let (Statement::ShowTagKeys(listing) | Statement::ShowTagValues { listing, .. }) = &mut anytime else {
+        return Ok(None);
+    };
+    let Some(condition) = &listing.condition else { return Ok(None) };
+    let (rest, range) = split_time(condition, None)?;
+    listing.condition = rest;
+    let db = listing.database.as_deref().unwrap_or(db).to_owned();
+    Ok(Some(TimedTags { db, range, anytime }))
+}
+
+/// The groups that are asked: all of them what InfluxDB may find fault with, since it looks at WHERE once it has any series of
+/// the database, whatever their measurement.
+fn heard(
+    sources: &[Measurement],
+    database: Option<&str>,
+    condition: Option<&Expr>,
+    at: Circumstances<'_>,
+) -> Vec<GroupIndex> {
+    match condition.is_none_or(chooses_tags) {
+        true => owners(sources, database, at),
+        false => at.topology.group_indexes().collect(),
+    }
+}
+
+/// Whether a condition compares tags with texts or regular expressions, beside times: there is nothing wrong with it.
+fn chooses_tags(condition: &Expr) -> bool {
+    match condition {
+        Expr::And(terms) | Expr::Or(terms) => terms.iter().all(chooses_tags),
+        Expr::Paren(inner) => chooses_tags(inner),
+        Expr::Binary { .. } if has_time(condition) => true,
+        Expr::Binary { op, lhs, rhs } => match (&**lhs, op, &**rhs) {
+            (Expr::VarRef(_), BinaryOp::Equal | BinaryOp::NotEqual, Expr::String(_)) => true,
+            (Expr::VarRef(_), BinaryOp::Match | BinaryOp::NotMatch, Expr::Regex(_)) => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// LIMIT and OFFSET of what a group is asked.
 fn pushed(limit: u64, offset: u64) -> (u64, u64) {
     if limit == 0 { (0, 0) } else { (limit.saturating_add(offset).min(i64::MAX as u64), 0) }
@@ -301,6 +371,48 @@ mod tests {
             let (groups, seen, _) = asked(text);
             assert_eq!((groups, seen.as_str()), (3, statement), "{text}");
         }
+    }
+
+    #[test]
+    fn what_may_be_wrong_is_put_to_all() {
+        for (condition, groups) in [
+            ("h = 'a' AND (i !~ /b/ OR j != '')", 1),
+            ("time > 5 AND h = 'a'", 1),
+            ("h = 3", 3),
+            ("h > 'a'", 3),
+            ("h = 'a' OR h", 3),
+            ("h = i", 3),
+        ] {
+            for text in ["SHOW TAG KEYS FROM m", "SHOW SERIES FROM m", "SHOW MEASUREMENTS WITH MEASUREMENT = m"] {
+                assert_eq!(asked(&format!("{text} WHERE {condition}")).0, groups, "{text} WHERE {condition}");
+            }
+        }
+        // A SELECT of its owners.
+        assert_eq!(asked("SHOW SERIES FROM m WHERE h > 'a' AND time > 5").0, 1);
+    }
+
+    #[test]
+    fn a_time_chooses_storage_shards_of_all_groups() {
+        let timed = |text: &str| {
+            let query = parse_query(text, &Params::new()).expect("the test writes InfluxQL");
+            timed_tags(&query.statements[0], "d")
+        };
+        let wanted = |db: &str, start, end, anytime: &str| {
+            let anytime = parse_query(anytime, &Params::new()).expect("the test writes InfluxQL").statements.remove(0);
+            Ok(Some(TimedTags { db: db.to_owned(), range: TimeRange { start, end }, anytime }))
+        };
+        let all = TimeRange::default();
+        assert_eq!(
+            timed("SHOW TAG KEYS FROM m WHERE time > 5 LIMIT 3"),
+            wanted("d", 6, all.end, "SHOW TAG KEYS FROM m LIMIT 3")
+        );
+        assert_eq!(
+            timed("SHOW TAG VALUES ON e WITH KEY = h WHERE (h = 'a' OR time < 9) AND time >= 5"),
+            wanted("e", 5, 8, "SHOW TAG VALUES ON e WITH KEY = h WHERE (h = 'a')"),
+        );
+        assert_eq!(timed("SHOW TAG KEYS WHERE h = 'a'"), Ok(None));
+        assert_eq!(timed("SHOW SERIES WHERE time > 5"), Ok(None));
+        assert!(timed("SHOW TAG KEYS WHERE time > 'soon'").is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
 use crate::influxql::range::{TimeRange, parse_time};
 use crate::influxql::{Measurement, Statement};
-use crate::merge::results::{StatementResult, Value};
+use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::columns::Schema;
 use crate::plan::select::Probe;
 use crate::plan::sources::may_own;
@@ -125,30 +125,89 @@ pub async fn shards(
     db: &str,
     rp: &str,
 ) -> Result<Result<Vec<TimeRange>, String>, Refusal> {
-    let asking = groups.iter().map(|group| whole(context, *group, Statement::ShowShards.to_string()));
+    let asking = groups.iter().map(|group| shards_of(context, *group, db, Some(rp)));
     let mut shards = BTreeSet::new();
     for answer in join_all(asking).await {
-        let answer = answer?;
-        if let Some(error) = answer.error {
-            return Ok(Err(error));
-        }
-        for series in answer.series.into_iter().filter(|series| series.name == db) {
-            let column = |name: &str| series.columns.iter().position(|column| column == name);
-            let columns = (column("retention_policy"), column("start_time"), column("end_time"));
-            let (Some(policy), Some(start), Some(end)) = columns else {
-                return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
-            };
-            let time = |cell: &Value| cell.as_str().and_then(|text| parse_time(text, None));
-            for row in series.values.iter().filter(|row| row[policy].as_str() == Some(rp)) {
-                let (Some(start), Some(end)) = (time(&row[start]), time(&row[end])) else {
-                    return Err(refuse(503, "SHOW SHARDS tells a time that cannot be read"));
-                };
-                shards.insert((start, end));
-            }
+        match answer? {
+            Ok(own) => shards.extend(own),
+            Err(error) => return Ok(Err(error)),
         }
     }
     // The end is the next one's beginning.
     Ok(Ok(shards.into_iter().map(|(start, end)| TimeRange { start, end: end.saturating_sub(1) }).collect()))
+}
+
+/// When the storage shards of a policy, or of all policies, that a group has begin and end. The inner error is InfluxDB's own.
+async fn shards_of(
+    context: &Context,
+    group: GroupIndex,
+    db: &str,
+    rp: Option<&str>,
+) -> Result<Result<Vec<(i64, i64)>, String>, Refusal> {
+    let answer = whole(context, group, Statement::ShowShards.to_string()).await?;
+    if let Some(error) = answer.error {
+        return Ok(Err(error));
+    }
+    let mut shards = Vec::new();
+    for series in answer.series.into_iter().filter(|series| series.name == db) {
+        let column = |name: &str| series.columns.iter().position(|column| column == name);
+        let columns = (column("retention_policy"), column("start_time"), column("end_time"));
+        let (Some(policy), Some(start), Some(end)) = columns else {
+            return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
+        };
+        let time = |cell: &Value| cell.as_str().and_then(|text| parse_time(text, None));
+        for row in series.values.iter().filter(|row| rp.is_none_or(|rp| row[policy].as_str() == Some(rp))) {
+            let (Some(start), Some(end)) = (time(&row[start]), time(&row[end])) else {
+                return Err(refuse(503, "SHOW SHARDS tells a time that cannot be read"));
+            };
+            shards.push((start, end));
+        }
+    }
+    Ok(Ok(shards))
+}
+
+/// The groups that have a storage shard of a database, whatever its policy, that reaches into `range`. The inner error is
+/// InfluxDB's own.
+pub async fn groups_within(
+    context: &Context,
+    db: &str,
+    range: TimeRange,
+) -> Result<Result<BTreeSet<GroupIndex>, String>, Refusal> {
+    let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
+    let asking = groups.iter().map(|group| shards_of(context, *group, db, None));
+    let mut within = BTreeSet::new();
+    for (group, answer) in groups.iter().zip(join_all(asking).await) {
+        match answer? {
+            Ok(shards) if shards.iter().any(|(start, end)| *start <= range.end && range.start < *end) => {
+                within.insert(*group);
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(within))
+}
+
+/// Whether a group has an index for each of its storage shards of a database, instead of one of all (`inmem`, which those
+/// versions are taken to have that do not say it). The inner error is InfluxDB's own.
+pub async fn indexes_each_shard(
+    context: &Context,
+    group: GroupIndex,
+    db: &str,
+) -> Result<Result<bool, String>, Refusal> {
+    let text = Statement::ShowStats { module: Some("shard".to_owned()) }.to_string();
+    let answer = whole(context, group, text).await?;
+    if let Some(error) = answer.error {
+        return Ok(Err(error));
+    }
+    Ok(Ok(says_tsi1(&answer.series, db)))
+}
+
+fn says_tsi1(stats: &[Series], db: &str) -> bool {
+    let says = |series: &Series, key: &str, value: &str| {
+        series.tags.iter().any(|(own, said)| (own.as_str(), said.as_str()) == (key, value))
+    };
+    stats.iter().any(|series| says(series, "database", db) && says(series, "indexType", "tsi1"))
 }
 
 /// Whether storage shards, in order, do not follow one upon the other: then they are not those of one InfluxDB.
@@ -184,7 +243,23 @@ fn first_column(result: StatementResult) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::running;
+    use super::*;
+
+    #[test]
+    fn an_index_a_shard_is_told_by_the_database() {
+        let shard = |tags: &[(&str, &str)]| {
+            let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            Series { name: "shard".to_owned(), tags, ..Series::default() }
+        };
+        let told = [
+            shard(&[("database", "a"), ("indexType", "inmem")]),
+            shard(&[("database", "b"), ("indexType", "tsi1")]),
+            shard(&[("database", "c")]),
+        ];
+        for (db, each_shard) in [("a", false), ("b", true), ("c", false), ("tsi1", false)] {
+            assert_eq!(says_tsi1(&told, db), each_shard, "{db}");
+        }
+    }
 
     #[test]
     fn what_runs_has_other_types() {

@@ -19,7 +19,9 @@ use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
 use crate::plan::select::without_types;
-use crate::plan::show::{Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan};
+use crate::plan::show::{
+    Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan, timed_tags,
+};
 use crate::topology::GroupIndex;
 
 use super::beside::beside;
@@ -87,6 +89,10 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
         Err(error) => return Ok(Err(untyped(&running.context, groups, &own, error).await?)),
     };
     messages.extend(told);
+    let parts = match of_other_shards(running, groups, &part.statement, parts, &mut messages).await? {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Err(error)),
+    };
     let Part { statement, join, limit, offset, cut } = part;
     let context = &running.context;
     let series = match join {
@@ -102,6 +108,46 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     };
     let emitter = running.emitter(id);
     Ok(Ok(emitted(id, join::limited(series, limit, offset), cut, emitter, messages)))
+}
+
+/// The parts of a listing of tags with a time, with those of groups that have no storage shard at that time where another
+/// group has one: in one InfluxDB that shard leads to what all of them have. The inner error is the statement's own.
+async fn of_other_shards(
+    running: &mut Running,
+    groups: &[GroupIndex],
+    statement: &Statement,
+    mut parts: Vec<Vec<Series>>,
+    messages: &mut Vec<Message>,
+) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
+    let mut silent: Vec<GroupIndex> =
+        groups.iter().zip(&parts).filter(|(_, part)| part.is_empty()).map(|(g, _)| *g).collect();
+    if silent.is_empty() || running.context.backends.topology.groups().len() == 1 {
+        return Ok(Ok(parts));
+    }
+    let db = running.context.asked.params.get("db").to_owned();
+    let Some(timed) = timed_tags(statement, &db).map_err(|reason| refuse(400, reason))? else { return Ok(Ok(parts)) };
+    let within = match lookup::groups_within(&running.context, &timed.db, timed.range).await? {
+        Ok(within) => within,
+        Err(error) => return Ok(Err(error)),
+    };
+    silent.retain(|group| !within.contains(group));
+    if within.is_empty() || silent.is_empty() {
+        return Ok(Ok(parts));
+    }
+    let mut asked = Vec::new();
+    for group in silent {
+        match lookup::indexes_each_shard(&running.context, group, &timed.db).await? {
+            Ok(true) => {}
+            Ok(false) => asked.push(group),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    let (others, behind) = ask_groups(&running.context, &asked, &timed.anytime).await?;
+    messages.extend(running.stale(&behind));
+    Ok(Parts::of(others).map(|others| {
+        parts.extend(others.parts);
+        parts
+    }))
 }
 
 /// What groups have against a statement in which types were written out: a group's words about the client's `own`, where these

@@ -507,24 +507,27 @@ impl Running {
     }
 }
 
-/// The id that InfluxDB gives a statement's error: of what it says before it carries one out it forgets which it was.
+/// The id that InfluxDB gives a statement's error.
 pub fn told_id(id: usize, error: &str) -> usize {
-    let forgotten =
-        error.starts_with("unable to use system source") || error.ends_with("doesn't support time in WHERE clause");
-    if forgotten { 0 } else { id }
+    if comes_before(error) { 0 } else { id }
 }
 
-/// Whether what stands behind a statement is carried out though it failed: names are listed, and InfluxDB found only while it
-/// looked for them that they cannot be chosen by such a WHERE. Any other error ends the request.
+/// Whether InfluxDB says this of a statement before it carries it out. Which it was it forgets.
+pub fn comes_before(error: &str) -> bool {
+    error.starts_with("unable to use system source") || error.ends_with("doesn't support time in WHERE clause")
+}
+
+/// Whether what stands behind a statement is carried out though it failed: names are listed, and InfluxDB found fault with
+/// WHERE only while it looked for them. Any other error ends the request.
 pub fn goes_on(statement: &Statement, error: &str) -> bool {
-    let lists_names = matches!(
-        statement,
-        Statement::ShowMeasurements(_) | Statement::ShowTagKeys(_) | Statement::ShowTagValues { .. }
-    );
     let of_names = error == "invalid tag comparison operator"
         || error.starts_with("&influxql.")
         || ["left side of '", "right side of '"].iter().any(|side| error.starts_with(side));
-    lists_names && of_names
+    match statement {
+        Statement::ShowMeasurements(_) => !comes_before(error) && error != "database name required",
+        Statement::ShowTagKeys(_) | Statement::ShowTagValues { .. } => of_names,
+        _ => false,
+    }
 }
 
 /// What decides which replica is asked: the first measurement.
