@@ -170,6 +170,19 @@ fn writes_of_version_2_are_those_of_version_1() {
 }
 
 #[test]
+fn prometheus_hears_what_to_use_instead() {
+    let cluster = Setup::new(1, 1).start();
+    for path in ["/api/v1/prom/write?db=db", "/api/v1/prom/read?db=db"] {
+        let answer = cluster.http().send(&Request::new("POST", path).body("packed"));
+        assert_eq!((answer.status, answer.header("Content-Type")), (404, Some("application/json")), "{answer:?}");
+        let error = answer.error();
+        assert!(error.contains("does not offer Prometheus' remote write and read"), "{error}");
+        assert!(error.contains("/write") && error.contains("/query"), "{error}");
+        assert_eq!(cluster.http().get(path).status, 405, "{path}");
+    }
+}
+
+#[test]
 fn a_body_that_is_no_form_leaves_the_connection_open() {
     let (cluster, reference) = pair();
     let request = |http: Http| {

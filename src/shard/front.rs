@@ -29,6 +29,7 @@ enum Route {
     Write(Dialect),
     Query,
     Flux,
+    Prometheus,
     Ping,
     Health,
     Ready,
@@ -36,10 +37,12 @@ enum Route {
 }
 
 /// Path, methods as InfluxDB lists them, route, whether the admin port has it too.
-const ROUTES: [(&str, &[Method], Route, bool); 9] = [
+const ROUTES: [(&str, &[Method], Route, bool); 11] = [
     ("/write", &[Method::OPTIONS, Method::POST], Route::Write(Dialect::V1), false),
     ("/api/v2/write", &[Method::POST], Route::Write(Dialect::V2), false),
     ("/api/v2/query", &[Method::POST], Route::Flux, false),
+    ("/api/v1/prom/write", &[Method::POST], Route::Prometheus, false),
+    ("/api/v1/prom/read", &[Method::POST], Route::Prometheus, false),
     ("/query", &[Method::OPTIONS, Method::GET, Method::POST], Route::Query, false),
     ("/ping", &[Method::GET, Method::HEAD], Route::Ping, true),
     ("/status", &[Method::GET, Method::HEAD], Route::Ping, false),
@@ -56,6 +59,9 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// As InfluxDB 1.8 says it.
 const NO_FLUX: &str =
     "Flux query service disabled. Verify flux-enabled=true in the [http] section of the InfluxDB config.\n";
+
+const NO_PROMETHEUS: &str = "slotline does not offer Prometheus' remote write and read: write line protocol to /write \
+                             (Telegraf makes it of remote writes), and query in InfluxQL at /query";
 
 /// Answers one request.
 pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, source: u64) -> Response<Body> {
@@ -81,6 +87,13 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
         (Route::Flux, _) => {
             discard(request.into_body()).await;
             plain(StatusCode::FORBIDDEN, NO_FLUX)
+        }
+        (Route::Prometheus, _) => {
+            discard(request.into_body()).await;
+            let mut response = refused_in(error_body(NO_PROMETHEUS).into_bytes(), NO_PROMETHEUS);
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            response
         }
         (Route::Ping, _) => ping(shard, &request),
         (Route::Health, _) => health(shard),
