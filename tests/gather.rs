@@ -670,4 +670,63 @@ fn windows_beyond_the_limit_are_refused() {
     assert!(more < 300 << 20, "{more} bytes more than before");
     let seen = cluster.http().query("db", &format!("SELECT count(v) FROM one {WINDOWS} fill(none)"));
     assert!(seen.text().contains("1970-04-15T04:00:00Z"), "{}", seen.text());
+/// Of booleans of one time InfluxDB takes false for the first and true for the last one, of other types the larger value.
+#[test]
+fn booleans_and_texts_of_one_time() {
+    let cluster = Setup::new(3, 1).rule("db", "/^tied/", &["host"]).start();
+    let judged = Judged { reference: cluster.reference("db"), cluster };
+    judged.cluster.create_db("db");
+    let mut body = String::new();
+    for host in 0..24 {
+        let groups = ["x", "y", "z"][host % 3];
+        for time in 1..4 {
+            let (ok, text) = ((host * 5 + time) % 7 < 3, ["a", "", "é", "b"][(host * 3 + time) % 4]);
+            body.push_str(&format!("tied,host=h{host},dc={groups} ok={ok},s=\"{text}\" {time}\n"));
+        }
+        // Each of one host alone among all.
+        body.push_str(&format!("tied_true,host=h{host} ok={},s=\"{}\" 5\n", host == 17, host % 5));
+        body.push_str(&format!("tied_false,host=h{host} ok={},s=\"\" {}\n", host != 4, 5 + host % 2));
+    }
+    for http in [judged.cluster.http(), judged.reference.http()] {
+        http.store("db", &body);
+    }
+    let mut queries = Vec::new();
+    for measurement in ["tied", "tied_true", "tied_false"] {
+        for columns in [
+            "first(ok), last(ok)",
+            "first(ok)",
+            "last(ok)",
+            "first(s)",
+            "last(s)",
+            "first(ok), last(s)",
+            "min(ok)",
+            "max(ok)",
+            "min(ok), max(ok)",
+            "mode(ok)",
+            "mode(s)",
+            "distinct(ok)",
+            "distinct(s)",
+            "count(distinct(ok)), count(distinct(s))",
+            "count(ok), count(s)",
+        ] {
+            for clauses in [
+                "",
+                "WHERE time > 1",
+                "WHERE ok = true",
+                "WHERE s = ''",
+                "GROUP BY dc",
+                "ORDER BY time DESC",
+                "GROUP BY dc ORDER BY time DESC",
+                "WHERE time >= 0 AND time < 8 GROUP BY time(2ns)",
+                "WHERE time >= 0 AND time < 8 GROUP BY time(3ns), dc fill(previous)",
+            ] {
+                queries.push(format!("SELECT {columns} FROM {measurement} {clauses}"));
+            }
+            // Of these InfluxDB decides by the order of its storage.
+            if !columns.contains("mode") {
+                queries.push(format!("SELECT {columns} FROM (SELECT ok, s FROM {measurement} WHERE time > 2)"));
+            }
+        }
+    }
+    judged.assert_same_with_rows(&queries, 75);
 }
