@@ -670,6 +670,8 @@ fn windows_beyond_the_limit_are_refused() {
     assert!(more < 300 << 20, "{more} bytes more than before");
     let seen = cluster.http().query("db", &format!("SELECT count(v) FROM one {WINDOWS} fill(none)"));
     assert!(seen.text().contains("1970-04-15T04:00:00Z"), "{}", seen.text());
+}
+
 /// Of booleans of one time InfluxDB takes false for the first and true for the last one, of other types the larger value.
 #[test]
 fn booleans_and_texts_of_one_time() {

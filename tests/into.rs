@@ -51,7 +51,7 @@ fn loaded() -> Loaded {
 impl Loaded {
     fn ask(&self, http: Http, params: &[(&str, &str)], q: &str) -> Response {
         let form = client::form(&[("q", q)]);
-        let url = format!("/query?{}", client::form(&[&[("db", "db")], params].concat()));
+        let url = format!("/query?{}", client::form(&[params, &[("db", "db")]].concat()));
         let request = Request::new("POST", &url).header("Content-Type", "application/x-www-form-urlencoded").body(form);
         http.send(&request)
     }
@@ -148,6 +148,18 @@ fn answers_come_in_every_format() {
     }
     loaded.assert_same(&[("db", "")], "SELECT f INTO t3 FROM db..src");
     loaded.assert_same(&[("db", "")], "SELECT f INTO db..t3 FROM db..src");
+    // What is not there is looked for in this order.
+    for q in [
+        "SELECT f INTO nodb..t4 FROM src",
+        "SELECT f INTO nodb..t4 FROM otherdb..src",
+        "SELECT foo(f) INTO nodb..t4 FROM src",
+        "SELECT f INTO nodb.norp.t4 FROM otherdb..src",
+        "SELECT f INTO t4 FROM nodb..src; SHOW DATABASES",
+    ] {
+        for params in [&[][..], &[("rp", "norp")], &[("db", "elsewhere")], &[("chunked", "true")]] {
+            loaded.assert_same(params, q);
+        }
+    }
     for accept in ["text/csv", "application/x-msgpack"] {
         let request = Request::new("POST", &format!("/query?db=db&q={}", encode(q))).header("Accept", accept);
         let (seen, expected) = (loaded.cluster.http().send(&request), loaded.reference.http().send(&request));

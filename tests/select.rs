@@ -333,6 +333,23 @@ fn csv_tells_what_was_refused_behind_other_statements() {
 }
 
 #[test]
+fn what_is_wrong_with_the_text_comes_before_what_is_not_there() {
+    let loaded = loaded();
+    for q in [
+        "SELECT foo(v) FROM m1, m2",
+        "SELECT top(v) FROM m1, m2",
+        "SELECT v FROM m1, nodb..m2",
+        "SELECT foo(v) FROM m1, nodb..m2",
+        "SELECT foo(v) FROM (SELECT v FROM m1, m2)",
+    ] {
+        for params in [&[][..], &[("rp", "norp")], &[("chunked", "true")]] {
+            let (seen, expected) = loaded.both(params, "application/json", q);
+            assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "`{q}` with {params:?}");
+        }
+    }
+}
+
+#[test]
 fn explain_tells_each_groups_part() {
     let loaded = loaded();
     let (seen, _) = loaded.both(&[], "application/json", "EXPLAIN SELECT mean(*) FROM m1, m2");

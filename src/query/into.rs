@@ -24,6 +24,7 @@ use crate::plan::Place;
 use crate::topology::Topology;
 
 use super::running::deprecated;
+use super::select::failed;
 use super::statement::{Context, Ended, Running};
 use super::{Refusal, fails, fails_there, lookup, refuse};
 
@@ -57,7 +58,12 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
         read.fill = Fill::None;
     }
     name_tags(&mut read);
-    running.into = Some(Into { apart: Apart::of(&read), ..Into::new(&running.context, &target)? });
+    let into = Into { apart: Apart::of(&read), ..Into::new(&running.context, &target)? };
+    // InfluxDB looks for it before it looks for what is read.
+    if let Some(error) = lookup::no_database(&running.context, &into.key.db).await? {
+        return failed(running, id, error).await;
+    }
+    running.into = Some(into);
     let ended = Box::pin(running.statement(id, &Statement::Select(Box::new(read)), place)).await;
     let into = running.into.take();
     if ended? == Ended::Failed {

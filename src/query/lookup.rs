@@ -96,13 +96,21 @@ fn running(error: String) -> String {
 
 /// The default retention policy of a database; `None`: there is no such database, or none.
 pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
-    let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
-    let group = context.backends.topology.owner(Topology::measurement_slot(db, b""));
-    let listed = whole(context, group, text).await?;
-    let rows = listed.series.into_iter().flat_map(|series| series.values);
+    let rows = policies(context, db).await?.series.into_iter().flat_map(|series| series.values);
     let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
     let name = defaults.next().and_then(|row| row.into_iter().next());
     Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+}
+
+/// What InfluxDB says of a database that it does not have.
+pub async fn no_database(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
+    Ok(policies(context, db).await?.error)
+}
+
+async fn policies(context: &Context, db: &str) -> Result<StatementResult, Refusal> {
+    let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
+    let group = context.backends.topology.owner(Topology::measurement_slot(db, b""));
+    whole(context, group, text).await
 }
 
 /// The database and the retention policy of a measurement; the policy is empty where there is none.
