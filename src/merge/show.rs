@@ -96,18 +96,17 @@ fn add(sums: &mut Vec<Vec<Value>>, rows: Vec<Vec<Value>>) {
 
 /// Counts of series by measurement -> of measurements by tags; with GROUP BY time() windows of nothing stand behind.
 pub fn measurements(parts: Vec<Vec<Series>>) -> Vec<Series> {
-    let mut found: BTreeMap<Vec<(String, String)>, (BTreeSet<String>, usize)> = BTreeMap::new();
+    let (mut names, mut rows): (BTreeMap<_, BTreeSet<String>>, usize) = (BTreeMap::new(), 1);
     for series in parts.into_iter().flatten() {
-        let (names, rows) = found.entry(series.tags).or_default();
-        names.insert(series.name);
-        *rows = series.values.len().max(*rows);
+        rows = series.values.len().max(rows);
+        names.entry(series.tags).or_default().insert(series.name);
     }
-    let counted = |(tags, (names, rows)): (_, (BTreeSet<String>, usize))| {
+    let counted = |(tags, names): (_, BTreeSet<String>)| {
         let mut series = count(String::new(), tags, "count", names.len());
-        series.values.resize(rows.max(1), vec![integer(0)]);
+        series.values.resize(rows, vec![integer(0)]);
         series
     };
-    found.into_iter().map(counted).collect()
+    names.into_iter().map(counted).collect()
 }
 
 /// Names -> how many there are.

@@ -303,9 +303,9 @@ fn chooses_tags(condition: &Expr) -> bool {
         Expr::And(terms) | Expr::Or(terms) => terms.iter().all(chooses_tags),
         Expr::Paren(inner) => chooses_tags(inner),
         Expr::Binary { .. } if has_time(condition) => true,
-        Expr::Binary { op, lhs, rhs } => match (&**lhs, op, &**rhs) {
-            (Expr::VarRef(_), BinaryOp::Equal | BinaryOp::NotEqual, Expr::String(_)) => true,
-            (Expr::VarRef(_), BinaryOp::Match | BinaryOp::NotMatch, Expr::Regex(_)) => true,
+        Expr::Binary { op, lhs, rhs } => match op {
+            BinaryOp::Equal | BinaryOp::NotEqual => matches!((&**lhs, &**rhs), (Expr::VarRef(_), Expr::String(_))),
+            BinaryOp::Match | BinaryOp::NotMatch => matches!((&**lhs, &**rhs), (Expr::VarRef(_), Expr::Regex(_))),
             _ => false,
         },
         _ => false,
