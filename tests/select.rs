@@ -365,6 +365,42 @@ fn explain_tells_each_groups_part() {
     assert_eq!(seen.json()["results"][0]["series"][0]["columns"][0], "QUERY PLAN", "{text}");
 }
 
+/// Which line begins a part is said wherever slotline has written it; what is refused is not explained.
+#[test]
+fn explain_is_told_of_whatever_is_answered() {
+    let cluster = Setup::new(3, 1).rule("db", "split", &["host"]).start();
+    cluster.create_db("db");
+    cluster.http().store("db", (0..20).map(|n| format!("split,host=h{n} v=1 1\nwhole v=1 1\n")).collect::<String>());
+    for verb in ["EXPLAIN", "EXPLAIN ANALYZE"] {
+        let ask = |select: &str| cluster.http().query("db", &format!("{verb} {select}"));
+        for (select, groups) in [
+            ("SELECT v FROM whole", 0),
+            ("SELECT v FROM split WHERE host = 'h1'", 1),
+            ("SELECT v FROM (SELECT v FROM split WHERE host = 'h1')", 1),
+            ("SELECT v FROM /^whole$/", 0),
+            ("SELECT * FROM split WHERE host =~ /^h1$/", 1),
+            ("SELECT v FROM split", 3),
+            ("SELECT mean(v) FROM split GROUP BY host", 3),
+            ("SELECT mode(v) FROM split", 3),
+            ("SELECT max(x) FROM (SELECT mean(v) AS x FROM split)", 3),
+        ] {
+            let text = ask(select).text();
+            assert!(!text.contains("\"error\""), "{verb} {select}: {text}");
+            assert_eq!(text.matches("[\"GROUP ").count(), groups, "{verb} {select}: {text}");
+        }
+        for select in [
+            "SELECT mode(v) FROM (SELECT v FROM split)",
+            "SELECT foo(v) FROM split",
+            "SELECT v FROM split tz('Local')",
+            "SELECT v FROM _internal..x",
+        ] {
+            let (seen, own) = (ask(select), cluster.http().query("db", select));
+            assert!(own.text().contains("\"error\""), "{select}: {own:?}");
+            assert_eq!(seen.verdict(), own.verdict(), "{verb} {select}");
+        }
+    }
+}
+
 #[test]
 fn route_shows_the_plan_and_the_parts() {
     let loaded = loaded();

@@ -59,7 +59,7 @@ pub enum Broken {
 ///
 /// # Errors
 /// A bound in time that cannot be read here.
-pub fn parts(gathering: &Gathering, passed: Passed) -> Result<Vec<(GroupIndex, Select)>, String> {
+fn parts(gathering: &Gathering, passed: Passed) -> Result<Vec<(GroupIndex, Select)>, String> {
     asked_for(gathering, &ask_of(gathering, passed), &named(&gathering.select))
 }
 
@@ -72,6 +72,22 @@ fn asked_for(gathering: &Gathering, ask: &Ask, fields: &[VarRef]) -> Result<Vec<
     match ask.part(&gathering.select, fields) {
         Some((part, wider)) => gathering.parts(part, wider),
         None => gathering.rows(fields),
+    }
+}
+
+/// What each group is asked by a SELECT that is explained; what would be refused is refused. The inner error: how it ended.
+pub async fn explained(
+    running: &mut Running,
+    id: usize,
+    gathering: &Gathering,
+    through: Option<&Through>,
+) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
+    let rows_max = running.context.queries.config.query.rows_max.0;
+    match Evaluation::new(&gathering.select, rows_max, false) {
+        Ok(_) => {
+            parts(gathering, through.map_or(Passed::All, Through::passed)).map(Ok).map_err(|reason| refuse(400, reason))
+        }
+        Err(stop) => stopped(running, id, stop, &gathering.split).await.map(Err),
     }
 }
 

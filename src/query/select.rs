@@ -40,16 +40,18 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     };
     let (key, time_zone) = (first_source(select), select.timezone.is_some());
     if let Statement::Explain { analyze, .. } = &statement {
-        let passed = through.as_ref().map_or(Passed::All, Through::passed);
         let parts = match selected {
             Selected::One(groups) => return running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
-            Selected::Rewritten(group, part) => {
-                let text = format!("{} {part}", if *analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" });
-                return running.relay(id, &[group], &text, &key, time_zone).await;
-            }
+            Selected::Rewritten(group, part) => vec![(group, *part)],
             Selected::Concatenate(whole) => whole.parts,
-            Selected::Gather(gathering) => gather::parts(&gathering, passed).map_err(|reason| refuse(400, reason))?,
-            Selected::Nest(nesting) => nesting.outline().map_err(|reason| refuse(400, reason))?,
+            Selected::Gather(gathering) => match gather::explained(running, id, &gathering, through.as_ref()).await? {
+                Ok(parts) => parts,
+                Err(ended) => return Ok(ended),
+            },
+            Selected::Nest(nesting) => match subquery::explained(running, id, &nesting, through.as_ref()).await? {
+                Ok(parts) => parts,
+                Err(ended) => return Ok(ended),
+            },
         };
         return explain(running, id, [listings, parts].concat(), *analyze).await;
     }
@@ -212,7 +214,8 @@ async fn concatenate(
     Ok(Ended::Well)
 }
 
-/// What each group says of its part, behind a line that says which part that is.
+/// What each group says of its part, behind a line that says which part that is: there is no such line where one group answers
+/// what the client wrote.
 async fn explain(
     running: &mut Running,
     id: usize,

@@ -28,6 +28,26 @@ use super::slimit::{Filter, Through};
 use super::statement::{Ended, Running};
 use super::{Refusal, lookup, refuse};
 
+/// What each group is asked for by a SELECT that runs level by level; what would be refused is refused. The inner error: how
+/// it ended.
+pub async fn explained(
+    running: &mut Running,
+    id: usize,
+    nesting: &Nesting,
+    through: Option<&Through>,
+) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
+    match nested(running, nesting, through.map_or(Passed::All, Through::passed)) {
+        Ok(_) => nesting.outline().map(Ok).map_err(|reason| refuse(400, reason)),
+        Err(stop) => stopped(running, id, stop, &nesting.split).await.map(Err),
+    }
+}
+
+fn nested(running: &Running, nesting: &Nesting, passed: Passed) -> Result<Nested, Stop> {
+    let rows_max = running.context.queries.config.query.rows_max.0;
+    let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
+    Nested::new(&nesting.select, &nesting.apart, reads, rows_max)
+}
+
 /// Runs a SELECT over the rows of several groups, level by level; `through` is let through of them.
 pub async fn run(
     running: &mut Running,
@@ -35,10 +55,8 @@ pub async fn run(
     nesting: Nesting,
     through: Option<&Through>,
 ) -> Result<Ended, Refusal> {
-    let rows_max = running.context.queries.config.query.rows_max.0;
     let passed = through.map_or(Passed::All, Through::passed);
-    let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
-    let mut nested = match Nested::new(&nesting.select, &nesting.apart, reads, rows_max) {
+    let mut nested = match nested(running, &nesting, passed) {
         Ok(nested) => nested,
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
