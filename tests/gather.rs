@@ -195,6 +195,56 @@ fn transformations() {
     loaded().assert_same(&queries);
 }
 
+/// Where windows are looked at that would begin before InfluxDB's first time, or end behind its last, there is nothing.
+#[test]
+fn what_looks_back_beyond_all_times_finds_nothing() {
+    let columns = [
+        "cumulative_sum(count(v))",
+        "cumulative_sum(mean(n)) + 1",
+        "derivative(mean(v))",
+        "difference(max(n)), mean(v)",
+        "non_negative_derivative(sum(n), 1s)",
+        "moving_average(mean(v), 2)",
+        "exponential_moving_average(mean(v), 3)",
+        "elapsed(max(v), 1s)",
+        "difference(count(*))",
+        // What is wrong in any case, and of a field that would not do.
+        "difference(mean(v), 2)",
+        "derivative(mean(s))",
+        // These do not look back.
+        "integral(v)",
+        "mean(v)",
+        "holt_winters(mean(v), 2, 0)",
+    ];
+    let first = i64::MIN + 2;
+    let mut clauses = vec![
+        "GROUP BY time(20s) fill(none)".to_owned(),
+        "WHERE time < 1600000131s GROUP BY time(20s)".to_owned(),
+        "WHERE time < 1600000131s GROUP BY time(20s), host fill(none)".to_owned(),
+        "GROUP BY time(20s) fill(none) ORDER BY time DESC".to_owned(),
+        "WHERE time >= 1600000000s AND time <= 9223372036854775806 GROUP BY time(20s) fill(none) ORDER BY time DESC"
+            .to_owned(),
+    ];
+    for intervals in 0..4 {
+        let start = first + 20_000_000_000 * intervals;
+        clauses.push(format!("WHERE time >= {start} AND time < 1600000131s GROUP BY time(20s) fill(none)"));
+    }
+    let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
+    let integrals = |q: &String| q.contains("integral") && q.contains("host");
+    let mut queries: Vec<String> = product(&columns, &clauses).into_iter().filter(|q| !integrals(q)).collect();
+    for inner in ["difference(count(v))", "derivative(mean(n), 1s)", "cumulative_sum(count(v))", "count(v)"] {
+        for (bounds, rest) in
+            [("", ""), ("WHERE time < 1600000131s", ""), (BOUNDS, ""), (BOUNDS, " GROUP BY time(20s) fill(none)")]
+        {
+            let inner = format!("(SELECT {inner} AS d FROM one GROUP BY time(20s) fill(none))");
+            let outer = ["mean(d)", "integral(d)"].map(|call| format!("SELECT {call} FROM {inner} {bounds}{rest}"));
+            queries.extend(outer);
+            queries.push(format!("SELECT d FROM {inner} {bounds}"));
+        }
+    }
+    loaded().assert_same_with_rows(&queries, 40);
+}
+
 /// Storage shards are those of the time that is looked back into: fields that only these have, and types there, count too.
 #[test]
 fn transformations_look_back() {

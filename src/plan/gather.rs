@@ -5,11 +5,13 @@
 //! wider by what transformations of windows read before. Rows come with GROUP BY *, so that series stay apart: where times are
 //! equal, their order decides. `merge::evaluate` makes the answer. Pure.
 
-use crate::influxql::ast::{BinaryOp, Field, Source, VarRef};
-use crate::influxql::range::{TIME_MAX, TIME_MIN, split_time};
+use crate::influxql::ast::{BinaryOp, Field, SortOrder, Source, VarRef};
+use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 use crate::topology::GroupIndex;
+
+use super::sources::bound_by_now;
 
 /// What has to be gathered for a SELECT.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,14 +57,12 @@ impl Gathering {
 /// # Errors
 /// A bound that cannot be read here.
 pub fn condition_within(select: &Select, wider: i64) -> Result<Option<Expr>, String> {
-    let Some(condition) = &select.condition else { return Ok(None) };
-    let zone = match &select.timezone {
-        Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
-        None => None,
-    };
-    let (rest, range) = split_time(condition, zone)?;
+    if select.condition.is_none() {
+        return Ok(None);
+    }
+    let (rest, range) = split(select)?;
     let (earlier, later) = match select.order {
-        Some(crate::influxql::ast::SortOrder::Descending) => (0, wider),
+        Some(SortOrder::Descending) => (0, wider),
         _ => (wider, 0),
     };
     let time = |op, ns| {
@@ -91,26 +91,35 @@ fn read_before(select: &Select) -> i64 {
 }
 
 /// How much longer than its range the time is in which InfluxDB looks for storage shards, of whose fields and tags it then
-/// knows: an interval for what looks back, as many as it has values for moving_average().
+/// knows.
 pub fn looked_before(select: &Select) -> i64 {
-    const LOOK_BACK: [&str; 5] =
-        ["derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed"];
-    fn intervals(expr: &Expr) -> i64 {
-        match expr {
-            Expr::Call(call) => {
-                let own = match (call.name.as_str(), call.args.get(1)) {
-                    ("moving_average", Some(Expr::Integer(values))) => *values,
-                    (name, _) => i64::from(LOOK_BACK.contains(&name)),
-                };
-                own.max(call.args.iter().map(intervals).max().unwrap_or_default())
-            }
-            Expr::Binary { lhs, rhs, .. } => intervals(lhs).max(intervals(rhs)),
-            Expr::Paren(inner) => intervals(inner),
-            _ => 0,
-        }
-    }
-    let most = select.fields.iter().map(|field| intervals(&field.expr)).max().unwrap_or_default();
+    let most = select.fields.iter().map(|field| field.expr.intervals_before()).max().unwrap_or_default();
     interval(select).saturating_mul(most)
+}
+
+/// Whether that time would begin before there is any, or end behind it: InfluxDB lets it run over, and finds no storage shard.
+pub fn looks_nowhere(select: &Select) -> bool {
+    let longer = looked_before(select);
+    if longer == 0 {
+        return false;
+    }
+    let mut bounded = select.clone();
+    // Whatever the moment is, it is not the last one.
+    bound_by_now(&mut bounded, 0);
+    let Ok((_, range)) = split(&bounded) else { return false };
+    match select.order {
+        Some(SortOrder::Descending) => range.end.checked_add(longer).is_none(),
+        _ => range.start.checked_sub(longer).is_none(),
+    }
+}
+
+/// WHERE without its bounds in time, and these.
+fn split(select: &Select) -> Result<(Option<Expr>, TimeRange), String> {
+    let zone = match &select.timezone {
+        Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
+        None => None,
+    };
+    select.condition.as_ref().map_or(Ok((None, TimeRange::default())), |condition| split_time(condition, zone))
 }
 
 /// That of GROUP BY time; 0: there is none.

@@ -17,7 +17,7 @@ use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
-use super::gather::{Gathering, condition_within, looked_before};
+use super::gather::{Gathering, condition_within, looked_before, looks_nowhere};
 use super::slimit::{self, Limits};
 use super::sources::{
     Share, are_one_series, groups, in_order, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
@@ -87,7 +87,7 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
     let everywhere = unpinned(select, circumstances)?;
     let all = groups(&everywhere);
     // What one group sees it sees as all would, but for the columns that only others have.
-    if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) {
+    if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) || looks_nowhere(select) {
         return Ok(Probe::new());
     }
     // InfluxDB maps storage shards by the time of the statement around all.
@@ -153,6 +153,10 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     let probed = !probe(select, circumstances)?.is_empty();
     let is_field = |tag: &str| !probed || schemas.iter().any(|schema| schema.fields.contains_key(tag));
     let shares = shares(select, circumstances, &is_field)?;
+    if looks_nowhere(select) {
+        // Anybody tells what is wrong with the text, or nothing.
+        return Ok(Planned::Runs(Selected::One(circumstances.topology.group_indexes().collect())));
+    }
     if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
         return slimit::limits(select, schemas, circumstances).map(|limits| Planned::Lists(Box::new(limits)));
     }

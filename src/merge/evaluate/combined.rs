@@ -118,6 +118,9 @@ impl Evaluation {
         match (function.how, call.args.first()) {
             (How::Stream { reads_before, begin }, Some(Expr::Call(inner))) => {
                 let wider = self.read_by_stream(windows, reads_before);
+                if wider.range.start > wider.range.end {
+                    return Ok(Vec::new());
+                }
                 let input = self.over(inner, states, wider, carried)?;
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }

@@ -67,14 +67,11 @@ impl Windows {
         }
     }
 
-    /// The same windows over a longer range.
+    /// The same windows over a longer range. As InfluxDB has it the range runs over, where it has no start: nothing lies in it
+    /// then.
     pub fn widened(&self, before: i64, after: i64) -> Windows {
         let TimeRange { start, end } = self.range;
-        let range = TimeRange {
-            start: start.saturating_sub(before).max(TIME_MIN),
-            end: end.saturating_add(after).min(TIME_MAX),
-        };
-        Windows { range, ..*self }
+        Windows { range: TimeRange { start: start.wrapping_sub(before), end: end.wrapping_add(after) }, ..*self }
     }
 }
 

@@ -251,7 +251,7 @@ impl Level {
     /// Of the outermost level: the time beyond which InfluxDB reads no measurement, whatever a subquery would read before
     /// its windows.
     pub fn mapped(&self) -> TimeRange {
-        let windows = self.evaluation.calls.iter().map(extra_windows).max().unwrap_or_default();
+        let windows = self.evaluation.calls.iter().map(|call| call.intervals_before()).max().unwrap_or_default();
         let windows = windows.saturating_mul(self.evaluation.windows.interval);
         let (start, end) = (self.range.start, self.range.end);
         match self.ascending() {
@@ -488,20 +488,6 @@ fn check_known(call: &Call) -> Result<(), Stop> {
         Expr::Call(inner) => check_known(inner),
         _ => Ok(()),
     })
-}
-
-/// How many windows more InfluxDB maps storage shards for.
-fn extra_windows(call: &Call) -> i64 {
-    let own = match (function(&call.name).map(|function| function.how), call.args.get(1)) {
-        (Some(How::Stream { .. }), Some(Expr::Integer(windows))) => *windows,
-        (Some(How::Stream { .. }), _) => 1,
-        _ => 0,
-    };
-    let inside = call.args.iter().filter_map(|arg| match arg {
-        Expr::Call(inner) => Some(extra_windows(inner)),
-        _ => None,
-    });
-    inside.fold(own, i64::max)
 }
 
 fn tag_value(rows: &Rows, key: &str) -> Value {
