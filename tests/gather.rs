@@ -245,6 +245,48 @@ fn what_looks_back_beyond_all_times_finds_nothing() {
     loaded().assert_same_with_rows(&queries, 40);
 }
 
+/// Sums of whole numbers run over within a series, as InfluxDB adds them up, and floats beyond all numbers; stddev() knows
+/// nothing of sums.
+#[test]
+fn sums_run_over_within_a_series() {
+    let loaded = loaded();
+    let mut body = String::new();
+    let whole = [i64::MAX, i64::MIN, i64::MAX / 2 + 1, -1, i64::MAX - 7, 9_007_199_254_740_993];
+    let floats = [f64::MAX, f64::MAX, f64::MIN, 1e300];
+    for (number, host) in HOSTS.iter().enumerate().filter(|(_, host)| !host.is_empty()) {
+        for step in 0..5 {
+            let (i, f) = (whole[(number * 2 + step * step) % whole.len()], floats[(number + step / 4) % floats.len()]);
+            body.push_str(&format!("days,host={host} big={i}i,huge={f:e} {}000000000\n", 1_700_000_000 + step));
+        }
+    }
+    [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    let mut queries = Vec::new();
+    for columns in [
+        "mean(big)",
+        "mean(big), median(big)",
+        "mean(big), percentile(big, 40)",
+        "mean(big::unsigned)",
+        "mean(big::unsigned), median(big)",
+        "sum(big), mean(big)",
+        "stddev(big)",
+        "stddev(big), max(big)",
+        "stddev(big), median(big)",
+        "sum(huge), median(huge)",
+        "mean(huge), median(huge)",
+    ] {
+        for rest in ["", " GROUP BY host", " tz('Europe/Berlin')"] {
+            queries.push(format!("SELECT {columns} FROM days WHERE time >= 1700000000s{rest}"));
+        }
+        // Of windows that have two points of each series.
+        let windows = "WHERE time >= 1700000000s AND time < 1700000006s GROUP BY time(2s)";
+        queries.extend(
+            ["", " fill(0)", " tz('Asia/Kolkata')"].map(|rest| format!("SELECT {columns} FROM days {windows}{rest}")),
+        );
+    }
+    queries.retain(|q| !(q.contains("huge") && (q.contains("host") || q.contains("(2s)"))));
+    loaded.assert_same(&queries);
+}
+
 /// Storage shards are those of the time that is looked back into: fields that only these have, and types there, count too.
 #[test]
 fn transformations_look_back() {

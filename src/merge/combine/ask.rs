@@ -3,7 +3,7 @@
 //! Of the text alone: names may have types or not. Where `ask` says `Rows`, they are asked for all rows that count, of which
 //! functions with a row in the table are put together as they come ([`parts`]).
 
-use crate::influxql::ast::{Call, Field, Fill, VarRef};
+use crate::influxql::ast::{Call, Cast, Field, Fill, VarRef};
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::expr::math;
 use crate::merge::evaluate::functions::{How, function};
@@ -124,10 +124,17 @@ fn partials(calls: &[Call], interval: i64, cut: bool) -> Option<Ask> {
 
 /// The columns that a group is asked for a call.
 pub fn asked(part: &Part<'_>) -> Vec<Expr> {
+    // The sum of integers may run over, of which stddev() knows nothing.
+    let of = |name: &str| match part.of.cast {
+        Some(Cast::Integer) if name == "mean" && part.call.name == "stddev" => {
+            VarRef { cast: Some(Cast::Float), ..part.of.clone() }
+        }
+        _ => part.of.clone(),
+    };
     let column = |name: &&str| match part.call.name == *name {
         // With what else it says.
         true => Expr::Call(part.call.clone()),
-        false => Expr::Call(Call { name: (*name).to_owned(), args: vec![Expr::VarRef(part.of.clone())] }),
+        false => Expr::Call(Call { name: (*name).to_owned(), args: vec![Expr::VarRef(of(name))] }),
     };
     part.combine.asked.iter().map(column).collect()
 }
@@ -221,6 +228,10 @@ mod tests {
             (
                 &format!("SELECT stddev(v) FROM m {minutes}"),
                 format!("SELECT count(v), mean(v), stddev(v) FROM m {minutes} fill(none)"),
+            ),
+            (
+                "SELECT stddev(n::integer) FROM m",
+                "SELECT count(n::integer), mean(n::float), stddev(n::integer) FROM m".to_owned(),
             ),
             (
                 &format!("SELECT derivative(mean(v), 1s), difference(count(v)) FROM m {minutes}"),

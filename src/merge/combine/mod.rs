@@ -52,8 +52,19 @@ pub enum When {
     NotAlone,
 }
 
+/// The series that points are of, and the group that has it. A group's series come one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub group: usize,
+    /// Each has another number.
+    pub series: usize,
+}
+
 /// What is known of one window, or of all points where there are none. It has had one of them at least.
 pub trait State: Send {
+    /// The points that come next are of this series.
+    fn begins(&mut self, _: Origin) {}
+
     /// One point; its value is not null.
     fn point(&mut self, time: i64, value: &Value);
 
@@ -85,7 +96,13 @@ pub const TABLE: &[Combine] = &[
     row("count", &["count"], Always, total::count, "added up"),
     row("sum", &["sum"], Always, total::sum, "added up; integers wrap"),
     row("mean", &["count", "sum"], Always, total::mean, "the sum of sums over the sum of counts"),
-    row("mean integer", &["count", "mean"], Always, total::mean_of_integers, "of means, weighted: sums may run over"),
+    row(
+        "mean integer",
+        &["count", "mean"],
+        Always,
+        total::mean_of_integers,
+        "of means, weighted: sums of whole numbers may run over",
+    ),
     row("min", &["min"], Always, chosen::min, "the smallest; of equal ones the earlier"),
     row("max", &["max"], Always, chosen::max, "the greatest; of equal ones the earlier"),
     row("first", &[], InWindows, chosen::first, "a window hides its time: of points"),
@@ -110,7 +127,8 @@ pub fn combine(call: &Call) -> Option<(&'static Combine, &VarRef)> {
     let plain = |arg: &&Expr| !matches!(arg, Expr::VarRef(_));
     match arg {
         Expr::VarRef(var) if call.args.iter().skip(1).all(|arg| plain(&arg)) => {
-            let name = if name == "mean" && var.cast == Some(Cast::Integer) { "mean integer" } else { &name };
+            let whole = matches!(var.cast, Some(Cast::Integer | Cast::Unsigned));
+            let name = if name == "mean" && whole { "mean integer" } else { &name };
             TABLE.iter().find(|row| row.name == name).map(|row| (row, var))
         }
         _ => None,

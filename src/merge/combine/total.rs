@@ -2,8 +2,8 @@
 //!
 //! Floats are added with what each addition loses (Neumaier), so that the order in which groups answer does not show.
 
-use super::State;
-use crate::merge::evaluate::functions::Args;
+use super::{Origin, State};
+use crate::merge::evaluate::functions::{Args, plus};
 use crate::merge::evaluate::rows::{NO_TIME, Point, as_f64};
 use crate::merge::results::Value;
 
@@ -68,23 +68,87 @@ impl State for Count {
     }
 }
 
-struct Sum(Total);
+/// Points of series that are not yet over, one series of each group at most, and those of partials. InfluxDB adds up each
+/// series' points first: there whole numbers may run over, and floats beyond all numbers.
+struct BySeries {
+    open: Vec<Open>,
+    /// The one that points are of.
+    at: usize,
+}
+
+/// What a series, or a part of one, has come to.
+#[derive(Default)]
+struct Open {
+    origin: Origin,
+    count: i64,
+    sum: Value,
+}
+
+impl Default for BySeries {
+    fn default() -> BySeries {
+        BySeries { open: vec![Open::default()], at: 0 }
+    }
+}
+
+impl BySeries {
+    /// The group's series before, which is over.
+    fn begins(&mut self, origin: Origin) -> Option<Open> {
+        let new = Open { origin, ..Open::default() };
+        match self.open.iter().position(|open| open.origin.group == origin.group) {
+            Some(at) => {
+                self.at = at;
+                (self.open[at].origin != origin).then(|| std::mem::replace(&mut self.open[at], new))
+            }
+            None => {
+                self.at = self.open.len();
+                self.open.push(new);
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, value: &Value) {
+        let open = &mut self.open[self.at];
+        (open.count, open.sum) = (open.count + 1, plus(&open.sum, value));
+    }
+
+    fn bytes(&self) -> usize {
+        self.open.capacity() * size_of::<Open>()
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    sum: Total,
+    series: BySeries,
+}
 
 pub fn sum(_: &Args) -> Box<dyn State> {
-    Box::new(Sum(Total::Nothing))
+    Box::<Sum>::default()
 }
 
 impl State for Sum {
+    fn begins(&mut self, origin: Origin) {
+        if let Some(over) = self.series.begins(origin) {
+            self.sum.add(&over.sum);
+        }
+    }
+
     fn point(&mut self, _: i64, value: &Value) {
-        self.0.add(value);
+        self.series.add(value);
     }
 
     fn partial(&mut self, _: i64, cells: &[&Value]) {
-        self.0.add(cells[0]);
+        self.sum.add(cells[0]);
     }
 
-    fn finish(self: Box<Self>) -> Vec<Point> {
-        vec![Point::new(NO_TIME, self.0.value())]
+    fn finish(mut self: Box<Self>) -> Vec<Point> {
+        self.series.open.iter().for_each(|open| self.sum.add(&open.sum));
+        vec![Point::new(NO_TIME, self.sum.value())]
+    }
+
+    fn bytes(&self) -> usize {
+        self.series.bytes()
     }
 }
 
@@ -92,16 +156,32 @@ impl State for Sum {
 struct Mean {
     count: i64,
     sum: Total,
+    series: BySeries,
 }
 
 pub fn mean(_: &Args) -> Box<dyn State> {
     Box::<Mean>::default()
 }
 
+impl Mean {
+    /// Whole numbers are added up as floats from here on.
+    fn add(&mut self, open: &Open) {
+        self.count += open.count;
+        if let Some(sum) = as_f64(&open.sum) {
+            self.sum.add(&Value::Float(sum));
+        }
+    }
+}
+
 impl State for Mean {
+    fn begins(&mut self, origin: Origin) {
+        if let Some(over) = self.series.begins(origin) {
+            self.add(&over);
+        }
+    }
+
     fn point(&mut self, _: i64, value: &Value) {
-        self.count += 1;
-        self.sum.add(value);
+        self.series.add(value);
     }
 
     fn partial(&mut self, _: i64, cells: &[&Value]) {
@@ -109,13 +189,19 @@ impl State for Mean {
         self.sum.add(cells[1]);
     }
 
-    fn finish(self: Box<Self>) -> Vec<Point> {
+    fn finish(mut self: Box<Self>) -> Vec<Point> {
+        let open = std::mem::take(&mut self.series).open;
+        open.iter().for_each(|open| self.add(open));
         let sum = as_f64(&self.sum.value()).unwrap_or_default();
         vec![Point::new(NO_TIME, Value::Float(sum / self.count as f64))]
     }
+
+    fn bytes(&self) -> usize {
+        self.series.bytes()
+    }
 }
 
-/// Of integers. InfluxDB adds them up within a series only, where their sum may run over, and means of series as floats.
+/// Of whole numbers. InfluxDB adds them up within a series only, where their sum may run over, and means of series as floats.
 #[derive(Default)]
 struct MeanOfIntegers(Mean);
 
@@ -127,6 +213,10 @@ pub fn mean_of_integers(_: &Args) -> Box<dyn State> {
 const ROUNDED_SUM_MAX: f64 = (1_u64 << 50) as f64;
 
 impl State for MeanOfIntegers {
+    fn begins(&mut self, origin: Origin) {
+        self.0.begins(origin);
+    }
+
     fn point(&mut self, time: i64, value: &Value) {
         self.0.point(time, value);
     }
@@ -140,6 +230,10 @@ impl State for MeanOfIntegers {
 
     fn finish(self: Box<Self>) -> Vec<Point> {
         Box::new(self.0).finish()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 
@@ -159,6 +253,27 @@ mod tests {
                 let mean = Box::new(state).finish().remove(0).value;
                 assert_eq!(mean, Value::Float(sum as f64 / (2 * count) as f64), "{sum} over {count}");
             }
+        }
+    }
+
+    #[test]
+    fn each_series_is_added_up_first() {
+        let of = |mut state: Box<dyn State>, points: &[(usize, usize, Value)]| {
+            for (group, series, value) in points {
+                state.begins(Origin { group: *group, series: *series });
+                state.point(0, value);
+            }
+            state.finish().remove(0).value
+        };
+        let whole = |group: usize, series: usize, value: i64| (group, series, Value::Integer(value));
+        // Two groups take turns; the one's sum runs over within its second series.
+        let points =
+            [whole(1, 0, i64::MAX), whole(2, 1, 1), whole(1, 2, i64::MAX), whole(2, 1, 1), whole(1, 2, i64::MAX)];
+        assert_eq!(of(Box::<MeanOfIntegers>::default(), &points), Value::Float((2_f64.powi(63) + 2.0 - 2.0) / 5.0));
+        let float = |series: usize, value: f64| (0, series, Value::Float(value));
+        let beyond = [float(1, f64::MAX), float(1, f64::MAX), float(2, f64::MIN), float(2, f64::MIN)];
+        for state in [Box::<Sum>::default() as Box<dyn State>, Box::<Mean>::default()] {
+            assert!(matches!(of(state, &beyond), Value::Float(value) if value.is_nan()));
         }
     }
 

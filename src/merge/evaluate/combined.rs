@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::influxql::Expr;
 use crate::influxql::ast::Call;
 use crate::merge::combine::ask::{asked, parts};
-use crate::merge::combine::{Combine, State};
+use crate::merge::combine::{Combine, Origin, State};
 use crate::merge::results::{Series, Value};
 
 use super::calls::or_none;
@@ -30,7 +30,7 @@ pub struct Combination {
     of_partials: bool,
     found: BTreeMap<(String, Vec<String>), Vec<States>>,
     /// Which series' points have come, and from which group.
-    seen: BTreeMap<String, usize>,
+    seen: BTreeMap<String, Origin>,
     bytes: usize,
 }
 
@@ -160,26 +160,31 @@ impl Combination {
         if self.calls.iter().flat_map(|call| &call.columns).any(|column| *column >= columns.len()) {
             return Err(format!("rows of {} columns, which are fewer than were asked for", columns.len()));
         }
-        if !self.of_partials {
-            let key = key_of(&name, &tags);
-            let length = key.len();
-            match self.seen.insert(key, group) {
-                Some(other) if other != group => {
-                    let key = key_of(&name, &tags);
-                    return Err(format!("two groups have the series {key}: one has points that are not its own"));
-                }
-                Some(_) => {}
-                None => self.bytes += WINDOW_BYTES + length,
-            }
-        }
+        let origin = if self.of_partials { None } else { Some(self.origin(group, key_of(&name, &tags))?) };
         let tag = |key: &String| tags.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value).to_owned();
         let place = (name, self.dimensions.iter().map(tag).collect());
         let calls = &self.calls;
         let all = self.found.entry(place).or_insert_with(|| calls.iter().map(|_| States::new()).collect());
         for (call, states) in calls.iter().zip(all) {
-            self.bytes += call.take(&rows, self.of_partials, states)?;
+            self.bytes += call.take(&rows, origin, states)?;
         }
         Ok(())
+    }
+
+    /// Whose points a series' are.
+    fn origin(&mut self, group: usize, key: String) -> Result<Origin, String> {
+        match self.seen.get(&key) {
+            Some(origin) if origin.group != group => {
+                Err(format!("two groups have the series {key}: one has points that are not its own"))
+            }
+            Some(origin) => Ok(*origin),
+            None => {
+                let origin = Origin { group, series: self.seen.len() };
+                self.bytes += WINDOW_BYTES + key.len();
+                self.seen.insert(key, origin);
+                Ok(origin)
+            }
+        }
     }
 
     /// How much memory it takes, about.
@@ -189,8 +194,9 @@ impl Combination {
 }
 
 impl Taken {
-    /// How much more memory is taken.
-    fn take(&self, rows: &[Vec<Value>], of_partials: bool, states: &mut States) -> Result<usize, String> {
+    /// How much more memory is taken. What has no `origin` groups made of their points.
+    fn take(&self, rows: &[Vec<Value>], origin: Option<Origin>, states: &mut States) -> Result<usize, String> {
+        let of_partials = origin.is_none();
         let Some(first) = self.columns.first() else { return Ok(0) };
         let (mut rest, mut more) = (rows, 0);
         while let Some(row) = rest.first() {
@@ -213,6 +219,7 @@ impl Taken {
                 (self.combine.begin)(&self.args)
             });
             let before = state.bytes();
+            origin.into_iter().for_each(|origin| state.begins(origin));
             for row in counting {
                 if of_partials {
                     let mut cells = [&Value::Null; CELLS_MAX];

@@ -2,22 +2,22 @@
 
 use crate::merge::results::Value;
 
-use crate::merge::evaluate::rows::{NO_TIME, Point};
+use super::sum::sum;
+use crate::merge::evaluate::rows::{NO_TIME, Point, as_f64};
 
 pub fn mean(points: &[Point]) -> Point {
     let count: u64 = points.iter().map(|point| point.count).sum();
-    let mut integers = 0_i64;
-    let mut floats = 0.0;
-    for point in points {
-        match &point.value {
-            Value::Integer(number) => integers = integers.wrapping_add(*number),
-            Value::Float(number) if point.count > 1 => floats += number * point.count as f64,
-            _ => floats += point.number().unwrap_or_default(),
-        }
-    }
-    let sum =
-        if matches!(points.first(), Some(Point { value: Value::Integer(_), .. })) { integers as f64 } else { floats };
+    let sum = match points.first().map(|point| &point.value) {
+        // Of whole numbers the sum is one too.
+        Some(Value::Integer(_) | Value::Unsigned(_)) => as_f64(&sum(points).value).unwrap_or_default(),
+        _ => points.iter().map(weighted).fold(0.0, |sum, value| sum + value),
+    };
     Point { count, ..Point::new(NO_TIME, Value::Float(sum / count as f64)) }
+}
+
+fn weighted(point: &Point) -> f64 {
+    let value = point.number().unwrap_or_default();
+    if point.count > 1 { value * point.count as f64 } else { value }
 }
 
 #[cfg(test)]
@@ -31,5 +31,12 @@ mod tests {
         let other = mean(&[5, 6].map(|value| Point::new(0, Value::Integer(value))));
         assert_eq!((&one.value, &other.value), (&Value::Float(3.0), &Value::Float(5.5)));
         assert_eq!(mean(&[one, other]).value, Value::Float(4.0));
+    }
+
+    #[test]
+    fn sums_of_whole_numbers_run_over() {
+        let of = |values: [Value; 2]| mean(&values.map(|value| Point::new(0, value))).value;
+        assert_eq!(of([Value::Integer(i64::MAX), Value::Integer(3)]), Value::Float((i64::MIN + 2) as f64 / 2.0));
+        assert_eq!(of([Value::Unsigned(u64::MAX), Value::Unsigned(3)]), Value::Float(1.0));
     }
 }
