@@ -77,8 +77,9 @@ impl Stream for Integral {
     fn finish(&mut self) -> Option<Point> {
         let (time, _) = self.previous?;
         if self.of_integers && self.windows.interval == 0 {
-            // Only of integers InfluxDB shows the start of the range.
-            return Some(Point::new(self.windows.shown(time), Value::Float(self.sum)));
+            // Only of integers InfluxDB shows the start of the range, and nothing of points that all stand there.
+            return (time != self.windows.start(time))
+                .then(|| Point::new(self.windows.shown(time), Value::Float(self.sum)));
         }
         (time != self.window.0).then(|| Point::new(self.window.0, Value::Float(self.sum)))
     }
@@ -89,6 +90,15 @@ mod tests {
     use super::super::run;
     use super::super::tests::{args, floats};
     use super::*;
+
+    #[test]
+    fn integers_at_the_start_alone_give_nothing() {
+        let mut args = args(0.0, None);
+        args.windows.range.start = 100;
+        let of = |time: i64| run(&mut *begin(&args), &[Point::new(time, Value::Integer(7))]);
+        assert_eq!((of(100), of(101)), (Vec::new(), floats(&[(100, 0.0)])));
+        assert_eq!(run(&mut *begin(&args), &floats(&[(100, 7.0)])), floats(&[(0, 0.0)]));
+    }
 
     /// Seen of influxd 1.6.7: a series of 3 at 100 s and 110 s, 13 at 120 s.
     #[test]
