@@ -287,6 +287,37 @@ fn sums_run_over_within_a_series() {
     loaded.assert_same(&queries);
 }
 
+/// The best of rows of which many are equal, those of two retention policies too, come as InfluxDB merges and sorts them; and
+/// of integers that all stand where the range starts there is no integral.
+#[test]
+fn equal_rows_are_merged_and_sorted_as_in_influxdb() {
+    let loaded = loaded();
+    let create = "CREATE RETENTION POLICY other ON db DURATION INF REPLICATION 1";
+    let servers = loaded.cluster.replicas().chain([&loaded.reference]);
+    servers.for_each(|server| drop(server.http().run("db", create)));
+    let body = few_values(11, &[("one", &["eu", ""])]);
+    for http in [loaded.reference.http(), loaded.cluster.http()] {
+        assert_eq!(http.write_with("db=db&rp=other", body.clone()).status, 204);
+    }
+    let mut queries = Vec::new();
+    for from in ["autogen.one, other.one", "other.one, autogen.one"] {
+        for columns in ["top(n, 3), region", "bottom(n, 3), region", "top(v, 4), s", "bottom(n, 30), region, host"] {
+            for rest in ["", " GROUP BY time(20s)", " GROUP BY time(7s) fill(none)"] {
+                queries.push(format!("SELECT {columns} FROM {from} {BOUNDS}{rest} SLIMIT 1"));
+            }
+        }
+    }
+    // More than Go sorts by insertion, of one policy too.
+    for columns in ["bottom(n, 30), region", "top(n, 30), host", "top(v, 40), region, host", "bottom(v, 60)"] {
+        for rest in ["", " GROUP BY time(60s)"] {
+            queries.extend(["one", "two"].map(|from| format!("SELECT {columns} FROM {from} {BOUNDS}{rest}")));
+        }
+    }
+    queries.extend(["one", "days"].map(|name| format!("SELECT integral(n) FROM {name} WHERE time = 1600000000s")));
+    queries.push("SELECT integral(n), first(v) FROM one WHERE time = 1600000000s".to_owned());
+    loaded.assert_same(&queries);
+}
+
 /// Storage shards are those of the time that is looked back into: fields that only these have, and types there, count too.
 #[test]
 fn transformations_look_back() {

@@ -1,8 +1,7 @@
 //! top, bottom: the greatest or smallest so many, in order of time.
 
-use std::cmp::Ordering;
-
 use super::select::compare;
+use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::Point;
 
@@ -54,15 +53,8 @@ impl Best {
     pub fn in_order(self) -> Vec<Point> {
         let worse = self.worse;
         let mut found = self.heap.items;
-        found.sort_by(|a, b| {
-            if worse(b, a) {
-                Ordering::Less
-            } else if worse(a, b) {
-                Ordering::Greater
-            } else {
-                Ordering::Equal
-            }
-        });
+        // Not stable, as Go's: of many the equal come out in an order of its own.
+        sort(&mut found, |a, b| worse(b, a));
         // Also backwards in time.
         found.sort_by_key(|point| point.time);
         found

@@ -13,7 +13,7 @@ use crate::influxql::range::TimeRange;
 use crate::merge::evaluate::cursor::beside;
 use crate::merge::evaluate::fill::fill;
 use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, function};
-use crate::merge::evaluate::order::{Heap, sorted};
+use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Carried, Place, Stop};
@@ -92,7 +92,7 @@ impl Level {
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
         }
-        let fed = if each { fed } else { self.together(fed, &windows).into_iter().collect() };
+        let fed = if each { fed } else { self.together(fed, call, &windows).into_iter().collect() };
         let until_the_end = |fed| self.until_the_end(fed, call, number, given, &windows);
         let fed: Vec<Fed<'_>> = fed.into_iter().map(until_the_end).collect::<Result<_, Stop>>()?;
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
@@ -155,7 +155,7 @@ impl Level {
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
         }
-        let fed = self.together(fed, &windows);
+        let fed = self.together(fed, call, &windows);
         let Some(Fed { members, turns, .. }) = fed else { return Ok(Vec::new()) };
         let rows: Vec<&Rows> = members.iter().map(|(_, rows)| &**rows).collect();
         let points = match turns {
@@ -233,29 +233,28 @@ impl Level {
     }
 
     /// The rows of all inputs as one.
-    fn together<'a>(&self, mut fed: Vec<Fed<'a>>, windows: &Windows) -> Option<Fed<'a>> {
+    fn together<'a>(&self, mut fed: Vec<Fed<'a>>, call: &Call, windows: &Windows) -> Option<Fed<'a>> {
         if fed.len() > 1 {
-            return Some(self.merged(fed, windows));
+            return Some(self.merged(fed, call, windows));
         }
         fed.pop().map(|fed| Fed { input: 0, ..fed })
     }
 
-    /// The rows of several inputs, window after window, in each of them input after input.
-    fn merged<'a>(&self, fed: Vec<Fed<'a>>, windows: &Windows) -> Fed<'a> {
+    /// The rows of several inputs that a call is of, window after window, in each of them input after input.
+    fn merged<'a>(&self, fed: Vec<Fed<'a>>, call: &Call, windows: &Windows) -> Fed<'a> {
         let ascending = self.ascending();
-        let turns = |(number, fed): (usize, &Fed<'a>)| -> Vec<(i64, usize, usize, usize)> {
+        let turns = |(number, fed): (usize, &Fed<'a>)| -> Vec<Turn> {
             let time = |member: usize, row: usize| fed.members[member].1.time(row);
-            match &fed.turns {
-                Some(turns) => turns.iter().map(|(member, row)| (time(*member, *row), number, *member, *row)).collect(),
-                None => {
-                    let rows = |member: usize| {
-                        let rows = (0..fed.members[member].1.len()).map(|row| (time(member, row), number, member, row));
-                        if ascending { rows.collect::<Vec<_>>() } else { rows.rev().collect() }
-                    };
-                    let series = (0..fed.members.len()).map(rows);
-                    sorted(series, |a, b| if ascending { a.0 < b.0 } else { a.0 > b.0 }).collect()
-                }
+            if let Some(turns) = &fed.turns {
+                return turns.iter().map(|(member, row)| (time(*member, *row), number, *member, *row)).collect();
             }
+            let members: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
+            let points = self.evaluation.ordered(innermost(call), &members, *windows);
+            let turn = |point: Point| {
+                let RowAt { series, row } = point.row?;
+                Some((point.time, number, series as usize, row as usize))
+            };
+            points.filter_map(turn).collect()
         };
         let inputs: Vec<_> = fed.iter().enumerate().map(turns).collect();
         let fields = self.evaluation.fields.len();
@@ -343,7 +342,15 @@ fn transformed(points: Vec<Tagged>, begin: impl Fn() -> Box<dyn Transformation>)
     made
 }
 
+/// The time, the input, and there the member and its row.
 type Turn = (i64, usize, usize, usize);
+
+fn innermost(call: &Call) -> &Call {
+    match call.args.first() {
+        Some(Expr::Call(inner)) => innermost(inner),
+        _ => call,
+    }
+}
 
 /// The rows of each input that are in the earliest window, then those of the next.
 fn by_window(inputs: Vec<Vec<Turn>>, ascending: bool, windows: &Windows) -> Vec<Turn> {
