@@ -789,3 +789,24 @@ fn now_is_moved_too() {
         assert!((-1_300..=60).contains(&first), "{first} s from now: {found}");
     }
 }
+
+/// Few points, and windows without end: a shard makes none of them itself, and not more than may be.
+#[test]
+fn windows_beyond_the_limit_are_refused() {
+    let cluster = Setup::new(1, 1).set("query", "answer_bytes_max = \"4MiB\"").start();
+    cluster.create_db("db");
+    cluster.http().store("db", format!("m v=1 0\nm v=2 {}\n", 9_000_000 * SECOND));
+    const WINDOWS: &str = "WHERE time >= 0 AND time < 10000000s GROUP BY time(1s)";
+    for (q, limit) in [
+        (
+            format!(
+                "SELECT sum(a) - sum(b) FROM (SELECT v AS a FROM m), (SELECT v AS b FROM m TIMESHIFT -1w) {WINDOWS}"
+            ),
+            "(twice query.answer_bytes_max)",
+        ),
+        (format!("SELECT median(v) AS shift_1_week FROM m {WINDOWS} tz('Europe/Berlin')"), "(query.answer_bytes_max)"),
+    ] {
+        let seen = cluster.http().query("db", &q);
+        assert!(seen.text().contains(limit), "{q}: {}", seen.text());
+    }
+}

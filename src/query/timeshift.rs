@@ -22,7 +22,7 @@ use crate::timeshift::rows::ByRows;
 use crate::timeshift::work::{Part, Work, condition, work};
 use crate::timeshift::{Asked, Moved, ask, read};
 
-use super::beside::beside;
+use super::beside::{beside, on_a_thread};
 use super::partials::Ask;
 use super::request;
 use super::select::failed;
@@ -299,8 +299,7 @@ async fn answered(running: &mut Running, id: usize, work: Work) -> Result<Option
         }
         Work::Outer(outer, subqueries) => {
             let Some((answers, messages)) = all(running, id, subqueries).await? else { return Ok(None) };
-            let bytes = bytes(&answers);
-            match beside(&running.context.queries, bytes, move || outer.evaluated(answers, rows_max)).await? {
+            match on_a_thread(&running.context.queries, move || outer.evaluated(answers, rows_max)).await? {
                 Ok(series) => Ok(Some((series, messages))),
                 Err(stop) => stopped(running, id, stop).await,
             }
@@ -362,7 +361,7 @@ async fn made_of_rows(running: &mut Running, id: usize, by_rows: &ByRows) -> Res
     };
     let Some(part) = ready.part.clone() else { return Ok(Some((Vec::new(), Vec::new()))) };
     let Some(aside) = held(running, id, part).await? else { return Ok(None) };
-    match beside(&running.context.queries, aside.bytes, move || ready.answer(aside.series)).await? {
+    match on_a_thread(&running.context.queries, move || ready.answer(aside.series)).await? {
         Ok(series) => Ok(Some((series, aside.messages))),
         Err(stop) => stopped(running, id, stop).await,
     }
