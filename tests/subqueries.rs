@@ -234,6 +234,75 @@ fn levels_take_over_what_stands_around() {
     loaded().judged.assert_same(&over_split(&queries));
 }
 
+/// What hangs on which of several points is first at one time, and on whose windows are whose.
+#[test]
+fn functions_of_all_points() {
+    let loaded = loaded();
+    let outers = [
+        "SELECT a, host FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT a, host FROM INNER WHERE BOUNDS ORDER BY time DESC",
+        "SELECT mode(a) FROM INNER",
+        "SELECT mode(a) FROM INNER WHERE BOUNDS GROUP BY time(20s), host fill(0)",
+        "SELECT sample(a, 1000) FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT sample(a, 1000) FROM INNER WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT count(b) FROM (SELECT sample(a, 2) AS b FROM INNER) WHERE BOUNDS GROUP BY time(20s)",
+    ];
+    let inners = [
+        "SELECT v AS a FROM SPLIT GROUP BY host",
+        "SELECT mode(v) AS a FROM SPLIT GROUP BY host",
+        "SELECT mode(n) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT mode(s) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(20s), host",
+        "SELECT mode(ok) AS a FROM SPLIT GROUP BY region",
+        "SELECT percentile(n, 50) AS a, host, region FROM SPLIT GROUP BY region",
+        "SELECT sample(v, 1000) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(20s), host LIMIT 2",
+        "SELECT sample(ok, 1000) AS a, host FROM SPLIT GROUP BY region",
+    ];
+    loaded.judged.assert_same(&over_split(&product(&outers, &inners)));
+    let outers = [
+        "SELECT a, host FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT count(a) FROM INNER WHERE BOUNDS",
+        "SELECT difference(a) FROM INNER WHERE BOUNDS",
+    ];
+    let inners = [
+        "SELECT holt_winters_with_fit(mean(v), 4, 3) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s)",
+        "SELECT holt_winters(mean(v), 4, 0) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s), host fill(previous)",
+        "SELECT holt_winters_with_fit(mean(v), 4, 0) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s), host LIMIT 2",
+    ];
+    let mut queries = product(&outers, &inners);
+    let over = "SELECT holt_winters_with_fit(max(a), 4, 2) FROM (SELECT mean(v) AS a FROM SPLIT GROUP BY host) WHERE BOUNDS GROUP BY time(10s), region";
+    queries.extend(["", " LIMIT 3", " fill(0)"].map(|rest| format!("{over}{rest}").replace("BOUNDS", BOUNDS)));
+    loaded.judged.assert_same_with_rows(&over_split(&queries), 60);
+}
+
+/// Of one point stddev() makes what is no number; InfluxDB hands it on as a value.
+#[test]
+fn what_is_no_number_is_a_value() {
+    let outers = [
+        "SELECT a, host FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT a FROM INNER WHERE BOUNDS AND a != 1",
+        "SELECT a FROM INNER WHERE BOUNDS AND a > 1 ORDER BY time DESC",
+        "SELECT a * 2 + 1, b FROM INNER WHERE BOUNDS",
+        "SELECT min(a), max(a) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT max(a) FROM INNER WHERE BOUNDS GROUP BY time(20s), host fill(0)",
+        "SELECT min(a) FROM INNER GROUP BY host",
+        "SELECT mean(a), sum(a), count(a), first(a), last(a) FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT median(a), mode(a), spread(a), stddev(a) FROM INNER WHERE BOUNDS",
+        "SELECT percentile(a, 50) FROM INNER WHERE BOUNDS",
+        "SELECT difference(a) FROM INNER WHERE BOUNDS",
+        "SELECT moving_average(mean(a), 2) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT integral(a) FROM INNER WHERE BOUNDS",
+        "SELECT a::integer FROM INNER WHERE BOUNDS",
+    ];
+    let inners = [
+        "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS",
+        "SELECT stddev(v) AS a, count(v) AS b FROM SPLIT WHERE BOUNDS GROUP BY time(10s)",
+        "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s), host",
+        "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(5s), host fill(0)",
+        "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s) fill(previous)",
+    ];
+    loaded().judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
+}
+
 #[test]
 fn several_sources() {
     let loaded = loaded();
@@ -355,8 +424,14 @@ fn each_select_has_its_own_time_zone() {
 fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     for (q, words) in [
-        ("SELECT x FROM (SELECT sample(v, 3) AS x FROM one)", "sample() in a subquery or over one over several"),
-        ("SELECT mode(x) FROM (SELECT v AS x FROM one)", "mode() in a subquery or over one over several groups"),
+        (
+            "SELECT holt_winters(max(x), 2, 40) FROM (SELECT v AS x FROM one) WHERE BOUNDS GROUP BY time(10s), host",
+            "holt_winters() in a subquery or over one, of too few points",
+        ),
+        (
+            "SELECT distinct(x) FROM (SELECT stddev(v) AS x FROM one WHERE BOUNDS GROUP BY time(5s), host)",
+            "distinct() of a stddev() of one point",
+        ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),

@@ -6,6 +6,7 @@ use super::Args;
 use super::select::compare;
 use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::rows::Point;
+use crate::merge::results::Value;
 
 pub fn sample(points: &[Point], args: &Args) -> Vec<Point> {
     let size = args.number as usize;
@@ -19,7 +20,11 @@ pub fn sample(points: &[Point], args: &Args) -> Vec<Point> {
             *place = point.clone();
         }
     }
-    sort(&mut drawn, |a, b| a.time.cmp(&b.time).then_with(|| compare(&a.value, &b.value)).is_lt());
+    // As InfluxDB has it a false is less than a false too, which shows in the order of those at one time.
+    sort(&mut drawn, |a, b| match a.value {
+        Value::Boolean(truth) if a.time == b.time => !truth,
+        _ => a.time.cmp(&b.time).then_with(|| compare(&a.value, &b.value)).is_lt(),
+    });
     drawn
 }
 

@@ -24,11 +24,11 @@ fn best(points: &[Point], better: impl Fn(&Point, &Point) -> bool) -> Point {
 }
 
 pub fn min(points: &[Point]) -> Point {
-    best(points, |a, b| compare(&a.value, &b.value).then(a.time.cmp(&b.time)).is_lt())
+    best(points, |a, b| compare(&a.value, &b.value).is_lt() || a.value == b.value && a.time < b.time)
 }
 
 pub fn max(points: &[Point]) -> Point {
-    best(points, |a, b| compare(&b.value, &a.value).then(a.time.cmp(&b.time)).is_lt())
+    best(points, |a, b| compare(&b.value, &a.value).is_lt() || a.value == b.value && a.time < b.time)
 }
 
 /// Which of two values at one time first() takes: the greater one, but false rather than true.
@@ -61,6 +61,9 @@ mod tests {
             (point.time, point.number().expect("a number"))
         };
         assert_eq!([of(min), of(max), of(first), of(last)], [(3, 1.0), (3, 2.0), (3, 2.0), (9, 1.5)]);
+        // Nothing is better than what is no number, nor is that than anything.
+        let none = floats(&[(5, f64::NAN), (3, 1.0)]);
+        assert!([min, max].iter().all(|function| function(&none).time == 5));
         let points = [true, false, true].map(|value| Point::new(3, Value::Boolean(value)));
         assert_eq!([first(&points).value, last(&points).value], [Value::Boolean(false), Value::Boolean(true)]);
     }

@@ -5,10 +5,11 @@ use crate::merge::evaluate::rows::{NO_TIME, Point};
 use crate::merge::results::Value;
 
 pub fn stddev(points: &[Point], _: &Args) -> Vec<Point> {
-    let numbers: Vec<f64> = points.iter().filter_map(Point::number).collect();
-    if numbers.len() < 2 {
+    if points.len() < 2 {
         return vec![Point::new(NO_TIME, Value::Float(f64::NAN))];
     }
+    // What is no number is one of another stddev(); it is passed over.
+    let numbers: Vec<f64> = points.iter().filter_map(Point::number).filter(|number| !number.is_nan()).collect();
     let (mut mean, mut count) = (0.0, 0.0);
     for number in &numbers {
         count += 1.0;
@@ -28,5 +29,6 @@ mod tests {
         let of = |points: &[(i64, f64)]| stddev(&floats(points), &args(0.0, None)).remove(0).value;
         assert!(matches!(of(&[(1, 3.0)]), Value::Float(number) if number.is_nan()));
         assert_eq!(of(&[(1, 1.0), (1, 3.0), (2, 5.0)]), Value::Float(2.0));
+        assert_eq!(of(&[(1, 1.0), (1, 3.0), (2, f64::NAN), (3, 5.0)]), Value::Float(2.0));
     }
 }

@@ -1,10 +1,11 @@
 //! What a call makes of a level's rows, where points of several tags take turns.
 //!
 //! In InfluxDB a window holds the points of one series of the answer; what is grouped by more tags is put in order of the
-//! tags within each window. Transformations go on for each tags by themselves, point after point as they come.
+//! tags within each window, or over all windows where a function takes all points. Transformations go on for each tags by
+//! themselves, point after point as they come.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::influxql::Expr;
@@ -61,6 +62,11 @@ impl Level {
             };
             return Ok(transformed(input, || begin(&args)));
         }
+        if let (How::Whole(of, held), Some(Expr::Call(inner))) = (function.how, call.args.first()) {
+            let args = Args::new(call, self.ascending(), windows);
+            let input = self.call(inner, given, range, keys)?;
+            return self.whole(call, input, |points| of(points, &args), |points| held(points, &args), given);
+        }
         let grouped = self.grouped(call, function, given, windows, keys)?;
         let start = |point: &Tagged| windows.start(point.time);
         let take_turns = grouped.len() > 1;
@@ -71,6 +77,36 @@ impl Level {
             false => points.sort_by_key(|point| std::cmp::Reverse(start(point))),
         }
         self.filled(points, call, function, &windows)
+    }
+
+    /// Of all points of each set of tags, one after the other.
+    fn whole(
+        &self,
+        call: &Call,
+        input: Vec<Tagged>,
+        of: impl Fn(&[Point]) -> Vec<Point>,
+        held: impl Fn(&[Point]) -> usize,
+        given: &Given<'_>,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
+        for point in input.into_iter().filter(|point| point.value != Value::Null) {
+            sets.entry(point.tags).or_default().push(Point::new(point.time, point.value));
+        }
+        let (silent, mut made) = (!sets.is_empty(), Vec::new());
+        for (tags, points) in sets {
+            let held = held(&points);
+            if held > self.evaluation.rows_max {
+                return Err(Stop::Rows(held));
+            }
+            let tagged =
+                |point: Point| Tagged { time: point.time, tags: tags.clone(), value: point.value, beside: Vec::new() };
+            made.extend(of(&points).into_iter().map(tagged));
+        }
+        // InfluxDB ends here, how far it reads on depends on all that is around. Backwards in time nothing is ever made.
+        if made.is_empty() && silent && given.several && self.ascending() {
+            return Err(Stop::Refused(format!("{}() in a subquery or over one, of too few points for it,", call.name)));
+        }
+        Ok(made)
     }
 
     /// The points of a call for each set of tags, by these.
@@ -89,10 +125,15 @@ impl Level {
         let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });
         let number = given.ended.meet();
         self.check_windows(call, &fed, &windows)?;
+        self.check_numbers(call, function, &fed)?;
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
         }
         let fed = if each { fed } else { self.together(fed, call, &windows).into_iter().collect() };
+        let fed: Vec<Fed<'_>> = match each {
+            true => fed,
+            false => fed.into_iter().map(|fed| self.in_turn(fed, call, windows)).collect(),
+        };
         let until_the_end = |fed| self.until_the_end(fed, call, number, given, &windows);
         let fed: Vec<Fed<'_>> = fed.into_iter().map(until_the_end).collect::<Result<_, Stop>>()?;
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
@@ -257,6 +298,30 @@ impl Level {
             points.filter_map(turn).collect()
         };
         let inputs: Vec<_> = fed.iter().enumerate().map(turns).collect();
+        let turns = by_window(inputs, ascending, windows).into_iter().map(|(_, number, member, row)| {
+            let (tags, rows) = &fed[number].members[member];
+            (tags, &**rows, row)
+        });
+        self.by_tags(turns)
+    }
+
+    /// Series of one input that share their tags come in the order that they have among all of them.
+    fn in_turn<'a>(&self, fed: Fed<'a>, call: &Call, windows: Windows) -> Fed<'a> {
+        let tags: BTreeSet<&Tags> = fed.members.iter().map(|(tags, _)| tags).collect();
+        if fed.turns.is_some() || tags.len() == 1 || tags.len() == fed.members.len() {
+            return fed;
+        }
+        let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
+        let points = self.evaluation.ordered(call, &rows, windows).filter_map(|point| point.row);
+        let turns = points.map(|RowAt { series, row }| {
+            let (tags, rows) = &fed.members[series as usize];
+            (tags, &**rows, row as usize)
+        });
+        Fed { input: fed.input, ..self.by_tags(turns) }
+    }
+
+    /// Rows as they come, those of the same tags together.
+    fn by_tags<'a, 'b>(&self, turns: impl Iterator<Item = (&'b Tags, &'b Rows, usize)>) -> Fed<'a> {
         let fields = self.evaluation.fields.len();
         // What stands beside a point is its own series'.
         let shown: Vec<&str> = (self.evaluation.refs.iter())
@@ -267,11 +332,7 @@ impl Level {
             .collect();
         let mut found = Fed { input: 0, members: Vec::new(), turns: Some(Vec::new()) };
         let mut numbers: BTreeMap<Tags, usize> = BTreeMap::new();
-        for (time, number, member, row) in by_window(inputs, ascending, windows) {
-            if is_given_up() {
-                break;
-            }
-            let (tags, rows) = &fed[number].members[member];
+        for (tags, rows, row) in turns.take_while(|_| !is_given_up()) {
             let at = *numbers.entry(tags.clone()).or_insert(found.members.len());
             if at == found.members.len() {
                 let mut merged = Rows::new(String::new(), rows.tags.clone());
@@ -281,10 +342,10 @@ impl Level {
             let merged = found.members[at].1.to_mut();
             let values = (0..fields).map(|field| rows.value(field, row));
             let own_tags = shown.iter().map(|key| Value::String(rows.tag_of(row, key).to_owned()));
-            merged.push(time, values.chain(own_tags).collect());
+            merged.push(rows.time(row), values.chain(own_tags).collect());
             found.turns.get_or_insert_default().push((at, merged.len() - 1));
         }
-        if ascending { found } else { found.reversed() }
+        if self.ascending() { found } else { found.reversed() }
     }
 
     /// Windows without points, as fill() says, anew wherever the tags change.

@@ -133,10 +133,6 @@ impl Level {
             (wrong, _) => level.wrong = wrong,
         }
         level.check()?;
-        // Of one point it makes what is no number, which InfluxDB hands on as a value.
-        if around.is_some() && level.evaluation.calls.iter().any(|call| call.name == "stddev") {
-            return Err(Stop::Refused("stddev() in a subquery".to_owned()));
-        }
         // It fills these too, by numbers that are none of their kind.
         let is_text = |(_, place): &(VarRef, Place)| {
             !matches!(place, Place::Field(_, Kind::Float | Kind::Integer | Kind::Unsigned))
@@ -195,7 +191,6 @@ impl Level {
 
     /// What is asked for cannot be told exactly.
     fn check(&self) -> Result<(), Stop> {
-        self.evaluation.calls.iter().try_for_each(check_known)?;
         if !self.reads_measurements() {
             return Ok(());
         }
@@ -455,22 +450,6 @@ pub fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
     TimeRange { start: one.start.max(other.start), end: one.end.min(other.end) }
 }
 
-/// Functions of which it is not known how they go on from the points of some tags to those of others.
-const UNKNOWN: [&str; 12] = [
-    "mode",
-    "sample",
-    "holt_winters",
-    "holt_winters_with_fit",
-    "exponential_moving_average",
-    "double_exponential_moving_average",
-    "triple_exponential_moving_average",
-    "triple_exponential_derivative",
-    "relative_strength_index",
-    "chande_momentum_oscillator",
-    "kaufmans_efficiency_ratio",
-    "kaufmans_adaptive_moving_average",
-];
-
 /// The name that a call, or the innermost in it, is of.
 fn argument(call: &Call) -> Option<&VarRef> {
     match call.args.first() {
@@ -478,16 +457,6 @@ fn argument(call: &Call) -> Option<&VarRef> {
         Some(Expr::Call(inner)) => argument(inner),
         _ => None,
     }
-}
-
-fn check_known(call: &Call) -> Result<(), Stop> {
-    if UNKNOWN.contains(&call.name.as_str()) {
-        return Err(Stop::Refused(format!("{}() in a subquery or over one", call.name)));
-    }
-    call.args.iter().try_for_each(|arg| match arg {
-        Expr::Call(inner) => check_known(inner),
-        _ => Ok(()),
-    })
 }
 
 fn tag_value(rows: &Rows, key: &str) -> Value {

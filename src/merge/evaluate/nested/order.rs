@@ -2,7 +2,8 @@
 //!
 //! A call without windows ends for good at the first row that is outside its range, as a subquery's first window may be:
 //! nothing comes of the rows behind it, of later series either. And which of several sources is first at one time, and
-//! windows that do not come in the order of time, hang on what was read before: that is refused.
+//! windows that do not come in the order of time, hang on what was read before: that is refused, as are the best and the
+//! different ones of what is no number.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -14,6 +15,7 @@ use crate::merge::evaluate::functions::{Function, How, function};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Kind, Place, Stop};
+use crate::merge::results::Value;
 
 use super::calls::Fed;
 use super::level::{Given, Level};
@@ -120,6 +122,22 @@ impl Level {
             return Ok(());
         }
         Err(Stop::Refused(format!("{}() over a subquery whose windows do not come in the order of time", call.name)))
+    }
+
+    /// What is no number, as stddev() makes it of one point, is neither less nor more than anything: which InfluxDB shows hangs
+    /// on chance.
+    pub fn check_numbers(&self, call: &Call, function: &Function, fed: &[Fed<'_>]) -> Result<(), Stop> {
+        let Some(field) = self.field_of(call).filter(|_| self.evaluation.nested) else { return Ok(()) };
+        let is_none = |rows: &Rows| {
+            (0..rows.len()).any(|row| matches!(rows.value(field, row), Value::Float(number) if number.is_nan()))
+        };
+        let mut rows = fed.iter().flat_map(|fed| &fed.members);
+        match function.how {
+            How::Best { .. } | How::Distinct if rows.any(|(_, rows)| is_none(rows)) => {
+                Err(Stop::Refused(format!("{}() of a stddev() of one point", call.name)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rows of several sources take turns: whether it shows which of them is first.
