@@ -303,6 +303,28 @@ fn what_is_no_number_is_a_value() {
     loaded().judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
 }
 
+/// Texts and truths beside a call are filled by numbers too.
+#[test]
+fn numbers_fill_what_stands_beside() {
+    let outers = [
+        "SELECT x, y FROM INNER WHERE BOUNDS",
+        "SELECT x, y FROM INNER WHERE BOUNDS AND y = 'x'",
+        "SELECT x, y FROM INNER WHERE BOUNDS AND y != 'x' GROUP BY region",
+        "SELECT y FROM INNER WHERE BOUNDS ORDER BY time DESC",
+        "SELECT count(y), count(x) FROM INNER WHERE BOUNDS",
+        "SELECT last(y), x FROM INNER WHERE BOUNDS",
+        "SELECT * FROM INNER WHERE BOUNDS LIMIT 8",
+    ];
+    let inners = [
+        "SELECT max(v) AS x, s AS y FROM SPLIT WHERE BOUNDS GROUP BY time(9s) fill(0)",
+        "SELECT max(v) AS x, s AS y FROM SPLIT WHERE BOUNDS GROUP BY time(4s), host fill(1.5)",
+        "SELECT max(v) AS x, host AS y FROM SPLIT WHERE BOUNDS GROUP BY time(3s) fill(7)",
+        "SELECT min(v) AS x, ok AS y FROM SPLIT WHERE BOUNDS GROUP BY time(5s) fill(1)",
+        "SELECT first(n) AS x, region AS y, n FROM SPLIT WHERE BOUNDS GROUP BY time(9s) fill(0)",
+    ];
+    loaded().judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
+}
+
 #[test]
 fn several_sources() {
     let loaded = loaded();
@@ -442,10 +464,6 @@ fn what_is_not_exact_is_refused() {
         (
             "SELECT sum(x) FROM (SELECT first(v) AS x FROM one GROUP BY region)",
             "first() in a subquery, of several points",
-        ),
-        (
-            "SELECT x, s FROM (SELECT max(v) AS x, s FROM one WHERE BOUNDS GROUP BY time(9s) fill(0))",
-            "fill() with a number",
         ),
         (
             "SELECT x FROM (SELECT max(v) AS x, count(ok) AS y FROM two GROUP BY time(9s), host) WHERE BOUNDS GROUP BY region",

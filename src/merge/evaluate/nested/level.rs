@@ -133,14 +133,6 @@ impl Level {
             (wrong, _) => level.wrong = wrong,
         }
         level.check()?;
-        // It fills these too, by numbers that are none of their kind.
-        let is_text = |(_, place): &(VarRef, Place)| {
-            !matches!(place, Place::Field(_, Kind::Float | Kind::Integer | Kind::Unsigned))
-        };
-        if around.is_some() && matches!(level.fill, Fill::Value(_)) && !raw && level.evaluation.refs.iter().any(is_text)
-        {
-            return Err(Stop::Refused("fill() with a number of texts beside a call in a subquery".to_owned()));
-        }
         Ok(level)
     }
 
