@@ -136,6 +136,35 @@ fn wrong_credentials_are_the_operators_matter_and_never_success() {
     assert!(!slotline.log().contains("not-the-passw0rd"), "the password is in the log");
 }
 
+/// What a dashboard asks for its variables: storage shards, which only an administrator may see, are not asked for where no
+/// group has more to say than it said.
+#[test]
+fn tags_with_a_time_need_no_administrator() {
+    let replicas: Vec<Influxd> = (0..3).map(|_| Influxd::start_with_auth()).collect();
+    let mut config = Config::new().rule("db", "split", &["host"]);
+    for (replica, name) in replicas.iter().zip(["g1a", "g2a", "g3a"]) {
+        let create = format!("CREATE USER {} WITH PASSWORD '{}' WITH ALL PRIVILEGES", ADMIN.0, ADMIN.1);
+        replica.http().run("", &create);
+        for q in ["CREATE DATABASE db", "CREATE USER jane WITH PASSWORD 'pw'", "GRANT ALL ON db TO jane"] {
+            as_admin(replica, "", q);
+        }
+        let credentials = "  username = \"jane\"\n  password = \"pw\"\n";
+        config = config.group_with(&[(name.to_owned(), replica.url())], credentials);
+    }
+    let slotline = Slotline::start(&config);
+    let body: String =
+        (0..12).map(|n| format!("split,host=h{n},dc={} v=1\n", if n == 3 { "x" } else { "y" })).collect();
+    slotline.http().store("db", &body);
+    for (from, condition, hosts) in
+        [("split", "dc = 'x'", 1), ("split", "dc = 'y'", 11), ("split", "dc = 'z'", 0), ("nothing", "dc = 'y'", 0)]
+    {
+        let q = format!("SHOW TAG VALUES FROM {from} WITH KEY = host WHERE {condition} AND time > now() - 1h");
+        let answer = slotline.http().query("db", &q);
+        let seen = (answer.status, refusal(&answer), answer.text().matches("[\"host\",").count());
+        assert_eq!(seen, (200, None, hosts), "`{q}`: {answer:?}");
+    }
+}
+
 #[test]
 fn passwords_stay_out_of_logs_and_answers_and_files_keep_them_private() {
     let mut cluster = start(true);

@@ -174,14 +174,14 @@ async fn shards_of(
     Ok(Ok(shards))
 }
 
-/// The groups that have a storage shard of a database, whatever its policy, that reaches into `range`. The inner error is
-/// InfluxDB's own.
+/// Those of these groups that have a storage shard of a database, whatever its policy, that reaches into `range`. The inner
+/// error is InfluxDB's own.
 pub async fn groups_within(
     context: &Context,
+    groups: &[GroupIndex],
     db: &str,
     range: TimeRange,
 ) -> Result<Result<BTreeSet<GroupIndex>, String>, Refusal> {
-    let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
     let asking = groups.iter().map(|group| shards_of(context, *group, db, None));
     let mut within = BTreeSet::new();
     for (group, answer) in groups.iter().zip(join_all(asking).await) {

@@ -20,7 +20,7 @@ use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
 use crate::plan::select::without_types;
 use crate::plan::show::{
-    Cut, Join, Names, OfReplicas, Part, Show, counted_by_shards, decide, deciding, plan, timed_tags,
+    Cut, Join, Names, OfReplicas, Part, Show, TimedTags, counted_by_shards, decide, deciding, plan, timed_tags,
 };
 use crate::topology::GroupIndex;
 
@@ -112,6 +112,8 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
 
 /// The parts of a listing of tags with a time, with those of groups that have no storage shard at that time where another
 /// group has one: in one InfluxDB that shard leads to what all of them have. The inner error is the statement's own.
+///
+/// Shards are asked for only where they matter: of groups that would have something to add.
 async fn of_other_shards(
     running: &mut Running,
     groups: &[GroupIndex],
@@ -119,35 +121,63 @@ async fn of_other_shards(
     mut parts: Vec<Vec<Series>>,
     messages: &mut Vec<Message>,
 ) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
-    let mut silent: Vec<GroupIndex> =
+    let silent: Vec<GroupIndex> =
         groups.iter().zip(&parts).filter(|(_, part)| part.is_empty()).map(|(g, _)| *g).collect();
     if silent.is_empty() || running.context.backends.topology.groups().len() == 1 {
         return Ok(Ok(parts));
     }
     let db = running.context.asked.params.get("db").to_owned();
     let Some(timed) = timed_tags(statement, &db).map_err(|reason| refuse(400, reason))? else { return Ok(Ok(parts)) };
-    let within = match lookup::groups_within(&running.context, &timed.db, timed.range).await? {
-        Ok(within) => within,
+    let (anytime, behind) = ask_groups(&running.context, &silent, &timed.anytime).await?;
+    let says = |(_, result): &(GroupIndex, StatementResult)| result.error.is_some() || !result.series.is_empty();
+    let others: Vec<(GroupIndex, StatementResult)> = silent.into_iter().zip(anytime).filter(says).collect();
+    let other_groups: Vec<GroupIndex> = others.iter().map(|(group, _)| *group).collect();
+    let left = match out_of_time(&running.context, &other_groups, &timed, parts.iter().all(Vec::is_empty)).await? {
+        Ok(left) => left,
         Err(error) => return Ok(Err(error)),
     };
-    silent.retain(|group| !within.contains(group));
-    if within.is_empty() || silent.is_empty() {
+    if left.is_empty() {
         return Ok(Ok(parts));
     }
-    let mut asked = Vec::new();
-    for group in silent {
-        match lookup::indexes_each_shard(&running.context, group, &timed.db).await? {
-            Ok(true) => {}
-            Ok(false) => asked.push(group),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    let (others, behind) = ask_groups(&running.context, &asked, &timed.anytime).await?;
     messages.extend(running.stale(&behind));
-    Ok(Parts::of(others).map(|others| {
+    let others = others.into_iter().filter(|(group, _)| left.contains(group)).map(|(_, result)| result);
+    Ok(Parts::of(others.collect()).map(|others| {
         parts.extend(others.parts);
         parts
     }))
+}
+
+/// Those of these groups that have no storage shard at the time of a listing where another group has one, and one index of
+/// all their shards; `unknown`: no group has listed anything yet. The inner error is the statement's own.
+async fn out_of_time(
+    context: &Context,
+    groups: &[GroupIndex],
+    timed: &TimedTags,
+    unknown: bool,
+) -> Result<Result<Vec<GroupIndex>, String>, Refusal> {
+    let within = match lookup::groups_within(context, groups, &timed.db, timed.range).await? {
+        Ok(within) => within,
+        Err(error) => return Ok(Err(error)),
+    };
+    let outside: Vec<GroupIndex> = groups.iter().copied().filter(|group| !within.contains(group)).collect();
+    if !outside.is_empty() && unknown && within.is_empty() {
+        let all = context.backends.topology.group_indexes();
+        let rest: Vec<GroupIndex> = all.filter(|group| !groups.contains(group)).collect();
+        match lookup::groups_within(context, &rest, &timed.db, timed.range).await? {
+            Ok(within) if within.is_empty() => return Ok(Ok(Vec::new())),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    let mut left = Vec::new();
+    for group in outside {
+        match lookup::indexes_each_shard(context, group, &timed.db).await? {
+            Ok(true) => {}
+            Ok(false) => left.push(group),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(left))
 }
 
 /// What groups have against a statement in which types were written out: a group's words about the client's `own`, where these
