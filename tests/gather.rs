@@ -756,6 +756,43 @@ fn ties_are_sorted_as_go_sorts_them() {
     loaded().assert_same(&product(&columns, &clauses));
 }
 
+/// Where nothing says when a range begins InfluxDB shows 0 as its start, which lies behind the end of this one.
+#[test]
+fn what_is_before_1970() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (number, host) in (0_i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for step in -20..20 {
+            let (v, n) = (step * number, (step + number) / 3);
+            body.push_str(&format!("days,host={host},region=r{} v={v},n={n}i {step}000000000\n", number % 2));
+        }
+    }
+    [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    let columns = [
+        "count(distinct(n))",
+        "count(distinct(n)), sum(n)",
+        "count(distinct(n)), median(n)",
+        "distinct(n)",
+        "mode(n)",
+        "spread(v)",
+        "top(n, 3)",
+        "last(n), first(v)",
+        "max(n), region",
+        "stddev(v)",
+    ];
+    let clauses = [
+        "WHERE time < 20s",
+        "WHERE time < -5",
+        "WHERE time < -5s GROUP BY region",
+        "WHERE time < -5s ORDER BY time DESC",
+        "WHERE time >= -15s AND time < -5s",
+        "WHERE time >= -15s AND time < -5s GROUP BY time(3s, 1s) fill(none)",
+    ];
+    let queries =
+        columns.iter().flat_map(|columns| clauses.map(|clause| format!("SELECT {columns} FROM days {clause}")));
+    loaded.assert_same_with_rows(&queries.collect::<Vec<_>>(), 70);
+}
+
 /// Few points, and windows without end: what is made of them is bounded too, whichever way it is made.
 #[test]
 fn windows_beyond_the_limit_are_refused() {

@@ -126,6 +126,12 @@ impl Evaluation {
             }
             (How::Distinct, _) => Ok(self.shown(self.put_together(states), &windows)),
             (How::Best { .. }, _) => Ok(self.put_together(states)),
+            // Values that are counted stand where the range begins, at 0 where it has no beginning: maybe behind its end.
+            (How::Twice(..), Some(Expr::Call(_)))
+                if windows.interval == 0 && !windows.range.contains(windows.shown(windows.range.start)) =>
+            {
+                Ok(Vec::new())
+            }
             (How::Window(_), _) => {
                 let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried);
                 self.finished(call, function, found, &windows)
