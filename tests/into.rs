@@ -223,6 +223,24 @@ fn faults() {
 }
 
 /// `query.timeout` holds over all of its writes.
+/// Whether there is a database any group tells.
+#[test]
+fn groups_that_are_not_concerned_may_be_away() {
+    let mut cluster = Cluster::new(3, 1);
+    cluster.create_db("db");
+    let away = cluster.group_of("db", "");
+    let measurement = |stem: &str| cluster.measurement_in("db", stem, (away + 1) % 3);
+    let (from, to) = (measurement("from"), measurement("to"));
+    cluster.http().store("db", format!("{from} v=1 1\n{from} v=2 2\n"));
+    cluster.groups[away][0].stop();
+    for q in [format!("SELECT v INTO {to} FROM {from}"), format!("SELECT mean(v) INTO db..{to} FROM {from}")] {
+        let written = cluster.http().query("db", &q);
+        assert!(written.text().contains("\"written\""), "`{q}`: {written:?}");
+    }
+    let seen = cluster.http().query("db", "SELECT v INTO nodb..x FROM nothing");
+    assert!(seen.text().contains("database not found: nodb"), "{seen:?}");
+}
+
 #[test]
 fn deadline() {
     let cluster = Setup::new(3, 1).meddled().set("query", "timeout = \"1s\"").start();

@@ -13,7 +13,7 @@ use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::columns::Schema;
 use crate::plan::select::Probe;
 use crate::plan::sources::may_own;
-use crate::topology::{GroupIndex, Topology};
+use crate::topology::GroupIndex;
 
 use super::partials::Ask;
 use super::statement::Context;
@@ -107,10 +107,11 @@ pub async fn no_database(context: &Context, db: &str) -> Result<Option<String>, 
     Ok(policies(context, db).await?.error)
 }
 
+/// Every group has every database: any of them tells, also when others are away.
 async fn policies(context: &Context, db: &str) -> Result<StatementResult, Refusal> {
     let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
-    let group = context.backends.topology.owner(Topology::measurement_slot(db, b""));
-    whole(context, group, text).await
+    let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
+    whole_of_any(context, &groups, text).await
 }
 
 /// The database and the retention policy of a measurement; the policy is empty where there is none.
@@ -225,12 +226,15 @@ pub fn overlap(shards: &[TimeRange]) -> bool {
 
 /// All that a group has to say to one statement.
 pub async fn whole(context: &Context, group: GroupIndex, text: String) -> Result<StatementResult, Refusal> {
-    let groups = [group];
+    whole_of_any(context, &[group], text).await
+}
+
+async fn whole_of_any(context: &Context, groups: &[GroupIndex], text: String) -> Result<StatementResult, Refusal> {
     let ask = Ask {
         queries: &context.queries,
         backends: &context.backends,
         asked: &context.asked,
-        groups: &groups,
+        groups,
         text: &text,
         key: &text,
         chunk_rows: CHUNK_ROWS,
