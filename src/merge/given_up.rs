@@ -58,7 +58,10 @@ pub fn is_given_up() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::alloc::{GlobalAlloc, Layout, System};
+
     use super::*;
+    use crate::memory::Counting;
 
     #[test]
     fn work_sees_its_own_flag_and_none_after_it() {
@@ -69,5 +72,23 @@ mod tests {
             (before, is_given_up())
         });
         assert_eq!((seen, is_given_up()), (Ok((false, true)), false));
+    }
+    #[test]
+    fn what_each_work_takes_counts_alone() {
+        let (allocator, layout) = (Counting(System), Layout::array::<u8>(100).expect("a layout"));
+        let mut taken = Vec::new();
+        // SAFETY: the layout has a size; what is taken is given back below, with the same layout.
+        let mut take = || taken.push(unsafe { allocator.alloc(layout) });
+        let mut work = |times: usize| {
+            unless(Arc::default(), 250, || {
+                (0..times).for_each(|_| take());
+                is_given_up()
+            })
+        };
+        // On one thread, which holds more and more.
+        assert_eq!([work(2), work(2), work(3), work(2)], [Ok(false), Ok(false), Err(TooMuch), Ok(false)]);
+        // SAFETY: as above.
+        taken.into_iter().for_each(|memory| unsafe { allocator.dealloc(memory, layout) });
+        assert!(!is_given_up());
     }
 }
