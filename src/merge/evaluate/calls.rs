@@ -7,6 +7,7 @@ use crate::influxql::ast::{Call, Fill, FillValue};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
+use super::ends::{is_silence, silence};
 use super::fill::fill;
 use super::functions::{Args, Function, Gives, How, best, distinct::distinct, function, run, running};
 use super::order::{by_window, cut_in_shards, sorted};
@@ -75,13 +76,17 @@ impl Evaluation {
         if self.ascending { windows.widened(interval, 0) } else { windows.widened(0, interval) }
     }
 
+    /// LIMIT and OFFSET of a series; silences pass.
     pub(super) fn cut(&self, mut points: Vec<Point>) -> Vec<Point> {
-        if self.offset > 0 {
-            points.drain(..self.offset.min(points.len()));
-        }
-        if self.limit > 0 {
-            points.truncate(self.limit);
-        }
+        let end = if self.limit > 0 { self.offset.saturating_add(self.limit) } else { usize::MAX };
+        let mut number = 0;
+        points.retain(|point| {
+            if is_silence(point) {
+                return true;
+            }
+            number += 1;
+            number > self.offset && number <= end
+        });
         points
     }
 
@@ -97,7 +102,9 @@ impl Evaluation {
         match function.how {
             How::Whole(of, held) => {
                 let input = match call.args.first() {
-                    Some(Expr::Call(inner)) => self.call(inner, members, windows, carried)?,
+                    Some(Expr::Call(inner)) => {
+                        self.of_inner(carried, |carried| self.call(inner, members, windows, carried))?
+                    }
                     _ => self.ordered(call, members, windows).collect(),
                 };
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
@@ -106,7 +113,7 @@ impl Evaluation {
                     return Err(Stop::Rows(held));
                 }
                 let found = if input.is_empty() { Vec::new() } else { or_none(of(&input, &args)) };
-                Ok(self.until_the_end(call, found, None, carried))
+                self.until_the_end(call, found, None, carried)
             }
             How::Some(of) => {
                 let input: Vec<Point> = self.ordered(call, members, windows).collect();
@@ -115,7 +122,9 @@ impl Evaluation {
             How::Stream { reads_before, begin } => {
                 let wider = self.read_by_stream(windows, reads_before);
                 let input = match call.args.first() {
-                    Some(Expr::Call(inner)) => self.call(inner, members, wider, carried)?,
+                    Some(Expr::Call(inner)) => {
+                        self.of_inner(carried, |carried| self.call(inner, members, wider, carried))?
+                    }
                     _ => self.ordered(call, members, wider).collect(),
                 };
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
@@ -129,7 +138,7 @@ impl Evaluation {
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
-                let input = self.call(inner, members, windows, carried)?;
+                let input = self.of_inner(carried, |carried| self.call(inner, members, windows, carried))?;
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
                 self.finished(call, function, self.by_windows(&input, &windows, |points| vec![of(points)]), &windows)
             }
@@ -155,7 +164,7 @@ impl Evaluation {
                         self.by_windows(&input, &windows, |points| or_none(of(points, &args)))
                     }
                 };
-                let found = self.until_the_end(call, found, Some(&windows), carried);
+                let found = self.until_the_end(call, found, Some(&windows), carried)?;
                 self.finished(call, function, found, &windows)
             }
         }
@@ -320,7 +329,7 @@ impl Evaluation {
     }
 
     pub(super) fn shown(&self, mut points: Vec<Point>, windows: &Windows) -> Vec<Point> {
-        points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
+        points.iter_mut().filter(|point| !is_silence(point)).for_each(|point| point.time = windows.shown(point.time));
         points
     }
 
@@ -342,7 +351,8 @@ impl Evaluation {
         let null_is_zero = call.name == "count" && self.fill == Fill::Null;
         let how = if null_is_zero { Fill::Value(FillValue::Integer(0)) } else { self.fill };
         let kind = self.check_call(call)?.unwrap_or(function.gives.of(Kind::Float));
-        fill(points, windows, how, kind, self.ascending, self.rows_max).map_err(Stop::Rows)
+        let fill = |points| fill(points, windows, how, kind, self.ascending, self.rows_max).map_err(Stop::Rows);
+        Evaluation::around_silences(points, fill)
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
@@ -425,7 +435,7 @@ fn text_beside<'a>(point: &Point, place: &Place, members: &[&'a Rows]) -> Option
 /// A point of no points, where there are none.
 pub(super) fn or_none(points: Vec<Point>) -> Vec<Point> {
     match points.is_empty() {
-        true => vec![Point { count: 0, ..Point::new(NO_TIME, Value::Null) }],
+        true => vec![silence()],
         false => points,
     }
 }

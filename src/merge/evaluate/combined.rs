@@ -105,8 +105,7 @@ impl Evaluation {
         for (call, states) in self.calls.iter().zip(states) {
             points.push(self.cut(self.over(call, states, self.windows, carried)?));
         }
-        self.until_none_tells(&mut points, carried)?;
-        let rows = self.side_by_side(points, &[])?;
+        let rows = self.side_by_side(points, &[], carried)?;
         self.series_of(name, values, rows)
     }
 
@@ -121,7 +120,7 @@ impl Evaluation {
                 if wider.range.start > wider.range.end {
                     return Ok(Vec::new());
                 }
-                let input = self.over(inner, states, wider, carried)?;
+                let input = self.of_inner(carried, |carried| self.over(inner, states, wider, carried))?;
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }
             (How::Distinct, _) => Ok(self.shown(self.put_together(states), &windows)),
@@ -133,7 +132,7 @@ impl Evaluation {
                 Ok(Vec::new())
             }
             (How::Window(_), _) => {
-                let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried);
+                let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried)?;
                 self.finished(call, function, found, &windows)
             }
             _ => self.finished(call, function, self.put_together(states), &windows),

@@ -9,10 +9,11 @@ use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
+use super::ends::{NotWorkedOut, is_silence};
 use super::fill::number;
 use super::order::sorted;
 use super::rows::{Point, RowAt, Rows};
-use super::{Evaluation, Kind, Place, Stop};
+use super::{Carried, Evaluation, Kind, Place, Stop};
 
 impl Evaluation {
     /// Rows as they are: those that have any of the fields.
@@ -52,21 +53,26 @@ impl Evaluation {
         Ok(left.map(row).take_while(|_| !is_given_up()).collect())
     }
 
-    /// Rows of the calls, of which each has its points.
-    pub(super) fn side_by_side(&self, points: Vec<Vec<Point>>, members: &[&Rows]) -> Result<Vec<Vec<Value>>, Stop> {
+    /// Rows of the calls, of which each has its points; `ends` says what silences between them do.
+    pub(super) fn side_by_side(
+        &self,
+        points: Vec<Vec<Point>>,
+        members: &[&Rows],
+        carried: &mut Carried,
+    ) -> Result<Vec<Vec<Value>>, Stop> {
         let mut slots = vec![Value::Null; self.calls.len() + self.refs.len()];
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
             points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
-        let mut rows = Vec::new();
+        let (mut rows, limited) = (Vec::new(), self.limit > 0 || self.offset > 0);
         loop {
-            let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek().map(|point| point.time));
-            let next = if self.ascending { heads.min() } else { heads.max() };
-            let Some(time) = next else { return Ok(rows) };
+            let next = carried.told.next_row(&mut scanners, self.ascending, limited);
+            let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok(rows) };
             let mut tags = Vec::new();
             for (at, scanner) in scanners.iter_mut().enumerate() {
-                let point = scanner.next_if(|point| point.time == time);
+                let point =
+                    scanner.next_if(|point| point.time == time && !is_silence(point) && !carried.told.without[at]);
                 let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
                 self.set(&mut slots[at], value, kinds[at]);
                 tags.extend(self.kept_tags(point.as_ref(), members));
@@ -85,6 +91,11 @@ impl Evaluation {
             row.extend(tags);
             rows.push(row);
         }
+    }
+
+    fn of_no_points(&self) -> Stop {
+        let names: Vec<String> = self.calls.iter().map(|call| format!("{}()", call.name)).collect();
+        Stop::Refused(format!("{} of windows of which one makes no point", names.join(" beside ")))
     }
 
     /// A slot's new value; what is missing is as fill() says.

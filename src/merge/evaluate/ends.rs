@@ -1,137 +1,237 @@
 //! Windows whose points make no point: where InfluxDB stops reading.
 //!
-//! Its reducers say that there is no more when a window makes no point (a percentile of too low a rank), and in the end
-//! whoever reads them believes it: the windows and series behind are lost. But fill() first puts a point into the window that
-//! is due, and asks again; what has rows that are not yet told tells them, and asks again; several calls side by side ask
-//! again for every row, and end with the first row of which none makes a point. Where one then lags behind the others is not
-//! worked out: that is refused.
+//! Its reducers say that there is no more when a window makes no point (a percentile of too low a rank). Whoever reads them
+//! may ask again, and then the windows behind come: fill() first puts a point into the window that is due, and says that there
+//! is no more only where none is; LIMIT and OFFSET pass it on. The rows of the answer are made so ([`Evaluation::side_by_side`]):
+//! for each, every call is asked for the time of its next point, and one that says no more once again when values are taken, be it
+//! of a later series. Where none has a time, what was told so far is given out, and they are asked once more; where none has
+//! again, the answer ends. So a call may lag behind the others: its first windows come where the others
+//! are further on, in rows of their own. What then comes under LIMIT or OFFSET,
+//! or where none has a time, is not worked out: that is refused.
+//!
+//! A silence is a point of no points ([`silence`]) up to there.
 
-use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::vec::IntoIter;
 
 use crate::influxql::ast::{Call, Fill};
 use crate::influxql::range::TIME_MIN;
+use crate::merge::results::Value;
 
-use super::rows::Point;
+use super::rows::{NO_TIME, Point};
 use super::window::Windows;
 use super::{Carried, Evaluation, Stop};
 
 /// How far a call is read.
 #[derive(Clone, Copy, Default)]
 pub struct Reads {
+    /// Who reads it asks no more.
     ended: bool,
     /// Windows of the series before that fill() has still to fill.
     due: i64,
-    /// There are rows that are not yet told.
-    untold: bool,
     /// A window made no point.
     pub silent: bool,
 }
 
-/// How far several calls are read, side by side.
-#[derive(Clone, Copy, Default)]
-pub struct Several {
+/// How often a call that has no point is asked for a row: for its time, then for its value.
+const ASKED: usize = 2;
+
+/// How far the rows of the answer are told.
+#[derive(Default)]
+pub struct Told {
     ended: bool,
-    /// Some knew a window that others have no points of: they are not at the same place.
-    apart: bool,
-    /// None made a point of a window, but the answer goes on: some may lag behind others.
-    lag: bool,
+    /// There are rows that are not yet given out.
+    ungiven: bool,
+    /// How often each call was asked behind its points of the series before.
+    ahead: Vec<usize>,
+    /// Which calls have said that they have no point in the row that is being made.
+    silent: Vec<bool>,
+    /// One of several has said so in a row that others have.
+    lags: bool,
+    /// Which have said so twice: they have no value in it, though their next point may be of its time.
+    pub without: Vec<bool>,
 }
 
-/// Whether a call may make no point of points.
-fn may_fall_silent(call: &Call) -> bool {
-    call.name == "percentile" || call.name.starts_with("holt_winters")
+/// Some calls lag behind others where none has a point, or under LIMIT or OFFSET.
+pub struct NotWorkedOut;
+
+impl Told {
+    /// The time of the next row, which all are asked for; `None`: the series has no more.
+    ///
+    /// # Errors
+    /// Where InfluxDB goes on is not worked out.
+    pub fn next_row(
+        &mut self,
+        calls: &mut [Peekable<IntoIter<Point>>],
+        ascending: bool,
+        limited: bool,
+    ) -> Result<Option<i64>, NotWorkedOut> {
+        self.ahead.resize(calls.len(), 0);
+        self.silent.resize(calls.len(), false);
+        loop {
+            if self.ended {
+                return Ok(None);
+            }
+            let (mut next, mut passed): (Option<i64>, Vec<usize>) = (None, Vec::new());
+            for (number, points) in calls.iter_mut().enumerate() {
+                if self.silent[number] {
+                    continue;
+                }
+                while self.ahead[number] > 0 && points.next_if(is_silence).is_some() {
+                    self.ahead[number] -= 1;
+                }
+                match points.peek() {
+                    Some(point) if is_silence(point) => {
+                        points.next();
+                        self.silent[number] = true;
+                    }
+                    Some(Point { time, .. }) => {
+                        self.ahead[number] = 0;
+                        next = next.map_or(Some(*time), |next| {
+                            Some(if ascending { next.min(*time) } else { next.max(*time) })
+                        });
+                    }
+                    // What it says to this row stands in a later series.
+                    None => passed.push(number),
+                }
+            }
+            if next.is_none() && !passed.is_empty() {
+                // What others say to this row would stand behind points of this series.
+                let unread = calls.iter_mut().any(|points| points.peek().is_some());
+                return if unread { Err(NotWorkedOut) } else { Ok(None) };
+            }
+            if next.is_some() {
+                self.lags |= self.silent.contains(&true);
+                if self.lags && limited {
+                    return Err(NotWorkedOut);
+                }
+                self.ungiven = true;
+                passed.into_iter().for_each(|number| self.ahead[number] += ASKED);
+                for (number, points) in calls.iter_mut().enumerate() {
+                    if !self.silent[number] {
+                        continue;
+                    }
+                    match points.peek() {
+                        Some(point) if is_silence(point) => drop(points.next()),
+                        Some(_) => self.silent[number] = false,
+                        None => self.ahead[number] += ASKED - 1,
+                    }
+                }
+                self.without = std::mem::replace(&mut self.silent, vec![false; calls.len()]);
+                return Ok(next);
+            }
+            if self.lags {
+                return Err(NotWorkedOut);
+            }
+            self.silent.fill(false);
+            (self.ended, self.ungiven) = (!self.ungiven, false);
+        }
+    }
+}
+
+/// What stands where a call says that there is no more.
+pub fn silence() -> Point {
+    Point { count: 0, ..Point::new(NO_TIME, Value::Null) }
+}
+
+pub fn is_silence(point: &Point) -> bool {
+    point.count == 0
 }
 
 impl Evaluation {
-    /// The windows' points up to the end that InfluxDB sees. A window without one comes as a point of no points, and goes.
-    /// `filled`: fill() reads them.
+    /// What a call within a call gives: whoever reads it asks no more where it falls silent.
+    pub(super) fn of_inner<E>(
+        &self,
+        carried: &mut Carried,
+        points: impl FnOnce(&mut Carried) -> Result<Vec<Point>, E>,
+    ) -> Result<Vec<Point>, E> {
+        carried.inside += 1;
+        let found = points(carried);
+        carried.inside -= 1;
+        found
+    }
+
+    /// The windows' points with the silences between them, of a call within a call up to the first. `filled`: fill() reads
+    /// them, and puts its points in the place of silences as long as windows are due.
+    ///
+    /// # Errors
+    /// What fill() makes of them is not worked out.
     pub(super) fn until_the_end(
         &self,
         call: &Call,
         points: Vec<Point>,
         filled: Option<&Windows>,
         carried: &mut Carried,
-    ) -> Vec<Point> {
-        let (outermost, lone) = (self.calls.contains(call), self.calls.len() == 1);
-        let at = carried.reads.iter().position(|(known, _)| known == call).unwrap_or_else(|| {
-            carried.reads.push((call.clone(), Reads::default()));
-            carried.reads.len() - 1
+    ) -> Result<Vec<Point>, Stop> {
+        let Carried { reads, inside, .. } = carried;
+        let known = reads.iter().position(|(known, depth, _)| known == call && depth == inside);
+        let at = known.unwrap_or_else(|| {
+            reads.push((call.clone(), *inside, Reads::default()));
+            reads.len() - 1
         });
-        let Carried { reads, silences, .. } = carried;
-        let reads = &mut reads[at].1;
-        let mut found = Vec::new();
+        let reads = &mut reads[at].2;
+        let (mut found, mut before) = (Vec::new(), false);
         for point in points {
+            let twice = std::mem::replace(&mut before, is_silence(&point)) && before;
             if reads.ended {
                 break;
             }
-            if point.count > 0 {
-                (reads.due, reads.untold) =
-                    (filled.map_or(0, |windows| self.due_behind(point.time, windows)), outermost);
+            if !is_silence(&point) {
+                reads.due = filled.map_or(0, |windows| self.due_behind(point.time, windows));
                 found.push(point);
                 continue;
             }
             reads.silent = true;
             if reads.due > 0 {
-                (reads.due, reads.untold) = (reads.due - 1, outermost);
-            } else if reads.untold {
-                reads.untold = false;
+                // It looks at the window behind the one that it fills, and forgets that this made no point.
+                if twice && self.fill == Fill::Linear {
+                    let what = format!("{}() with fill(linear) of windows of which it makes no point", call.name);
+                    return Err(Stop::Refused(what));
+                }
+                reads.due -= 1;
+            } else if *inside > 0 {
+                reads.ended = true;
             } else {
-                reads.ended = lone || !outermost;
-                if !reads.ended {
-                    silences.push(point.time);
+                found.push(silence());
+            }
+        }
+        Ok(found)
+    }
+
+    /// What `finish` makes of the points, with the silences where they were: behind the same points as before.
+    ///
+    /// # Errors
+    /// Those of `finish`.
+    pub(super) fn around_silences<E>(
+        points: Vec<Point>,
+        finish: impl FnOnce(Vec<Point>) -> Result<Vec<Point>, E>,
+    ) -> Result<Vec<Point>, E> {
+        if !points.iter().any(is_silence) {
+            return finish(points);
+        }
+        // How many silences stand before the first point, then behind each.
+        let (mut silences, mut found) = (vec![0_usize], Vec::new());
+        for point in points {
+            match is_silence(&point) {
+                true => *silences.last_mut().unwrap_or(&mut 0) += 1,
+                false => {
+                    silences.push(0);
+                    found.push(point);
                 }
             }
         }
-        found
-    }
-
-    /// The points of several calls up to the first window of which none of them makes one.
-    ///
-    /// # Errors
-    /// Not all of them have points there, and some have others behind.
-    pub(super) fn until_none_tells(&self, points: &mut [Vec<Point>], carried: &mut Carried) -> Result<(), Stop> {
-        let silences = std::mem::take(&mut carried.silences);
-        let several = &mut carried.several;
-        if several.ended {
-            points.iter_mut().for_each(Vec::clear);
-        }
-        if several.ended || self.calls.len() < 2 || !self.calls.iter().any(may_fall_silent) {
-            return Ok(());
-        }
-        // In the order in which rows are told: how many calls know a window, and whether any makes a point of it.
-        let place = |time: i64| {
-            let start = self.windows.start(time);
-            if self.ascending { start } else { !start }
-        };
-        let mut windows: BTreeMap<i64, (usize, bool)> = BTreeMap::new();
-        for found in &*points {
-            let mut known: Vec<i64> = found.iter().map(|point| place(point.time)).collect();
-            known.dedup();
-            for window in known {
-                let (calls, told) = windows.entry(window).or_default();
-                (*calls, *told) = (*calls + 1, true);
+        let times: Vec<i64> = found.iter().map(|point| point.time).collect();
+        let mut all = vec![silence(); silences[0]];
+        let mut next = 0;
+        for point in finish(found)? {
+            let known = times.get(next) == Some(&point.time);
+            all.push(point);
+            if known {
+                next += 1;
+                all.extend(std::iter::repeat_n(silence(), silences[next]));
             }
         }
-        silences.into_iter().for_each(|time| windows.entry(place(time)).or_default().0 += 1);
-        for (window, (calls, told)) in windows {
-            if told && several.lag {
-                let names: Vec<String> = self.calls.iter().map(|call| format!("{}()", call.name)).collect();
-                return Err(Stop::Refused(format!(
-                    "{} of a window of which none makes a point",
-                    names.join(" beside ")
-                )));
-            }
-            let all = calls == self.calls.len();
-            // LIMIT and OFFSET of one series read on to its end.
-            if !told && all && !several.apart && self.limit == 0 && self.offset == 0 {
-                several.ended = true;
-                points.iter_mut().for_each(|found| found.retain(|point| place(point.time) < window));
-                return Ok(());
-            }
-            several.lag |= !told;
-            several.apart |= !all;
-        }
-        Ok(())
+        Ok(all)
     }
 
     /// How many windows fill() fills behind this one, if no point comes.

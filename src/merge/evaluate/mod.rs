@@ -40,7 +40,7 @@ use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
-use ends::{Reads, Several};
+use ends::{Reads, Told};
 use expr::Cell;
 use rows::Rows;
 use window::Windows;
@@ -122,18 +122,17 @@ pub struct Group {
 /// What goes on from one series of the answer to the next.
 #[derive(Default)]
 pub struct Carried {
-    /// How far InfluxDB reads calls whose windows may give no point.
-    reads: Vec<(Call, Reads)>,
-    /// Where, in this series, one of several calls made no point: a time in the window, of each call.
-    silences: Vec<i64>,
-    /// What several calls have come to.
-    several: Several,
+    /// How far InfluxDB reads calls whose windows may give no point, those within calls by how deep.
+    reads: Vec<(Call, usize, Reads)>,
+    /// In how many calls the one is that is read.
+    inside: usize,
+    told: Told,
 }
 
 impl Carried {
     /// A call of which a window made no point.
     fn silent(&self) -> Option<&Call> {
-        self.reads.iter().find(|(_, reads)| reads.silent).map(|(call, _)| call)
+        self.reads.iter().find(|(_, _, reads)| reads.silent).map(|(call, _, _)| call)
     }
 }
 
@@ -273,8 +272,7 @@ impl Evaluation {
                 for call in &self.calls {
                     points.push(self.points(call, &members, carried)?);
                 }
-                self.until_none_tells(&mut points, carried)?;
-                self.side_by_side(points, &members)?
+                self.side_by_side(points, &members, carried)?
             }
         };
         self.series_of(group.name.clone(), group.values.clone(), values)
