@@ -434,12 +434,18 @@ pub(super) fn gathered(select: Select, shares: &[Share<'_>], refusal: String) ->
     // InfluxDB makes one series of a name under several policies, in an order of its own.
     let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
     if shares.iter().any(twice) && !select.fields.iter().all(|field| is_without_order(&field.expr)) {
-        return Err(refusal);
+        // Where nothing else was in the way it only says where the measurements are.
+        return Err(match refusal.contains(NOT_YET) {
+            true => refusal,
+            false => format!("{} of measurements of one name over several groups {NOT_YET}: {refusal}", what(&select)),
+        });
     }
     let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
     let split = refusal.split_once(": ").map_or(refusal.as_str(), |(_, split)| split).to_owned();
     Ok(Gathering { select, sources, split })
 }
+
+const NOT_YET: &str = "is not supported yet";
 
 /// Whether anything in it stands for columns that only the schema knows.
 fn has_wildcards(select: &Select) -> bool {
@@ -478,7 +484,7 @@ pub(super) fn check(whole: &Select, written: &Select, share: &Share<'_>, schema:
         if !pinned && !everywhere_absent && !groups_by(whole, tag) {
             let what = what(written);
             return Err(format!(
-                "{what} over several groups is not supported yet: {split}; add {tag} to GROUP BY, or fix it in WHERE by ="
+                "{what} over several groups {NOT_YET}: {split}; add {tag} to GROUP BY, or fix it in WHERE by ="
             ));
         }
     }
