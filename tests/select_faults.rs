@@ -119,33 +119,6 @@ fn who_gathers_beyond_the_limit_waits() {
     assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["gathers"]), 0);
 }
 
-#[test]
-fn who_waits_too_long_to_gather_is_refused() {
-    let cluster = cluster(|setup| {
-        let setup = setup.rule("db", "m1", &["host"]).set("server", "cores = 1").set("query", "gathers_max = 1");
-        setup.set("query", "timeout = \"2s\"")
-    });
-    let q = "SELECT percentile(v, 50) FROM m1";
-    let expected = cluster.http().query("db", q).text();
-    // The first is answered in time; the second has waited as long, and would need as much again.
-    let late = Meddle::LateTo("chunk_size=2000".to_owned(), Duration::from_millis(1500));
-    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(late.clone()));
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| cluster.http().query("db", q));
-        wait_for("the first to gather", SOON, || {
-            (cluster.slotline.figure("slotline_queries_gathering") == Some(1.0)).then_some(())
-        });
-        let held: Vec<_> = (0..2).map(|_| scope.spawn(|| cluster.http().query("db", q))).collect();
-        assert_eq!(first.join().expect("an answer").text(), expected);
-        let refused = held.into_iter().map(|asked| asked.join().expect("an answer"));
-        let refused: Vec<Response> = refused.filter(|seen| seen.text().contains("query.gathers_max")).collect();
-        assert!(refused.iter().all(|seen| seen.status == 503) && !refused.is_empty(), "{refused:?}");
-        assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["gathers"]), refused.len() as u64);
-    });
-    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::Pass));
-    assert_eq!(cluster.http().query("db", q).text(), expected, "all is well again");
-}
-
 /// holt_winters() looks at all points some thousand times.
 #[test]
 fn long_work_on_rows_keeps_no_other_waiting_and_ends_with_its_query() {
