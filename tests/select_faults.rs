@@ -183,6 +183,45 @@ fn limits_are_told_as_influxdb_tells_them_and_counted() {
     assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]), 2);
 }
 
+/// Few points, and windows without end: what is made of them is bounded too, whichever way it is made.
+#[test]
+fn windows_beyond_the_limit_are_refused() {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).set("query", "answer_bytes_max = \"4MiB\"");
+    let cluster = setup.start();
+    cluster.create_db("db");
+    let points = ["a", "b", "c", "d"]
+        .map(|host| format!("one,host={host},r=x v=1,n=1i 0\none,host={host},r=x v=2,n=2i 9000000\n"));
+    let stored = cluster.http().write_with("db=db&precision=s", points.concat());
+    assert_eq!(stored.status, 204);
+    let before = cluster.slotline.peak_memory();
+    const WINDOWS: &str = "WHERE time >= 0 AND time < 10000000s GROUP BY time(1s)";
+    let mut refused = 0;
+    for q in [
+        format!("SELECT mean(v) FROM one {WINDOWS}"),
+        format!("SELECT median(v) FROM one {WINDOWS}"),
+        format!("SELECT mode(n), first(v), percentile(n, 50) FROM one {WINDOWS}"),
+        format!("SELECT sum(n) FROM one {WINDOWS}, r fill(previous)"),
+        format!("SELECT cumulative_sum(median(v)) FROM one {WINDOWS} fill(linear)"),
+        format!("SELECT max(m) FROM (SELECT mean(v) AS m FROM one {WINDOWS} fill(0))"),
+        format!("SELECT m FROM (SELECT median(v) AS m FROM one {WINDOWS}, host fill(0))"),
+        format!("SELECT sum(m) FROM (SELECT median(v) AS m FROM one {WINDOWS} fill(0)) GROUP BY time(1h)"),
+        format!("SELECT mean(v) FROM one {WINDOWS} ORDER BY time DESC"),
+        format!("SELECT mean(v) INTO two FROM one {WINDOWS} fill(0)"),
+    ] {
+        for chunked in ["true", "false"] {
+            let seen = cluster.http().send(&Request::query(&[("db", "db"), ("q", &q), ("chunked", chunked)]));
+            assert!(seen.text().contains("(twice query.answer_bytes_max)"), "{q}: {}", seen.text());
+            refused += 1;
+            assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]), refused);
+        }
+    }
+    let more = cluster.slotline.peak_memory().saturating_sub(before);
+    // A thread for each query keeps some memory of its own; the windows would take more than a gigabyte.
+    assert!(more < 300 << 20, "{more} bytes more than before");
+    let seen = cluster.http().query("db", &format!("SELECT count(v) FROM one {WINDOWS} fill(none)"));
+    assert!(seen.text().contains("1970-04-15T04:00:00Z"), "{}", seen.text());
+}
+
 #[test]
 fn a_client_that_leaves_ends_its_query() {
     let cluster = cluster(|setup| setup);

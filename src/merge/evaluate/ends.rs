@@ -2,12 +2,12 @@
 //!
 //! Its reducers say that there is no more when a window makes no point (a percentile of too low a rank). Whoever reads them
 //! may ask again, and then the windows behind come: fill() first puts a point into the window that is due, and says that there
-//! is no more only where none is; LIMIT and OFFSET pass it on. The rows of the answer are made so ([`Evaluation::side_by_side`]):
-//! for each, every call is asked for the time of its next point, and one that says no more once again when values are taken, be it
-//! of a later series. Where none has a time, what was told so far is given out, and they are asked once more; where none has
-//! again, the answer ends. So a call may lag behind the others: its first windows come where the others
-//! are further on, in rows of their own. What then comes under LIMIT or OFFSET,
-//! or where none has a time, is not worked out: that is refused.
+//! is no more only where none is; LIMIT and OFFSET pass it on. The rows of the answer are made so
+//! ([`Evaluation::side_by_side`]): for each, every call is asked for the time of its next point, and one that says no more once
+//! again when values are taken, be it of a later series. Where none has a time, what was told so far is given out, and they are
+//! asked once more; where none has again, the answer ends. So a call may lag behind the others: its first windows come where
+//! the others are further on, in rows of their own. What then comes under LIMIT or OFFSET, or where none has a time, is not
+//! worked out: that is refused.
 //!
 //! A silence is a point of no points ([`silence`]) up to there.
 
