@@ -17,14 +17,20 @@ pub fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// The same of another process, in steps of a clock tick, 10 ms.
+/// The same of another process, exact to the nanosecond where the kernel counts so.
 pub fn cpu_seconds_of(pid: u32) -> io::Result<f64> {
-    let ticks = crate::watch::cpu_ticks(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?);
-    // SAFETY: it takes no pointer.
-    let ticks_per_s = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    let ticks = ticks.ok_or(io::ErrorKind::InvalidData)?;
-    #[allow(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^52")]
-    Ok(ticks as f64 / ticks_per_s as f64)
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: `clock` is writable and lives through the call.
+    let code = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(code));
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as above.
+    let code = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    #[allow(clippy::cast_precision_loss, reason = "seconds of a process are far below 2^52")]
+    if code == 0 { Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9) } else { Err(io::Error::last_os_error()) }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "seconds of a process are far below 2^52")]
@@ -81,6 +87,14 @@ mod tests {
         let mut buffer = [0; 100];
         let length = socket.recv(&mut buffer).expect("a datagram");
         buffer[..length].to_vec()
+    }
+
+    #[test]
+    fn cpu_of_a_process_is_its_own() {
+        let (own, same) = (cpu_seconds(), cpu_seconds_of(std::process::id()).expect("it runs"));
+        assert!(same >= own - 0.01 && same < own + 10.0, "{own} {same}");
+        cpu_seconds_of(u32::MAX).expect_err("nobody has this number");
+        cpu_seconds_of((1 << 22) + 1).expect_err("nobody has this number");
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 /// User and system ticks of a process' `stat`. The name, in brackets, may hold anything.
-pub fn cpu_ticks(stat: &str) -> Option<u64> {
+fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, behind) = stat.rsplit_once(')')?;
     let mut fields = behind.split_whitespace().skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
