@@ -318,19 +318,28 @@ impl<'a> Lexer<'a> {
         let quote = self.reader.read();
         let (token, text, position) = match self.quoted_text(quote.ch) {
             Ok(text) => (Token::String, text, before),
-            Err(BadText::Unclosed(text)) => (Token::BadString, text, before),
-            Err(BadText::Escape(text)) => (Token::BadEscape, text, self.reader.current().position),
+            Err(BadText::Unclosed(text)) => (Token::BadString, Cow::Owned(text), before),
+            Err(BadText::Escape(text)) => (Token::BadEscape, Cow::Owned(text), self.reader.current().position),
         };
         let mut lexeme = self.lexeme(token, quote, text);
         lexeme.position = position;
         lexeme
     }
 
-    fn quoted_text(&mut self, quote: char) -> Result<String, BadText> {
+    fn quoted_text(&mut self, quote: char) -> Result<Cow<'a, str>, BadText> {
+        let source = &self.reader.text[self.reader.current().end..];
+        // Most are written as they are meant.
+        if let Some(length) = source.find(['\n', '\r', END, '\\', quote])
+            && source[length..].starts_with(quote)
+        {
+            self.reader.skip_while(|ch| ch != quote);
+            self.reader.read();
+            return Ok(Cow::Borrowed(&source[..length]));
+        }
         let mut text = String::new();
         loop {
             match self.reader.read().ch {
-                c if c == quote => return Ok(text),
+                c if c == quote => return Ok(Cow::Owned(text)),
                 '\n' | END => return Err(BadText::Unclosed(text)),
                 '\\' => match self.reader.read().ch {
                     'n' => text.push('\n'),

@@ -236,7 +236,8 @@ impl Parser<'_> {
     }
 
     fn var_ref(&mut self) -> Result<VarRef> {
-        let name = self.segments()?.join(".");
+        let mut segments = self.segments()?;
+        let name = if segments.len() == 1 { segments.swap_remove(0) } else { segments.join(".") };
         if self.scan().token != Token::DoubleColon {
             self.unscan();
             return Ok(VarRef { name, cast: None });
