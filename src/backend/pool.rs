@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use glommio::TaskQueueHandle;
-use glommio::timer::Timer;
 use http_body::Frame;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 
-use crate::net::{BodyError, Payload, deadline};
+use crate::net::{BodyError, Payload, Timer, deadline};
 
 use super::{Connection, Purpose, RequestError, Settings, Target};
 

@@ -5,6 +5,7 @@
 
 use crate::backend::{Courier, WriteKey};
 use crate::batch::{Batch, ReplicaAnswer, is_refused_whole, lacks_target, refused_points};
+use crate::net::yield_if_needed;
 
 /// Lines that InfluxDB will never take, and its reason.
 pub struct Dead {
@@ -53,7 +54,7 @@ pub async fn send(courier: &Courier, key: &WriteKey, batch: Batch) -> Result<Vec
                 }
             }
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     Ok(dead)
 }

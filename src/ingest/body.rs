@@ -10,7 +10,7 @@ use hyper::header::CONTENT_ENCODING;
 
 use crate::batch::Builder;
 use crate::http::gzip::{UnpackError, Unpacker};
-use crate::net::{Held, deadline, discard};
+use crate::net::{Held, deadline, discard, yield_if_needed};
 
 use super::Ingest;
 
@@ -76,7 +76,7 @@ pub async fn read(
                 }
             }
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     if let Some(mut unpacker) = unpacker {
         unpacker.end();
@@ -122,6 +122,6 @@ async fn unpack(unpacker: &mut Unpacker, builder: &mut Builder, held: &mut Held)
             Err(UnpackError::Truncated) => return Err(BodyFault::CutShort),
             Err(fault) => return Err(BodyFault::Gzip(fault)),
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
 }

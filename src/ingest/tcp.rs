@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use futures_lite::future;
 
 use crate::batch::Stamps;
-use crate::net::{Stream, deadline, spawn};
+use crate::net::{Stream, deadline, spawn, yield_if_needed};
 use crate::topology::LineTarget;
 
 use super::flow::{Flow, unless};
@@ -109,6 +109,6 @@ async fn read(stream: &mut Stream, flow: &Flow, silence_max: Duration) -> End {
         if buffer.len() < READ_BYTES_MIN / 4 {
             buffer = BytesMut::zeroed(size);
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
 }

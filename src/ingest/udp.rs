@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Builder, Stamps};
-use crate::net::{Datagrams, Receiver, UdpPort, deadline, sleep, spawn};
+use crate::net::{Datagrams, Receiver, UdpPort, deadline, sleep, spawn, yield_if_needed};
 use crate::stats::UdpStats;
 use crate::topology::LineTarget;
 
@@ -145,7 +145,7 @@ impl Run<'_> {
                     return found;
                 }
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
         found
     }

@@ -1,49 +1,30 @@
-//! What tasks of a shard wait for that no stream tells: while it is awaited, the shard must not wait for streams alone, or
-//! not for long (`ready`).
+//! What tasks of a shard wait for that no stream tells: while it is awaited, the shard must not wait for streams (`ready`).
 
 use std::cell::Cell;
-use std::thread::LocalKey;
 
 thread_local! {
-    static THREADS: Cell<usize> = const { Cell::new(0) };
-    static TIMERS: Cell<usize> = const { Cell::new(0) };
+    static AWAITED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Counts as awaited until it is dropped.
-pub(super) struct Awaited(&'static LocalKey<Cell<usize>>);
-
-impl Awaited {
-    fn begin(what: &'static LocalKey<Cell<usize>>) -> Awaited {
-        what.set(what.get() + 1);
-        Awaited(what)
-    }
-
-    /// A timer that is due soon.
-    pub fn timer() -> Awaited {
-        Awaited::begin(&TIMERS)
-    }
-}
+struct Awaited;
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        AWAITED.set(AWAITED.get() - 1);
     }
 }
 
 /// Waits for what another thread does. Only a shard's rings tell that it is done.
 pub async fn elsewhere<T>(done: impl Future<Output = T>) -> T {
-    let _awaited = Awaited::begin(&THREADS);
+    AWAITED.set(AWAITED.get() + 1);
+    let _awaited = Awaited;
     done.await
 }
 
 /// Whether another thread is awaited.
 pub(super) fn is_awaited() -> bool {
-    THREADS.get() > 0
-}
-
-/// Whether a timer is due soon.
-pub(super) fn is_timer_near() -> bool {
-    TIMERS.get() > 0
+    AWAITED.get() > 0
 }
 
 #[cfg(test)]

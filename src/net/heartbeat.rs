@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+#[cfg(test)]
+use super::PREEMPT_TIMER;
+
 /// How long a shard can have slept by mistake.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Ignored unless handled, and used by nobody else here.
@@ -67,9 +70,8 @@ impl Drop for Heartbeat {
 pub fn on_a_shard<T: Send + 'static, F: Future<Output = T>>(test: impl FnOnce() -> F + Send + 'static) -> T {
     let (teller, told) = std::sync::mpsc::channel();
     let threads = [std::thread::spawn(move || {
-        let preempt_timer = Duration::from_millis(2);
         let executor =
-            glommio::LocalExecutorBuilder::default().preempt_timer(preempt_timer).make().expect("an executor");
+            glommio::LocalExecutorBuilder::default().preempt_timer(PREEMPT_TIMER).make().expect("an executor");
         let _ = teller.send(executor.run(async { test().await }));
     })];
     let heartbeat = Heartbeat::start(&threads).expect("a thread");

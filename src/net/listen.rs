@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::ready::Watched;
-use super::sleep;
+use super::{sleep, yield_if_needed};
 
 const BACKLOG: i32 = 4096;
 /// After an error: out of descriptors, most likely, and others must close first.
@@ -80,7 +80,7 @@ impl Listener {
                     sleep(ERROR_PAUSE).await;
                 }
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of InfluxDB. Used by every part of the shell.
 
+mod alarms;
 mod bell;
 mod body;
 mod budget;
@@ -26,6 +27,7 @@ pub use heartbeat::Heartbeat;
 pub use heartbeat::on_a_shard;
 pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
+pub use ready::{PREEMPT_TIMER, QUEUE_LATENCY, prepare, yield_if_needed};
 pub use stream::Stream;
 pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop, yield_to_others};
-pub use timer::{HyperTimer, TimedOut, deadline, sleep};
+pub use timer::{HyperTimer, TimedOut, Timer, deadline, sleep};

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use glommio::timer::Timer;
+use super::Timer;
 
 /// How often is looked, first after so long: a query that takes less is answered whatever the client does.
 const INTERVAL: Duration = Duration::from_millis(500);

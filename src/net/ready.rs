@@ -7,17 +7,24 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time, but after what had happened already for `SLICE`. What no
-//!   stream tells waits meanwhile: a timer that is due soon (`sleep`) leaves slices of `SLICE` only, others are late by a long
-//!   one at worst; while another thread is awaited (`elsewhere`), it does not block at all.
+//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time, but after what had happened already for `SLICE`. While
+//!   another thread is awaited (`elsewhere`), which only a shard's rings tell, it does not block at all.
 //!
-//! Made for an executor when its first stream is. Used by `stream`, `listen`, `bell` and `datagrams`.
+//! Timers are looked after here as well (`alarms`): whoever waits for streams waits for the first of them at most.
+//!
+//! glommio looks into its rings when its preemption timer has passed, and a wait in epoll_wait(2) ends for it. So that timer
+//! is short while tasks run whose queues say so (`QUEUE_LATENCY`), and long (`PREEMPT_TIMER`) while there is only `linger`.
+//! Whatever takes long on a shard pauses with `yield_if_needed` of this module, which sees to it that streams are heard in
+//! time all the same.
+//!
+//! Made for an executor when its first stream or timer is. Used by `stream`, `listen`, `bell`, `datagrams` and `timer`.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -28,17 +35,25 @@ use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use glommio::{Latency, Shares};
 
-use super::elsewhere::{is_awaited, is_timer_near};
-use super::{sleep, spawn_loop};
+use super::alarms::{Alarm, Alarms};
+use super::elsewhere::is_awaited;
+use super::spawn_loop;
 
 /// So long after the last event is another waited for.
 const LINGER: Duration = Duration::from_millis(50);
-/// As long as the preemption timer, which is due when it has passed: the shard then looks into its rings.
+/// So long a busy shard may leave its streams and timers unheard.
 const SLICE: Duration = Duration::from_millis(2);
-/// When no timer is due soon. The preemption timer interrupts it, which is cheaper than to look into the rings.
 const SLICE_LONG: Duration = Duration::from_millis(20);
-/// Whoever waits for what has happened already is not kept longer.
-const AT_ONCE: Duration = Duration::from_micros(100);
+/// Of an executor: so late it hears, while it lingers, of what neither a stream nor a timer tells and nobody has announced
+/// (`elsewhere`).
+pub const PREEMPT_TIMER: Duration = Duration::from_millis(50);
+/// For all queues whose tasks may keep a shard busy.
+pub const QUEUE_LATENCY: Latency = Latency::Matters(SLICE);
+/// Whoever waits for what has happened already is not kept longer. A turn that took longer leaves the others hundreds of
+/// times as much before the next.
+const AT_ONCE: Duration = Duration::from_micros(30);
+/// A century.
+pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Taken at once; what is left over is taken by the next call.
 const EVENTS_MAX: usize = 64;
 
@@ -57,10 +72,13 @@ thread_local! {
     static OWN: RefCell<Option<(usize, Rc<Readiness>)>> = const { RefCell::new(None) };
 }
 
-/// What is known of all streams of a shard.
-struct Readiness {
+/// What is known of all streams and timers of a shard.
+pub(super) struct Readiness {
     epoll: OwnedFd,
     streams: RefCell<AHashMap<u64, Rc<State>>>,
+    alarms: RefCell<Alarms>,
+    /// When `hear` looks after the alarms, while it does.
+    alarmed: Cell<Option<Instant>>,
     /// Never given twice: an event of a stream that is gone finds nobody.
     next_number: Cell<u64>,
     last_event: Cell<Instant>,
@@ -70,7 +88,7 @@ struct Readiness {
     lingers: Cell<bool>,
     /// Of `linger`, while it waits for its time.
     lingerer: Cell<Option<Waker>>,
-    /// Of `hear`, while the other waits for events.
+    /// Of `hear`, while it waits.
     hearer: Cell<Option<Waker>>,
 }
 
@@ -198,9 +216,28 @@ impl Drop for Watched {
     }
 }
 
+/// Makes what this executor waits with.
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn prepare() -> io::Result<()> {
+    Readiness::own().map(drop)
+}
+
+/// Lets others have their turn if this task has had its own, or if they wait for what has happened meanwhile.
+pub async fn yield_if_needed() {
+    if let Ok(readiness) = Readiness::own()
+        && readiness.last_look.get().elapsed() >= SLICE
+        && readiness.take(Duration::ZERO)
+    {
+        return glommio::executor().yield_task_queue_now().await;
+    }
+    glommio::yield_if_needed().await;
+}
+
 impl Readiness {
     /// This executor's; the first call makes it.
-    fn own() -> io::Result<Rc<Readiness>> {
+    pub fn own() -> io::Result<Rc<Readiness>> {
         let executor = glommio::executor().id();
         OWN.with_borrow_mut(|own| match own {
             Some((of, readiness)) if *of == executor => Ok(readiness.clone()),
@@ -223,6 +260,8 @@ impl Readiness {
         let readiness = Rc::new(Readiness {
             epoll,
             streams: RefCell::default(),
+            alarms: RefCell::default(),
+            alarmed: Cell::new(None),
             next_number: Cell::new(0),
             last_event: Cell::new(Instant::now()),
             last_look: Cell::new(Instant::now()),
@@ -231,8 +270,7 @@ impl Readiness {
             hearer: Cell::new(None),
         });
         let executor = glommio::executor();
-        let hearing =
-            executor.create_task_queue(Shares::Static(1000), Latency::Matters(Duration::from_millis(2)), "readiness");
+        let hearing = executor.create_task_queue(Shares::Static(1000), QUEUE_LATENCY, "readiness");
         // Its turns count a thousand times: all others come before.
         let lingering = executor.create_task_queue(Shares::Static(1), Latency::NotImportant, "linger");
         let heard = readiness.clone();
@@ -240,6 +278,33 @@ impl Readiness {
         let lingered = readiness.clone();
         spawn_loop("linger", lingering, move || lingered.clone().linger());
         Ok(readiness)
+    }
+
+    pub fn set(&self, at: Instant, waker: &Waker) -> Alarm {
+        if self.alarmed.get().is_some_and(|alarmed| at < alarmed) {
+            // It waits for a later one.
+            self.alarmed.set(None);
+            self.hearer.take().into_iter().for_each(Waker::wake);
+        }
+        self.alarms.borrow_mut().set(at, waker)
+    }
+
+    pub fn is_set(&self, alarm: Alarm, waker: &Waker) -> bool {
+        self.alarms.borrow_mut().is_set(alarm, waker)
+    }
+
+    pub fn forget(&self, alarm: Alarm) {
+        self.alarms.borrow_mut().forget(alarm);
+    }
+
+    /// Wakes whose time has come. Whether there was anybody.
+    fn wake_due(&self, now: Instant) -> bool {
+        if self.alarms.borrow().first().is_none_or(|first| first > now) {
+            return false;
+        }
+        let due = self.alarms.borrow_mut().take_due(now);
+        due.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Hears what happens while the shard sleeps or is busy.
@@ -251,7 +316,7 @@ impl Readiness {
                 if self.lingers.get() { Poll::Pending } else { Poll::Ready(()) }
             });
             future::or(stopped, async {
-                Timer::new(SLICE).await;
+                Timer::new(SLICE_LONG).await;
             })
             .await;
             if self.last_look.get().elapsed() < SLICE {
@@ -260,14 +325,46 @@ impl Readiness {
         } else if let Ok(epoll) = self.epoll.try_clone() {
             // SAFETY: the copy is handed over whole.
             let mut polled = unsafe { TcpStream::from_raw_fd(epoll.into_raw_fd()) };
+            let mut byte = [0];
             // An epoll is no socket: to read it waits until it has events, and fails.
-            let _ = polled.read(&mut [0]).await;
+            let events = async { drop(polled.read(&mut byte).await) };
+            future::or(events, self.alarm()).await;
+            self.alarmed.set(None);
         } else {
             // Out of descriptors.
-            sleep(Duration::from_millis(1)).await;
+            Timer::new(Duration::from_millis(1)).await;
         }
         self.take(Duration::ZERO);
         ControlFlow::Continue(())
+    }
+
+    /// Wakes whose time has come, each time that it comes, until `linger` does.
+    async fn alarm(&self) {
+        let mut timer: Option<Timer> = None;
+        poll_fn(|context| {
+            loop {
+                if self.lingers.get() {
+                    return Poll::Ready(());
+                }
+                self.hearer.set(Some(context.waker().clone()));
+                let Some(first) = self.alarms.borrow().first() else {
+                    // Whoever comes is earlier.
+                    self.alarmed.set(Some(Instant::now() + NEVER));
+                    timer = None;
+                    return Poll::Pending;
+                };
+                if self.alarmed.get().is_none_or(|alarmed| first < alarmed) || timer.is_none() {
+                    timer = Some(Timer::new(first.saturating_duration_since(Instant::now())));
+                    self.alarmed.set(Some(first));
+                }
+                if timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(context).is_pending()) {
+                    return Poll::Pending;
+                }
+                timer = None;
+                self.wake_due(Instant::now());
+            }
+        })
+        .await;
     }
 
     /// Waits until something has happened, then for more, for as long as nobody else has anything to do.
@@ -290,7 +387,7 @@ impl Readiness {
             glommio::executor().yield_task_queue_now().await;
             if is_soon() {
                 // What had happened already may have given somebody more to do than a turn's worth.
-                let slice = if waited && !is_timer_near() { SLICE_LONG } else { SLICE };
+                let slice = if waited { SLICE_LONG } else { SLICE };
                 let began = Instant::now();
                 self.take(slice);
                 waited = began.elapsed() >= AT_ONCE;
@@ -299,8 +396,10 @@ impl Readiness {
         ControlFlow::Continue(())
     }
 
-    /// Wakes who waits for what has happened, which is waited for so long. Whether anything has.
+    /// Wakes who waits for what has happened, which is waited for so long, and whose time has come. Whether there was anybody.
     fn take(&self, wait: Duration) -> bool {
+        let first = self.alarms.borrow().first();
+        let wait = first.map_or(wait, |first| wait.min(first.saturating_duration_since(Instant::now())));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
         let count = self.wait(&mut events, wait);
         for event in &events[..count] {
@@ -317,7 +416,7 @@ impl Readiness {
                 lingerer.wake();
             }
         }
-        count > 0
+        self.wake_due(now) || count > 0
     }
 
     /// How many events there are; none when it is interrupted by anything but the preemption timer.
@@ -326,7 +425,8 @@ impl Readiness {
         let mut left = wait;
         loop {
             let preempted = glommio::executor().need_preempt();
-            let left_ms = libc::c_int::try_from(left.as_millis()).unwrap_or(0);
+            // Not before its time.
+            let left_ms = libc::c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(0);
             // SAFETY: the array is ours, and as long as is said.
             let count = unsafe {
                 libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS_MAX as libc::c_int, left_ms)
@@ -367,7 +467,7 @@ mod tests {
     use futures_channel::oneshot;
 
     use super::*;
-    use crate::net::{deadline, on_a_shard};
+    use crate::net::{deadline, on_a_shard, sleep};
 
     struct End(Watched, StdTcpStream);
 
@@ -491,6 +591,69 @@ mod tests {
             }
             late.sort_unstable();
             assert!(late[10] < 2 * SLICE, "{late:?}");
+        });
+    }
+
+    /// Work that pauses where it should, begun while the shard waits in long slices.
+    #[test]
+    fn a_busy_shard_hears_what_happens() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            let (mut late, mut unheard) = (Vec::new(), Vec::new());
+            for _ in 0..10 {
+                other.write_all(b"it").expect("it is open");
+                assert_eq!(own.read().await, b"it");
+                sleep(SLICE_LONG / 2).await;
+                let working = glommio::spawn_local(async {
+                    let until = Instant::now() + 10 * SLICE;
+                    while Instant::now() < until {
+                        std::hint::spin_loop();
+                        yield_if_needed().await;
+                    }
+                });
+                let began = Instant::now();
+                sleep(SLICE).await;
+                late.push(began.elapsed() - SLICE);
+                let began = Instant::now();
+                other.write_all(b"it").expect("it is open");
+                assert_eq!(own.read().await, b"it");
+                unheard.push(began.elapsed());
+                working.await;
+            }
+            late.sort_unstable();
+            unheard.sort_unstable();
+            assert!(late[5] < 2 * SLICE && unheard[5] < 3 * SLICE, "{late:?} {unheard:?}");
+        });
+    }
+
+    /// Timers of every order, while the shard sleeps and while it lingers.
+    #[test]
+    fn timers_go_off_in_their_time() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            for lingers in [false, true] {
+                sleep(2 * LINGER).await;
+                if lingers {
+                    other.write_all(b"it").expect("it is open");
+                    assert_eq!(own.read().await, b"it");
+                }
+                let began = Instant::now();
+                let timers = [40, 5, 80, 1, 20, 0].map(|ms| {
+                    glommio::spawn_local(async move {
+                        let due = Duration::from_millis(ms);
+                        // One that nobody waits for any more holds up nobody.
+                        let mut gone = Box::pin(sleep(due / 2));
+                        let _ = future::poll_once(&mut gone).await;
+                        drop(gone);
+                        sleep(due).await;
+                        (began.elapsed(), due)
+                    })
+                });
+                for timer in timers {
+                    let (took, due) = timer.await;
+                    assert!(took >= due && took < due + Duration::from_secs(5), "{took:?} {due:?}");
+                }
+            }
         });
     }
 

@@ -10,12 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use glommio::timer::Timer;
 use hyper::rt::ReadBufCursor;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::deadline;
 use super::ready::Watched;
+use super::{Timer, deadline};
 
 pub struct Stream {
     /// Before `inner`, which closes the descriptor.

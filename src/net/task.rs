@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use glommio::{Task, TaskQueueHandle};
 
-use super::sleep;
+use super::yield_if_needed;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -54,11 +54,11 @@ pub fn spawn_loop<F: Future<Output = ControlFlow<()>> + 'static>(
                 Err(_) => {
                     PANICS.fetch_add(1, Ordering::Relaxed);
                     tracing::error!(task = name, "a task panicked; it goes on");
-                    // A panic at every step must not take the core.
-                    sleep(Duration::from_millis(10)).await;
+                    // A panic at every step must not take the core; and it may be who looks after the timers that panicked.
+                    glommio::timer::sleep(Duration::from_millis(10)).await;
                 }
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
     });
 }
@@ -89,7 +89,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::net::on_a_shard;
+    use crate::net::{on_a_shard, sleep};
 
     #[test]
     fn a_panic_ends_neither_the_loop_nor_the_shard() {

@@ -18,6 +18,7 @@ use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
+use crate::net::yield_if_needed;
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::{Passed, cuts_tag_sets};
 use crate::plan::sources::name_of;
@@ -224,7 +225,7 @@ pub async fn gather(
                 return Err(Broken::Refused(fails(error)));
             }
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     Ok(found)
 }

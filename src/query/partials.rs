@@ -14,7 +14,7 @@ use crate::backend::{Backends, Lent};
 use crate::merge::emit::gather;
 use crate::merge::msgpack::Decoder;
 use crate::merge::results::{Answer, StatementResult, parse};
-use crate::net::deadline;
+use crate::net::{deadline, yield_if_needed};
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -191,7 +191,7 @@ impl Partial {
     /// Reads until there is a result, or the end. A document is as much as is read at a stretch.
     async fn fill(&mut self) -> Result<(), String> {
         while self.ready.is_none() {
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
             if let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
                 let result = one_result(answer);
                 self.more = result.error.is_none() && result.partial;

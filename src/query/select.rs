@@ -8,6 +8,7 @@ use crate::influxql::{Select, Source, Statement};
 use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, Series, StatementResult, Value};
+use crate::net::yield_if_needed;
 use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
     without_types,
@@ -206,7 +207,7 @@ async fn concatenate(
             }
             Next::End => break,
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     emitter.finish(&mut results);
     with_messages(&mut results, &mut messages);

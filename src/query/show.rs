@@ -14,6 +14,7 @@ use crate::influxql::{Measurement, Statement};
 use crate::merge::emit::{CHUNK_ROWS, Emitter};
 use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
 use crate::merge::show::{self as join, Parts};
+use crate::net::yield_if_needed;
 use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
@@ -325,7 +326,7 @@ async fn of_names(running: &mut Running, id: usize, groups: &[GroupIndex], names
             }
         };
         sets.push(set);
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     let [set] = <[_; 1]>::try_from(sets).map_err(|_| refuse(500, "WHERE has not become one set"))?;
     let series = join::limited(set, names.limit, names.offset);

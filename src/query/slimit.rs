@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use crate::influxql::range::TimeRange;
 use crate::influxql::{Measurement, Source};
 use crate::merge::results::{Series, Value};
+use crate::net::yield_if_needed;
 use crate::plan::select::Passed;
 use crate::plan::slimit::{Limited, Limits};
 use crate::plan::sources::name_of;
@@ -190,7 +191,7 @@ async fn list(
             }
             listed.push(Listed { shard, sets });
         }
-        glommio::yield_if_needed().await;
+        yield_if_needed().await;
     }
     Ok(Ok(listed))
 }

@@ -23,7 +23,7 @@ use crate::config::{Cluster, Config, Protocol};
 use crate::control::{self, Control};
 use crate::databases::LastSeen;
 use crate::deliver::Logs;
-use crate::net::{Doorbell, Heartbeat, Wire, listening_sockets};
+use crate::net::{Doorbell, Heartbeat, PREEMPT_TIMER, Wire, listening_sockets};
 use crate::shard::{self, RunningQueries, Setup};
 
 use data_dir::DataDir;
@@ -31,8 +31,6 @@ use databases::Keeper;
 use publish::{Publisher, Registration};
 use udp::UdpListeners;
 
-/// How late a busy shard may notice timers and wake-ups.
-const PREEMPT_TIMER: Duration = Duration::from_millis(2);
 /// How often it is seen whether the shards have ended.
 const JOIN_POLL: Duration = Duration::from_millis(5);
 /// A shard that takes longer to start does not start.

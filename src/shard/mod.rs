@@ -20,14 +20,16 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use event_listener::Event;
-use glommio::{Latency, Shares, TaskQueueHandle};
+use glommio::{Shares, TaskQueueHandle};
 
 use crate::admin::Process;
 use crate::backend::{Current, Settings};
 use crate::config::Config;
 use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
-use crate::net::{Budget, Doorbell, Listener, Wire, deadline, guarded, sleep, spawn, spawn_loop};
+use crate::net::{
+    Budget, Doorbell, Listener, QUEUE_LATENCY, Wire, deadline, guarded, prepare, sleep, spawn, spawn_loop,
+};
 use crate::query::Queries;
 pub use crate::query::RunningQueries;
 use crate::stats::{Recorder, ShardStats};
@@ -95,15 +97,11 @@ struct Queues {
 
 /// Runs a shard until the process drains.
 pub async fn run(setup: Setup) {
-    let queues = Queues {
-        ingest: glommio::executor().create_task_queue(
-            Shares::Static(1000),
-            Latency::Matters(Duration::from_millis(2)),
-            "ingest",
-        ),
-        query: glommio::executor().create_task_queue(Shares::Static(250), Latency::NotImportant, "query"),
-        replay: glommio::executor().create_task_queue(Shares::Static(250), Latency::NotImportant, "replay"),
-    };
+    if let Err(error) = prepare() {
+        return tracing::error!(%error, "a shard could not be given its epoll");
+    }
+    let queue = |shares, name| glommio::executor().create_task_queue(Shares::Static(shares), QUEUE_LATENCY, name);
+    let queues = Queues { ingest: queue(1000, "ingest"), query: queue(250, "query"), replay: queue(250, "replay") };
     let shard = Shard::new(&setup, queues);
     let Setup { listeners, admin, wire, ready, .. } = setup;
     // The first sleep on an executor takes milliseconds.

@@ -20,7 +20,7 @@ use glommio::TaskQueueHandle;
 
 use crate::backend::{Backend, Courier, Current, Settings, health};
 use crate::gate::Gate;
-use crate::net::{elsewhere, sleep, spawn, spawn_loop};
+use crate::net::{elsewhere, sleep, spawn, spawn_loop, yield_if_needed};
 use crate::spool::{DeadLetter, Entry, Finished, Position, Queue};
 
 use super::pace::Pace;
@@ -213,7 +213,7 @@ impl Replay {
                     wait_until_up(backend, pause).await;
                 }
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 

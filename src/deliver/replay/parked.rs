@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Courier};
 use crate::gate::{ParkedDatabase, parked_key};
-use crate::net::{elsewhere, sleep};
+use crate::net::{elsewhere, sleep, yield_if_needed};
 use crate::spool::Queue;
 
 use super::super::database::nobody_has;
@@ -151,7 +151,7 @@ impl Replay {
             if held.is_none() {
                 sleep(pause).await;
             }
-            glommio::yield_if_needed().await;
+            yield_if_needed().await;
         }
     }
 
