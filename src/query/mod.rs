@@ -44,6 +44,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use futures_lite::future;
 use futures_util::FutureExt;
+use glommio::TaskQueueHandle;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
@@ -64,7 +65,8 @@ pub use request::format;
 use running::Registered;
 pub use running::RunningQueries;
 use timeshift::Shifts;
-pub use turns::timed;
+use turns::in_own_queue;
+pub use turns::{PANICKED, timed};
 
 /// What the read story needs of its shard.
 pub struct Queries {
@@ -77,6 +79,8 @@ pub struct Queries {
     pub latency: Recorder,
     /// Of their tasks.
     pub turns: Recorder,
+    /// Of those that are put together here, so that ingest keeps its share of the core.
+    pub queue: TaskQueueHandle,
     /// Queries at once.
     pub places: Rc<Budget>,
     /// Of these, those that hold what groups said.
@@ -195,11 +199,15 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
     let shifts = Rc::new(shifts);
+    let is_whole = matches!(plan, Plan::Whole(_));
     let planned = Planned { backends, query, asked, shifts, plan, until, now_ns, place, registered };
     // It is large, and is handed on.
     let answered = Box::pin(planned.answer(queries.clone()));
-    if !is_async {
+    if is_whole {
         return answered.await;
+    }
+    if !is_async {
+        return in_own_queue(queries, answered).await;
     }
     let unheard = async move {
         match answered.await {
@@ -207,7 +215,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
             Err(refusal) => tracing::warn!(reason = refusal.error, "a query whose client does not wait was refused"),
         }
     };
-    spawn("async query", glommio::executor().current_task_queue(), timed(queries.clone(), unheard));
+    spawn("async query", queries.queue, timed(queries.clone(), unheard));
     let mut response = Response::new(Body::Whole(Default::default()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert("content-type", content_type);

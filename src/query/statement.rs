@@ -94,7 +94,7 @@ pub async fn answer(
             _ => send(sender, Piece::End).await,
         }
     };
-    let task = spawn_kept("query", glommio::executor().current_task_queue(), timed(queries, telling));
+    let task = spawn_kept("query", queries.queue, timed(queries, telling));
     // What comes first decides on the head.
     let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
         Some(Piece::Refused(refusal)) => return Err(refusal),

@@ -133,21 +133,15 @@ async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, 
     response
 }
 
-/// Queries run in a task queue of their own; a client that leaves ends its query.
+/// A client that leaves ends its query.
 async fn query(shard: &Rc<Shard>, request: Request<Incoming>) -> Response<Body> {
-    let queries = shard.queries.clone();
-    let guarded = async move {
-        use futures_lite::FutureExt;
-        // It is large: made where it stays, it is never moved.
-        let timed = query::timed(queries.clone(), Box::pin(query::answer(&queries, request)));
-        std::panic::AssertUnwindSafe(timed).catch_unwind().await.ok()
-    };
-    let answer = match glommio::spawn_local_into(guarded, shard.queues.query) {
-        Ok(task) => task.await,
-        Err(_) => None,
-    };
-    answer.unwrap_or_else(|| {
-        let mut response = refused("internal error: the query panicked; see slotline's log");
+    use futures_lite::FutureExt;
+    let queries = &shard.queries;
+    // It is large: made where it stays, it is never moved.
+    let timed = query::timed(queries.clone(), Box::pin(query::answer(queries, request)));
+    let answer = std::panic::AssertUnwindSafe(timed).catch_unwind().await;
+    answer.unwrap_or_else(|_| {
+        let mut response = refused(query::PANICKED);
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })

@@ -188,6 +188,7 @@ impl Shard {
             delivery: delivery.clone(),
             latency: Recorder::new(&stats, |stats| &stats.query_seconds, now),
             turns: Recorder::new(&stats, |stats| &stats.query_turn_seconds, now),
+            queue: queues.query,
             places: Budget::strict(config.query.concurrency_max.0),
             gathers: Budget::strict(config.query.gathers_max.0),
             running: setup.running.clone(),
