@@ -346,6 +346,31 @@ fn results_are_written_and_told_in_every_format() {
     }
 }
 
+/// Of storage shards that end before 1970 InfluxDB gives what is listed a time behind them.
+#[test]
+fn storage_shards_before_1970() {
+    let cluster = setup().start();
+    let judged = Judged { reference: cluster.reference("db"), cluster };
+    judged.cluster.create_db("db");
+    let mut body = String::new();
+    for week in -4..2_i64 {
+        for host in (0..8).filter(|host| (host + week) % 3 != 0) {
+            let (v, time) = (host * 10 + week, week * 7 * DAY + host);
+            body.push_str(&format!("one,host=h{host},region=r{} v={v},n={week}i {time}000000000\n", host % 3));
+        }
+    }
+    [judged.cluster.http(), judged.reference.http()].iter().for_each(|http| http.store("db", &body));
+    let clauses = [
+        "GROUP BY host",
+        "WHERE time < 0 GROUP BY host",
+        "WHERE time < -20d GROUP BY region ORDER BY time DESC",
+        "WHERE time >= -3w AND time < -3d AND host != 'h1' GROUP BY host, region",
+        "WHERE time >= -3w AND time < 1w GROUP BY time(1w), region fill(none)",
+    ];
+    judged.assert_same(&product(&["max(v)", "count(n)"], &["one"], &clauses, &LIMITS[..4]));
+    judged.assert_same(&product(&["v, n"], &["one"], &clauses[..4], &LIMITS[..4]));
+}
+
 /// What is listed counts towards the limits, and EXPLAIN tells it beside the parts that come of it.
 #[test]
 fn limits_hold_and_plans_are_told() {

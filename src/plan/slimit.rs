@@ -20,7 +20,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::influxql::ast::{BinaryOp, Cast, Field, Source, VarRef};
+use crate::influxql::ast::{BinaryOp, Cast, Field, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Measurement, Select};
@@ -238,6 +238,8 @@ impl Limited {
             ..Select::default()
         };
         let range = shard.unwrap_or(self.range);
+        // InfluxDB gives these rows the time 0, at which it stops reading forwards when the range ends before.
+        select.order = (range.end < 0).then_some(SortOrder::Descending);
         for (op, bound, none) in
             [(BinaryOp::GreaterEqual, range.start, TIME_MIN), (BinaryOp::LessEqual, range.end, TIME_MAX)]
         {
@@ -451,6 +453,10 @@ mod tests {
             (
                 "SELECT x FROM (SELECT v AS x FROM split WHERE time > 40) WHERE time > 20 AND time < 50 SLIMIT 1",
                 "SELECT _seriesKey FROM split WHERE time >= 41 AND time <= 49 LIMIT 1 SLIMIT 1",
+            ),
+            (
+                "SELECT v FROM split WHERE time < 0 GROUP BY host SLIMIT 2",
+                "SELECT _seriesKey FROM split WHERE time <= -1 GROUP BY host ORDER BY time DESC LIMIT 1 SLIMIT 2",
             ),
         ] {
             assert_eq!(listed(text), [expected], "{text}");
