@@ -322,7 +322,16 @@ fn numbers_fill_what_stands_beside() {
         "SELECT min(v) AS x, ok AS y FROM SPLIT WHERE BOUNDS GROUP BY time(5s) fill(1)",
         "SELECT first(n) AS x, region AS y, n FROM SPLIT WHERE BOUNDS GROUP BY time(9s) fill(0)",
     ];
-    loaded().judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
+    let loaded = loaded();
+    loaded.judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
+    // Calls of tags as well, which have no points.
+    let calls =
+        ["max(v), first(host)", "count(n), last(region), mode(host), max(nothing)", "sum(n), percentile(host, 20)"];
+    let clauses =
+        ["WHERE BOUNDS GROUP BY time(9s) fill(0)", "fill(1.5)", "WHERE BOUNDS GROUP BY time(20s), region fill(-7)"];
+    let of =
+        |calls: &str| clauses.map(|clause| format!("SELECT {calls} FROM SPLIT {clause}").replace("BOUNDS", BOUNDS));
+    loaded.judged.assert_same(&over_split(&calls.into_iter().flat_map(of).collect::<Vec<_>>()));
 }
 
 #[test]

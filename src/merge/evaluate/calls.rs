@@ -53,6 +53,9 @@ impl Evaluation {
             (Gives::Integer, _) => Some(Kind::Integer),
             (Gives::Float, _) => Some(Kind::Float),
             (Gives::Same, Some(Expr::Call(inner))) => self.kind_of_call(inner)?,
+            (Gives::Same, Some(Expr::VarRef(var))) => {
+                matches!(self.place_of(var), Place::Tag(_)).then_some(Kind::String)
+            }
             (Gives::Same, _) => None,
         })
     }
