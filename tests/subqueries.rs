@@ -367,6 +367,12 @@ fn several_sources() {
         "SELECT bottom(v, 2), n, region, host FROM OTHER..m, m WHERE BOUNDS GROUP BY time(20s)",
         "SELECT mean(x) FROM (SELECT v AS x FROM m, OTHER..m WHERE n > 1 GROUP BY host)",
         "SELECT mean(x) FROM (SELECT v AS x FROM m), (SELECT v AS x FROM OTHER..m) GROUP BY host",
+        "SELECT max(p), count(q), mean(q) FROM (SELECT v AS p FROM one), (SELECT n AS q FROM two)",
+        "SELECT min(*) FROM (SELECT v AS p FROM one), (SELECT n AS q, s AS r FROM one) GROUP BY region",
+        "SELECT sum(q), count(q) FROM (SELECT v AS p FROM one), two, (SELECT n AS q FROM one) WHERE BOUNDS GROUP BY time(20s)",
+        "SELECT sum(n), first(v) FROM (SELECT v AS p FROM one), two GROUP BY host",
+        "SELECT last(q) FROM (SELECT n AS q FROM one), (SELECT v AS p FROM one)",
+        "SELECT max(q) FROM (SELECT n AS p FROM one), (SELECT v AS q FROM one)",
         "SELECT v FROM one, one",
         "SELECT mean(v), count(n) FROM one, db.autogen.one GROUP BY host",
     ];

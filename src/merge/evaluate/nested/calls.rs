@@ -17,7 +17,7 @@ use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transform
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
-use crate::merge::evaluate::{Carried, Place, Stop};
+use crate::merge::evaluate::{Carried, Kind, Place, Stop};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
@@ -118,6 +118,9 @@ impl Level {
         windows: Windows,
         keys: &[String],
     ) -> Result<Vec<Vec<Tagged>>, Stop> {
+        if self.first_is_none(call)? {
+            return Ok(Vec::new());
+        }
         let more = best_keys(call, keys);
         let best_of_tags = more.len() > keys.len();
         let fed = self.feed(given, self.reach(call, windows.range), &more)?;
@@ -153,6 +156,18 @@ impl Level {
             Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
         };
         sets.into_iter().map(of).collect()
+    }
+
+    /// Of several sources InfluxDB takes what is of the first one's type. A subquery that has not what these calls are of is one
+    /// of floats.
+    fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
+        let same = matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
+        let ([Input::Subquery(first), _, ..], Some(Expr::VarRef(var)), true) =
+            (self.inputs.as_slice(), call.args.first(), same)
+        else {
+            return Ok(false);
+        };
+        Ok(!first.has(var) && self.evaluation.check_call(call)?.is_some_and(|kind| kind != Kind::Float))
     }
 
     /// Which of several points at one time is the first or the last hangs on the series around.

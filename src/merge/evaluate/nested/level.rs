@@ -138,12 +138,15 @@ impl Level {
 
     /// Whether InfluxDB looks into a subquery: for a call it does if its name is there.
     fn reads(&self, inner: &Level) -> bool {
-        let is_there =
-            |var: &VarRef| inner.names.iter().any(|(name, _)| *name == var.name) || inner.keys.contains(&var.name);
         match self.evaluation.calls.as_slice() {
             [] => self.evaluation.knows_a_ref(),
-            calls => calls.iter().filter_map(argument).any(is_there),
+            calls => calls.iter().filter_map(argument).any(|var| inner.has(var)),
         }
+    }
+
+    /// Whether statements around can name it.
+    pub fn has(&self, var: &VarRef) -> bool {
+        self.names.iter().any(|(name, _)| *name == var.name) || self.keys.contains(&var.name)
     }
 
     fn evaluation_order(&self) -> Option<SortOrder> {
