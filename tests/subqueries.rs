@@ -334,6 +334,36 @@ fn numbers_fill_what_stands_beside() {
     loaded.judged.assert_same(&over_split(&calls.into_iter().flat_map(of).collect::<Vec<_>>()));
 }
 
+/// InfluxDB works them out before it names columns and looks at types.
+#[test]
+fn calls_and_quotients_of_numbers_alone() {
+    let made = [
+        "v + abs(-2)",
+        "n * pow(2, 3)",
+        "n + sin(cos(1)) + abs(n)",
+        "n + 2 / 4",
+        "n * 2 / 4",
+        "n - round(2.5) * (1 + 6 / 4)",
+        "v - sqrt(4) * (n + ln(3))",
+    ];
+    let mut queries = Vec::new();
+    for made in made {
+        for outer in ["*", "n", "v_n", "n_abs"] {
+            queries.push(format!("SELECT {outer} FROM (SELECT {made} FROM SPLIT)"));
+        }
+        for outer in ["sum(x)", "x", "max(x), host", "mean(x)"] {
+            queries.push(format!("SELECT {outer} FROM (SELECT {made} AS x FROM SPLIT GROUP BY region)"));
+        }
+        queries.push(format!("SELECT {made}, {made} FROM SPLIT LIMIT 3"));
+        let calls = made.replace("n)", "last(n))").replace("n ", "max(n) ").replace("v ", "min(v) ");
+        queries.push(format!("SELECT {calls} FROM SPLIT GROUP BY region"));
+        queries.push(
+            format!("SELECT {calls} FROM SPLIT WHERE BOUNDS GROUP BY time(20s) fill(3)").replace("BOUNDS", BOUNDS),
+        );
+    }
+    loaded().judged.assert_same_with_rows(&over_split(&queries), 70);
+}
+
 #[test]
 fn several_sources() {
     let loaded = loaded();

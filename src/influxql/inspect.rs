@@ -350,6 +350,17 @@ impl Expr {
         }
         found
     }
+
+    /// Whether it is of numbers alone. InfluxDB works out such a call before it names columns and looks at types.
+    pub fn is_constant(&self) -> bool {
+        match self {
+            Expr::Integer(_) | Expr::Unsigned(_) | Expr::Float(_) => true,
+            Expr::Binary { lhs, rhs, .. } => lhs.is_constant() && rhs.is_constant(),
+            Expr::Call(call) => !call.args.is_empty() && call.args.iter().all(Expr::is_constant),
+            Expr::Paren(inner) => inner.is_constant(),
+            _ => false,
+        }
+    }
 }
 
 impl Call {

@@ -294,6 +294,7 @@ fn column_of<'a>(select: &'a Select, name: &str) -> Option<&'a Expr> {
 fn name_of_field(field: &Field) -> String {
     fn parts(expr: &Expr, found: &mut Vec<String>) {
         match expr {
+            Expr::Call(_) if expr.is_constant() => {}
             Expr::Call(call) => found.push(call.name.clone()),
             Expr::VarRef(var) => found.push(var.name.clone()),
             Expr::Binary { lhs, rhs, .. } => {
@@ -327,10 +328,13 @@ fn fitting(expr: &Expr) -> Result<Option<Type>, Misfit> {
                 field(FieldType::Float)
             }
             name if name.ends_with("moving_average") || FLOATS.contains(&name) => field(FieldType::Float),
+            name if expr.is_constant() && !["abs", "floor", "ceil", "round"].contains(&name) => field(FieldType::Float),
             // Mathematics too.
             _ => call.args.first().map_or(Ok(None), fitting),
         },
         Expr::Paren(inner) => fitting(inner),
+        // Of numbers alone it is worked out before.
+        Expr::Binary { op: BinaryOp::Div, .. } if expr.is_constant() => field(FieldType::Float),
         Expr::Binary { op, lhs, rhs } => match (fitting(lhs)?, fitting(rhs)?) {
             (None, known) | (known, None) => Ok(known),
             (Some(lhs), Some(rhs)) => joined(*op, lhs, rhs).map(Some).ok_or(Misfit),

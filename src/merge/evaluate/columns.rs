@@ -107,6 +107,7 @@ pub fn name(expr: &Expr) -> String {
 
 fn parts_of(expr: &Expr, parts: &mut Vec<String>) {
     match expr {
+        Expr::Call(_) if expr.is_constant() => {}
         Expr::Call(call) => parts.push(call.name.clone()),
         Expr::VarRef(var) => parts.push(var.name.clone()),
         Expr::Binary { lhs, rhs, .. } => {
