@@ -560,6 +560,14 @@ fn what_nobody_reads_may_be_wrong() {
     for misfit in ["v | 1.5", "v | 1.5 | n", "(v & n) ^ n", "n + (s * 2)"] {
         read.push(format!("SELECT x FROM (SELECT {misfit} AS x FROM one)"));
         read.push(format!("SELECT x, y FROM (SELECT {misfit} AS x, n AS y FROM one WHERE host = 'h1')"));
+        for beside in [
+            "(SELECT n AS x FROM two), (SELECT MISFIT AS x FROM one)",
+            "(SELECT MISFIT AS x FROM one), (SELECT v AS x FROM two)",
+        ] {
+            for columns in ["x", "sum(x)", "last(x)"] {
+                read.push(format!("SELECT {columns} FROM {}", beside.replace("MISFIT", misfit)));
+            }
+        }
     }
     loaded.judged.assert_same_with_rows(&read, 0);
     // Beside one that is read.

@@ -256,13 +256,14 @@ fn dimensions(select: &Select) -> impl Iterator<Item = &String> {
     })
 }
 
-/// What a name is over all sources.
+/// What a name is over all sources; what does not fit in one has no type in any.
 fn type_of(name: &str, sources: &[Source], schema: &Schema) -> Option<Type> {
     let mut known = schema.type_of(name);
     for source in sources {
         let Source::Subquery(inner) = source else { continue };
         if let Some(expr) = column_of(inner, name) {
-            known = known.max(type_of_expr(expr));
+            let Ok(own) = fitting(expr) else { return None };
+            known = known.max(own);
         }
         if known.is_none() && dimensions(inner).any(|tag| tag == name) {
             known = Some(Type::Tag);
