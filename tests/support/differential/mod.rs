@@ -13,7 +13,7 @@
 //! - *different*: everything else. It fails the test and prints the seed, the request and both answers.
 //!
 //! `SLOTLINE_SEED` sets the seed, `SLOTLINE_STATEMENTS` how many statements are made, `SLOTLINE_ASK` one request to ask
-//! instead of all (as the report prints it), `SLOTLINE_REFUSED=1` prints what was refused.
+//! instead of all (as the report prints it), `SLOTLINE_REFUSED=1` prints what was refused, and why.
 
 pub mod answer;
 pub mod ask;

@@ -12,8 +12,8 @@ pub enum Outcome {
     },
     /// Equal but for the last digits of floats; it has rows.
     Rounded,
-    /// By the kind of the reason.
-    Refused(&'static str),
+    /// By the kind of the reason, with the answer that tells it.
+    Refused { kind: &'static str, told: String },
     /// The judges' own answers differ.
     Undetermined,
     /// Both answers, as they are shown.
@@ -46,10 +46,10 @@ impl Tally {
                 self.rounded += 1;
                 self.with_rows += 1;
             }
-            Outcome::Refused(kind) => {
+            Outcome::Refused { kind, told } => {
                 *self.refused.entry(kind).or_default() += 1;
                 if std::env::var_os("SLOTLINE_REFUSED").is_some() {
-                    println!("refused ({kind}): {ask}");
+                    println!("refused ({kind}): {ask}\n    {told}");
                 }
             }
             Outcome::Undetermined => self.undetermined.push(ask.to_string()),

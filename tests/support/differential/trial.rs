@@ -165,7 +165,8 @@ impl Trial {
     fn refused(&self, seen: &Answer, expected: Option<&Answer>) -> Option<Outcome> {
         let says = |part: &str| seen.contains(part) && !expected.is_some_and(|expected| expected.contains(part));
         let refusal = refusals::of(says, self.layout)?;
-        matches!(seen.status, 200 | 400 | 403 | 406).then_some(Outcome::Refused(refusal.kind))
+        let told = || shown(seen, seen).0.trim().to_owned();
+        matches!(seen.status, 200 | 400 | 403 | 406).then(|| Outcome::Refused { kind: refusal.kind, told: told() })
     }
 
     fn other_opinions(&self, ask: &Ask) -> Vec<Answer> {
