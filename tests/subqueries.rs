@@ -451,6 +451,32 @@ fn rows_inside_are_cut_in_each_storage_shard() {
     loaded().judged.assert_same(&queries.map(str::to_owned));
 }
 
+/// Of several series' points at one time.
+#[test]
+fn the_first_and_last_of_one_time() {
+    let loaded = loaded();
+    let outers = [
+        "SELECT x FROM INNER",
+        "SELECT x FROM INNER GROUP BY host",
+        "SELECT x, y FROM INNER GROUP BY region ORDER BY time DESC",
+        "SELECT sum(x), count(x) FROM INNER GROUP BY region, host",
+        "SELECT max(x) FROM INNER WHERE BOUNDS",
+    ];
+    let mut inners = Vec::new();
+    for call in ["first", "last"] {
+        for (field, from) in [("v", "SPLIT"), ("n", "SPLIT WHERE n > 2"), ("s", "SPLIT"), ("ok", "SPLIT WHERE v > 1")] {
+            for by in ["", " GROUP BY host", " GROUP BY region", " GROUP BY host, region"] {
+                inners.push(format!("SELECT {call}({field}) AS x FROM {from}{by}"));
+                inners.push(format!("SELECT {call}({field}) AS x, host AS y FROM {from}{by}"));
+            }
+        }
+        inners.push(format!("SELECT {call}(v) AS x, count(v) AS y FROM long GROUP BY nothing"));
+        inners.push(format!("SELECT {call}(v) AS x, min(n) AS y FROM SPLIT, long GROUP BY region"));
+    }
+    let inners: Vec<&str> = inners.iter().map(String::as_str).collect();
+    loaded.judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 60);
+}
+
 /// Windows, and times that WHERE names, are of the zone of the SELECT that they stand in; told are times in that of the outermost.
 #[test]
 fn each_select_has_its_own_time_zone() {
@@ -505,10 +531,6 @@ fn what_is_not_exact_is_refused() {
         (
             "SELECT first(v) FROM OTHER..m, m",
             "first() without GROUP BY time over measurements of one name over several",
-        ),
-        (
-            "SELECT sum(x) FROM (SELECT first(v) AS x FROM one GROUP BY region)",
-            "first() in a subquery, of several points",
         ),
         (
             "SELECT x FROM (SELECT max(v) AS x, count(ok) AS y FROM two GROUP BY time(9s), host) WHERE BOUNDS GROUP BY region",

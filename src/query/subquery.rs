@@ -63,12 +63,43 @@ pub async fn run(
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
     }
+    let _place = running.place_to_gather().await?;
+    let (mut rows, mut messages) = match gathered(running, id, &nesting, &nested, through).await? {
+        Ok(gathered) => gathered,
+        Err(ended) => return Ok(ended),
+    };
+    if nested.lacks_rows(&rows) {
+        drop(rows);
+        nested = match self::nested(running, &nesting, Passed::Rows) {
+            Ok(nested) => nested,
+            Err(stop) => return stopped(running, id, stop, &nesting.split).await,
+        };
+        (rows, messages) = match gathered(running, id, &nesting, &nested, through).await? {
+            Ok(gathered) => gathered,
+            Err(ended) => return Ok(ended),
+        };
+    }
     if running.tells_zones() {
         nested.tell_zone();
     }
-    let _place = running.place_to_gather().await?;
-    let asks = asks(&nesting, &nested);
-    let filters = filters(&nesting, through);
+    let shards = match shards(running, &nested, &nesting).await? {
+        Ok(shards) => shards,
+        Err(error) => return failed(running, id, error).await,
+    };
+    tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+}
+
+/// The rows that are needed, by input, and what is said of them; the inner error: how it ended.
+async fn gathered(
+    running: &mut Running,
+    id: usize,
+    nesting: &Nesting,
+    nested: &Nested,
+    through: Option<&Through>,
+) -> Result<Result<(Vec<Vec<Rows>>, Vec<Message>), Ended>, Refusal> {
+    let passed = through.map_or(Passed::All, Through::passed);
+    let asks = asks(nesting, nested);
+    let filters = filters(nesting, through);
     let held = RefCell::new((vec![Vec::new(); asks.len()], 0));
     let take = |at: usize, series: Series, fields: usize| {
         let (given, bytes) = &mut *held.borrow_mut();
@@ -81,19 +112,19 @@ pub async fn run(
         Ok(*bytes)
     };
     let asked = asks.iter().enumerate();
-    let gathered = asked.map(|(at, ask)| gather(running, &ask.part, move |series| take(at, series, ask.fields)));
-    let gathered = join_all(gathered).await;
+    let parts = asked.map(|(at, ask)| gather(running, &ask.part, move |series| take(at, series, ask.fields)));
+    let parts = join_all(parts).await;
     let (given, _) = held.into_inner();
     let mut rows: Vec<Vec<Rows>> = vec![Vec::new(); nesting.inputs.len()];
     let (mut behind, mut messages): (Vec<Behind>, Vec<Message>) = (Vec::new(), Vec::new());
-    for ((ask, part), own) in asks.iter().zip(gathered).zip(given) {
+    for ((ask, part), own) in asks.iter().zip(parts).zip(given) {
         match part {
             Ok(Part { behind: late, messages: said }) => {
                 rows[ask.input].extend(own);
                 behind.extend(late.filter(|late| !behind.contains(late)));
                 messages.extend(said.into_iter().filter(|message| !messages.contains(message)).collect::<Vec<_>>());
             }
-            Err(Broken::Failed(error)) => return failed(running, id, error).await,
+            Err(Broken::Failed(error)) => return failed(running, id, error).await.map(Err),
             Err(Broken::Refused(refusal)) => return Err(refusal),
         }
     }
@@ -102,11 +133,7 @@ pub async fn run(
             .await?;
     let rows = rows.map_err(|error| refuse(503, error))?;
     messages.splice(0..0, running.stale(&behind));
-    let shards = match shards(running, &nested, &nesting).await? {
-        Ok(shards) => shards,
-        Err(error) => return failed(running, id, error).await,
-    };
-    tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+    Ok(Ok((rows, messages)))
 }
 
 /// What is let through, by input.
@@ -121,11 +148,12 @@ struct Gathered {
     shards: Vec<Shards>,
 }
 
-/// When storage shards begin, where that matters; the inner error is InfluxDB's own.
+/// When storage shards begin, where that matters, or may matter and is known; the inner error is InfluxDB's own.
 async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Result<Vec<Shards>, String>, Refusal> {
     let context = &running.context;
     let mut shards = vec![Shards::new(); nesting.inputs.len()];
-    for input in nested.cut_in_shards() {
+    let (cut, ends) = (nested.cut_in_shards(), nested.ends_in_shards());
+    for input in cut.union(&ends).copied() {
         let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();
         for source in nesting.inputs[input].iter().flat_map(|(_, sources)| sources) {
             let Source::Measurement(measurement) = source else { continue };
@@ -139,7 +167,8 @@ async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result
                     let starts: BTreeSet<i64> = of_policy.into_iter().map(|shard| shard.start).collect();
                     shards[input].insert(name, starts.into_iter().collect());
                 }
-                Err(error) => return Ok(Err(error)),
+                Err(error) if cut.contains(&input) => return Ok(Err(error)),
+                Err(_) => {}
             }
         }
     }

@@ -15,6 +15,9 @@ use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
 use super::{Carried, Evaluation, Kind, Place, Stop};
 
+/// So many points are read for a first or last one: of all series together, and of each.
+pub(super) const END_READS: usize = 2;
+
 impl Evaluation {
     /// The kind of what a call makes; `None`: of nothing, since nobody knows its argument.
     pub(super) fn check_call(&self, call: &Call) -> Result<Option<Kind>, Stop> {
@@ -216,18 +219,28 @@ impl Evaluation {
         of: fn(&[Point]) -> Point,
     ) -> Vec<Point> {
         let of_one = |(number, series): (usize, &&Rows)| {
-            self.points_of(call, number, series, windows, !last).take(2).collect::<Vec<Point>>()
+            self.points_of(call, number, series, windows, !last).take(END_READS).collect::<Vec<Point>>()
         };
-        let mut inputs: Vec<Vec<Point>> = members.iter().enumerate().map(of_one).collect();
-        // Backwards in time the series come backwards too.
-        if last == self.ascending {
-            inputs.reverse();
-        }
-        let mut points: Vec<Point> = sorted(inputs, |a, b| self.less(a, b, members, !last)).take(2).collect();
+        let inputs = members.iter().enumerate().map(of_one).collect();
+        let mut points: Vec<Point> = self.from_the_end(inputs, members, last).take(END_READS).collect();
         if !points.is_empty() {
             points = vec![of(&points)];
         }
         points
+    }
+
+    /// The points of all series by time, backwards for the last one.
+    pub(super) fn from_the_end(
+        &self,
+        mut inputs: Vec<Vec<Point>>,
+        members: &[&Rows],
+        last: bool,
+    ) -> impl Iterator<Item = Point> {
+        // Backwards in time the series come backwards too.
+        if last == self.ascending {
+            inputs.reverse();
+        }
+        sorted(inputs, move |a, b| self.less(a, b, members, !last))
     }
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {

@@ -139,12 +139,16 @@ impl Level {
         };
         let until_the_end = |fed| self.until_the_end(fed, call, number, given, &windows);
         let fed: Vec<Fed<'_>> = fed.into_iter().map(until_the_end).collect::<Result<_, Stop>>()?;
+        if let (How::End { last, of }, true, [fed]) = (function.how, self.takes_ends(), fed.as_slice())
+            && self.end_keys.is_none()
+        {
+            return self.ends(call, function, fed, windows, given, (last, of));
+        }
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
         for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {
             sets.entry(subset(&more, tags, keys)).or_default().push(rows);
         }
         let of = |(tags, rows): (Tags, Vec<&Rows>)| {
-            self.check_ends(call, function, &rows, windows)?;
             let mut carried = Carried::default();
             let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
             // How far InfluxDB reads on depends on all that is around.
@@ -170,29 +174,8 @@ impl Level {
         Ok(!first.has(var) && self.evaluation.check_call(call)?.is_some_and(|kind| kind != Kind::Float))
     }
 
-    /// Which of several points at one time is the first or the last hangs on the series around.
-    fn check_ends(&self, call: &Call, function: &Function, rows: &[&Rows], windows: Windows) -> Result<(), Stop> {
-        let How::End { last, .. } = function.how else { return Ok(()) };
-        if windows.interval != 0 || self.evaluation.nested {
-            return Ok(());
-        }
-        let Some(Expr::VarRef(var)) = call.args.first() else { return Ok(()) };
-        let Place::Field(field, _) = self.evaluation.place_of(var) else { return Ok(()) };
-        let end = |rows: &&Rows| {
-            let valued = (0..rows.len()).filter(|row| !rows.is_null(field, *row));
-            let times = valued.map(|row| rows.time(row)).filter(|time| windows.range.contains(*time));
-            if last { times.max() } else { times.min() }
-        };
-        let ends: Vec<i64> = rows.iter().filter_map(end).collect();
-        let best = if last { ends.iter().max() } else { ends.iter().min() };
-        match ends.iter().filter(|time| Some(*time) == best).count() {
-            0 | 1 => Ok(()),
-            _ => Err(Stop::Refused(format!("{}() in a subquery, of several points at one time,", call.name))),
-        }
-    }
-
     /// With what stands beside a point in its row.
-    fn tagged(&self, point: Point, tags: &Tags, rows: &[&Rows]) -> Tagged {
+    pub fn tagged(&self, point: Point, tags: &Tags, rows: &[&Rows]) -> Tagged {
         let beside = self.evaluation.refs.iter().map(|(_, place)| beside(&point, place, rows)).collect();
         Tagged { time: point.time, tags: tags.clone(), value: point.value, beside }
     }

@@ -47,6 +47,8 @@ pub struct Level {
     pub interval: Option<Expr>,
     /// The groups make its calls' points.
     pub pushed: bool,
+    /// The groups are asked for the first or last row of each series: the tags by which these are put together.
+    pub end_keys: Option<Vec<String>>,
     /// Tags of the outermost GROUP BY.
     pub outermost: Vec<String>,
     /// InfluxDB's own error, its own or of what it reads. Of the outermost there is none: nobody reads this level then.
@@ -120,6 +122,7 @@ impl Level {
             tag_names,
             interval,
             pushed: false,
+            end_keys: None,
             wrong,
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;

@@ -11,6 +11,7 @@
 //! `plan` settles names and types, and says which groups have the measurements. Pure.
 
 mod calls;
+mod ends;
 mod level;
 mod order;
 mod reads;
@@ -21,6 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Select;
+use crate::influxql::ast::Call;
 use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
@@ -80,6 +82,26 @@ impl Nested {
             }
         });
         inputs
+    }
+
+    /// The inputs of which it may matter too: where several points are the first or the last (`ends`).
+    pub fn ends_in_shards(&self) -> BTreeSet<usize> {
+        let mut inputs = BTreeSet::new();
+        self.top.visit(&mut |level| {
+            let ends = |call: &Call| matches!(call.name.as_str(), "first" | "last");
+            if level.takes_ends() && level.evaluation.calls.iter().any(ends) {
+                inputs.extend(level.measurements());
+            }
+        });
+        inputs
+    }
+
+    /// Whether of these rows, which are the first or last of each series, InfluxDB's own cannot be told: then all rows are needed
+    /// ([`Reads::Rows`]).
+    pub fn lacks_rows(&self, rows: &[Vec<Rows>]) -> bool {
+        let mut lacks = false;
+        self.top.visit(&mut |level| lacks |= level.lacks_rows(rows));
+        lacks
     }
 
     /// Whether a call keeps each point's tags where its rows are written.

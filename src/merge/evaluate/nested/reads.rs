@@ -59,9 +59,10 @@ impl Level {
             if let Input::Measurements(number) = input {
                 needs[*number] = match own.first() {
                     Some((_, keys)) if self.pushed => Some(self.pushed_select(read, keys)),
-                    Some((range, _))
+                    Some((range, keys))
                         if reads == Reads::LeastRows && own.len() == 1 && read == *range && self.is_lone_end() =>
                     {
+                        self.end_keys = Some(keys.clone());
                         Some(self.ends_select(read))
                     }
                     _ => self.raw_select(read),

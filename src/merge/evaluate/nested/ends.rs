@@ -1,0 +1,114 @@
+//! first() and last() of measurements' whole range, of several series' points at one time.
+//!
+//! In each storage shard InfluxDB reads two points of every series of one series of the answer (engine.go, `CreateIterator`),
+//! and merges them by time with a heap. Where tags beside those of the answer part the series, of points that follow each other
+//! with the same tags the first is taken; of those with the same tags the best one is it: the earliest or latest, at one time
+//! the greater (of truths the first is false). Without such tags it is the best of the two uppermost points.
+//!
+//! So which of several points at one time it is hangs on all series that have points in the storage shard. Groups are asked for
+//! one row of each series; where several are at one time, for all rows.
+
+use std::collections::BTreeMap;
+
+use crate::influxql::Expr;
+use crate::influxql::ast::Call;
+use crate::merge::evaluate::calls::END_READS;
+use crate::merge::evaluate::functions::Function;
+use crate::merge::evaluate::rows::{Point, Rows};
+use crate::merge::evaluate::window::Windows;
+use crate::merge::evaluate::{Place, Stop};
+
+use super::calls::Fed;
+use super::level::{Given, Input, Level};
+use super::stream::{Tagged, Tags, limited};
+
+impl Level {
+    /// Whether first() and last() are those of measurements' whole range.
+    pub fn takes_ends(&self) -> bool {
+        self.interval.is_none() && !self.evaluation.nested
+    }
+
+    /// Whether one row of each series is not enough to tell the first or last of them. `rows` are by input.
+    pub fn lacks_rows(&self, rows: &[Vec<Rows>]) -> bool {
+        let Some(keys) = &self.end_keys else { return false };
+        let lacks = |input: usize| {
+            let mut ends: BTreeMap<(&str, Vec<&str>), Vec<i64>> = BTreeMap::new();
+            for series in rows[input].iter().filter(|series| !series.is_empty()) {
+                let tags = keys.iter().map(|key| series.tag(key)).collect();
+                ends.entry((&series.name, tags)).or_default().push(series.time(0));
+            }
+            let last = self.evaluation.calls.iter().any(|call| call.name == "last");
+            ends.values().any(|times| several_at_the_end(times, last))
+        };
+        self.measurements().any(lacks)
+    }
+
+    /// The first or last point of each set of tags, by these.
+    pub fn ends(
+        &self,
+        call: &Call,
+        function: &Function,
+        fed: &Fed<'_>,
+        windows: Windows,
+        given: &Given<'_>,
+        (last, of): (bool, fn(&[Point]) -> Point),
+    ) -> Result<Vec<Vec<Tagged>>, Stop> {
+        let [Input::Measurements(input)] = self.inputs.as_slice() else { return Ok(Vec::new()) };
+        let (starts, rows): (_, Vec<&Rows>) =
+            (given.shards[*input], fed.members.iter().map(|(_, rows)| &**rows).collect());
+        if starts.is_empty() {
+            self.check_ends(call, fed, windows, last)?;
+        }
+        let shard = |point: &Point| starts.partition_point(|start| *start <= point.time);
+        let mut shards: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
+        for (number, series) in rows.iter().enumerate() {
+            let points: Vec<Point> = self.evaluation.points_of(call, number, series, windows, !last).collect();
+            for part in points.chunk_by(|a, b| shard(a) == shard(b)) {
+                shards.entry(shard(&part[0])).or_default().push(part[..part.len().min(END_READS)].to_vec());
+            }
+        }
+        let tags = |point: &Point| match point.row {
+            Some(row) => fed.members[row.series as usize].0.clone(),
+            None => Tags::default(),
+        };
+        let apart = fed.members.first().is_some_and(|(tags, _)| tags.len() != self.outermost.len());
+        let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
+        for inputs in shards.into_values() {
+            let merged = self.evaluation.from_the_end(inputs, &rows, last);
+            let read = match apart {
+                true => limited(merged.collect(), 1, 0, tags),
+                false => merged.take(END_READS).collect(),
+            };
+            read.into_iter().for_each(|point| sets.entry(tags(&point)).or_default().push(point));
+        }
+        let found = |(tags, points): (Tags, Vec<Point>)| {
+            let points = self.evaluation.finished(call, function, vec![of(&points)], &windows)?;
+            Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
+        };
+        sets.into_iter().map(found).collect()
+    }
+
+    /// Where nobody knows when storage shards begin.
+    fn check_ends(&self, call: &Call, fed: &Fed<'_>, windows: Windows, last: bool) -> Result<(), Stop> {
+        let Some(Expr::VarRef(var)) = call.args.first() else { return Ok(()) };
+        let Place::Field(field, _) = self.evaluation.place_of(var) else { return Ok(()) };
+        let mut sets: BTreeMap<&Tags, Vec<i64>> = BTreeMap::new();
+        for (tags, rows) in &fed.members {
+            let valued = (0..rows.len()).filter(|row| !rows.is_null(field, *row));
+            let times = valued.map(|row| rows.time(row)).filter(|time| windows.range.contains(*time));
+            sets.entry(tags).or_default().extend(if last { times.max() } else { times.min() });
+        }
+        if !sets.values().any(|times| several_at_the_end(times, last)) {
+            return Ok(());
+        }
+        Err(Stop::Refused(format!(
+            "{}() in a subquery, of several points at one time, while it is not known when storage shards begin,",
+            call.name
+        )))
+    }
+}
+
+fn several_at_the_end(times: &[i64], last: bool) -> bool {
+    let best = if last { times.iter().max() } else { times.iter().min() };
+    times.iter().filter(|time| Some(*time) == best).count() > 1
+}
