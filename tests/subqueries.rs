@@ -477,6 +477,53 @@ fn the_first_and_last_of_one_time() {
     loaded.judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 60);
 }
 
+/// What a series of the answer gets hangs on those before it.
+#[test]
+fn all_series_are_one_stream() {
+    let loaded = loaded();
+    let outers = [
+        "SELECT x FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT x, host FROM INNER WHERE BOUNDS GROUP BY host ORDER BY time DESC LIMIT 4",
+        "SELECT * FROM INNER WHERE BOUNDS AND x > 1 GROUP BY region LIMIT 5 OFFSET 1",
+        "SELECT top(x, 2) FROM INNER WHERE BOUNDS GROUP BY time(40s), region",
+        "SELECT bottom(x, host, 2) FROM INNER WHERE BOUNDS GROUP BY time(40s)",
+        "SELECT max(x), host FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT difference(x) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT derivative(mean(x)), max(x), count(x) FROM INNER WHERE BOUNDS GROUP BY time(30s), region",
+        "SELECT distinct(x) FROM INNER WHERE BOUNDS GROUP BY time(40s), host ORDER BY time DESC",
+        "SELECT median(x), spread(x) FROM INNER WHERE BOUNDS GROUP BY time(25s), region fill(linear)",
+        "SELECT sum(x) FROM INNER WHERE BOUNDS GROUP BY time(30s), host fill(previous)",
+        "SELECT first(x) FROM INNER WHERE BOUNDS GROUP BY time(20s), region ORDER BY time DESC",
+        "SELECT count(distinct(x)) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT sample(x, 1000) FROM INNER WHERE BOUNDS GROUP BY time(40s), region",
+        "SELECT holt_winters_with_fit(mean(x), 3, 0) FROM INNER WHERE BOUNDS GROUP BY time(20s), region",
+        "SELECT count(z) FROM (SELECT moving_average(x, 2) AS z FROM INNER GROUP BY host) WHERE BOUNDS GROUP BY region",
+    ];
+    let inners = [
+        "SELECT max(v) AS x, count(ok) AS y FROM SPLIT GROUP BY time(9s), host",
+        "SELECT derivative(mean(v), 10s) AS x, mean(n) AS y FROM SPLIT GROUP BY time(20s), host, region",
+        "SELECT max(v) AS x FROM SPLIT WHERE v > 1.5 GROUP BY time(20s), host fill(previous)",
+        "SELECT max(v) AS x FROM SPLIT GROUP BY time(10s), host fill(0)",
+        "SELECT mean(v) AS x FROM SPLIT GROUP BY time(15s), host, region fill(linear)",
+        "SELECT v AS x FROM SPLIT), (SELECT n AS x FROM SPLIT",
+        "SELECT v AS x, host FROM SPLIT GROUP BY host), (SELECT mean(v) AS x FROM SPLIT GROUP BY time(20s), region",
+        "SELECT x FROM (SELECT min(n) AS x FROM SPLIT GROUP BY time(10s), region), (SELECT v AS x FROM one WHERE n > 2)",
+    ];
+    loaded.judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 80);
+    let [a, b] = &loaded.whole;
+    let queries = [
+        "SELECT v FROM (SELECT n AS v FROM one GROUP BY host), one, WHOLE1, WHOLE0 GROUP BY region",
+        "SELECT v, host FROM WHOLE0, (SELECT max(n) AS v FROM one GROUP BY time(20s), host), WHOLE1 WHERE BOUNDS GROUP BY host",
+        "SELECT difference(v) FROM (SELECT v FROM one), one GROUP BY host",
+        "SELECT mean(v), max(n) FROM (SELECT v, n FROM one), two, WHOLE0 GROUP BY host, region",
+        "SELECT last(v) FROM (SELECT mean(v) AS v FROM one GROUP BY host), two WHERE BOUNDS GROUP BY time(30s), region",
+        "SELECT top(v, 3) FROM (SELECT v FROM one), WHOLE1, one WHERE BOUNDS GROUP BY time(40s), host",
+        "SELECT sum(x) FROM (SELECT v AS x FROM one), (SELECT mean(x) AS x FROM (SELECT v AS x FROM two), (SELECT n AS x FROM WHOLE0) GROUP BY host) GROUP BY host",
+    ];
+    let queries = queries.map(|text| text.replace("WHOLE0", a).replace("WHOLE1", b).replace("BOUNDS", BOUNDS));
+    loaded.judged.assert_same(&queries);
+}
+
 /// Windows, and times that WHERE names, are of the zone of the SELECT that they stand in; told are times in that of the outermost.
 #[test]
 fn each_select_has_its_own_time_zone() {
@@ -528,33 +575,14 @@ fn what_is_not_exact_is_refused() {
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
+        ("SELECT v FROM m, OTHER..m GROUP BY host", "rows at one time of sources beside each other, in several series"),
         (
-            "SELECT first(v) FROM OTHER..m, m",
-            "first() without GROUP BY time over measurements of one name over several",
-        ),
-        (
-            "SELECT x FROM (SELECT max(v) AS x, count(ok) AS y FROM two GROUP BY time(9s), host) WHERE BOUNDS GROUP BY region",
-            "several calls in a subquery, of which one ends before the others",
-        ),
-        (
-            "SELECT x FROM (SELECT v AS x FROM one), (SELECT n AS x FROM one) GROUP BY host",
-            "rows at one time of sources beside each other, in several series",
-        ),
-        (
-            "SELECT difference(v) FROM (SELECT v FROM one), one GROUP BY host",
-            "difference() of sources beside each other, in several series",
-        ),
-        (
-            "SELECT max(x), h FROM (SELECT v AS x, host AS h FROM one), (SELECT n AS x FROM one) GROUP BY host",
+            "SELECT mean(x) FROM (SELECT max(v) AS x, n FROM m, OTHER..m GROUP BY host) GROUP BY host",
             "max() of sources beside each other, in several series",
         ),
         (
-            "SELECT top(x, 2) FROM (SELECT max(v) AS x FROM two GROUP BY time(10s), host fill(0)) WHERE BOUNDS GROUP BY time(40s)",
-            "top() over a subquery whose windows do not come in the order of time",
-        ),
-        (
-            "SELECT top(x, 2) FROM (SELECT max(v) AS x FROM two WHERE v > 5.5 GROUP BY time(20s), host fill(previous)) WHERE BOUNDS",
-            "top() over a subquery with windows that fill() left before its time",
+            "SELECT first(v) FROM OTHER..m, m",
+            "first() without GROUP BY time over measurements of one name over several",
         ),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {

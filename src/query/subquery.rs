@@ -1,8 +1,9 @@
 //! A SELECT with subqueries whose levels are evaluated here: the groups are asked at once for the rows of all its
 //! measurements, or for what its innermost calls make of them.
 //!
-//! The rows are held, within `query.merge_bytes_max`. Each series of the answer is made on a thread beside the shard's, as in
-//! `gather`. Used by `select`.
+//! The rows are held, within `query.merge_bytes_max`. Each series of the answer, or where that is not enough all of them, is
+//! made on a thread beside the shard's, as in `gather`. Where the first or last row of each series turns out not to be enough,
+//! the groups are asked once more, for all rows. Used by `select`.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -194,7 +195,7 @@ fn asks(nesting: &Nesting, nested: &Nested) -> Vec<Ask> {
     asks
 }
 
-/// Makes the series of the answer, one after the other.
+/// Makes the series of the answer: one after the other, or, once that is not enough, all that are left together.
 async fn tell(
     running: &mut Running,
     id: usize,
@@ -207,21 +208,38 @@ async fn tell(
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     let mut over = nested::Ended::default();
     let (ordering, of) = (nested.clone(), gathered.clone());
-    for group in on_a_thread(&running.context.queries, move || ordering.groups(&of.rows)).await? {
-        let (nested, gathered) = (nested.clone(), gathered.clone());
-        let making = move || (nested.series(&gathered.rows, &gathered.shards, &group, &over), over);
+    let groups = Arc::new(on_a_thread(&running.context.queries, move || ordering.groups(&of.rows)).await?);
+    let mut told = 0;
+    for number in 0..groups.len() {
+        let (own, nested, gathered) = (groups.clone(), nested.clone(), gathered.clone());
+        let making = move || {
+            let one = nested.series(&gathered.rows, &gathered.shards, &own[number], &over);
+            let all = match over.wants_all() {
+                true => nested
+                    .all_series(&gathered.rows, &gathered.shards, &own)
+                    .map(|all| all.into_iter().skip(told).collect()),
+                false => one.map(|one| one.into_iter().collect::<Vec<Series>>()),
+            };
+            (all, over)
+        };
         let (made, still) = on_a_thread(&running.context.queries, making).await?;
         over = still;
-        let series = match made {
-            Ok(Some(series)) => series,
-            Ok(None) => continue,
+        let made = match made {
+            Ok(made) => made,
             Err(stop) => return stopped(running, id, stop, split).await,
         };
-        let result = StatementResult { series: vec![series], ..StatementResult::default() };
+        told += made.len();
+        if made.is_empty() && !over.wants_all() {
+            continue;
+        }
+        let result = StatementResult { series: made, ..StatementResult::default() };
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
         with_messages(&mut results, &mut messages);
         running.tell_all(&mut results).await?;
+        if over.wants_all() {
+            break;
+        }
     }
     emitter.finish(&mut results);
     with_messages(&mut results, &mut messages);

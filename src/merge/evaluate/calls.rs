@@ -177,7 +177,7 @@ impl Evaluation {
     }
 
     /// Of every series, then of what that gave, in each storage shard as far as it is known when these begin, and of that.
-    fn twice(
+    pub(super) fn twice(
         &self,
         call: &Call,
         members: &[&Rows],

@@ -67,7 +67,15 @@ pub fn fill(
     }
 }
 
-fn missing(at: i64, fill: Fill, kind: Kind, interval: i64, previous: Option<&Point>, next: Option<&Point>) -> Value {
+/// What stands in a window without a point.
+pub fn missing(
+    at: i64,
+    fill: Fill,
+    kind: Kind,
+    interval: i64,
+    previous: Option<&Point>,
+    next: Option<&Point>,
+) -> Value {
     match fill {
         Fill::Null | Fill::None => Value::Null,
         Fill::Value(value) => number(value, kind),

@@ -98,8 +98,7 @@ impl Level {
             if held > self.evaluation.rows_max {
                 return Err(Stop::Rows(held));
             }
-            let tagged =
-                |point: Point| Tagged { time: point.time, tags: tags.clone(), value: point.value, beside: Vec::new() };
+            let tagged = |point: Point| Tagged::new(point.time, tags.clone(), point.value, Vec::new());
             made.extend(of(&points).into_iter().map(tagged));
         }
         // InfluxDB ends here, how far it reads on depends on all that is around. Backwards in time nothing is ever made.
@@ -127,7 +126,7 @@ impl Level {
         let of_field = matches!(call.args.first(), Some(Expr::VarRef(_)));
         let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });
         let number = given.ended.meet();
-        self.check_windows(call, &fed, &windows)?;
+        self.check_windows(call, &fed, &windows, given)?;
         self.check_numbers(call, function, &fed)?;
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
@@ -177,7 +176,7 @@ impl Level {
     /// With what stands beside a point in its row.
     pub fn tagged(&self, point: Point, tags: &Tags, rows: &[&Rows]) -> Tagged {
         let beside = self.evaluation.refs.iter().map(|(_, place)| beside(&point, place, rows)).collect();
-        Tagged { time: point.time, tags: tags.clone(), value: point.value, beside }
+        Tagged { count: point.count, ..Tagged::new(point.time, tags.clone(), point.value, beside) }
     }
 
     /// All points of a call's field, as InfluxDB orders raw ones.
@@ -372,11 +371,9 @@ impl Level {
             let left = self.evaluation.rows_max.saturating_sub(all.len());
             let filled = fill(plain, windows, how, kind, self.ascending(), left);
             let filled = filled.map_err(|count| Stop::Rows(all.len() + count))?;
-            all.extend(filled.into_iter().take_while(|_| !is_given_up()).map(|point| Tagged {
-                time: point.time,
-                tags: run[0].tags.clone(),
-                beside: point.row.map_or_else(|| nulls.clone(), |row| run[row.row as usize].beside.clone()),
-                value: point.value,
+            all.extend(filled.into_iter().take_while(|_| !is_given_up()).map(|point| {
+                let beside = point.row.map_or_else(|| nulls.clone(), |row| run[row.row as usize].beside.clone());
+                Tagged::new(point.time, run[0].tags.clone(), point.value, beside)
             }));
         }
         Ok(all)
@@ -390,12 +387,12 @@ fn transformed(points: Vec<Tagged>, begin: impl Fn() -> Box<dyn Transformation>)
     for point in points.into_iter().filter(|point| point.value != Value::Null) {
         let state = states.entry(point.tags.clone()).or_insert_with(&begin);
         if let Some(next) = state.push(&Point::new(point.time, point.value)) {
-            made.push(Tagged { time: next.time, tags: point.tags, value: next.value, beside: point.beside });
+            made.push(Tagged::new(next.time, point.tags, next.value, point.beside));
         }
     }
     for (tags, mut state) in states {
         if let Some(next) = state.finish() {
-            made.push(Tagged { time: next.time, tags, value: next.value, beside: Vec::new() });
+            made.push(Tagged::new(next.time, tags, next.value, Vec::new()));
         }
     }
     made

@@ -30,8 +30,8 @@ pub struct Level {
     /// The tags of its own GROUP BY, sorted. Of the outermost one: those of the answer's series.
     pub keys: Vec<String>,
     pub fill: Fill,
-    limit: usize,
-    offset: usize,
+    pub limit: usize,
+    pub offset: usize,
     /// Its own bounds in time.
     range: TimeRange,
     /// The rest of WHERE.
@@ -39,8 +39,10 @@ pub struct Level {
     /// The same for rows of subqueries.
     filter: Option<Filter>,
     /// What statements around can name, and the column that it is.
-    names: Vec<(String, usize)>,
+    pub names: Vec<(String, usize)>,
     pub inputs: Vec<Input>,
+    /// Its sources as they are written: the input, and of a measurement the name.
+    pub sources: Vec<(usize, Option<String>)>,
     /// Names that mean tags, where they are columns like others since there are subqueries.
     tag_names: BTreeSet<String>,
     /// GROUP BY time, its own or taken over.
@@ -52,7 +54,7 @@ pub struct Level {
     /// Tags of the outermost GROUP BY.
     pub outermost: Vec<String>,
     /// InfluxDB's own error, its own or of what it reads. Of the outermost there is none: nobody reads this level then.
-    wrong: Option<String>,
+    pub wrong: Option<String>,
 }
 
 /// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
@@ -116,6 +118,7 @@ impl Level {
             outermost: around.map_or_else(|| keys.clone(), |around| around.outermost.clone()),
             condition: rest,
             inputs: Vec::new(),
+            sources: Vec::new(),
             evaluation,
             keys,
             range,
@@ -126,6 +129,7 @@ impl Level {
             wrong,
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
+        level.sources = level.read_sources(select);
         let subqueries = level.inputs.iter().filter_map(|input| match input {
             Input::Subquery(inner) => Some(inner),
             Input::Measurements(_) => None,
@@ -185,6 +189,26 @@ impl Level {
             }
         }
         Ok(inputs)
+    }
+
+    /// Names that are there again are those of the next of the inputs that are measurements.
+    fn read_sources(&self, select: &Select) -> Vec<(usize, Option<String>)> {
+        let inputs = |is: fn(&Input) -> bool| -> Vec<usize> {
+            self.inputs.iter().enumerate().filter(|(_, input)| is(input)).map(|(number, _)| number).collect()
+        };
+        let measurements = inputs(|input| matches!(input, Input::Measurements(_)));
+        let mut subqueries = inputs(|input| matches!(input, Input::Subquery(_))).into_iter();
+        let mut found: Vec<String> = Vec::new();
+        let source = |source: &Source| match source {
+            Source::Measurement(measurement) => {
+                let (MeasurementName::Name(name) | MeasurementName::Regex(name)) = &measurement.name;
+                let copy = found.iter().filter(|found| *found == name).count();
+                found.push(name.clone());
+                measurements.get(copy).map(|input| (*input, Some(name.clone())))
+            }
+            Source::Subquery(_) => subqueries.next().map(|input| (input, None)),
+        };
+        select.sources.iter().map(source).collect::<Option<Vec<_>>>().unwrap_or_default()
     }
 
     /// What is asked for cannot be told exactly.
@@ -312,7 +336,7 @@ impl Level {
         all.into_iter().cloned().collect()
     }
 
-    fn raw(&self, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+    pub fn raw(&self, given: &Given<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
         if !self.evaluation.knows_a_ref() {
             return Ok(Vec::new());
         }
@@ -323,12 +347,7 @@ impl Level {
                 Input::Subquery(inner) => {
                     let made = inner.run(given, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
-                    let tagged = |row: &Row| Tagged {
-                        time: row.time,
-                        tags: subset(&made.keys, &row.tags, keys),
-                        value: Value::Null,
-                        beside: self.evaluation.refs.iter().map(|(var, _)| inner.value(&made, row, var)).collect(),
-                    };
+                    let tagged = |row: &Row| self.beside(inner, &made, row, keys);
                     passed.map(tagged).take_while(|_| !is_given_up()).collect()
                 }
             });
@@ -339,6 +358,13 @@ impl Level {
         Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))
     }
 
+    /// What its names outside calls are in a row of a subquery.
+    pub fn beside(&self, inner: &Level, made: &Stream, row: &Row, keys: &[String]) -> Tagged {
+        let beside = self.evaluation.refs.iter().map(|(var, _)| inner.value(made, row, var)).collect();
+        let tags = subset(&made.keys, &row.tags, keys);
+        Tagged { at: row.at, ..Tagged::new(row.time, tags, Value::Null, beside) }
+    }
+
     /// Whether its rows are cut in each storage shard before they are cut as a whole, so that it matters where these begin.
     pub fn cuts_in_shards(&self) -> bool {
         // Which tags there are around is known only then.
@@ -347,7 +373,7 @@ impl Level {
 
     /// Rows of measurements. LIMIT is applied in each storage shard, whose starts are `shards`; where rows of several tags
     /// take turns to each series there, and to what comes of them, before it is applied to all.
-    fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+    pub fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
         let merged = |series: Vec<Vec<Tagged>>| sorted(series, |a, b| before(a, b, ascending)).collect::<Vec<_>>();
         let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
@@ -392,7 +418,7 @@ impl Level {
                 Place::Nowhere => Value::Null,
             };
             let beside = places.iter().map(beside).collect();
-            Tagged { time: rows.time(row), tags: tags.clone(), value: Value::Null, beside }
+            Tagged::new(rows.time(row), tags.clone(), Value::Null, beside)
         };
         let found = (0..rows.len()).filter(|row| !is_given_up() && valued(row)).map(tagged);
         if self.ascending() { found.collect() } else { found.rev().collect() }

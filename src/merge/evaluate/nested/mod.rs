@@ -4,11 +4,12 @@
 //! the groups, those of its subqueries of the levels inside. A level hands on a stream of rows, of which each has its tags
 //! (`stream`): in InfluxDB a subquery is grouped by what the statements around it are grouped by too, while its rows come in
 //! the order of the outermost ones. So rows of several series of the subquery take turns, and LIMIT, fill() and the joining
-//! of several calls (`calls`) begin anew wherever the tags change, as they do there (`order`: where more than that shows). WHERE of the level around is applied to
+//! of several calls (`calls`) begin anew wherever the tags change, as they do there. WHERE of the level around is applied to
 //! the stream (`filter`). Where the groups need not know of each other, they make the points of a level's calls (`reads`).
 //!
-//! For each series of the answer all of this is done once, with the rows that have its name and its tags. Used by `query`;
-//! `plan` settles names and types, and says which groups have the measurements. Pure.
+//! For each series of the answer all of this is done once, with the rows that have its name and its tags; where it shows that
+//! InfluxDB has one stream of all series (`order`), once for all of them (`together`). Used by `query`; `plan` settles names
+//! and types, and says which groups have the measurements. Pure.
 
 mod calls;
 mod ends;
@@ -18,6 +19,7 @@ mod reads;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,8 @@ use super::{Shards, Stop};
 use level::{Given, Level};
 pub use order::Ended;
 pub use reads::Reads;
+use stream::At;
+use together::Together;
 
 /// A statement that is ready for rows.
 pub struct Nested {
@@ -155,28 +159,70 @@ impl Nested {
         ended: &Ended,
     ) -> Result<Option<Series>, Stop> {
         ended.rewind();
-        let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
-        let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
-        let given = Given {
-            rows: group.members.iter().enumerate().map(of).collect(),
-            shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
-            several: group.several,
-            ended,
-        };
-        let made = self.top.run(&given, TimeRange::default(), &[])?;
+        let made = self.top.run(&given(rows, shards, group, ended), TimeRange::default(), &[])?;
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }
+        let values: Vec<Vec<Value>> = made.rows.into_iter().map(|row| self.row(row)).collect();
+        Ok((!values.is_empty()).then(|| self.series_of(group.name.clone(), group.values.clone(), values)))
+    }
+
+    /// All series of the answer, where one by one is not enough ([`Ended::wants_all`]).
+    ///
+    /// # Errors
+    /// There are too many rows, or what is asked for cannot be told exactly of these.
+    pub fn all_series(&self, rows: &[Vec<Rows>], shards: &[Shards], groups: &[Group]) -> Result<Vec<Series>, Stop> {
+        let ended = Ended::default();
+        let names: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        let place = |(number, group): (usize, &Group)| At {
+            name: names.range(..group.name.as_str()).count() as u32,
+            series: number as u32,
+        };
+        let of = |(number, group): (usize, &'_ Group)| (place((number, group)), given(rows, shards, group, &ended));
+        let all = groups.iter().enumerate().map(of);
+        let all =
+            Together { series: all.zip(groups).map(|((at, given), group)| (at, group.name.as_str(), given)).collect() };
+        let made = self.top.run_together(&all, TimeRange::default(), &[])?;
+        if made.rows.len() > self.rows_max {
+            return Err(Stop::Rows(made.rows.len()));
+        }
+        let mut series: Vec<(At, Series)> = Vec::new();
+        for row in made.rows {
+            match series.last_mut() {
+                Some((at, last)) if *at == row.at => last.values.push(self.row(row)),
+                _ => {
+                    let group = &groups[row.at.series as usize];
+                    let (at, name, tags) = (row.at, group.name.clone(), group.values.clone());
+                    let values = vec![self.row(row)];
+                    series.push((at, self.series_of(name, tags, values)));
+                }
+            }
+        }
+        Ok(series.into_iter().map(|(_, series)| series).collect())
+    }
+
+    fn row(&self, row: stream::Row) -> Vec<Value> {
         let shown = |value: Value| match value {
             Value::Float(number) if number.is_nan() => Value::Null,
             value => value,
         };
-        let row = |row: stream::Row| {
-            std::iter::once(self.top.evaluation.told(row.time)).chain(row.values.into_iter().map(shown)).collect()
-        };
-        let values: Vec<Vec<Value>> = made.rows.into_iter().map(row).collect();
-        let tags = self.top.keys.iter().cloned().zip(group.values.iter().cloned()).collect();
-        let (name, columns) = (group.name.clone(), self.top.evaluation.columns.clone());
-        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
+        std::iter::once(self.top.evaluation.told(row.time)).chain(row.values.into_iter().map(shown)).collect()
+    }
+
+    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Series {
+        let tags = self.top.keys.iter().cloned().zip(tags).collect();
+        Series { name, tags, columns: self.top.evaluation.columns.clone(), values, partial: false }
+    }
+}
+
+/// What of the rows belongs to one series of the answer. `shards` are by input.
+fn given<'a>(rows: &'a [Vec<Rows>], shards: &'a [Shards], group: &Group, ended: &'a Ended) -> Given<'a> {
+    let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
+    let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
+    Given {
+        rows: group.members.iter().enumerate().map(of).collect(),
+        shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
+        several: group.several,
+        ended,
     }
 }

@@ -1,12 +1,13 @@
 //! Where it shows that InfluxDB reads the rows of all series of an answer as one stream.
 //!
 //! A call without windows ends for good at the first row that is outside its range, as a subquery's first window may be:
-//! nothing comes of the rows behind it, of later series either. And which of several sources is first at one time, and
-//! windows that do not come in the order of time, hang on what was read before: that is refused, as are the best and the
-//! different ones of what is no number.
+//! nothing comes of the rows behind it, of later series either. And which of several sources is first at one time, what comes
+//! of windows that are not in the order of time, and how calls are joined of which one ends before the others, hang on what was
+//! read before: then all series of the answer are made together (`together`). The best and the different ones of what is no
+//! number are refused.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Expr;
@@ -27,12 +28,24 @@ pub struct Ended {
     met: RefCell<usize>,
     /// By call and source.
     calls: RefCell<BTreeSet<(usize, usize)>>,
+    wants_all: Cell<bool>,
 }
 
 impl Ended {
     /// For the next series of the answer.
     pub fn rewind(&self) {
         self.met.replace(0);
+    }
+
+    /// Whether a series was refused that can be told together with all others ([`super::Nested::all_series`]).
+    pub fn wants_all(&self) -> bool {
+        self.wants_all.get()
+    }
+
+    /// Series by series it cannot be told.
+    fn want_all(&self, what: String) -> Stop {
+        self.wants_all.set(true);
+        Stop::Refused(what)
     }
 
     /// The number of the call that is met now.
@@ -68,9 +81,8 @@ impl Level {
         let last = read.iter().rposition(|turn| valued(&turn)).unwrap_or(first);
         if !joins_again(call) && read[first..last.max(first)].iter().any(|turn| beyond(&turn)) {
             let name = &call.name;
-            return Err(Stop::Refused(format!(
-                "{name}() over a subquery with windows that fill() left before its time"
-            )));
+            let what = format!("{name}() over a subquery with windows that fill() left before its time");
+            return Err(given.ended.want_all(what));
         }
         let Some(end) = end else { return Ok(fed) };
         ended.insert(key);
@@ -101,7 +113,13 @@ impl Level {
 
     /// The windows of several tags or sources are put in order here, of one they stay as they come. InfluxDB ends a window at a
     /// row of another one, though it has no value.
-    pub fn check_windows(&self, call: &Call, fed: &[Fed<'_>], windows: &Windows) -> Result<(), Stop> {
+    pub fn check_windows(
+        &self,
+        call: &Call,
+        fed: &[Fed<'_>],
+        windows: &Windows,
+        given: &Given<'_>,
+    ) -> Result<(), Stop> {
         let Some(field) = self.field_of(call).filter(|_| windows.interval != 0) else { return Ok(()) };
         let joins = joins_again(call);
         let is_plain =
@@ -121,7 +139,8 @@ impl Level {
         if fed.iter().all(is_told) {
             return Ok(());
         }
-        Err(Stop::Refused(format!("{}() over a subquery whose windows do not come in the order of time", call.name)))
+        let what = format!("{}() over a subquery whose windows do not come in the order of time", call.name);
+        Err(given.ended.want_all(what))
     }
 
     /// What is no number, as stddev() makes it of one point, is neither less nor more than anything: which InfluxDB shows hangs
@@ -144,7 +163,7 @@ impl Level {
     pub fn check_beside(&self, call: &Call, function: &Function, given: &Given<'_>) -> Result<(), Stop> {
         let shows = matches!(function.how, How::Stream { .. } | How::Best { .. } | How::Distinct);
         if given.several && (shows || !self.evaluation.refs.is_empty()) {
-            return Err(beside(&format!("{}()", call.name)));
+            return Err(given.ended.want_all(beside(&format!("{}()", call.name))));
         }
         Ok(())
     }
@@ -159,7 +178,7 @@ impl Level {
             false => rows.is_sorted_by(|a, b| a.time >= b.time),
         };
         if !sources.iter().all(in_order) {
-            return Err(beside("rows that do not come in the order of time"));
+            return Err(given.ended.want_all(beside("rows that do not come in the order of time")));
         }
         if !given.several {
             return Ok(());
@@ -167,7 +186,7 @@ impl Level {
         let mut found: BTreeMap<i64, usize> = BTreeMap::new();
         for (number, rows) in sources.iter().enumerate() {
             if rows.iter().any(|row| *found.entry(row.time).or_insert(number) != number) {
-                return Err(beside("rows at one time"));
+                return Err(given.ended.want_all(beside("rows at one time")));
             }
         }
         Ok(())
@@ -182,16 +201,14 @@ impl Level {
         keys: &[String],
         given: &Given<'_>,
     ) -> Result<(), Stop> {
-        let known = scanners.iter().zip(kinds).filter(|(_, kind)| kind.is_some());
-        let mut ends = known.map(|(points, _)| points.last().map(|point| (point.time, &point.tags)));
-        let first = ends.next();
-        if !given.several || keys.starts_with(&self.outermost) || ends.all(|end| Some(end) == first) {
+        let known: Vec<&Vec<Tagged>> =
+            scanners.iter().zip(kinds).filter(|(_, kind)| kind.is_some()).map(|(points, _)| points).collect();
+        let place = |point: &Tagged| (point.time, point.tags.clone());
+        let alike = |pair: &[&Vec<Tagged>]| pair[0].iter().map(place).eq(pair[1].iter().map(place));
+        if !given.several || keys.starts_with(&self.outermost) || known.windows(2).all(alike) {
             return Ok(());
         }
-        Err(Stop::Refused(
-            "several calls in a subquery, of which one ends before the others, and GROUP BY with tags behind the subquery's own,"
-                .to_owned(),
-        ))
+        Err(given.ended.want_all("several calls in a subquery, of which one ends before the others,".to_owned()))
     }
 
     fn field_of(&self, call: &Call) -> Option<usize> {
@@ -224,8 +241,6 @@ fn begun(rows: &[(i64, bool)]) -> Vec<i64> {
     windows
 }
 
-fn beside(what: &str) -> Stop {
-    Stop::Refused(format!(
-        "{what} of sources beside each other, in several series (ask for one source, or one series),"
-    ))
+fn beside(what: &str) -> String {
+    format!("{what} of sources beside each other, in several series (ask for one source, or one series),")
 }

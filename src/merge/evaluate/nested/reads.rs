@@ -165,12 +165,9 @@ impl Level {
         for rows in &given.rows[*input] {
             let tags = Tags::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
             let valued = (0..rows.len()).filter(|row| !rows.is_null(number, *row));
-            points.extend(valued.map(|row| Tagged {
-                time: rows.time(row),
-                tags: tags.clone(),
-                value: rows.value(number, row),
-                beside: Vec::new(),
-            }));
+            points.extend(
+                valued.map(|row| Tagged::new(rows.time(row), tags.clone(), rows.value(number, row), Vec::new())),
+            );
         }
         points.sort_by_cached_key(|point| (windows.start(point.time), point.tags.clone()));
         match function(&call.name) {

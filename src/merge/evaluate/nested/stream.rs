@@ -13,6 +13,15 @@ use super::level::Level;
 /// The values of the keys that a level is grouped by.
 pub type Tags = Rc<Vec<String>>;
 
+/// The place of a series of the answer among all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    /// Of its name, by the alphabet.
+    pub name: u32,
+    /// Of the series, in InfluxDB's order.
+    pub series: u32,
+}
+
 /// What a level makes.
 pub struct Stream {
     /// Sorted: what the tags of the rows are values of.
@@ -21,6 +30,8 @@ pub struct Stream {
 }
 
 pub struct Row {
+    /// Where all series of the answer are made together.
+    pub at: At,
     pub time: i64,
     pub tags: Tags,
     /// By column, without time.
@@ -30,11 +41,21 @@ pub struct Row {
 /// What a call has made, with the values that stand beside it.
 #[derive(Clone)]
 pub struct Tagged {
+    /// Where all series of the answer are made together.
+    pub at: At,
     pub time: i64,
     pub tags: Tags,
     pub value: Value,
+    /// Of how many points.
+    pub count: u64,
     /// By the names outside calls.
     pub beside: Vec<Value>,
+}
+
+impl Tagged {
+    pub fn new(time: i64, tags: Tags, value: Value, beside: Vec<Value>) -> Tagged {
+        Tagged { at: At::default(), time, tags, value, count: 1, beside }
+    }
 }
 
 /// The tags of some of the keys.
@@ -47,7 +68,7 @@ pub fn subset(keys: &[String], tags: &Tags, of: &[String]) -> Tags {
 }
 
 /// Cuts by LIMIT and OFFSET, which count anew wherever the tags change.
-pub fn limited<T>(items: Vec<T>, limit: usize, offset: usize, tags: impl Fn(&T) -> Tags) -> Vec<T> {
+pub fn limited<T, K: PartialEq>(items: Vec<T>, limit: usize, offset: usize, tags: impl Fn(&T) -> K) -> Vec<T> {
     if limit == 0 && offset == 0 {
         return items;
     }
@@ -87,18 +108,20 @@ impl Level {
         let (calls, refs) = (self.evaluation.calls.len(), self.evaluation.refs.len());
         let mut slots = vec![Value::Null; calls + refs];
         let mut scanners: Vec<_> = scanners.into_iter().map(|points| points.into_iter().peekable()).collect();
-        let (mut rows, mut series): (Vec<Row>, Option<Tags>) = (Vec::new(), None);
+        let (mut rows, mut series): (Vec<Row>, Option<(u32, Tags)>) = (Vec::new(), None);
         loop {
             let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek());
-            let heads = heads.map(|point| (point.tags.clone(), point.time));
+            let heads = heads.map(|point| ((point.at.name, point.tags.clone()), point.time, point.at));
             let next = if self.ascending() { heads.min() } else { heads.max() };
-            let Some((tags, time)) = next.filter(|_| !is_given_up()) else { return rows };
-            if series.as_ref() != Some(&tags) {
+            let Some((own, time, place)) = next.filter(|_| !is_given_up()) else { return rows };
+            if series.as_ref() != Some(&own) {
                 slots.fill(Value::Null);
-                series = Some(tags.clone());
+                series = Some(own.clone());
             }
+            let (name, tags) = own;
             for (at, scanner) in scanners.iter_mut().enumerate() {
-                let point = scanner.next_if(|point| point.time == time && point.tags == tags);
+                let is_next = |point: &Tagged| point.time == time && point.at.name == name && point.tags == tags;
+                let point = scanner.next_if(is_next);
                 // Nobody knows the argument of one without a kind.
                 if kinds.get(at).is_some_and(Option::is_some) {
                     let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
@@ -110,7 +133,7 @@ impl Level {
                 }
             }
             let values = self.evaluation.cells.iter().map(|cell| cell.value(&slots)).collect();
-            rows.push(Row { time, tags, values });
+            rows.push(Row { at: place, time, tags, values });
         }
     }
 

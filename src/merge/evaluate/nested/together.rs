@@ -1,0 +1,492 @@
+//! All series of the answer at once, where it shows that InfluxDB reads their rows as one stream.
+//!
+//! Series by series is enough until what a series gets hangs on those before it (`order` says where). Then each level is made
+//! once, as lists of what InfluxDB's iterators give (query/iterator.gen.go):
+//!
+//! - Sources beside each other are merged by a heap that lives on from one series to the next: raw rows by time and the texts
+//!   beside them, what calls take by windows, each window of a source as a whole. So which is first of several at one time
+//!   hangs on what was read before.
+//! - A call takes the points that come one after the other, are of one series of the answer, and lie in the window of the first
+//!   of them. A row without a value ends a window too, if it lies beyond. A window that comes again is a window of its own. A
+//!   row that does not lie in its own window, as it is with rows before a range without windows, is the end for good.
+//! - min, max, first, last, count, sum and mean do so twice: of each source, and of what all sources gave.
+//! - fill() puts windows before a point that is late, and none before one that is early; LIMIT counts anew where tags change.
+//! - Several calls are joined by name, then all tags in the order of their keys, then time, whatever the order of the series of
+//!   the answer: a call that has ended in a series goes on in a later one while others are still in the first.
+//!
+//! What InfluxDB does behind a window that makes no point is not told here, and measurements of one name beside each other are
+//! read series by series: their order hangs on the storage. What a level makes is held: no list has more than `rows_max` points.
+
+use std::collections::BTreeMap;
+
+use crate::influxql::Expr;
+use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
+use crate::influxql::range::{TIME_MIN, TimeRange};
+use crate::merge::evaluate::fill::missing;
+use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, best, distinct, function};
+use crate::merge::evaluate::order::{Heap, sorted};
+use crate::merge::evaluate::rows::{NO_TIME, Point, RowAt, Rows};
+use crate::merge::evaluate::window::Windows;
+use crate::merge::evaluate::{Kind, Stop};
+use crate::merge::given_up::is_given_up;
+use crate::merge::results::Value;
+
+use super::level::{Given, Input, Level, kind_of};
+use super::reads::best_keys;
+use super::stream::{At, Stream, Tagged, Tags, before, limited, subset, taken};
+
+/// All series of the answer, in InfluxDB's order.
+pub struct Together<'a> {
+    pub series: Vec<(At, &'a str, Given<'a>)>,
+}
+
+impl Level {
+    /// All that it makes of rows. `outer` is the time and `outer_keys` the tags that are read around.
+    pub fn run_together(&self, all: &Together<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
+        let (range, keys) = (self.within(outer), self.all_keys(outer_keys));
+        if self.wrong.is_some() {
+            return Ok(Stream { rows: Vec::new(), keys });
+        }
+        if self.evaluation.calls.is_empty() {
+            let rows = self.raw_together(all, range, &keys)?;
+            return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
+        }
+        let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
+        for (number, call) in self.evaluation.calls.iter().enumerate() {
+            let kind = self.evaluation.check_call(call)?;
+            let points = match kind {
+                None => Vec::new(),
+                Some(_) if self.evaluation.nested => self.call_together(call, all, range, &keys)?,
+                Some(_) if self.pushed => in_turn(all, |given| self.made(number, call, given, range, &keys))?,
+                Some(_) => in_turn(all, |given| self.call(call, given, range, &keys))?,
+            };
+            self.check_rows(&points)?;
+            scanners.push(limited(points, self.limit, self.offset, own_series));
+            kinds.push(self.evaluation.kind_of_call(call)?);
+        }
+        Ok(Stream { rows: self.join(scanners, &kinds), keys })
+    }
+
+    fn check_rows(&self, points: &[Tagged]) -> Result<(), Stop> {
+        match points.len() > self.evaluation.rows_max {
+            true => Err(Stop::Rows(points.len())),
+            false => Ok(()),
+        }
+    }
+
+    fn raw_together(&self, all: &Together<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
+        if !self.evaluation.nested {
+            return in_turn(all, |given| self.raw(given, range, keys));
+        }
+        if !self.evaluation.knows_a_ref() {
+            return Ok(Vec::new());
+        }
+        let mut sources = Vec::new();
+        for (input, name) in &self.sources {
+            sources.push(match &self.inputs[*input] {
+                Input::Measurements(number) => of_name(all, name.as_deref(), |given| {
+                    Ok(self.raw_of(&given.rows[*number], given.shards[*number], range, keys))
+                })?,
+                Input::Subquery(inner) => {
+                    let made = inner.run_together(all, range, keys)?;
+                    let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
+                    passed.map(|row| self.beside(inner, &made, row, keys)).take_while(|_| !is_given_up()).collect()
+                }
+            });
+        }
+        let ascending = self.ascending();
+        let less = |a: &Tagged, b: &Tagged| match a.at.series == b.at.series {
+            true => before(a, b, ascending),
+            false => a.at.series < b.at.series,
+        };
+        let merged: Vec<Tagged> = sorted(sources, less).collect();
+        self.check_rows(&merged)?;
+        Ok(limited(merged, self.limit, self.offset, own_series))
+    }
+
+    /// The points of a call, not yet cut by LIMIT. `keys` are all that the level is grouped by.
+    fn call_together(
+        &self,
+        call: &Call,
+        all: &Together<'_>,
+        range: TimeRange,
+        keys: &[String],
+    ) -> Result<Vec<Tagged>, Stop> {
+        let unknown = || Stop::Refused(format!("{}()", call.name));
+        let function = function(&call.name).ok_or_else(unknown)?;
+        let windows = Windows { range, ..self.evaluation.windows };
+        let args = Args::new(call, self.ascending(), windows);
+        let inner = match call.args.first() {
+            Some(Expr::Call(inner)) => Some(inner),
+            _ => None,
+        };
+        let own = |points: &Tagged| points.tags.clone();
+        let input = |range| match inner {
+            Some(inner) => self.call_together(inner, all, range, keys),
+            None => self.all_points(call, all, Windows { range, ..windows }, keys),
+        };
+        match function.how {
+            How::Stream { reads_before, begin } => {
+                let wider = if reads_before { self.earlier(range) } else { range };
+                let args = Args { windows: Windows { range: wider, ..windows }, ..args };
+                Ok(transformed(input(wider)?, || begin(&args)))
+            }
+            How::Whole(of, held) => {
+                let unbounded = Windows { interval: 0, range: TimeRange::default(), ..windows };
+                let points = input(range)?;
+                self.check_rows(&points)?;
+                let of = |points: &[Point]| {
+                    if held(points, &args) > self.evaluation.rows_max { Vec::new() } else { of(points, &args) }
+                };
+                self.reduced(call, &points, &unbounded, own, of)
+            }
+            How::Twice(of, again) => {
+                let points = match inner {
+                    Some(_) => self.reduced(call, &input(range)?, &windows, own, |points| vec![of(points)])?,
+                    None => self.twice_together(call, all, windows, keys, of, again)?,
+                };
+                self.finished_together(call, function, points, &windows)
+            }
+            How::End { of, .. } => {
+                let points = self.twice_together(call, all, windows, keys, of, of)?;
+                self.finished_together(call, function, points, &windows)
+            }
+            How::Window(of) => {
+                let points = self.reduced(call, &input(range)?, &windows, own, |points| of(points, &args))?;
+                self.finished_together(call, function, points, &windows)
+            }
+            How::Some(of) => self.reduced(call, &input(range)?, &windows, own, |points| of(points, &args)),
+            How::Distinct => {
+                let points = input(range)?;
+                self.check_values(call, &points)?;
+                let points = self.reduced(call, &points, &windows, own, distinct::distinct)?;
+                Ok(shown(points, &windows))
+            }
+            How::Best { greatest } => {
+                let more = best_keys(call, keys);
+                let of = self::function(if greatest { "max" } else { "min" });
+                let points = match of.map(|function| function.how) {
+                    Some(How::Twice(of, again)) if call.args.len() > 2 => {
+                        self.twice_together(call, all, windows, &more, of, again)?
+                    }
+                    _ => input(range)?,
+                };
+                self.check_values(call, &points)?;
+                let own = |point: &Tagged| subset(&more, &point.tags, keys);
+                let count = args.number as usize;
+                self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
+            }
+        }
+    }
+
+    /// Of each source, and of what all sources gave.
+    fn twice_together(
+        &self,
+        call: &Call,
+        all: &Together<'_>,
+        windows: Windows,
+        keys: &[String],
+        of: fn(&[Point]) -> Point,
+        again: fn(&[Point]) -> Point,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let own = |point: &Tagged| point.tags.clone();
+        let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
+            let rows: Vec<_> =
+                given.rows[number].iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
+            let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
+            for (own, rows) in given.rows[number].iter().zip(&rows) {
+                sets.entry(tags_of(own, keys)).or_default().push(rows);
+            }
+            let mut points: Vec<Tagged> = Vec::new();
+            for (tags, rows) in sets {
+                let found = self.evaluation.twice(call, &rows, &windows, of, again);
+                points.extend(found.into_iter().map(|point| self.tagged(point, &tags, &rows)));
+            }
+            let start = |point: &Tagged| windows.start(point.time);
+            match self.ascending() {
+                true => points.sort_by_key(start),
+                false => points.sort_by_key(|point| std::cmp::Reverse(start(point))),
+            }
+            points
+        };
+        let mut sources = Vec::new();
+        for (input, name) in &self.sources {
+            sources.push(match &self.inputs[*input] {
+                Input::Measurements(number) => of_name(all, name.as_deref(), |given| Ok(of_rows(given, *number)))?,
+                Input::Subquery(inner) => {
+                    let points = self.points_of_rows(call, inner, all, windows.range, keys)?;
+                    if matches!(call.name.as_str(), "min" | "max" | "top" | "bottom") {
+                        self.check_values(call, &points)?;
+                    }
+                    self.reduced(call, &points, &windows, own, |points| vec![of(points)])?
+                }
+            });
+        }
+        let merged = by_window(sources, &windows, self.ascending());
+        self.reduced(call, &merged, &windows, own, |points| vec![again(points)])
+    }
+
+    /// All points of a call's field, those of several sources window after window.
+    fn all_points(
+        &self,
+        call: &Call,
+        all: &Together<'_>,
+        windows: Windows,
+        keys: &[String],
+    ) -> Result<Vec<Tagged>, Stop> {
+        let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
+            let tags: Vec<Tags> = given.rows[number].iter().map(|rows| tags_of(rows, keys)).collect();
+            let rows: Vec<_> =
+                given.rows[number].iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
+            let rows: Vec<&Rows> = rows.iter().map(|rows| &**rows).collect();
+            let tagged = |point: Point| {
+                let tags = &tags[point.row.map_or(0, |row| row.series as usize)];
+                self.tagged(point, tags, &rows)
+            };
+            self.evaluation.ordered(call, &rows, windows).map(tagged).collect()
+        };
+        let mut sources = Vec::new();
+        for (input, name) in &self.sources {
+            sources.push(match &self.inputs[*input] {
+                Input::Measurements(number) => of_name(all, name.as_deref(), |given| Ok(of_rows(given, *number)))?,
+                Input::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
+            });
+        }
+        let merged = by_window(sources, &windows, self.ascending());
+        self.check_rows(&merged)?;
+        Ok(merged)
+    }
+
+    /// What a call takes of the rows of a subquery: each, be it without a value; nothing where nobody there knows its name.
+    fn points_of_rows(
+        &self,
+        call: &Call,
+        inner: &Level,
+        all: &Together<'_>,
+        range: TimeRange,
+        keys: &[String],
+    ) -> Result<Vec<Tagged>, Stop> {
+        let Some(Expr::VarRef(var)) = call.args.first().filter(|_| inner.knows(call)) else { return Ok(Vec::new()) };
+        let made = inner.run_together(all, range, keys)?;
+        let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
+        let point = |row| Tagged {
+            value: taken(inner.value(&made, row, var), kind_of(var)),
+            ..self.beside(inner, &made, row, keys)
+        };
+        let points: Vec<Tagged> = passed.map(point).take_while(|_| !is_given_up()).collect();
+        self.check_rows(&points)?;
+        Ok(points)
+    }
+
+    fn knows(&self, call: &Call) -> bool {
+        let is_known =
+            |var: &VarRef| self.names.iter().any(|(name, _)| *name == var.name) || self.keys.contains(&var.name);
+        matches!(call.args.first(), Some(Expr::VarRef(var)) if is_known(var))
+    }
+
+    /// Runs a function over each window, and there over the points of the same tags; what has no time gets the window's start.
+    ///
+    /// # Errors
+    /// It makes no point of a window: where InfluxDB goes on is not worked out.
+    fn reduced(
+        &self,
+        call: &Call,
+        points: &[Tagged],
+        windows: &Windows,
+        tags: impl Fn(&Tagged) -> Tags,
+        of: impl Fn(&[Point]) -> Vec<Point>,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let (mut found, mut next) = (Vec::new(), 0);
+        loop {
+            let valued = |point: &Tagged| point.value != Value::Null;
+            next += points[next..].iter().take_while(|point| !valued(point)).count();
+            let Some(first) = points.get(next).filter(|_| !is_given_up()) else { return Ok(found) };
+            let (start, end) = windows.of(first.time);
+            let inside = |point: &&Tagged| {
+                (start..end).contains(&point.time) && (!valued(point) || point.at.series == first.at.series)
+            };
+            let length = points[next..].iter().take_while(inside).count();
+            if length == 0 {
+                return Ok(found);
+            }
+            let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
+            for (number, point) in points[next..next + length].iter().enumerate().filter(|(_, point)| valued(point)) {
+                let row = Some(RowAt { series: 0, row: (next + number) as u32 });
+                let own = Point { row, count: point.count, ..Point::new(point.time, point.value.clone()) };
+                sets.entry(tags(point)).or_default().push(own);
+            }
+            let before = found.len();
+            for (tags, own) in sets {
+                let mut made = of(&own);
+                made.sort_by_key(|point| point.time);
+                found.extend(made.into_iter().map(|point| {
+                    let time = if point.time == NO_TIME { start } else { point.time };
+                    let nulls = || vec![Value::Null; self.evaluation.refs.len()];
+                    let beside = point.row.map_or_else(nulls, |row| points[row.row as usize].beside.clone());
+                    let (at, count) = (first.at, point.count);
+                    Tagged { at, count, ..Tagged::new(time, tags.clone(), point.value, beside) }
+                }));
+            }
+            if found.len() == before {
+                let name = &call.name;
+                return Err(Stop::Refused(format!(
+                    "{name}() in a subquery or over one, of windows without a point of it,"
+                )));
+            }
+            next += length;
+        }
+    }
+
+    /// Windows' times and fill(), but for a lone selector without windows.
+    fn finished_together(
+        &self,
+        call: &Call,
+        function: &Function,
+        points: Vec<Tagged>,
+        windows: &Windows,
+    ) -> Result<Vec<Tagged>, Stop> {
+        if self.evaluation.selector && windows.interval == 0 {
+            return Ok(points);
+        }
+        let points = shown(points, windows);
+        if windows.interval == 0 || self.fill == Fill::None {
+            return Ok(points);
+        }
+        let null_is_zero = call.name == "count" && self.fill == Fill::Null;
+        let how = if null_is_zero { Fill::Value(FillValue::Integer(0)) } else { self.fill };
+        let kind = self.evaluation.check_call(call)?.unwrap_or(function.gives.of(Kind::Float));
+        self.filled_together(points, windows, how, kind)
+    }
+
+    fn filled_together(
+        &self,
+        points: Vec<Tagged>,
+        windows: &Windows,
+        how: Fill,
+        kind: Kind,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let ascending = self.ascending();
+        let (start, end) = (windows.start(windows.range.start), windows.start(windows.range.end));
+        let (from, to) = if ascending { (start, end) } else { (end, start) };
+        let reaches = |at: i64| if ascending { at <= to } else { at >= to && to != TIME_MIN };
+        let plain = |point: &Tagged| Point::new(point.time, point.value.clone());
+        let nulls = vec![Value::Null; self.evaluation.refs.len()];
+        let mut rest = points.into_iter().peekable();
+        let mut filled: Vec<Tagged> = Vec::new();
+        while let Some(first) = rest.peek() {
+            let (own, at) = (own_series(first), first.at);
+            let begin = if from == TIME_MIN { windows.start(first.time) } else { from };
+            let mut previous: Option<Point> = None;
+            for window in windows.steps(begin, ascending) {
+                let next = rest.peek().filter(|point| own_series(point) == own);
+                let is_due = |point: &Tagged| if ascending { point.time > window } else { point.time < window };
+                if next.is_none() && !reaches(window) {
+                    break;
+                }
+                if filled.len() >= self.evaluation.rows_max || is_given_up() {
+                    return Err(Stop::Rows(filled.len() + 1));
+                }
+                if next.is_none_or(is_due) {
+                    let next = next.map(plain);
+                    let value = missing(window, how, kind, windows.interval, previous.as_ref(), next.as_ref());
+                    filled.push(Tagged { at, ..Tagged::new(window, own.1.clone(), value, nulls.clone()) });
+                } else if let Some(point) = rest.next() {
+                    previous = Some(plain(&point));
+                    filled.push(point);
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// What is no number is neither less nor more than anything.
+    fn check_values(&self, call: &Call, points: &[Tagged]) -> Result<(), Stop> {
+        let is_none = |point: &Tagged| matches!(point.value, Value::Float(number) if number.is_nan());
+        match points.iter().any(is_none) && matches!(call.name.as_str(), "top" | "bottom" | "distinct") {
+            true => Err(Stop::Refused(format!("{}() of a stddev() of one point", call.name))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the same series of a level have in common.
+fn own_series(point: &Tagged) -> (u32, Tags) {
+    (point.at.name, point.tags.clone())
+}
+
+fn tags_of(rows: &Rows, keys: &[String]) -> Tags {
+    Tags::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect())
+}
+
+fn shown(mut points: Vec<Tagged>, windows: &Windows) -> Vec<Tagged> {
+    points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
+    points
+}
+
+/// What is made of one series of the answer after the other.
+fn in_turn(all: &Together<'_>, make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>) -> Result<Vec<Tagged>, Stop> {
+    of_name(all, None, make)
+}
+
+/// The same of those of a name.
+fn of_name(
+    all: &Together<'_>,
+    name: Option<&str>,
+    mut make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>,
+) -> Result<Vec<Tagged>, Stop> {
+    let mut found = Vec::new();
+    for (at, _, given) in all.series.iter().filter(|(_, own, _)| name.is_none_or(|name| name == *own)) {
+        found.extend(make(given)?.into_iter().map(|point| Tagged { at: *at, ..point }));
+    }
+    Ok(found)
+}
+
+/// Of several sources those in the earliest window of the first series, then those of the next.
+fn by_window(mut sources: Vec<Vec<Tagged>>, windows: &Windows, ascending: bool) -> Vec<Tagged> {
+    if sources.len() < 2 {
+        return sources.pop().unwrap_or_default();
+    }
+    let key = |point: &Tagged| (point.at.series, windows.start(point.time));
+    let begin = |source: Vec<Tagged>| Some((key(source.first()?), source.into_iter().peekable()));
+    let less = |(a, _): &((u32, i64), _), (b, _): &((u32, i64), _)| match a.0 == b.0 {
+        true if ascending => a.1 < b.1,
+        true => a.1 > b.1,
+        false => a.0 < b.0,
+    };
+    let mut heap = Heap::new(sources.into_iter().filter_map(begin).collect(), less);
+    let mut merged = Vec::new();
+    while let Some((_, mut source)) = heap.pop() {
+        let Some(first) = source.next() else { continue };
+        let (from, to) = windows.of(first.time);
+        let series = first.at.series;
+        merged.push(first);
+        // InfluxDB looks at the further border alone.
+        let goes_on =
+            |point: &Tagged| point.at.series == series && if ascending { point.time < to } else { point.time >= from };
+        while let Some(point) = source.next_if(goes_on) {
+            merged.push(point);
+        }
+        if let Some(next) = source.peek() {
+            heap.push((key(next), source));
+        }
+    }
+    merged
+}
+
+/// Point after point, each tags for themselves; what is left at the end comes by tags.
+fn transformed(points: Vec<Tagged>, begin: impl Fn() -> Box<dyn Transformation>) -> Vec<Tagged> {
+    let mut states: BTreeMap<(At, Tags), Box<dyn Transformation>> = BTreeMap::new();
+    let mut made = Vec::new();
+    for point in points.into_iter().filter(|point| point.value != Value::Null) {
+        let state = states.entry((point.at, point.tags.clone())).or_insert_with(&begin);
+        if let Some(next) = state.push(&Point::new(point.time, point.value)) {
+            made.push(Tagged { at: point.at, ..Tagged::new(next.time, point.tags, next.value, point.beside) });
+        }
+    }
+    for ((at, tags), mut state) in states {
+        if let Some(next) = state.finish() {
+            made.push(Tagged { at, ..Tagged::new(next.time, tags, next.value, Vec::new()) });
+        }
+    }
+    made
+}
