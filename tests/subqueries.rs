@@ -524,6 +524,29 @@ fn all_series_are_one_stream() {
     loaded.judged.assert_same(&queries);
 }
 
+/// top() and bottom() take rows that are cut already, but for those with tags.
+#[test]
+fn the_best_of_what_is_cut() {
+    let loaded = loaded();
+    let outers = [
+        "SELECT x FROM INNER",
+        "SELECT x FROM INNER GROUP BY region",
+        "SELECT sum(x), count(x) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT x FROM INNER GROUP BY host ORDER BY time DESC",
+    ];
+    let inners = [
+        "SELECT top(v, 2) AS x FROM SPLIT LIMIT 3",
+        "SELECT top(v, 3) AS x FROM SPLIT GROUP BY host LIMIT 3",
+        "SELECT bottom(n, 2) AS x FROM SPLIT WHERE v > 1 GROUP BY region LIMIT 4 OFFSET 1",
+        "SELECT top(v, host, 2) AS x FROM SPLIT LIMIT 2",
+        "SELECT bottom(v, host, 3) AS x, n FROM SPLIT GROUP BY region LIMIT 3 OFFSET 1",
+        "SELECT top(v, 2) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(30s), host LIMIT 3",
+        "SELECT bottom(v, 2) AS x FROM long GROUP BY host LIMIT 2",
+        "SELECT top(v, 4) AS x FROM long, SPLIT LIMIT 5 OFFSET 1",
+    ];
+    loaded.judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 80);
+}
+
 /// Windows, and times that WHERE names, are of the zone of the SELECT that they stand in; told are times in that of the outermost.
 #[test]
 fn each_select_has_its_own_time_zone() {
@@ -574,7 +597,6 @@ fn what_is_not_exact_is_refused() {
         ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
-        ("SELECT sum(x) FROM (SELECT top(v, 3) AS x FROM one LIMIT 3)", "top() with LIMIT"),
         ("SELECT v FROM m, OTHER..m GROUP BY host", "rows at one time of sources beside each other, in several series"),
         (
             "SELECT mean(x) FROM (SELECT max(v) AS x, n FROM m, OTHER..m GROUP BY host) GROUP BY host",

@@ -13,7 +13,7 @@ use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
 use crate::influxql::range::TimeRange;
 use crate::merge::evaluate::cursor::beside;
 use crate::merge::evaluate::fill::fill;
-use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, function};
+use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, best, function};
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
@@ -67,6 +67,9 @@ impl Level {
             let input = self.call(inner, given, range, keys)?;
             return self.whole(call, input, |points| of(points, &args), |points| held(points, &args), given);
         }
+        if let (How::Best { greatest }, true) = (function.how, self.is_cut(call) && self.reads_measurements()) {
+            return self.best_of_cut(call, given, windows, keys, greatest);
+        }
         let grouped = self.grouped(call, function, given, windows, keys)?;
         let start = |point: &Tagged| windows.start(point.time);
         let take_turns = grouped.len() > 1;
@@ -77,6 +80,24 @@ impl Level {
             false => points.sort_by_key(|point| std::cmp::Reverse(start(point))),
         }
         self.filled(points, call, function, &windows)
+    }
+
+    /// top or bottom of rows that LIMIT and OFFSET have cut.
+    fn best_of_cut(
+        &self,
+        call: &Call,
+        given: &Given<'_>,
+        windows: Windows,
+        keys: &[String],
+        greatest: bool,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let [Input::Measurements(input)] = self.inputs.as_slice() else {
+            return Err(given.ended.want_all(format!("{}() with LIMIT over several sources", call.name)));
+        };
+        let points = self.cut_for(call, &given.rows[*input], given.shards[*input], windows, keys);
+        let count = Args::new(call, self.ascending(), windows).number as usize;
+        let own = |point: &Tagged| point.tags.clone();
+        self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
     }
 
     /// Of all points of each set of tags, one after the other.

@@ -16,6 +16,7 @@ use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
 use crate::merge::evaluate::order::sorted;
 use crate::merge::evaluate::rows::Rows;
+use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Evaluation, Kind, Place, RUNS_OVER, Stop, named_zone};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
@@ -230,15 +231,10 @@ impl Level {
         {
             return Err(Stop::Refused(format!("{}() without GROUP BY time over measurements of one name", call.name)));
         }
-        let best = |call: &&Call| matches!(call.name.as_str(), "top" | "bottom");
-        if let (Some(call), true) = (self.evaluation.calls.iter().find(best), self.limit + self.offset > 0) {
-            let name = &call.name;
-            return Err(Stop::Refused(format!("{name}() with LIMIT, which InfluxDB cuts before it looks,")));
-        }
         Ok(())
     }
 
-    fn reads_measurements(&self) -> bool {
+    pub fn reads_measurements(&self) -> bool {
         self.measurements().next().is_some()
     }
 
@@ -297,7 +293,7 @@ impl Level {
 
     /// One window more.
     pub fn earlier(&self, range: TimeRange) -> TimeRange {
-        let windows = super::super::window::Windows { range, ..self.evaluation.windows };
+        let windows = Windows { range, ..self.evaluation.windows };
         let interval = windows.interval;
         let wider = if self.ascending() { windows.widened(interval, 0) } else { windows.widened(0, interval) };
         wider.range
@@ -368,17 +364,46 @@ impl Level {
     /// Whether its rows are cut in each storage shard before they are cut as a whole, so that it matters where these begin.
     pub fn cuts_in_shards(&self) -> bool {
         // Which tags there are around is known only then.
-        self.evaluation.calls.is_empty() && self.reads_measurements() && self.limit + self.offset > 0
+        let cut = self.evaluation.calls.is_empty() || self.evaluation.calls.iter().any(|call| self.is_cut(call));
+        cut && self.reads_measurements() && self.limit + self.offset > 0
+    }
+
+    /// A call that takes rows of measurements only once LIMIT and OFFSET have cut them: top or bottom without tags.
+    pub fn is_cut(&self, call: &Call) -> bool {
+        matches!(call.name.as_str(), "top" | "bottom") && call.args.len() == 2 && self.limit + self.offset > 0
+    }
+
+    /// The rows of measurements that such a call takes.
+    pub fn cut_for(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        shards: &[i64],
+        windows: Windows,
+        keys: &[String],
+    ) -> Vec<Tagged> {
+        let rows: Vec<Cow<'_, Rows>> = members.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
+        let rows: Vec<&Rows> = rows.iter().map(|rows| &**rows).collect();
+        let series = rows.iter().zip(members).enumerate().map(|(number, (series, member))| {
+            let tags: Tags = Rc::new(keys.iter().map(|key| member.tag(key).to_owned()).collect());
+            let points = self.evaluation.points_of(call, number, series, windows, self.ascending());
+            points.map(|point| self.tagged(point, &tags, &rows)).collect()
+        });
+        self.cut(series.collect(), shards, keys)
     }
 
     /// Rows of measurements. LIMIT is applied in each storage shard, whose starts are `shards`; where rows of several tags
     /// take turns to each series there, and to what comes of them, before it is applied to all.
     pub fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+        let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
+        self.cut(series.collect(), shards, keys)
+    }
+
+    fn cut(&self, series: Vec<Vec<Tagged>>, shards: &[i64], keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
         let merged = |series: Vec<Vec<Tagged>>| sorted(series, |a, b| before(a, b, ascending)).collect::<Vec<_>>();
-        let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
         if self.limit + self.offset == 0 {
-            return merged(series.collect());
+            return merged(series);
         }
         let apart = keys.len() != self.outermost.len();
         let most = self.limit.saturating_add(self.offset).saturating_add(1);

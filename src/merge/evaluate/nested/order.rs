@@ -43,7 +43,7 @@ impl Ended {
     }
 
     /// Series by series it cannot be told.
-    fn want_all(&self, what: String) -> Stop {
+    pub fn want_all(&self, what: String) -> Stop {
         self.wants_all.set(true);
         Stop::Refused(what)
     }

@@ -235,6 +235,9 @@ impl Level {
         keys: &[String],
     ) -> Result<Vec<Tagged>, Stop> {
         let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
+            if self.is_cut(call) {
+                return self.cut_for(call, &given.rows[number], given.shards[number], windows, keys);
+            }
             let tags: Vec<Tags> = given.rows[number].iter().map(|rows| tags_of(rows, keys)).collect();
             let rows: Vec<_> =
                 given.rows[number].iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
@@ -288,7 +291,7 @@ impl Level {
     ///
     /// # Errors
     /// It makes no point of a window: where InfluxDB goes on is not worked out.
-    fn reduced(
+    pub fn reduced(
         &self,
         call: &Call,
         points: &[Tagged],
