@@ -222,7 +222,7 @@ impl Evaluation {
             self.points_of(call, number, series, windows, !last).take(END_READS).collect::<Vec<Point>>()
         };
         let inputs = members.iter().enumerate().map(of_one).collect();
-        let mut points: Vec<Point> = self.from_the_end(inputs, members, last).take(END_READS).collect();
+        let mut points: Vec<Point> = self.merged_by_time(inputs, members, last).take(END_READS).collect();
         if !points.is_empty() {
             points = vec![of(&points)];
         }
@@ -230,7 +230,7 @@ impl Evaluation {
     }
 
     /// The points of all series by time, backwards for the last one.
-    pub(super) fn from_the_end(
+    pub(super) fn merged_by_time(
         &self,
         mut inputs: Vec<Vec<Point>>,
         members: &[&Rows],

@@ -74,7 +74,7 @@ impl Level {
         let apart = fed.members.first().is_some_and(|(tags, _)| tags.len() != self.outermost.len());
         let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
         for inputs in shards.into_values() {
-            let merged = self.evaluation.from_the_end(inputs, &rows, last);
+            let merged = self.evaluation.merged_by_time(inputs, &rows, last);
             let read = match apart {
                 true => limited(merged.collect(), 1, 0, tags),
                 false => merged.take(END_READS).collect(),
