@@ -184,7 +184,7 @@ impl Level {
 
     /// Of several sources InfluxDB takes what is of the first one's type. A subquery that has not what these calls are of is one
     /// of floats.
-    fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
+    pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
         let same = matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
         let ([Input::Subquery(first), _, ..], Some(Expr::VarRef(var)), true) =
             (self.inputs.as_slice(), call.args.first(), same)

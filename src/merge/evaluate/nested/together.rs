@@ -112,6 +112,9 @@ impl Level {
         range: TimeRange,
         keys: &[String],
     ) -> Result<Vec<Tagged>, Stop> {
+        if self.first_is_none(call)? {
+            return Ok(Vec::new());
+        }
         let unknown = || Stop::Refused(format!("{}()", call.name));
         let function = function(&call.name).ok_or_else(unknown)?;
         let windows = Windows { range, ..self.evaluation.windows };
