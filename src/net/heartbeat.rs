@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::PREEMPT_TIMER;
 
 /// How long a shard can have slept by mistake.
-const INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(100);
 /// Ignored unless handled, and used by nobody else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 

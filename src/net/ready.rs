@@ -44,6 +44,8 @@ const LINGER: Duration = Duration::from_millis(50);
 /// So long a busy shard may leave its streams and timers unheard.
 const SLICE: Duration = Duration::from_millis(2);
 const SLICE_LONG: Duration = Duration::from_millis(20);
+/// So often is seen whether `linger` has its turns.
+const LOOK: Duration = Duration::from_millis(200);
 /// Of an executor: so late it hears, while it lingers, of what neither a stream nor a timer tells and nobody has announced
 /// (`elsewhere`).
 pub const PREEMPT_TIMER: Duration = Duration::from_millis(50);
@@ -310,13 +312,13 @@ impl Readiness {
     /// Hears what happens while the shard sleeps or is busy.
     async fn hear(self: Rc<Readiness>) -> ControlFlow<()> {
         if self.lingers.get() {
-            // It hears for both. To see every now and then whether others keep it from its turn is cheaper than the rings.
+            // It hears for both, unless others that never pause keep it from its turn.
             let stopped = poll_fn(|context| {
                 self.hearer.set(Some(context.waker().clone()));
                 if self.lingers.get() { Poll::Pending } else { Poll::Ready(()) }
             });
             future::or(stopped, async {
-                Timer::new(SLICE_LONG).await;
+                Timer::new(LOOK).await;
             })
             .await;
             if self.last_look.get().elapsed() < SLICE {
