@@ -2,7 +2,7 @@
 //!
 //! Used by `inspect`; pure arithmetic on the proleptic Gregorian calendar, for every `i64`.
 
-const NS_PER_SECOND: i64 = 1_000_000_000;
+const NS_PER_SECOND: i128 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Year, month from 1, day from 1 of a day counted from 1970-01-01.
@@ -37,7 +37,13 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
 
 /// `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`, always with nine digits.
 pub fn rfc3339_nano(ns: i64) -> String {
-    let (seconds, nanos) = (ns.div_euclid(NS_PER_SECOND), ns.rem_euclid(NS_PER_SECOND));
+    rfc3339_ahead(ns, 0)
+}
+
+/// The same of clocks that are so many nanoseconds ahead, which may show what no `i64` of nanoseconds reaches.
+pub fn rfc3339_ahead(ns: i64, ahead: i64) -> String {
+    let shown = i128::from(ns) + i128::from(ahead);
+    let (seconds, nanos) = (shown.div_euclid(NS_PER_SECOND) as i64, shown.rem_euclid(NS_PER_SECOND));
     let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
     let second = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);

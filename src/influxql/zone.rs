@@ -9,7 +9,7 @@ use std::sync::{LazyLock, OnceLock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::civil::rfc3339_nano;
+use super::civil::rfc3339_ahead;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -63,7 +63,7 @@ impl Zone {
     /// As Go prints a time of its in RFC 3339: no zeros at the end of a fraction, `Z` where it is as UTC.
     pub fn rfc3339(self, ns: i64) -> String {
         let offset = self.offset(ns);
-        let text = rfc3339_nano(ns.saturating_add(offset));
+        let text = rfc3339_ahead(ns, offset);
         let text = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
         let minutes = offset / (60 * SECOND);
         match minutes {
@@ -147,5 +147,7 @@ mod tests {
         assert_eq!(told("Europe/London", BACK + 500_000_000), "2021-10-31T01:00:00.5Z");
         assert_eq!(told("America/St_Johns", BACK), "2021-10-30T22:30:00-02:30");
         assert_eq!(told("Asia/Kolkata", 0), "1970-01-01T05:30:00+05:30");
+        assert_eq!(told("Asia/Kolkata", i64::MAX - 1), "2262-04-12T05:17:16.854775806+05:30");
+        assert_eq!(told("America/New_York", i64::MIN + 2), "1677-09-20T19:16:41.145224194-04:56");
     }
 }

@@ -205,7 +205,7 @@ pub async fn gather(
 ) -> Result<Part, Broken> {
     let bytes_max = running.context.queries.config.query.merge_bytes_max.0;
     let rows = document_rows(part.fields.len());
-    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), false, rows).await;
+    let begun = running.begin(&[*group], &part.to_string(), &first_source(part), None, rows).await;
     let mut partial = begun.map_err(Broken::Refused)?;
     let mut found = Part { behind: partial.behind.take(), messages: Vec::new() };
     let broken = |error| Broken::Refused(refuse(503, error));
@@ -370,7 +370,7 @@ async fn tell(
 async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Result<Ended, Refusal> {
     let Some((group, _)) = gathering.sources.first() else { return Err(refuse(500, "no group has the measurement")) };
     let text = gathering.select.to_string();
-    running.relay(id, &[*group], &text, &first_source(&gathering.select), false).await
+    running.relay(id, &[*group], &text, &first_source(&gathering.select), None).await
 }
 
 /// A SELECT with a call that its argument's type does not have: InfluxDB says so once any series is read, and each group

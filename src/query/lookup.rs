@@ -15,7 +15,7 @@ use crate::plan::select::Probe;
 use crate::plan::sources::may_own;
 use crate::topology::GroupIndex;
 
-use super::partials::Ask;
+use super::partials::{Ask, Times};
 use super::statement::Context;
 use super::{Refusal, refuse};
 
@@ -238,7 +238,7 @@ async fn whole_of_any(context: &Context, groups: &[GroupIndex], text: String) ->
         text: &text,
         key: &text,
         chunk_rows: CHUNK_ROWS,
-        json: false,
+        times: Times::Moments,
         until: context.until,
     };
     Ok(ask.whole().await?.0)

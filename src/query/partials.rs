@@ -1,5 +1,6 @@
 //! One group's part of an answer: one replica is asked for it, in chunks of MessagePack, and the next one as long as nothing
-//! of it has come.
+//! of it has come. Only where times are told in a zone that this proxy does not know it is asked in JSON, which has no infinite
+//! numbers.
 //!
 //! A part is read document by document as its reader wants it, so that no more than one chunk of it is held. What breaks
 //! off in the middle is an error, never an end. Used by `statement` and `lookup`.
@@ -11,9 +12,10 @@ use http_body_util::BodyExt;
 use hyper::Response;
 
 use crate::backend::{Backends, Lent};
+use crate::influxql::zone::Zone;
 use crate::merge::emit::gather;
 use crate::merge::msgpack::Decoder;
-use crate::merge::results::{Answer, StatementResult, parse};
+use crate::merge::results::{Answer, Series, StatementResult, Value, parse};
 use crate::net::{deadline, yield_if_needed};
 use crate::topology::GroupIndex;
 
@@ -35,9 +37,26 @@ pub struct Ask<'a> {
     pub key: &'a str,
     /// Rows of a document.
     pub chunk_rows: usize,
-    /// In JSON, whose times are text: those of a time zone have no other form.
-    pub json: bool,
+    pub times: Times,
     pub until: Instant,
+}
+
+/// How the times of a part are told.
+#[derive(Clone, Copy)]
+pub enum Times {
+    /// As moments.
+    Moments,
+    /// As texts of this zone.
+    In(Zone),
+    /// As texts of a zone that only the replica knows.
+    AsReplica,
+}
+
+impl Times {
+    /// Those of a SELECT with this tz(), where they are told as texts.
+    pub fn texts(zone: &str) -> Times {
+        Zone::named(zone).map_or(Times::AsReplica, Times::In)
+    }
 }
 
 /// A part that has begun to come.
@@ -48,6 +67,7 @@ pub struct Partial {
     pub behind: Option<Behind>,
     body: Pin<Box<Lent>>,
     documents: Documents,
+    times: Times,
     /// A result that was read and not handed on.
     ready: Option<StatementResult>,
     /// Whether the last result said that more is to come.
@@ -68,6 +88,8 @@ enum Documents {
     MessagePack(Decoder),
     /// A line each.
     Json {
+        /// Who says it.
+        of: String,
         buffer: Vec<u8>,
         /// Up to here there is no end of a line. `<= buffer.len()`.
         searched: usize,
@@ -88,7 +110,8 @@ impl Ask<'_> {
     /// The same by one of these, which are then those behind it. `failures`: what those before it had to say.
     async fn begin_by(&self, candidates: &mut Candidates, failures: &mut Vec<String>) -> Result<Partial, Refusal> {
         loop {
-            let request = |_| self.asked.for_part(self.text, self.chunk_rows, self.json);
+            let json = matches!(self.times, Times::AsReplica);
+            let request = |_| self.asked.for_part(self.text, self.chunk_rows, json);
             let first = match first_answer(self.queries, candidates, self.until, request).await {
                 Ok(first) => first,
                 // Those before broke off.
@@ -104,7 +127,7 @@ impl Ask<'_> {
                 return Err(self.refused(first).await);
             }
             let at = first.at;
-            let mut partial = Partial::new(first, candidates.name(at), self.bytes_max());
+            let mut partial = Partial::new(first, candidates.name(at), self.times, self.bytes_max());
             candidates.skip(at + 1);
             match deadline(self.until, partial.fill()).await {
                 Ok(Ok(())) => return Ok(partial),
@@ -166,17 +189,17 @@ impl Ask<'_> {
 }
 
 impl Partial {
-    fn new(first: First, replica: &str, bytes_max: usize) -> Partial {
+    fn new(first: First, replica: &str, times: Times, bytes_max: usize) -> Partial {
         let First { answer, behind, .. } = first;
         let (head, body): (_, Lent) = Response::into_parts(answer);
         let is_msgpack = head.headers.get("content-type").is_some_and(|of| of == "application/x-msgpack");
         let documents = match is_msgpack {
             true => Documents::MessagePack(Decoder::new(bytes_max)),
             // Errors of the request as a whole come as JSON too.
-            false => Documents::Json { buffer: Vec::new(), searched: 0, bytes_max },
+            false => Documents::Json { of: replica.to_owned(), buffer: Vec::new(), searched: 0, bytes_max },
         };
         let (of, ready) = (format!("replica {replica}"), None);
-        Partial { of, behind, body: Box::pin(body), documents, ready, more: true }
+        Partial { of, behind, body: Box::pin(body), documents, times, ready, more: true }
     }
 
     /// The next result; `None`: there is no more.
@@ -193,7 +216,10 @@ impl Partial {
         while self.ready.is_none() {
             yield_if_needed().await;
             if let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
-                let result = one_result(answer);
+                let mut result = one_result(answer);
+                if let Times::In(zone) = self.times {
+                    in_zone(&mut result, zone);
+                }
                 self.more = result.error.is_none() && result.partial;
                 self.ready = Some(result);
                 break;
@@ -224,12 +250,15 @@ impl Documents {
     fn next(&mut self) -> Result<Option<Answer>, String> {
         match self {
             Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| error.to_string()),
-            Documents::Json { buffer, searched, bytes_max } => match memchr::memchr(b'\n', &buffer[*searched..]) {
+            Documents::Json { of, buffer, searched, bytes_max } => match memchr::memchr(b'\n', &buffer[*searched..]) {
                 Some(end) => {
                     let rest = buffer.split_off(*searched + end + 1);
                     let line = std::mem::replace(buffer, rest);
                     *searched = 0;
-                    parse(&line).map(Some)
+                    match unsupported(&line) {
+                        Some(number) => Ok(Some(of_number(number, of))),
+                        None => parse(&line).map(Some),
+                    }
                 }
                 None if buffer.len() > *bytes_max => {
                     Err(format!("a part of the answer has more than {bytes_max} bytes (query.merge_bytes_max)"))
@@ -247,6 +276,36 @@ impl Documents {
             Documents::MessagePack(decoder) => decoder.finish().map_err(|error| error.to_string()),
             Documents::Json { buffer, .. } if buffer.is_empty() => Ok(()),
             Documents::Json { .. } => Err("the answer ends in the middle".to_owned()),
+        }
+    }
+}
+
+/// The number that JSON does not have, of which Go tells instead of a document.
+fn unsupported(line: &[u8]) -> Option<f64> {
+    let told = line.strip_prefix(b"json: ")?.trim_ascii_end();
+    let number = &told[memchr::memmem::rfind(told, UNSUPPORTED)? + UNSUPPORTED.len()..];
+    match number {
+        b"+Inf" => Some(f64::INFINITY),
+        b"-Inf" => Some(f64::NEG_INFINITY),
+        b"NaN" => Some(f64::NAN),
+        _ => None,
+    }
+}
+
+const UNSUPPORTED: &[u8] = b"unsupported value: ";
+
+/// What makes the client's document such words too: all that is known of a replica's.
+fn of_number(number: f64, replica: &str) -> Answer {
+    let (name, columns, values) = (replica.to_owned(), vec![String::new()], vec![vec![Value::Float(number)]]);
+    let series = Series { name, columns, values, ..Series::default() };
+    Answer { results: vec![StatementResult { series: vec![series], ..StatementResult::default() }], error: None }
+}
+
+/// Times as texts of a zone.
+pub fn in_zone(result: &mut StatementResult, zone: Zone) {
+    for cell in result.series.iter_mut().flat_map(|series| &mut series.values).flatten() {
+        if let Value::Time(time) = cell {
+            *cell = Value::String(zone.rfc3339(*time));
         }
     }
 }

@@ -39,10 +39,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         Ok(planned) => planned,
         Err(error) => return failed(running, id, error).await,
     };
-    let (key, time_zone) = (first_source(select), select.timezone.is_some());
+    let (key, zone) = (first_source(select), select.timezone.clone());
+    let zone = zone.as_deref();
     if let Statement::Explain { analyze, .. } = &statement {
         let parts = match selected {
-            Selected::One(groups) => return running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
+            Selected::One(groups) => return running.relay(id, &groups, &statement.to_string(), &key, zone).await,
             Selected::Rewritten(group, part) => vec![(group, *part)],
             Selected::Concatenate(whole) => whole.parts,
             Selected::Gather(gathering) => match gather::explained(running, id, &gathering, through.as_ref()).await? {
@@ -57,9 +58,9 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         return explain(running, id, [listings, parts].concat(), *analyze).await;
     }
     match selected {
-        Selected::One(groups) => running.relay(id, &groups, &statement.to_string(), &key, time_zone).await,
-        Selected::Rewritten(group, part) => running.relay(id, &[group], &part.to_string(), &key, time_zone).await,
-        Selected::Concatenate(whole) => concatenate(running, id, &statement, whole, time_zone, through.as_ref()).await,
+        Selected::One(groups) => running.relay(id, &groups, &statement.to_string(), &key, zone).await,
+        Selected::Rewritten(group, part) => running.relay(id, &[group], &part.to_string(), &key, zone).await,
+        Selected::Concatenate(whole) => concatenate(running, id, &statement, whole, zone, through.as_ref()).await,
         Selected::Gather(gathering) => gather::run(running, id, *gathering, through.as_ref()).await,
         Selected::Nest(nesting) => subquery::run(running, id, *nesting, through.as_ref()).await,
     }
@@ -159,7 +160,7 @@ async fn concatenate(
     id: usize,
     own: &Statement,
     whole: Concatenation,
-    zone: bool,
+    zone: Option<&str>,
     through: Option<&Through>,
 ) -> Result<Ended, Refusal> {
     let sources: Vec<Source> =

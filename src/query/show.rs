@@ -28,7 +28,7 @@ use crate::topology::GroupIndex;
 use super::beside::beside;
 use super::choose::Behind;
 use super::forward::candidates;
-use super::partials::Ask;
+use super::partials::{Ask, Times};
 use super::running::deprecated;
 use super::statement::{Context, Ended, Running, goes_on, told_id};
 use super::{Refusal, lookup, refuse};
@@ -347,7 +347,9 @@ async fn ask_groups(
         let Context { queries, backends, asked, until, .. } = context;
         let (groups, text, key) = (&[*group][..], text.as_str(), text.as_str());
         let chunk_rows = CHUNK_ROWS;
-        Ask { queries, backends, asked, groups, text, key, chunk_rows, json: false, until: *until }.whole().await
+        Ask { queries, backends, asked, groups, text, key, chunk_rows, times: Times::Moments, until: *until }
+            .whole()
+            .await
     });
     let answers: Result<Vec<_>, Refusal> = join_all(asking).await.into_iter().collect();
     let (parts, behind): (Vec<_>, Vec<_>) = answers?.into_iter().unzip();

@@ -31,10 +31,10 @@ use super::beside::beside;
 use super::choose::Behind;
 use super::forward::mark_stale;
 use super::output::Output;
-use super::partials::{Ask, Partial};
+use super::partials::{Ask, Partial, Times, in_zone};
 use super::request::Asked;
 use super::running::{INTERRUPTED, Registered};
-use super::timeshift::{Aside, Operands, Shifts, Telling, in_zone};
+use super::timeshift::{Aside, Operands, Shifts, Telling};
 use super::{Queries, Refusal, execute, fails, into, refuse, select, show, timed, timeshift};
 
 /// What every statement of a request runs with.
@@ -314,9 +314,9 @@ impl Running {
         groups: &[GroupIndex],
         text: &str,
         key: &str,
-        time_zone: bool,
+        zone: Option<&str>,
     ) -> Result<Ended, Refusal> {
-        self.relay_on(id, groups, text, key, time_zone, |_| false).await
+        self.relay_on(id, groups, text, key, zone, |_| false).await
     }
 
     /// The same where what comes behind is carried out after an error that `goes_on`.
@@ -326,10 +326,10 @@ impl Running {
         groups: &[GroupIndex],
         text: &str,
         key: &str,
-        time_zone: bool,
+        zone: Option<&str>,
         goes_on: impl Fn(&str) -> bool,
     ) -> Result<Ended, Refusal> {
-        let mut part = self.begin(groups, text, key, time_zone, self.output.chunk_rows()).await?;
+        let mut part = self.begin(groups, text, key, zone, self.output.chunk_rows()).await?;
         let mut warnings = self.stale(part.behind.take().as_slice());
         loop {
             let result = match part.next().await {
@@ -364,18 +364,18 @@ impl Running {
         Ok(place)
     }
 
-    /// Asks one replica of any of these groups, for documents of so many rows.
+    /// Asks one replica of any of these groups, for documents of so many rows. `zone`: of tz().
     pub async fn begin(
         &self,
         groups: &[GroupIndex],
         text: &str,
         key: &str,
-        time_zone: bool,
+        zone: Option<&str>,
         chunk_rows: usize,
     ) -> Result<Partial, Refusal> {
         let Context { queries, backends, asked, until, .. } = &self.context;
-        let json = time_zone && self.tells_zones();
-        Ask { queries, backends, asked, groups, text, key, chunk_rows, json, until: *until }.begin().await
+        let times = zone.filter(|_| self.tells_zones()).map_or(Times::Moments, Times::texts);
+        Ask { queries, backends, asked, groups, text, key, chunk_rows, times, until: *until }.begin().await
     }
 
     /// Whether times of tz() are told with their zone. In MessagePack a time has none; none is written either.
@@ -460,7 +460,9 @@ impl Running {
     pub async fn tell(&mut self, mut result: StatementResult) -> Result<(), Refusal> {
         if let Some((moved, zone)) = self.moved {
             moved.apply(&mut result);
-            in_zone(&mut result, zone);
+            if let Some(zone) = zone {
+                in_zone(&mut result, zone);
+            }
         }
         if let (Some(aside), None) = (&mut self.aside, &result.error) {
             self.chunk_bytes = 0;
@@ -535,6 +537,9 @@ fn key(statement: &Statement) -> String {
     super::forward::key(std::slice::from_ref(statement))
 }
 
-fn time_zone(statement: &Statement) -> bool {
-    matches!(statement, Statement::Select(select) if select.timezone.is_some())
+fn time_zone(statement: &Statement) -> Option<&str> {
+    match statement {
+        Statement::Select(select) => select.timezone.as_deref(),
+        _ => None,
+    }
 }

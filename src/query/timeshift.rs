@@ -23,7 +23,7 @@ use crate::timeshift::work::{Part, Work, condition, work};
 use crate::timeshift::{Asked, Moved, ask, read};
 
 use super::beside::{beside, on_a_thread};
-use super::partials::Ask;
+use super::partials::{Ask, Times, in_zone};
 use super::request;
 use super::select::failed;
 use super::statement::{Ended, Running};
@@ -137,8 +137,8 @@ async fn exists(
 ) -> Result<bool, Refusal> {
     let groups: Vec<_> = backends.topology.group_indexes().collect();
     let text = Statement::ShowDatabases.to_string();
-    let (key, chunk_rows, json) = (text.as_str(), usize::MAX >> 1, false);
-    let ask = Ask { queries, backends, asked, groups: &groups, text: &text, key, chunk_rows, json, until };
+    let (key, chunk_rows, times) = (text.as_str(), usize::MAX >> 1, Times::Moments);
+    let ask = Ask { queries, backends, asked, groups: &groups, text: &text, key, chunk_rows, times, until };
     let (listed, _) = ask.whole().await?;
     let name = Value::from(asked.params.get("db"));
     Ok(listed.series.iter().flat_map(|series| &series.values).any(|row| row.first() == Some(&name)))
@@ -454,7 +454,9 @@ async fn tell(
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     for series in series {
         let mut result = StatementResult { series: vec![series], ..StatementResult::default() };
-        in_zone(&mut result, zone);
+        if let Some(zone) = zone {
+            in_zone(&mut result, zone);
+        }
         running.count(&result)?;
         result.series.into_iter().for_each(|series| emitter.push(series, &mut results));
         with_messages(&mut results, &mut messages);
@@ -463,16 +465,6 @@ async fn tell(
     emitter.finish(&mut results);
     with_messages(&mut results, &mut messages);
     running.tell_all(&mut results).await
-}
-
-/// Times as texts of a zone.
-pub fn in_zone(result: &mut StatementResult, zone: Option<Zone>) {
-    let Some(zone) = zone else { return };
-    for cell in result.series.iter_mut().flat_map(|series| &mut series.values).flatten() {
-        if let Value::Time(time) = cell {
-            *cell = Value::String(zone.rfc3339(*time));
-        }
-    }
 }
 
 /// They go with the first result.
