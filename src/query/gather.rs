@@ -1,8 +1,8 @@
 //! A SELECT that combines points of several groups: they are asked at once, for what each makes of its own points or for
 //! these, and the answer is made of what they say.
 //!
-//! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. What is
-//! made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
+//! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
+//! floats run over on the way, what comes of them hangs on their order: then rows are asked for after all. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
 //! as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by `select`.
 
 use std::cell::RefCell;
@@ -40,6 +40,13 @@ enum Held {
     Combination(Combination),
     /// With how much memory they take, about.
     Rows(Vec<Vec<Rows>>, usize),
+}
+
+/// All that the groups have said.
+struct Given {
+    held: Held,
+    /// One for each group that was asked.
+    parts: Vec<Part>,
 }
 
 /// What there is of one group besides.
@@ -115,47 +122,29 @@ pub async fn run(
     if evaluation.fields.is_empty() {
         return nothing(running, id, &gathering).await;
     }
-    let passed = through.map_or(Passed::All, Through::passed);
-    let ask = ask_of(&gathering, passed);
-    let parts = asked_for(&gathering, &ask, &evaluation.fields).map_err(|reason| refuse(400, reason))?;
+    let ask = ask_of(&gathering, through.map_or(Passed::All, Through::passed));
     let combination = match &ask {
         Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
         Ask::Rows => evaluation.combination(None),
         Ask::Chosen(_) => None,
     };
-    let held = match combination {
-        Some(combination) => Held::Combination(combination),
-        None => Held::Rows(parts.iter().map(|_| Vec::new()).collect(), 0),
-    };
     let _place = running.place_to_gather().await?;
-    let (held, fields) = (RefCell::new(held), evaluation.fields.len());
-    let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
-    let take = |at: usize, series: Series| {
-        let series = match &filter {
-            Some(filter) => filter.pass(series, passed),
-            None => Some(series),
-        };
-        match series {
-            Some(series) => held.borrow_mut().take(at, series, fields),
-            None => Ok(held.borrow().bytes()),
-        }
+    let mut given = given(running, &gathering, &evaluation, (&ask, combination), through).await;
+    if given.as_ref().is_ok_and(|given| given.held.runs_over()) {
+        given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
+    }
+    let Given { mut held, parts } = match given {
+        Ok(given) => given,
+        Err(Broken::Failed(error)) => return failed(running, id, error).await,
+        Err(Broken::Refused(refusal)) => return Err(refusal),
     };
-    let asked = parts.iter().enumerate();
-    let gathered = join_all(asked.map(|(at, part)| gather(running, part, move |series| take(at, series)))).await;
     let (mut behind, mut messages) = (Vec::new(), Vec::new());
-    for part in gathered {
-        match part {
-            Ok(part) => {
-                behind.extend(part.behind);
-                messages.extend(part.messages);
-            }
-            Err(Broken::Failed(error)) => return failed(running, id, error).await,
-            Err(Broken::Refused(refusal)) => return Err(refusal),
-        }
+    for part in parts {
+        behind.extend(part.behind);
+        messages.extend(part.messages);
     }
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
-    let mut held = held.into_inner();
     let mut by_shards = evaluation.cuts_in_shards();
     if evaluation.clocks_change() {
         (by_shards, evaluation, held) = on_a_thread(&running.context.queries, move || {
@@ -173,6 +162,38 @@ pub async fn run(
         .await?
         .map_err(|error| refuse(503, error))?;
     tell(running, id, making, messages, &gathering).await
+}
+
+/// Asks all groups at once, and takes what they say, put together if there is a combination.
+async fn given(
+    running: &Running,
+    gathering: &Gathering,
+    evaluation: &Evaluation,
+    (ask, combination): (&Ask, Option<Combination>),
+    through: Option<&Through>,
+) -> Result<Given, Broken> {
+    let asked = asked_for(gathering, ask, &evaluation.fields);
+    let asked = asked.map_err(|reason| Broken::Refused(refuse(400, reason)))?;
+    let held = match combination {
+        Some(combination) => Held::Combination(combination),
+        None => Held::Rows(asked.iter().map(|_| Vec::new()).collect(), 0),
+    };
+    let (held, fields) = (RefCell::new(held), evaluation.fields.len());
+    let passed = through.map_or(Passed::All, Through::passed);
+    let filter = through.and_then(|through| through.of(0, gathering.sources.iter().flat_map(|(_, own)| own)));
+    let take = |at: usize, series: Series| {
+        let series = match &filter {
+            Some(filter) => filter.pass(series, passed),
+            None => Some(series),
+        };
+        match series {
+            Some(series) => held.borrow_mut().take(at, series, fields),
+            None => Ok(held.borrow().bytes()),
+        }
+    };
+    let asking = asked.iter().enumerate().map(|(at, part)| gather(running, part, move |series| take(at, series)));
+    let parts: Result<Vec<Part>, Broken> = join_all(asking).await.into_iter().collect();
+    Ok(Given { parts: parts?, held: held.into_inner() })
 }
 
 /// When the storage shards of the measurements begin. Not told: of those whose groups cut time each in its own way, and where
@@ -238,6 +259,13 @@ impl Held {
             Held::Rows(groups, bytes) => *bytes += add(&mut groups[at], series, fields)?,
         }
         Ok(self.bytes())
+    }
+
+    fn runs_over(&self) -> bool {
+        match self {
+            Held::Combination(combination) => combination.runs_over(),
+            Held::Rows(..) => false,
+        }
     }
 
     fn loses_points(&self, evaluation: &Evaluation) -> bool {

@@ -74,6 +74,11 @@ pub trait State: Send {
     /// As the function gives them, in order of time: `NO_TIME` for the window's.
     fn finish(self: Box<Self>) -> Vec<Point>;
 
+    /// Whether floats may have run over: then they have to be taken in InfluxDB's own order.
+    fn runs_over(&self) -> bool {
+        false
+    }
+
     /// How much memory it takes beside itself, about.
     fn bytes(&self) -> usize {
         0

@@ -1,4 +1,6 @@
 //! stddev: of counts, means and deviations by Chan's formula.
+//!
+//! Where squares run over it depends on the order of the values whether the mean does too.
 
 use super::State;
 use crate::merge::evaluate::functions::Args;
@@ -11,6 +13,8 @@ struct Deviation {
     mean: f64,
     /// Of the distances from the mean.
     squares: f64,
+    /// A group's part has run over.
+    is_lost: bool,
 }
 
 pub fn begin(_: &Args) -> Box<dyn State> {
@@ -34,6 +38,12 @@ impl State for Deviation {
     fn partial(&mut self, _: i64, cells: &[&Value]) {
         let [count, mean, deviation] = [cells[0], cells[1], cells[2]].map(|cell| as_f64(cell).unwrap_or_default());
         self.add(count, mean, deviation * deviation * (count - 1.0));
+        // A group tells no number where it has none.
+        self.is_lost |= count > 1.0 && *cells[2] == Value::Null;
+    }
+
+    fn runs_over(&self) -> bool {
+        self.is_lost || !self.squares.is_finite() || !self.mean.is_finite()
     }
 
     fn finish(self: Box<Self>) -> Vec<Point> {

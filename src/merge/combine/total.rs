@@ -17,6 +17,8 @@ enum Total {
     Float {
         sum: f64,
         lost: f64,
+        /// Of the numbers without their signs.
+        most: f64,
     },
 }
 
@@ -25,13 +27,13 @@ impl Total {
         *self = match (*self, value) {
             (Total::Nothing, Value::Integer(number)) => Total::Integer(*number),
             (Total::Nothing, Value::Unsigned(number)) => Total::Unsigned(*number),
-            (Total::Nothing, Value::Float(number)) => Total::Float { sum: *number, lost: 0.0 },
+            (Total::Nothing, Value::Float(number)) => Total::Float { sum: *number, lost: 0.0, most: number.abs() },
             (Total::Integer(sum), Value::Integer(number)) => Total::Integer(sum.wrapping_add(*number)),
             (Total::Unsigned(sum), Value::Unsigned(number)) => Total::Unsigned(sum.wrapping_add(*number)),
-            (Total::Float { sum, lost }, Value::Float(number)) => {
+            (Total::Float { sum, lost, most }, Value::Float(number)) => {
                 let new = sum + number;
                 let (greater, smaller) = if sum.abs() >= number.abs() { (sum, *number) } else { (*number, sum) };
-                Total::Float { sum: new, lost: lost + ((greater - new) + smaller) }
+                Total::Float { sum: new, lost: lost + ((greater - new) + smaller), most: most + number.abs() }
             }
             (other, _) => other,
         };
@@ -43,8 +45,13 @@ impl Total {
             Total::Integer(sum) => Value::Integer(sum),
             Total::Unsigned(sum) => Value::Unsigned(sum),
             // Beyond what a float holds nothing is known of what was lost.
-            Total::Float { sum, lost } => Value::Float(if sum.is_finite() { sum + lost } else { sum }),
+            Total::Float { sum, lost, .. } => Value::Float(if sum.is_finite() { sum + lost } else { sum }),
         }
+    }
+
+    /// Whether it may have, in some order of the numbers.
+    fn runs_over(&self) -> bool {
+        matches!(self, Total::Float { most, .. } if !most.is_finite())
     }
 }
 
@@ -112,6 +119,12 @@ impl BySeries {
         (open.count, open.sum) = (open.count + 1, plus(&open.sum, value));
     }
 
+    /// What it comes to with those that are open.
+    fn with(&self, mut sum: Total) -> Total {
+        self.open.iter().for_each(|open| sum.add(&open.sum));
+        sum
+    }
+
     fn bytes(&self) -> usize {
         self.open.capacity() * size_of::<Open>()
     }
@@ -145,6 +158,10 @@ impl State for Sum {
     fn finish(mut self: Box<Self>) -> Vec<Point> {
         self.series.open.iter().for_each(|open| self.sum.add(&open.sum));
         vec![Point::new(NO_TIME, self.sum.value())]
+    }
+
+    fn runs_over(&self) -> bool {
+        self.series.with(self.sum).runs_over()
     }
 
     fn bytes(&self) -> usize {
@@ -194,6 +211,10 @@ impl State for Mean {
         open.iter().for_each(|open| self.add(open));
         let sum = as_f64(&self.sum.value()).unwrap_or_default();
         vec![Point::new(NO_TIME, Value::Float(sum / self.count as f64))]
+    }
+
+    fn runs_over(&self) -> bool {
+        self.series.with(self.sum).runs_over()
     }
 
     fn bytes(&self) -> usize {

@@ -192,6 +192,11 @@ impl Combination {
         }
     }
 
+    /// Whether floats have run over on the way: what comes of them hangs on the order of the points, which rows alone tell.
+    pub fn runs_over(&self) -> bool {
+        self.found.values().flatten().flat_map(States::values).any(|state| state.runs_over())
+    }
+
     /// How much memory it takes, about.
     pub fn bytes(&self) -> usize {
         self.bytes
