@@ -757,3 +757,41 @@ fn limits_hold_and_plans_are_told() {
     let plan = cluster.http().query("db", "EXPLAIN SELECT max(x) FROM (SELECT mean(v) AS x FROM one)");
     assert!(plan.text().contains("GROUP 3: SELECT v"), "{}", plan.text());
 }
+
+/// A subquery's column may be called like the time: in calls, in sums and in what a wildcard means it is that column.
+#[test]
+fn columns_may_be_named_time() {
+    let Loaded { judged, .. } = loaded();
+    let inners = [
+        "SELECT v AS time FROM SPLIT",
+        "SELECT n AS time, v FROM SPLIT GROUP BY host",
+        "SELECT mean(v) AS time FROM SPLIT GROUP BY host",
+        "SELECT host AS time, n FROM SPLIT",
+        "SELECT time AS x, n FROM SPLIT",
+        "SELECT time, n FROM SPLIT",
+        "SELECT max(v) AS time FROM SPLIT WHERE BOUNDS GROUP BY time(20s), host",
+    ];
+    let mut outers: Vec<String> = Vec::new();
+    for columns in [
+        "sum(time)",
+        "count(time)",
+        "mean(time), count(n)",
+        "first(time)",
+        "sum(time) + 1",
+        "time, n",
+        "time + n",
+        "derivative(time)",
+        "max(time), n",
+        "max(n), time",
+        "*",
+        "count(*)",
+    ] {
+        outers.push(format!("SELECT {columns} FROM INNER"));
+        outers.push(format!("SELECT {columns} FROM INNER GROUP BY host"));
+    }
+    let outers: Vec<&str> = outers.iter().map(String::as_str).collect();
+    let mut queries = product(&outers, &inners);
+    let numbers: Vec<&str> = inners.iter().copied().filter(|inner| !inner.contains("host AS")).collect();
+    queries.extend(product(&["SELECT sum(time) FROM SPLIT, INNER"], &numbers));
+    judged.assert_same_with_rows(&over_split(&queries), 50);
+}

@@ -121,7 +121,8 @@ pub struct Column {
 
 impl Column {
     fn expr(&self) -> Expr {
-        Expr::VarRef(VarRef { name: self.name.clone(), cast: self.kind.map(Type::cast) })
+        let none_known = (self.name == "time").then_some(Cast::Field);
+        Expr::VarRef(VarRef { name: self.name.clone(), cast: self.kind.map(Type::cast).or(none_known) })
     }
 }
 
@@ -171,8 +172,16 @@ pub fn settle_types(select: &mut Select, schema: &Schema) {
 
 /// The same, of what `type_of` says.
 pub fn settle_types_by(select: &mut Select, type_of: &dyn Fn(&str) -> Option<Type>) {
-    let names = select.fields.iter_mut().map(|field| &mut field.expr).chain(&mut select.condition);
-    names.for_each(|expr| give_types(expr, type_of));
+    // Within others it may be a subquery's column of that name.
+    let fields = select.fields.iter_mut().filter(|field| !is_time(&field.expr));
+    fields.for_each(|field| give_types(&mut field.expr, type_of));
+    let of_time = |name: &str| if name == "time" { None } else { type_of(name) };
+    select.condition.iter_mut().for_each(|expr| give_types(expr, &of_time));
+}
+
+/// Whether a column is the time. One of that name that a wildcard means has a type.
+fn is_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::VarRef(VarRef { name, cast: None }) if name == "time")
 }
 
 /// Whether a field's expression stands for several.
@@ -303,14 +312,12 @@ fn read(regex: &str) -> Result<Regex, String> {
 /// Writes types behind the names that have none.
 fn give_types(expr: &mut Expr, type_of: &dyn Fn(&str) -> Option<Type>) {
     match expr {
-        Expr::VarRef(var) if var.name != "time" && matches!(var.cast, None | Some(Cast::Field)) => {
-            match type_of(&var.name) {
-                // A tag is not what `::field` asks for.
-                Some(Type::Tag) if var.cast.is_some() => {}
-                Some(known) => var.cast = Some(known.cast()),
-                None => {}
-            }
-        }
+        Expr::VarRef(var) if matches!(var.cast, None | Some(Cast::Field)) => match type_of(&var.name) {
+            // A tag is not what `::field` asks for.
+            Some(Type::Tag) if var.cast.is_some() => {}
+            Some(known) => var.cast = Some(known.cast()),
+            None => {}
+        },
         Expr::And(terms) | Expr::Or(terms) => terms.iter_mut().for_each(|term| give_types(term, type_of)),
         Expr::Binary { lhs, rhs, .. } => {
             give_types(lhs, type_of);

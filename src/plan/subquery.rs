@@ -231,7 +231,7 @@ fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>)
     let mut tags = schema.tags.clone();
     for source in sources {
         let Source::Subquery(inner) = source else { continue };
-        for field in inner.fields.iter().filter(|field| !is_time(field)) {
+        for field in &inner.fields {
             let known = fields.entry(name_of_field(field)).or_default();
             *known = (*known).max(type_of_expr(&field.expr));
         }
@@ -243,10 +243,6 @@ fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>)
         Column { name, kind }
     };
     (fields.into_iter().map(column).collect(), tags)
-}
-
-fn is_time(field: &Field) -> bool {
-    matches!(&field.expr, Expr::VarRef(var) if var.name == "time")
 }
 
 fn dimensions(select: &Select) -> impl Iterator<Item = &String> {

@@ -52,8 +52,9 @@ pub fn time_name(select: &Select) -> String {
     alias.unwrap_or_else(|| "time".to_owned())
 }
 
-fn is_time(field: &Field) -> bool {
-    matches!(&field.expr, Expr::VarRef(var) if var.name == "time")
+pub fn is_time(field: &Field) -> bool {
+    // A subquery's column of that name has a type.
+    matches!(&field.expr, Expr::VarRef(VarRef { name, cast: None }) if name == "time")
 }
 
 fn cast(var: &VarRef) -> String {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use crate::influxql::ast::{Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::{Expr, Select};
-use crate::merge::evaluate::columns::name;
+use crate::merge::evaluate::columns::{is_time, name};
 use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
 use crate::merge::evaluate::order::sorted;
@@ -554,7 +554,6 @@ fn calls(expr: &Expr) -> bool {
 
 /// The names of the columns as statements around have them, and what top and bottom show beside.
 fn names(fields: &[Field]) -> Vec<(String, usize)> {
-    let is_time = |field: &&Field| matches!(&field.expr, Expr::VarRef(var) if var.name == "time");
     let (mut names, mut offset) = (Vec::new(), 0);
     for (at, field) in fields.iter().filter(|field| !is_time(field)).enumerate() {
         names.push((field.alias.clone().unwrap_or_else(|| name(&field.expr)), at + offset));
@@ -573,7 +572,7 @@ fn names(fields: &[Field]) -> Vec<(String, usize)> {
     names
 }
 
-/// Columns of a subquery that are tags are texts to the statement around.
+/// Columns of a subquery that are tags are texts to the statement around. One of the time's name no measurement has.
 fn tags_are_texts(fields: &mut [Field], names: &mut BTreeSet<String>) {
     fn rename(expr: &mut Expr, names: &mut BTreeSet<String>) {
         match expr {
@@ -581,6 +580,7 @@ fn tags_are_texts(fields: &mut [Field], names: &mut BTreeSet<String>) {
                 var.cast = Some(Cast::String);
                 names.insert(var.name.clone());
             }
+            Expr::VarRef(var) if var.name == "time" && var.cast.is_some() => drop(names.insert(var.name.clone())),
             Expr::Call(call) => call.args.iter_mut().for_each(|arg| rename(arg, names)),
             Expr::Binary { lhs, rhs, .. } => {
                 rename(lhs, names);
