@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source};
+use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source, VarRef};
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
@@ -49,6 +49,18 @@ impl Nesting {
             parts.extend(gathering.rows(&named(reader))?);
         }
         Ok(parts)
+    }
+
+    /// The SELECT over what each group has of it.
+    pub fn parts(&self) -> Vec<(GroupIndex, Select)> {
+        let groups: BTreeSet<GroupIndex> = self.inputs.iter().flatten().map(|(group, _)| *group).collect();
+        let part = |group: GroupIndex| {
+            let own = self.inputs.iter().flatten().filter(|(own, _)| *own == group);
+            let own: Vec<&Source> = own.flat_map(|(_, sources)| sources).collect();
+            let owned = |measurement: &Measurement| own.contains(&&Source::Measurement(measurement.clone()));
+            part_of(&self.select, &owned).map(|part| (group, part))
+        };
+        groups.into_iter().filter_map(part).collect()
     }
 
     /// The number of the SELECT that reads each input.
@@ -233,7 +245,7 @@ fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>)
         let Source::Subquery(inner) = source else { continue };
         for field in &inner.fields {
             let known = fields.entry(name_of_field(field)).or_default();
-            *known = (*known).max(type_of_expr(&field.expr));
+            *known = (*known).max(type_of_expr(&field.expr, &inner.sources));
         }
         tags.extend(dimensions(inner).cloned());
     }
@@ -258,8 +270,10 @@ fn type_of(name: &str, sources: &[Source], schema: &Schema) -> Option<Type> {
     for source in sources {
         let Source::Subquery(inner) = source else { continue };
         if let Some(expr) = column_of(inner, name) {
-            let Ok(own) = fitting(expr) else { return None };
-            known = known.max(own);
+            match fitting(expr, &inner.sources) {
+                Ok(own) => known = known.max(own),
+                Err(Misfit) => return None,
+            }
         }
         if known.is_none() && dimensions(inner).any(|tag| tag == name) {
             known = Some(Type::Tag);
@@ -308,16 +322,27 @@ fn name_of_field(field: &Field) -> String {
 }
 
 /// The type of an expression whose names have theirs; `None`: nobody knows, or its parts do not fit.
-fn type_of_expr(expr: &Expr) -> Option<Type> {
-    fitting(expr).unwrap_or_default()
+fn type_of_expr(expr: &Expr, sources: &[Source]) -> Option<Type> {
+    fitting(expr, sources).unwrap_or_default()
 }
 
-/// Parts of an expression that no operator takes together. As in InfluxDB, nothing around them has a type.
+/// Parts of an expression that no operator takes together. As in InfluxDB, nothing around them has a type, in the statements
+/// around neither.
 struct Misfit;
 
-fn fitting(expr: &Expr) -> Result<Option<Type>, Misfit> {
+/// `sources` are those of the SELECT that it stands in.
+fn fitting(expr: &Expr, sources: &[Source]) -> Result<Option<Type>, Misfit> {
     let field = |kind| Ok(Some(Type::Field(kind)));
+    if let Expr::Call(call) = expr {
+        call.args.iter().try_for_each(|arg| fitting(arg, sources).map(drop))?;
+    }
     match expr {
+        Expr::VarRef(VarRef { name, cast: None }) => {
+            let columns =
+                sources.iter().filter_map(subquery).filter_map(|inner| Some((column_of(inner, name)?, inner)));
+            columns.into_iter().try_for_each(|(expr, inner)| fitting(expr, &inner.sources).map(drop))?;
+            Ok(None)
+        }
         Expr::VarRef(var) => Ok(var.cast.and_then(Type::of)),
         Expr::Call(call) => match call.name.as_str() {
             "count" | "elapsed" => field(FieldType::Integer),
@@ -327,12 +352,12 @@ fn fitting(expr: &Expr) -> Result<Option<Type>, Misfit> {
             name if name.ends_with("moving_average") || FLOATS.contains(&name) => field(FieldType::Float),
             name if expr.is_constant() && !["abs", "floor", "ceil", "round"].contains(&name) => field(FieldType::Float),
             // Mathematics too.
-            _ => call.args.first().map_or(Ok(None), fitting),
+            _ => call.args.first().map_or(Ok(None), |arg| fitting(arg, sources)),
         },
-        Expr::Paren(inner) => fitting(inner),
+        Expr::Paren(inner) => fitting(inner, sources),
         // Of numbers alone it is worked out before.
         Expr::Binary { op: BinaryOp::Div, .. } if expr.is_constant() => field(FieldType::Float),
-        Expr::Binary { op, lhs, rhs } => match (fitting(lhs)?, fitting(rhs)?) {
+        Expr::Binary { op, lhs, rhs } => match (fitting(lhs, sources)?, fitting(rhs, sources)?) {
             (None, known) | (known, None) => Ok(known),
             (Some(lhs), Some(rhs)) => joined(*op, lhs, rhs).map(Some).ok_or(Misfit),
         },
@@ -422,7 +447,7 @@ mod tests {
             ),
             (
                 "SELECT y FROM (SELECT x + 1 AS y FROM (SELECT s + n AS x FROM m))",
-                "SELECT y::integer FROM (SELECT x + 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
+                "SELECT y FROM (SELECT x + 1 AS y FROM (SELECT s::string + n::integer AS x FROM m))",
             ),
         ] {
             let mut select = parsed(text);

@@ -18,7 +18,7 @@ use crate::merge::evaluate::combined::{Combination, Combined};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Carried, Evaluation, Group, Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
-use crate::net::yield_if_needed;
+use crate::net::{deadline, yield_if_needed};
 use crate::plan::gather::{Gathering, named};
 use crate::plan::select::{Passed, cuts_tag_sets};
 use crate::plan::sources::name_of;
@@ -401,21 +401,45 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     running.relay(id, &[*group], &text, &first_source(&gathering.select), None).await
 }
 
-/// A SELECT with a call that its argument's type does not have: InfluxDB says so once any series is read, and each group
-/// knows that of its own.
+/// A SELECT with a call that its argument's type does not have.
 async fn wrong(running: &mut Running, id: usize, error: String, gathering: &Gathering) -> Result<Ended, Refusal> {
-    for (group, sources) in &gathering.sources {
-        let part = Select { sources: sources.clone(), into: None, ..gathering.select.clone() };
-        match gather(running, &(*group, part), |_| Ok(0)).await {
-            Ok(_) => {}
-            Err(Broken::Failed(_)) => return failed(running, id, error).await,
-            Err(Broken::Refused(refusal)) => return Err(refusal),
-        }
+    let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
+        (*group, Select { sources: sources.clone(), ..gathering.select.clone() })
+    };
+    if let Some(told) = objection(running, gathering.sources.iter().map(part).collect(), &error).await? {
+        return failed(running, id, told).await;
     }
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     emitter.finish(&mut results);
     running.tell_all(&mut results).await?;
     Ok(Ended::Well)
+}
+
+/// What InfluxDB has against a SELECT of which these are the groups' parts: a call that its argument's type does not have. It
+/// says so once there is a series of it, which each group knows of its own, and before it reads any: so no more than a row is
+/// asked for, and no more than the beginning of each answer is read. `likely`: what it says if there are series of all, and
+/// what stands for it where a server finds no words.
+pub async fn objection(
+    running: &Running,
+    parts: Vec<(GroupIndex, Select)>,
+    likely: &str,
+) -> Result<Option<String>, Refusal> {
+    let first_row = |(group, part): (GroupIndex, Select)| {
+        let (limit, slimit) =
+            (if part.limit == 0 { 1 } else { part.limit }, if part.slimit == 0 { 1 } else { part.slimit });
+        (group, Select { into: None, limit, slimit, ..part })
+    };
+    let asking = parts.into_iter().map(first_row).map(async |(group, part)| {
+        let mut begun = running.begin(&[group], &part.to_string(), &first_source(&part), None, 1).await?;
+        let first = deadline(running.context.until, begun.next()).await;
+        let first = first.map_err(|_| refuse(503, "a group has not answered in time (query.timeout)"))?;
+        Ok(first.map_err(|error| refuse(503, error))?.and_then(|result| result.error))
+    });
+    let told: Result<Vec<Option<String>>, Refusal> = join_all(asking).await.into_iter().collect();
+    let mut told = told?.into_iter().flatten().peekable();
+    let any = told.peek().cloned();
+    let any = any.map(|error| if error.contains("[panic:") { likely.to_owned() } else { error });
+    Ok(told.find(|error| error == likely).or(any))
 }
 
 /// What stopped an evaluation, told; `split` says what stands in the way of asking one group.

@@ -103,6 +103,8 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     if let Some(group) =
         first.filter(|_| !planned.as_ref().is_ok_and(Planned::is_told_by_groups) || has_wildcard_call(select))
         && let Some(error) = lookup::invalid(context, group, &typed(select, &schemas)).await?
+        // Whether there is a series of it is asked when it runs.
+        && !(planned.is_ok() && error.contains(" iterator type: "))
     {
         return Ok(Err(untyped(running, group, select, error).await?));
     }

@@ -23,7 +23,7 @@ use crate::topology::GroupIndex;
 
 use super::beside::on_a_thread;
 use super::choose::Behind;
-use super::gather::{Broken, Part, add, apart, gather, stopped, with_messages};
+use super::gather::{Broken, Part, add, apart, gather, objection, stopped, with_messages};
 use super::select::failed;
 use super::slimit::{Filter, Through};
 use super::statement::{Ended, Running};
@@ -38,7 +38,10 @@ pub async fn explained(
     through: Option<&Through>,
 ) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
     match nested(running, nesting, through.map_or(Passed::All, Through::passed)) {
-        Ok(_) => nesting.outline().map(Ok).map_err(|reason| refuse(400, reason)),
+        Ok(nested) => match nested.wrong() {
+            Some(error) => failed(running, id, error.clone()).await.map(Err),
+            None => nesting.outline().map(Ok).map_err(|reason| refuse(400, reason)),
+        },
         Err(stop) => stopped(running, id, stop, &nesting.split).await.map(Err),
     }
 }
@@ -61,6 +64,11 @@ pub async fn run(
         Ok(nested) => nested,
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
+    if let Some(error) = nested.wrong()
+        && let Some(told) = objection(running, nesting.parts(), error).await?
+    {
+        return failed(running, id, told).await;
+    }
     if nested.keeps_tags() && running.into.is_some() {
         return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
     }

@@ -54,8 +54,8 @@ pub struct Level {
     pub end_keys: Option<Vec<String>>,
     /// Tags of the outermost GROUP BY.
     pub outermost: Vec<String>,
-    /// InfluxDB's own error, its own or of what it reads. Of the outermost there is none: nobody reads this level then.
-    pub wrong: Option<String>,
+    /// InfluxDB's own error about a call, once there is a series of it. Else nothing comes of that.
+    wrong: Option<String>,
 }
 
 /// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
@@ -131,17 +131,18 @@ impl Level {
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
         level.sources = level.read_sources(select);
-        let subqueries = level.inputs.iter().filter_map(|input| match input {
+        level.check()?;
+        Ok(level)
+    }
+
+    /// What is wrong with it, or first with what it reads.
+    pub fn wrong(&self) -> Option<&String> {
+        let subqueries = self.inputs.iter().filter_map(|input| match input {
             Input::Subquery(inner) => Some(inner),
             Input::Measurements(_) => None,
         });
-        let read = subqueries.filter(|inner| level.reads(inner)).find_map(|inner| inner.wrong.clone());
-        match (read.or(level.wrong.take()), around) {
-            (Some(error), None) => return Err(Stop::Wrong(error)),
-            (wrong, _) => level.wrong = wrong,
-        }
-        level.check()?;
-        Ok(level)
+        let read = subqueries.filter(|inner| self.reads(inner)).find_map(|inner| inner.wrong());
+        read.or(self.wrong.as_ref())
     }
 
     /// Whether InfluxDB looks into a subquery: for a call it does if its name is there.
@@ -299,28 +300,32 @@ impl Level {
         wider.range
     }
 
+    /// What a call is made of, and what its column is of; nothing, if that is wrong: there is no series of it then.
+    pub fn kinds_of(&self, call: &Call) -> Result<(Option<Kind>, Option<Kind>), Stop> {
+        match self.evaluation.check_call(call) {
+            Err(Stop::Wrong(_)) => Ok((None, None)),
+            checked => Ok((checked?, self.evaluation.kind_of_call(call)?)),
+        }
+    }
+
     /// All that it makes of rows, `members` by input. `outer` is the time and `outer_keys` the tags that are read around.
     pub fn run(&self, given: &Given<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
         let range = self.within(outer);
         let keys = self.all_keys(outer_keys);
-        if self.wrong.is_some() {
-            // Nobody reads it.
-            return Ok(Stream { rows: Vec::new(), keys });
-        }
         if self.evaluation.calls.is_empty() {
             let rows = self.raw(given, range, &keys)?;
             return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
         }
         let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
         for (number, call) in self.evaluation.calls.iter().enumerate() {
-            let kind = self.evaluation.check_call(call)?;
+            let (kind, shown) = self.kinds_of(call)?;
             let points = match kind {
                 Some(_) if self.pushed => self.made(number, call, given, range, &keys)?,
                 Some(_) => self.call(call, given, range, &keys)?,
                 None => Vec::new(),
             };
             scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
-            kinds.push(self.evaluation.kind_of_call(call)?);
+            kinds.push(shown);
         }
         self.check_joined(&scanners, &kinds, &keys, given)?;
         Ok(Stream { rows: self.join(scanners, &kinds), keys })

@@ -58,7 +58,7 @@ impl Nested {
     /// bound. `apart` says for each input which tags a SELECT must be grouped by for the groups to answer each for its own.
     ///
     /// # Errors
-    /// InfluxDB's own error, or why it cannot be told exactly.
+    /// Why it cannot be told exactly.
     pub fn new(select: &Select, apart: &[BTreeSet<String>], reads: Reads, rows_max: usize) -> Result<Nested, Stop> {
         let mut inputs = 0;
         let mut top = Level::new(select, None, rows_max, &mut inputs)?;
@@ -69,6 +69,11 @@ impl Nested {
         let mapped = top.mapped();
         top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, reads, &mut needs);
         Ok(Nested { top, needs, rows_max })
+    }
+
+    /// InfluxDB's own error about what a call is of, which it tells once there is a series of that. Else nothing comes of it.
+    pub fn wrong(&self) -> Option<&String> {
+        self.top.wrong()
     }
 
     /// What has to be read for each input, without its sources: reading SELECTs in the order of the text, from the outside.

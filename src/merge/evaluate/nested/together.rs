@@ -44,16 +44,13 @@ impl Level {
     /// All that it makes of rows. `outer` is the time and `outer_keys` the tags that are read around.
     pub fn run_together(&self, all: &Together<'_>, outer: TimeRange, outer_keys: &[String]) -> Result<Stream, Stop> {
         let (range, keys) = (self.within(outer), self.all_keys(outer_keys));
-        if self.wrong.is_some() {
-            return Ok(Stream { rows: Vec::new(), keys });
-        }
         if self.evaluation.calls.is_empty() {
             let rows = self.raw_together(all, range, &keys)?;
             return Ok(Stream { rows: self.join(vec![rows], &[]), keys });
         }
         let (mut scanners, mut kinds) = (Vec::new(), Vec::new());
         for (number, call) in self.evaluation.calls.iter().enumerate() {
-            let kind = self.evaluation.check_call(call)?;
+            let (kind, shown) = self.kinds_of(call)?;
             let points = match kind {
                 None => Vec::new(),
                 Some(_) if self.evaluation.nested => self.call_together(call, all, range, &keys)?,
@@ -62,7 +59,7 @@ impl Level {
             };
             self.check_rows(&points)?;
             scanners.push(limited(points, self.limit, self.offset, own_series));
-            kinds.push(self.evaluation.kind_of_call(call)?);
+            kinds.push(shown);
         }
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
     }

@@ -1,0 +1,94 @@
+//! SELECT over split measurements with calls that their arguments' types do not have. InfluxDB finds that once there is a series
+//! of them, of the innermost first. Whatever slotline answers is what one influxd answers that holds everything.
+
+mod support;
+
+use support::*;
+
+fn loaded() -> Judged {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]);
+    let cluster = setup.start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    let body = few_values(7, &[("one", &["", "eu"]), ("two", &["eu", "us", ""]), ("whole", &["eu"])]);
+    [reference.http(), cluster.http()].iter().for_each(|http| http.store("db", &body));
+    Judged { cluster, reference }
+}
+
+const CONDITIONS: [&str; 6] = ["", "host =~ /nobody/", "n > 100", "host =~ /h[12]$/", "time < 5", "missing = 'x'"];
+
+#[test]
+fn type_errors_are_told_once_there_is_a_series() {
+    let inners = [
+        "SELECT sum(s) AS x FROM one",
+        "SELECT mean(ok) AS x FROM one",
+        "SELECT sum(s) AS x, max(n) AS y FROM two",
+        "SELECT max(x) AS x FROM (SELECT sum(s) AS x FROM one)",
+    ];
+    let outers = ["x", "max(x)", "sum(x)", "y", "count(x)", "z", "max(z)", "sum(x), count(y)"];
+    let mut queries = Vec::new();
+    for condition in CONDITIONS {
+        let condition = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
+        queries.push(format!("SELECT sum(s) FROM one{condition}"));
+        if !condition.contains("missing") {
+            queries.push(format!("SELECT sum(s), max(n) FROM one{condition} GROUP BY host SLIMIT 1 SOFFSET 2"));
+        }
+        for inner in inners {
+            let within = match inner.strip_suffix(')') {
+                Some(inner) => format!("{inner}{condition})"),
+                None => format!("{inner}{condition}"),
+            };
+            for outer in outers {
+                queries.push(format!("SELECT {outer} FROM ({within})"));
+            }
+            queries.push(format!("SELECT max(x) FROM ({inner}){condition}"));
+            // Of a measurement that does not have the field, beside a subquery that has one, influxd panics.
+            queries.extend(["x", "sum(x)"].map(|x| format!("SELECT {x} FROM ({within}), (SELECT n AS x FROM two)")));
+            queries.push(format!("SELECT count(n), max(v) FROM two, ({within})"));
+        }
+    }
+    loaded().assert_same_with_rows(&queries, 10);
+}
+
+#[test]
+fn tags_and_texts_beside_numbers_have_types_of_their_own() {
+    let mut queries = Vec::new();
+    let sources = ["one, (SELECT mean(s) FROM one)", "(SELECT mean(s) FROM one), two", "whole, (SELECT s, n FROM two)"];
+    for from in sources {
+        for columns in ["v + s", "v + mean", "stddev(host)", "sum(s)", "mean(host), mean(v)", "count(host)", "v, mean"]
+        {
+            queries.push(format!("SELECT {columns} FROM {from}"));
+        }
+        queries.push(format!(
+            "SELECT sum(host), max(v) FROM {from} WHERE time >= 0 AND time < 9s GROUP BY time(3s) fill(0)"
+        ));
+    }
+    for product in ["s * n", "ok * 2", "host * n", "n + ok"] {
+        for inner in
+            [format!("SELECT {product} AS x, n FROM one GROUP BY host"), format!("SELECT {product} AS x FROM two")]
+        {
+            for columns in ["count(x)", "count(x), sum(n)", "count(x), max(x), sum(n)", "x, n", "max(n), x", "count(*)"]
+            {
+                for rest in
+                    ["", " GROUP BY host", " WHERE time >= 1600000000s AND time < 1600000100s GROUP BY time(30s)"]
+                {
+                    queries.push(format!("SELECT {columns} FROM ({inner}){rest}"));
+                }
+            }
+            queries.push(format!("SELECT c, d FROM (SELECT count(x) AS c, sum(n) AS d FROM ({inner}))"));
+        }
+    }
+    // What is made of what has no type has none in the statements around, whatever its rows show.
+    for product in ["s * n", "s + 1", "host * n"] {
+        for rest in
+            ["GROUP BY time(20s), host fill(0)", "GROUP BY region, host fill(7)", "GROUP BY time(20s) fill(none)"]
+        {
+            let bounds = "WHERE time >= 1600000000s AND time < 1600000100s";
+            let product = format!("SELECT {product} AS x, n FROM one");
+            let inner = format!("SELECT count(x) AS c, sum(n) AS d FROM ({product}) {bounds} {rest}");
+            let columns = ["*", "c", "c, d", "count(c)", "max(c), min(d)"];
+            queries.extend(columns.map(|columns| format!("SELECT {columns} FROM ({inner}) {bounds}")));
+        }
+    }
+    loaded().assert_same_with_rows(&queries, 30);
+}
