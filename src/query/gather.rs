@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
-use crate::influxql::ast::VarRef;
+use crate::influxql::ast::{Call, Expr, Field, VarRef};
 use crate::influxql::{Select, Source};
 use crate::merge::alike::Alike;
 use crate::merge::combine::ask::{Ask, ask};
@@ -416,8 +416,8 @@ async fn wrong(running: &mut Running, id: usize, error: String, gathering: &Gath
 }
 
 /// What InfluxDB has against a SELECT of which these are the groups' parts: a call that its argument's type does not have. It
-/// says so once there is a series of it, which each group knows of its own, and before it reads any: so no more than a row is
-/// asked for, and no more than the beginning of each answer is read. `likely`: what it says if there are series of all, and
+/// says so once there is a series of it, which each group knows of its own, and before it reads any: so no more than a few rows
+/// are asked for, and no more than the beginning of each answer is read. `likely`: what it says if there are series of all, and
 /// what stands for it where a server finds no words.
 pub async fn objection(
     running: &Running,
@@ -425,8 +425,17 @@ pub async fn objection(
     likely: &str,
 ) -> Result<Option<String>, Refusal> {
     let first_row = |(group, part): (GroupIndex, Select)| {
+        // top() of more rows than LIMIT lets through is something else that InfluxDB has against it.
+        let number = |field: &Field| match &field.expr {
+            Expr::Call(Call { args, .. }) => match args.last() {
+                Some(Expr::Integer(number)) => u64::try_from(*number).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let rows = part.fields.iter().filter_map(number).max().unwrap_or(1).max(1);
         let (limit, slimit) =
-            (if part.limit == 0 { 1 } else { part.limit }, if part.slimit == 0 { 1 } else { part.slimit });
+            (if part.limit == 0 { rows } else { part.limit }, if part.slimit == 0 { 1 } else { part.slimit });
         (group, Select { into: None, limit, slimit, ..part })
     };
     let asking = parts.into_iter().map(first_row).map(async |(group, part)| {
