@@ -22,6 +22,7 @@ are_numbers() {
 
 work=$(mktemp -d)
 started=()
+cgroups=()
 # Not empty: what was measured is not as it should be.
 found=""
 
@@ -66,6 +67,7 @@ at_exit() {
             [[ -s $log ]] && printf -- '--- %s\n%s\n' "${log##*/}" "$(tail -n 20 "$log")" >&2
         done
     fi
+    ((${#cgroups[@]} == 0)) || rmdir "${cgroups[@]}" || true
     rm -rf "$work"
     exit "$code"
 }
@@ -116,6 +118,22 @@ wait_for() {
         sleep 0.05
     done
     die "$what did not begin to answer"
+}
+
+# limit_cpu PID PERCENT: from now on the process gets no more than that of one core.
+limit_cpu() {
+    local top=/sys/fs/cgroup group period=20000
+    [[ -d $top/cpu ]] && top=$top/cpu
+    group=$top/slotline-perf-$1
+    mkdir "$group" || die 'there is no cgroup to limit CPU with: run it as root'
+    cgroups+=("$group")
+    if [[ -e $group/cpu.max ]]; then
+        echo "$(($2 * period / 100)) $period" >"$group/cpu.max"
+    else
+        echo "$period" >"$group/cpu.cfs_period_us"
+        echo "$(($2 * period / 100))" >"$group/cpu.cfs_quota_us"
+    fi
+    echo "$1" >"$group/cgroup.procs"
 }
 
 # A port that nobody listens on: for a program that cannot tell which one it was given.
