@@ -1,8 +1,11 @@
 //! One keep-alive HTTP/1.1 connection to a replica.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::catch_unwind;
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +19,7 @@ use crate::net::{Payload, Stream, deadline, elsewhere, spawn};
 use crate::topology::Address;
 
 use super::Target;
+use super::driver::Driver;
 
 /// Answers whose head is larger are garbage.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -44,16 +48,19 @@ impl std::fmt::Display for RequestError {
 }
 
 /// What a connection carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Purpose {
-    Writes,
-    /// Answers may be MessagePack, in which every byte counts.
+    /// Driven by a task of its own in this queue: whoever sends a write may be gone when its answer comes.
+    Writes(TaskQueueHandle),
+    /// Driven by whoever waits for the answer. That may be MessagePack, in which every byte counts.
     Queries,
 }
 
 pub struct Connection {
     sender: SendRequest<Payload>,
     sent: u32,
+    /// `None`: it has a task of its own.
+    driver: Option<Driver>,
 }
 
 impl Connection {
@@ -61,7 +68,6 @@ impl Connection {
         target: &Target,
         connect_timeout: Duration,
         stall_max: Duration,
-        queue: TaskQueueHandle,
         purpose: Purpose,
     ) -> Result<Connection, RequestError> {
         let unreachable = |reason: String| RequestError::Unreachable(format!("{}: {reason}", target.url));
@@ -73,7 +79,7 @@ impl Connection {
             }
             unreachable(error.to_string())
         })?;
-        let stream = if purpose == Purpose::Writes { stream.without_nul() } else { stream };
+        let stream = if let Purpose::Writes(_) = purpose { stream.without_nul() } else { stream };
         let handshake = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             // InfluxDB quotes the client's own control characters in X-Influxdb-Error.
@@ -82,12 +88,35 @@ impl Connection {
             .handshake(stream)
             .await;
         let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;
-        spawn("replica connection", queue, async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a replica ended");
+        let driver = match purpose {
+            Purpose::Queries => Some(Driver::new(connection)),
+            Purpose::Writes(queue) => {
+                spawn("replica connection", queue, async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a connection to a replica ended");
+                    }
+                });
+                None
             }
-        });
-        Ok(Connection { sender, sent: 0 })
+        };
+        Ok(Connection { sender, sent: 0, driver })
+    }
+
+    /// Waits for something that comes over it.
+    pub fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match &mut self.driver {
+            Some(driver) => driver.poll(context, wanted),
+            None => wanted(context),
+        }
+    }
+
+    async fn driven<T>(&mut self, wanted: impl Future<Output = T>) -> T {
+        let mut wanted = pin!(wanted);
+        poll_fn(|context| self.poll(context, |context| wanted.as_mut().poll(context))).await
     }
 
     /// Whether a failure of the request just sent may only mean that the replica has closed an idle connection.
@@ -96,7 +125,8 @@ impl Connection {
     }
 
     /// Whether a request can be sent now.
-    pub fn is_ready(&self) -> bool {
+    pub fn is_ready(&mut self) -> bool {
+        self.driver.iter_mut().for_each(Driver::settle);
         self.sender.is_ready()
     }
 
@@ -105,7 +135,8 @@ impl Connection {
         &mut self,
         request: Request<Payload>,
     ) -> Option<Result<Response<Incoming>, RequestError>> {
-        let answer = self.sender.try_send_request(request).await;
+        let sending = self.sender.try_send_request(request);
+        let answer = self.driven(sending).await;
         self.sent += 1;
         match answer {
             Ok(answer) => Some(Ok(answer)),
@@ -118,7 +149,8 @@ impl Connection {
 
     /// Sends a request; the answer's head.
     pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, RequestError> {
-        let answer = self.sender.send_request(request).await;
+        let sending = self.sender.send_request(request);
+        let answer = self.driven(sending).await;
         self.sent += 1;
         answer.map_err(|error| RequestError::Broken(with_cause(&error)))
     }

@@ -110,7 +110,8 @@ impl Courier {
             }
             Ok(request)
         };
-        let kept = self.connection.borrow_mut().take().filter(Connection::is_ready);
+        let kept = self.connection.borrow_mut().take();
+        let kept = kept.and_then(|mut kept| kept.is_ready().then_some(kept));
         let mut connection = match kept {
             Some(kept) => kept,
             None => self.connect().await?,
@@ -142,9 +143,8 @@ impl Courier {
             sleep(at.saturating_duration_since(Instant::now())).await;
         }
         let timeout = self.settings.limits.connect_timeout;
-        let opened =
-            Connection::open(&self.target, timeout, self.settings.write.hard_timeout, self.queue, Purpose::Writes)
-                .await;
+        let purpose = Purpose::Writes(self.queue);
+        let opened = Connection::open(&self.target, timeout, self.settings.write.hard_timeout, purpose).await;
         self.retry_at.set(opened.is_err().then(|| Instant::now() + RETRY_AFTER));
         opened
     }

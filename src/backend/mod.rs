@@ -1,11 +1,12 @@
 //! One replica seen from one shard: connections, lanes for writes, a pool for queries.
 //!
-//! `connection` dials and speaks HTTP, `courier` carries one write at a time, `lane` gathers the writes of many clients into one request at a time, `pool`
+//! `connection` dials and speaks HTTP (`driver`: without a task of its own), `courier` carries one write at a time, `lane` gathers the writes of many clients into one request at a time, `pool`
 //! lends connections to queries and statements, `health` asks whether the replica lives. A new topology makes new
 //! `Backends`, which keep the lanes and pools of replicas that stay. Used by `deliver` and `query`.
 
 mod connection;
 mod courier;
+mod driver;
 pub mod health;
 mod lane;
 mod pool;
@@ -62,15 +63,6 @@ impl Target {
     }
 }
 
-/// Where a shard runs its connections, so that what queries are answered does not stand before writes.
-#[derive(Clone, Copy)]
-pub struct Queues {
-    /// Of the lanes.
-    pub writes: TaskQueueHandle,
-    /// Of the pools.
-    pub queries: TaskQueueHandle,
-}
-
 /// Our live side of one replica, as one topology names it.
 pub struct Backend {
     pub target: Rc<Target>,
@@ -89,7 +81,7 @@ impl Drop for Lanes {
 }
 
 impl Backend {
-    fn new(replica: &Replica, stats: Arc<ReplicaStats>, settings: &Rc<Settings>, queues: Queues) -> Backend {
+    fn new(replica: &Replica, stats: Arc<ReplicaStats>, settings: &Rc<Settings>, lanes: TaskQueueHandle) -> Backend {
         let Address { host, port } = &replica.address;
         let target = Rc::new(Target {
             name: replica.name.clone(),
@@ -100,9 +92,9 @@ impl Backend {
                 .then(|| http::basic_authorization(&replica.username, &replica.password)),
             stats,
         });
-        let lane = |_| Lane::start(target.clone(), settings.clone(), queues.writes);
+        let lane = |_| Lane::start(target.clone(), settings.clone(), lanes);
         let lanes = (0..settings.write.lanes.0).map(lane).collect();
-        let pool = Pool::new(target.clone(), settings.clone(), queues.queries);
+        let pool = Pool::new(target.clone(), settings.clone());
         Backend { target, state: replica.state, lanes: Rc::new(Lanes(lanes)), pool }
     }
 
@@ -166,8 +158,13 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// The backends of a snapshot; those of replicas that `before` reaches in the same way are kept.
-    pub fn new(snapshot: &Snapshot, before: Option<&Backends>, settings: &Rc<Settings>, queues: Queues) -> Backends {
+    /// The backends of a snapshot, whose lanes run in a queue; those of replicas that `before` reaches in the same way are kept.
+    pub fn new(
+        snapshot: &Snapshot,
+        before: Option<&Backends>,
+        settings: &Rc<Settings>,
+        lanes: TaskQueueHandle,
+    ) -> Backends {
         let backend = |replica: &Replica| {
             // A snapshot has them for each replica of its topology.
             let stats = snapshot.replicas[&replica.name].clone();
@@ -175,7 +172,7 @@ impl Backends {
             let known = before.and_then(|before| before.reaching(replica));
             Rc::new(match known.filter(|known| Arc::ptr_eq(&known.target.stats, &stats)) {
                 Some(known) => known.kept(replica.state),
-                None => Backend::new(replica, stats, settings, queues),
+                None => Backend::new(replica, stats, settings, lanes),
             })
         };
         let topology = snapshot.topology.clone();
@@ -259,13 +256,12 @@ mod tests {
             let settings =
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
             let queue = glommio::executor().current_task_queue();
-            let queues = Queues { writes: queue, queries: queue };
             let first = Snapshot::following(None, topology(&["a", "b"]), |_| Lasting::default());
             let without = Snapshot::following(Some(&first), topology(&["a"]), |_| Lasting::default());
             let last = Snapshot::following(Some(&without), topology(&["a", "b"]), |_| Lasting::default());
             // This shard has never seen the one in the middle.
-            let before = Backends::new(&first, None, &settings, queues);
-            let after = Backends::new(&last, Some(&before), &settings, queues);
+            let before = Backends::new(&first, None, &settings, queue);
+            let after = Backends::new(&last, Some(&before), &settings, queue);
             for backend in after.all() {
                 assert!(Arc::ptr_eq(&backend.target.stats, &last.replicas[&backend.target.name]));
             }

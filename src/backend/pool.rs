@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use glommio::TaskQueueHandle;
 use http_body::Frame;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -23,7 +22,6 @@ const IDLE_MAX: usize = 32;
 pub struct Pool {
     target: Rc<Target>,
     settings: Rc<Settings>,
-    queue: TaskQueueHandle,
     idle: RefCell<Vec<Connection>>,
 }
 
@@ -38,8 +36,8 @@ pub struct Lent {
 }
 
 impl Pool {
-    pub fn new(target: Rc<Target>, settings: Rc<Settings>, queue: TaskQueueHandle) -> Rc<Pool> {
-        Rc::new(Pool { target, settings, queue, idle: RefCell::default() })
+    pub fn new(target: Rc<Target>, settings: Rc<Settings>) -> Rc<Pool> {
+        Rc::new(Pool { target, settings, idle: RefCell::default() })
     }
 
     pub fn target(&self) -> &Rc<Target> {
@@ -121,7 +119,7 @@ impl Pool {
 
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(connection) = idle.pop() {
+        while let Some(mut connection) = idle.pop() {
             if connection.is_ready() {
                 return Some(connection);
             }
@@ -131,13 +129,12 @@ impl Pool {
 
     async fn connect(&self) -> Result<Connection, RequestError> {
         let limits = &self.settings.limits;
-        Connection::open(&self.target, limits.connect_timeout, limits.answer_timeout, self.queue, Purpose::Queries)
-            .await
+        Connection::open(&self.target, limits.connect_timeout, limits.answer_timeout, Purpose::Queries).await
     }
 
-    fn keep(&self, connection: Connection) {
+    fn keep(&self, mut connection: Connection) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_MAX {
+        if idle.len() < IDLE_MAX && connection.is_ready() {
             idle.push(connection);
         }
     }
@@ -175,7 +172,12 @@ impl Body for Lent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        match Pin::new(&mut this.body).poll_frame(context) {
+        let body = &mut this.body;
+        let frame = match &mut this.connection {
+            Some(connection) => connection.poll(context, |context| Pin::new(&mut *body).poll_frame(context)),
+            None => Pin::new(body).poll_frame(context),
+        };
+        match frame {
             Poll::Ready(frame) => {
                 this.silence = None;
                 if frame.is_none()

@@ -69,7 +69,7 @@ impl std::fmt::Display for Behind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Queues, Settings, Snapshot};
+    use crate::backend::{Settings, Snapshot};
     use crate::config::Config;
     use crate::net::on_a_shard;
     use crate::stats::Lasting;
@@ -92,8 +92,7 @@ mod tests {
                 Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
             let snapshot = Snapshot::following(None, config.topology.expect("it has one"), |_| Lasting::default());
             let queue = glommio::executor().current_task_queue();
-            let queues = Queues { writes: queue, queries: queue };
-            test(&Backends::new(&snapshot, None, &settings, queues));
+            test(&Backends::new(&snapshot, None, &settings, queue));
         });
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::admin::OpenUdp;
-use crate::backend::{self, Backend, Backends, Snapshot, health};
+use crate::backend::{Backend, Backends, Snapshot, health};
 use crate::ingest::udp::{self, UdpSource};
 use crate::net::{Receiver, share_out, spawn, spawn_loop};
 use crate::topology::Spread;
@@ -61,8 +61,7 @@ impl Shard {
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.topology, &snapshot.topology)) {
             return Vec::new();
         }
-        let queues = backend::Queues { writes: self.queues.ingest, queries: self.queues.query };
-        let backends = Backends::new(snapshot, before.as_deref(), &self.settings, queues);
+        let backends = Backends::new(snapshot, before.as_deref(), &self.settings, self.queues.ingest);
         let known = |backend: &Backend| before.iter().flat_map(|before| before.all()).any(|b| b.shares_with(backend));
         let new: Vec<Rc<Backend>> = backends.all().filter(|backend| !known(backend)).cloned().collect();
         self.backends.replace(Rc::new(backends));
