@@ -7,8 +7,9 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2), for `SLICE_LONG` at a time, but after what had happened already for `SLICE`. While
-//!   another thread is awaited (`elsewhere`), which only a shard's rings tell, it does not block at all.
+//!   blocks the thread in epoll_wait(2), for `SLICE` at first, and for up to `SLICE_LONG` where the wait before was long too.
+//!   While somebody pauses who has more to do (`yield_if_needed`) it only looks. While another thread is awaited
+//!   (`elsewhere`), which only a shard's rings tell, it has no turn at all.
 //!
 //! Timers are looked after here as well (`alarms`): whoever waits for streams waits for the first of them at most.
 //!
@@ -51,9 +52,9 @@ const LOOK: Duration = Duration::from_millis(200);
 pub const PREEMPT_TIMER: Duration = Duration::from_millis(50);
 /// For all queues whose tasks may keep a shard busy.
 pub const QUEUE_LATENCY: Latency = Latency::Matters(SLICE);
-/// Whoever waits for what has happened already is not kept longer. A turn that took longer leaves the others hundreds of
-/// times as much before the next.
-const AT_ONCE: Duration = Duration::from_micros(30);
+/// A wait may be so many times as long as the one before. Each leaves the others hundreds of times as much of the core before
+/// the next, so that whoever has more to do, and does not tell by pausing, loses little.
+const LONGER: u32 = 10;
 /// A century.
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Taken at once; what is left over is taken by the next call.
@@ -86,6 +87,8 @@ pub(super) struct Readiness {
     last_event: Cell<Instant>,
     /// When events were last taken, if there were any.
     last_look: Cell<Instant>,
+    /// Tasks that have more to do, and let others have their turn.
+    pausing: Cell<usize>,
     /// Whether `linger` waits for events, or is about to.
     lingers: Cell<bool>,
     /// Of `linger`, while it waits for its time.
@@ -226,15 +229,33 @@ pub fn prepare() -> io::Result<()> {
     Readiness::own().map(drop)
 }
 
-/// Lets others have their turn if this task has had its own, or if they wait for what has happened meanwhile.
+/// Lets others have their turn if this task has had its own; they hear what has happened meanwhile.
 pub async fn yield_if_needed() {
-    if let Ok(readiness) = Readiness::own()
-        && readiness.last_look.get().elapsed() >= SLICE
-        && readiness.take(Duration::ZERO)
-    {
-        return glommio::executor().yield_task_queue_now().await;
+    let Ok(readiness) = Readiness::own() else { return glommio::yield_if_needed().await };
+    let is_late = readiness.last_look.get().elapsed() >= SLICE;
+    if is_late {
+        readiness.take(Duration::ZERO);
     }
-    glommio::yield_if_needed().await;
+    if is_late || glommio::executor().need_preempt() {
+        let _pausing = Pausing::begin(readiness);
+        glommio::executor().yield_task_queue_now().await;
+    }
+}
+
+/// Pauses until it is dropped.
+struct Pausing(Rc<Readiness>);
+
+impl Pausing {
+    fn begin(readiness: Rc<Readiness>) -> Pausing {
+        readiness.pausing.set(readiness.pausing.get() + 1);
+        Pausing(readiness)
+    }
+}
+
+impl Drop for Pausing {
+    fn drop(&mut self) {
+        self.0.pausing.set(self.0.pausing.get() - 1);
+    }
 }
 
 impl Readiness {
@@ -267,6 +288,7 @@ impl Readiness {
             next_number: Cell::new(0),
             last_event: Cell::new(Instant::now()),
             last_look: Cell::new(Instant::now()),
+            pausing: Cell::new(0),
             lingers: Cell::new(false),
             lingerer: Cell::new(None),
             hearer: Cell::new(None),
@@ -382,21 +404,20 @@ impl Readiness {
             Poll::Pending
         })
         .await;
-        let (mut waited, mut is_behind) = (true, false);
+        let mut waited = Duration::ZERO;
         while is_soon() {
-            // A turn weighs hundreds of times as much as it took. Behind one that waited others have had theirs before the next,
-            // else, as a yield takes a microsecond, before the one after that.
+            // A turn weighs hundreds of times as much as it took. Behind one that waited others have had theirs before the next;
+            // else most have, as a yield takes a microsecond, before the one after that.
             glommio::executor().yield_task_queue_now().await;
-            if !is_behind {
+            if waited < AT_ONCE {
                 glommio::executor().yield_task_queue_now().await;
             }
             if is_soon() {
-                // What had happened already may have given somebody more to do than a turn's worth.
-                let slice = if waited { SLICE_LONG } else { SLICE };
+                // Others may have something to do nevertheless: whoever has had more than its share comes after this.
+                let longest = (waited * LONGER).clamp(SLICE, SLICE_LONG);
                 let began = Instant::now();
-                self.take(slice);
-                waited = began.elapsed() >= AT_ONCE;
-                is_behind = waited;
+                self.take(if self.pausing.get() > 0 { Duration::ZERO } else { longest });
+                waited = began.elapsed();
             }
         }
         ControlFlow::Continue(())
@@ -695,5 +716,51 @@ mod tests {
             played.await;
             echoing.join().expect("it does not panic");
         });
+    }
+
+    /// Work that pauses where it should, begun while the shard lingers and while it sleeps. It has had more than its share of
+    /// the core by the time that something happens, and comes after whoever lingers.
+    #[test]
+    fn who_has_more_to_do_does_not_wait_for_streams() {
+        on_a_shard(|| async {
+            let (own, mut other) = pair();
+            for pause in [Duration::ZERO, SLICE, 2 * LINGER] {
+                let queue = glommio::executor().create_task_queue(Shares::Static(250), QUEUE_LATENCY, "work");
+                let mut blocked = Vec::new();
+                for _ in 0..10 {
+                    other.write_all(b"it").expect("it is open");
+                    assert_eq!(own.read().await, b"it");
+                    sleep(pause).await;
+                    let working = glommio::spawn_local_into(work(10 * SLICE), queue).expect("it was made here");
+                    sleep(SLICE).await;
+                    other.write_all(b"it").expect("it is open");
+                    assert_eq!(own.read().await, b"it");
+                    blocked.push(working.await);
+                }
+                blocked.sort_unstable();
+                assert_eq!(blocked[5], 0, "after {pause:?}: {blocked:?}");
+            }
+        });
+    }
+
+    /// Works for so long. How often the thread has waited for something meanwhile.
+    async fn work(time: Duration) -> i64 {
+        let (began, waits) = (Instant::now(), waits());
+        while began.elapsed() < time {
+            std::hint::spin_loop();
+            yield_if_needed().await;
+        }
+        self::waits() - waits
+    }
+
+    /// How often this thread has waited for something.
+    fn waits() -> i64 {
+        // SAFETY: zeros are a usage, and a usage of ours is filled in.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+            usage
+        };
+        usage.ru_nvcsw
     }
 }
