@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 #[cfg(test)]
-use super::PREEMPT_TIMER;
+use super::{PREEMPT_TIMER, prepare};
 
 /// How long a shard can have slept by mistake.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -68,11 +68,23 @@ impl Drop for Heartbeat {
 /// Runs a test on an executor of its own, like a shard's, to its end.
 #[cfg(test)]
 pub fn on_a_shard<T: Send + 'static, F: Future<Output = T>>(test: impl FnOnce() -> F + Send + 'static) -> T {
+    until_ended(test).0
+}
+
+/// The same, and when the executor had ended.
+#[cfg(test)]
+pub fn until_ended<T: Send + 'static, F: Future<Output = T>>(
+    test: impl FnOnce() -> F + Send + 'static,
+) -> (T, std::time::Instant) {
     let (teller, told) = std::sync::mpsc::channel();
     let threads = [std::thread::spawn(move || {
         let executor =
             glommio::LocalExecutorBuilder::default().preempt_timer(PREEMPT_TIMER).make().expect("an executor");
-        let _ = teller.send(executor.run(async { test().await }));
+        let told = executor.run(async {
+            let _waits = prepare().expect("an epoll");
+            test().await
+        });
+        let _ = teller.send((told, std::time::Instant::now()));
     })];
     let heartbeat = Heartbeat::start(&threads).expect("a thread");
     let told = told.recv();

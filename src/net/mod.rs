@@ -24,7 +24,7 @@ pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_socke
 pub use elsewhere::elsewhere;
 pub use heartbeat::Heartbeat;
 #[cfg(test)]
-pub use heartbeat::on_a_shard;
+pub use heartbeat::{on_a_shard, until_ended};
 pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use ready::{PREEMPT_TIMER, QUEUE_LATENCY, prepare, yield_if_needed};

@@ -89,6 +89,8 @@ pub(super) struct Readiness {
     last_look: Cell<Instant>,
     /// Tasks that have more to do, and let others have their turn.
     pausing: Cell<usize>,
+    /// The executor's main task has ended.
+    ended: Cell<bool>,
     /// Whether `linger` waits for events, or is about to.
     lingers: Cell<bool>,
     /// Of `linger`, while it waits for its time.
@@ -221,12 +223,22 @@ impl Drop for Watched {
     }
 }
 
+/// This executor waits for streams, until this is dropped. Kept by its main task: while it lingers, an executor would not see
+/// at once that this has ended.
+pub struct Waits(Rc<Readiness>);
+
 /// Makes what this executor waits with.
 ///
 /// # Errors
 /// There are no descriptors left.
-pub fn prepare() -> io::Result<()> {
-    Readiness::own().map(drop)
+pub fn prepare() -> io::Result<Waits> {
+    Readiness::own().map(Waits)
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.ended.set(true);
+    }
 }
 
 /// Lets others have their turn if this task has had its own; they hear what has happened meanwhile.
@@ -289,6 +301,7 @@ impl Readiness {
             last_event: Cell::new(Instant::now()),
             last_look: Cell::new(Instant::now()),
             pausing: Cell::new(0),
+            ended: Cell::new(false),
             lingers: Cell::new(false),
             lingerer: Cell::new(None),
             hearer: Cell::new(None),
@@ -393,7 +406,7 @@ impl Readiness {
 
     /// Waits until something has happened, then for more, for as long as nobody else has anything to do.
     async fn linger(self: Rc<Readiness>) -> ControlFlow<()> {
-        let is_soon = || self.last_event.get().elapsed() < LINGER && !is_awaited();
+        let is_soon = || self.last_event.get().elapsed() < LINGER && !is_awaited() && !self.ended.get();
         poll_fn(|context| {
             self.lingers.set(is_soon());
             if self.lingers.get() {
@@ -494,7 +507,7 @@ mod tests {
     use futures_channel::oneshot;
 
     use super::*;
-    use crate::net::{deadline, on_a_shard, sleep};
+    use crate::net::{deadline, on_a_shard, sleep, until_ended};
 
     struct End(Watched, StdTcpStream);
 
@@ -682,6 +695,21 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn who_ends_while_the_shard_lingers_does_not_wait_for_its_end() {
+        let mut late = [(); 10].map(|()| {
+            let (ends, ended) = until_ended(|| async {
+                let (own, mut other) = pair();
+                other.write_all(b"it").expect("it is open");
+                assert_eq!(own.read().await, b"it");
+                Instant::now()
+            });
+            ended - ends
+        });
+        late.sort_unstable();
+        assert!(late[2] < LINGER / 2, "{late:?}");
     }
 
     /// A stream that never rests keeps the shard lingering: what comes from elsewhere is seen nevertheless.

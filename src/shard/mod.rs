@@ -97,9 +97,10 @@ struct Queues {
 
 /// Runs a shard until the process drains.
 pub async fn run(setup: Setup) {
-    if let Err(error) = prepare() {
-        return tracing::error!(%error, "a shard could not be given its epoll");
-    }
+    let _waits = match prepare() {
+        Ok(waits) => waits,
+        Err(error) => return tracing::error!(%error, "a shard could not be given its epoll"),
+    };
     let queue = |shares, name| glommio::executor().create_task_queue(Shares::Static(shares), QUEUE_LATENCY, name);
     let queues = Queues { ingest: queue(1000, "ingest"), query: queue(250, "query"), replay: queue(250, "replay") };
     let shard = Shard::new(&setup, queues);
