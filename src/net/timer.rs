@@ -101,3 +101,66 @@ impl Future for Sleep {
         Pin::new(&mut *self.0).poll(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_channel::oneshot;
+
+    use super::*;
+    use crate::net::{elsewhere, on_a_shard};
+
+    const COUNT: u64 = 5_000;
+
+    /// Each beside one that is due with it and dropped when it goes off, whoever looks after them: a shard that sleeps does
+    /// while another thread is awaited.
+    #[test]
+    fn thousands_go_off_each_in_its_time() {
+        on_a_shard(|| async {
+            for is_awaited in [false, true] {
+                let (teller, told) = oneshot::channel::<()>();
+                let awaiting = is_awaited.then(|| glommio::spawn_local(elsewhere(told)));
+                let began = Instant::now();
+                let timers: Vec<_> = (0..COUNT)
+                    .map(|number| {
+                        let at = began + Duration::from_millis(number * 7 % 100);
+                        glommio::spawn_local(async move {
+                            let first = future::or(Timer::at(at), Timer::at(at));
+                            let in_time = deadline(at + Duration::from_secs(5), first).await.is_ok();
+                            sleep(Duration::from_millis(1)).await;
+                            in_time && Instant::now() >= at
+                        })
+                    })
+                    .collect();
+                for timer in timers {
+                    assert!(timer.await, "while another thread is awaited: {is_awaited}");
+                }
+                assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+                drop(teller);
+                if let Some(awaiting) = awaiting {
+                    assert!(awaiting.await.is_err(), "nobody has told it");
+                }
+            }
+        });
+    }
+
+    /// A timer that nobody has set before stands before all that are waited for already.
+    #[test]
+    fn who_comes_later_may_be_due_sooner() {
+        on_a_shard(|| async {
+            let late = glommio::spawn_local(sleep(Duration::from_secs(30)));
+            // Until the shard sleeps.
+            sleep(Duration::from_millis(200)).await;
+            let mut took = Vec::new();
+            for _ in 0..20 {
+                let began = Instant::now();
+                let other = glommio::spawn_local(sleep(Duration::from_millis(40)));
+                sleep(Duration::from_millis(3)).await;
+                took.push(began.elapsed());
+                drop(other);
+            }
+            took.sort_unstable();
+            assert!(took[10] < Duration::from_millis(20), "{took:?}");
+            drop(late);
+        });
+    }
+}
