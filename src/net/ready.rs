@@ -55,6 +55,8 @@ pub const QUEUE_LATENCY: Latency = Latency::Matters(SLICE);
 /// A wait may be so many times as long as the one before. Each leaves the others hundreds of times as much of the core before
 /// the next: whoever has more to do, and does not tell by pausing, is kept waiting for less than it has worked.
 const LONGER: u32 = 100;
+/// A wait that is this short leaves them little.
+const AT_ONCE: Duration = Duration::from_micros(30);
 /// A century.
 pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Taken at once; what is left over is taken by the next call.
