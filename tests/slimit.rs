@@ -168,8 +168,57 @@ fn conditions_choose_series_by_tags_alone() {
     let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
     let loaded = loaded();
     loaded.assert_same_with_rows(&product(&["v", "sum(n)"], &["one", "two"], &clauses, &LIMITS[..4]), 60);
-    let unknown = loaded.cluster.http().query("db", "SELECT v FROM one WHERE nix = '' GROUP BY host SLIMIT 1");
-    assert!(unknown.status == 400 && unknown.text().contains("which is no tag"), "{}", unknown.text());
+}
+
+/// What is neither field nor tag where it is read is a field if another storage shard or policy has one of that name, of
+/// whatever series, else a tag.
+#[test]
+fn conditions_of_names_that_are_not_read() {
+    let loaded = loaded();
+    // `late` is a field of the first week, `other` of another policy, each of one series and so of one group.
+    for http in [loaded.cluster.http(), loaded.reference.http()] {
+        http.store(
+            "db",
+            format!("one,host=h1 late=\"x\",soon=1i {T0}000000000\ntwo,host=h0 late=\"x\" {T0}000000001\n"),
+        );
+        let stored = http.write_with("db=db&rp=days", format!("one,host=a other=2.5,both=\"b\" {T0}000000000\n"));
+        assert_eq!(stored.status, 204, "{stored:?}");
+    }
+    let conditions = [
+        "nix = ''",
+        "nix = 'x'",
+        "nix != 'x' AND host != 'a'",
+        "nix !~ /x/ OR host = 'a'",
+        "nix =~ /x/ OR host = 'h1'",
+        "nix = 5 OR host = 'r'",
+        "nix = host",
+        "nix > 'a' OR region = 'eu'",
+        "late = 'x' OR v > 1",
+        "late != 'x'",
+        "(late = '' OR nix = '') AND host != ''",
+        "late = '' OR host = 'h0'",
+        "other = 'x' OR n > 1",
+        "other != 'x' OR host =~ /h/",
+        "both !~ /b/",
+        "soon > 0 OR host = 'b'",
+    ];
+    let later = "time > 1600700000s";
+    let clauses: Vec<String> = conditions
+        .iter()
+        .flat_map(|condition| {
+            ["host", "region, host"].map(|tags| format!("WHERE ({condition}) AND {later} GROUP BY {tags}"))
+        })
+        .collect();
+    let clauses: Vec<&str> = clauses.iter().map(String::as_str).collect();
+    loaded.assert_same_with_rows(&product(&["v", "sum(n)"], &["one", "two"], &clauses, &LIMITS[..3]), 40);
+    let inner = "FROM (SELECT v FROM one WHERE nix != 'x' AND time > 1600700000s) GROUP BY host SLIMIT 2";
+    loaded.assert_same(&[format!("SELECT v {inner}"), format!("SELECT max(v) {inner}")]);
+    let nowhere = "SELECT v FROM nowhere WHERE nix = 'a' SLIMIT 1";
+    let beside = "SELECT v FROM one, nowhere, two WHERE nix != 'a' GROUP BY host SLIMIT 2";
+    loaded.assert_same_with_rows(&[nowhere.to_owned(), beside.to_owned()], 50);
+    let q = format!("SELECT v FROM one, more WHERE late = 'x' AND {later} GROUP BY host SLIMIT 1");
+    let apart = loaded.cluster.http().query("db", &q);
+    assert!(apart.status == 400 && apart.text().contains("of some of the measurements alone"), "{}", apart.text());
 }
 
 #[test]

@@ -65,6 +65,18 @@ impl Schema {
     }
 }
 
+/// What SHOW FIELD KEYS calls a type.
+pub fn field_type_named(name: &str) -> Option<FieldType> {
+    match name {
+        "float" => Some(FieldType::Float),
+        "integer" => Some(FieldType::Integer),
+        "unsigned" => Some(FieldType::Unsigned),
+        "string" => Some(FieldType::String),
+        "boolean" => Some(FieldType::Boolean),
+        _ => None,
+    }
+}
+
 fn field_type(cast: Cast) -> Option<FieldType> {
     match cast {
         Cast::Float => Some(FieldType::Float),
@@ -310,7 +322,7 @@ fn read(regex: &str) -> Result<Regex, String> {
 }
 
 /// Writes types behind the names that have none.
-fn give_types(expr: &mut Expr, type_of: &dyn Fn(&str) -> Option<Type>) {
+pub(super) fn give_types(expr: &mut Expr, type_of: &dyn Fn(&str) -> Option<Type>) {
     match expr {
         Expr::VarRef(var) if matches!(var.cast, None | Some(Cast::Field)) => match type_of(&var.name) {
             // A tag is not what `::field` asks for.

@@ -6,7 +6,9 @@
 //!   storage shard*, whether or not they have the field, or a point in the range or one that the rest of WHERE lets through.
 //!   So a series of the answer may have rows of one storage shard and none of another.
 //! - Of WHERE only comparisons of tags with texts, regular expressions and tags choose series. What names a field, or is no
-//!   plain comparison, is true of every series; it is so under AND and OR as well.
+//!   plain comparison, is true of every series; it is so under AND and OR as well. A name that is neither in what is read is a
+//!   field all the same where the measurement has one of that name in another storage shard or policy, else a tag that no series
+//!   has: the groups tell that first ([`Limits::know`]).
 //! - Sets are those of the tags of the outermost GROUP BY, wherever SLIMIT stands; not those of `top(v, tag, N)`. Their order is
 //!   that of `tag_sets`, also under ORDER BY time DESC. Without such tags all series are one set.
 //! - A subquery adds SLIMIT and SOFFSET of the SELECTs around it to its own. WHERE of those around does not count.
@@ -18,7 +20,7 @@
 //! series is let through or cut off in all storage shards alike the groups do with it what they otherwise do; else its rows
 //! are looked at (`select::narrowed`). Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{BinaryOp, Cast, Field, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
@@ -27,7 +29,7 @@ use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
-use super::columns::Schema;
+use super::columns::{FieldType, Schema, Type, give_types};
 use super::gather::depth;
 use super::select::{alone, split_of};
 use super::sources::shares;
@@ -58,14 +60,27 @@ pub struct Limited {
     pub soffset: u64,
     /// No row of another time is read.
     pub range: TimeRange,
-    /// Each once, with the groups that have its series.
-    pub measurements: Vec<(Measurement, Vec<GroupIndex>)>,
+    /// Each once.
+    pub measurements: Vec<Counted>,
+    /// Names in WHERE of which nobody knows what they are, until [`Limits::know`].
+    pub unknown: BTreeSet<String>,
     dimensions: Vec<String>,
-    /// What of WHERE chooses series.
-    condition: Option<Expr>,
     /// WHERE is of its measurements alone.
     reads_only_measurements: bool,
 }
+
+/// A measurement of which series are counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    pub measurement: Measurement,
+    /// Those that have its series.
+    pub groups: Vec<GroupIndex>,
+    /// WHERE without times.
+    rest: Option<Expr>,
+}
+
+/// The fields of a measurement, of all storage shards and policies.
+pub type Fields = BTreeMap<String, FieldType>;
 
 /// Whether SLIMIT or SOFFSET stand in it, or in a subquery.
 pub fn is_limited(select: &Select) -> bool {
@@ -91,7 +106,7 @@ pub fn limits(select: &Select, schemas: &[Schema], circumstances: Circumstances<
     let mut settled = select.clone();
     subquery::settle(&mut settled, &mut schemas.iter())?;
     let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
-    of_settled(&settled, &is_field, Unknown::Refused, circumstances)
+    of_settled(&settled, &is_field, Unknown::Asked, circumstances)
 }
 
 /// The same before anybody was asked: as if each name were what it seems to be.
@@ -112,7 +127,7 @@ pub fn outlined(select: &Select, circumstances: Circumstances<'_>) -> Result<Lim
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unknown {
     /// InfluxDB may know a field of that name of another time, which one group does not.
-    Refused,
+    Asked,
     Tags,
 }
 
@@ -156,20 +171,23 @@ fn of_settled(
             Some(condition) => split_time(condition, zone)?.0,
             None => None,
         };
-        let condition = match rest.as_ref().map(|rest| of_tags(rest, unknown)).transpose() {
-            Ok(condition) => condition.flatten(),
-            Err(name) => {
-                return Err(format!(
-                    "SLIMIT or SOFFSET with WHERE of {name:?}, which is no tag, over several groups is not supported: {}",
-                    split_of(&shares, circumstances)
-                ));
-            }
-        };
-        let mut measurements: Vec<(Measurement, Vec<GroupIndex>)> = Vec::new();
+        let mut unknown_names = BTreeSet::new();
+        if let (Some(rest), Unknown::Asked) = (&rest, unknown) {
+            untyped_names(rest, &mut unknown_names);
+        }
+        if let Some(name) = unknown_names.first().filter(|_| !reads_only_measurements) {
+            return Err(format!(
+                "SLIMIT or SOFFSET with WHERE of {name:?}, which is neither field nor tag, over measurements beside subqueries \
+                 of several groups is not supported: {}",
+                split_of(&shares, circumstances)
+            ));
+        }
+        let mut measurements: Vec<Counted> = Vec::new();
         for (source, share) in own.sources.iter().zip(&shares) {
             let Source::Measurement(measurement) = source else { continue };
-            if !is_regex(measurement) && !measurements.iter().any(|(other, _)| other == measurement) {
-                measurements.push((measurement.clone(), share.groups.iter().copied().collect()));
+            if !is_regex(measurement) && !measurements.iter().any(|other| other.measurement == *measurement) {
+                let groups = share.groups.iter().copied().collect();
+                measurements.push(Counted { measurement: measurement.clone(), groups, rest: rest.clone() });
             }
         }
         let Around { slimit, soffset, range } = around;
@@ -180,8 +198,8 @@ fn of_settled(
             soffset,
             range,
             measurements,
+            unknown: unknown_names,
             dimensions,
-            condition,
             reads_only_measurements,
         });
     }
@@ -198,11 +216,49 @@ impl Limits {
     pub fn listings(&self, shard: Option<TimeRange>) -> Vec<(GroupIndex, Select)> {
         let mut listings = Vec::new();
         for reader in self.readers.iter().filter(|reader| reader.slimit > 0) {
-            for (measurement, groups) in &reader.measurements {
-                listings.extend(groups.iter().map(|group| (*group, reader.listing(measurement, shard))));
+            for counted in &reader.measurements {
+                listings.extend(counted.groups.iter().map(|group| (*group, reader.listing(counted, shard))));
             }
         }
         listings
+    }
+
+    /// Settles what unknown names are, from the fields of the measurements, by the text of each, and writes it into the SELECT:
+    /// not all groups have a field of each measurement's.
+    ///
+    /// # Errors
+    /// One is a field of one measurement and not of another.
+    pub fn know(&mut self, select: &mut Select, fields: &BTreeMap<String, Fields>) -> Result<(), String> {
+        let none = Fields::new();
+        let mut settled: BTreeMap<usize, BTreeMap<&str, Type>> = BTreeMap::new();
+        for reader in &mut self.readers {
+            let mut types: BTreeMap<&str, Type> = BTreeMap::new();
+            for counted in &mut reader.measurements {
+                let fields = fields.get(&counted.measurement.to_string()).unwrap_or(&none);
+                let kind = |name: &str| fields.get(name).map_or(Type::Tag, |kind| Type::Field(*kind));
+                for name in &reader.unknown {
+                    let own = *types.entry(name).or_insert(kind(name));
+                    if (own == Type::Tag) != (kind(name) == Type::Tag) {
+                        return Err(format!(
+                            "SLIMIT or SOFFSET with WHERE of {name:?} over several groups is not supported: in what is read it is \
+                             neither field nor tag, and elsewhere a field of some of the measurements alone"
+                        ));
+                    }
+                }
+                let known = |name: &str| reader.unknown.contains(name).then(|| kind(name));
+                counted.rest.iter_mut().for_each(|rest| give_types(rest, &known));
+            }
+            settled.insert(reader.reader, types);
+        }
+        let mut number = 0;
+        each_reader(select, &mut |select| {
+            if let Some(types) = settled.get(&number) {
+                let known = |name: &str| types.get(name).copied();
+                select.condition.iter_mut().for_each(|condition| give_types(condition, &known));
+            }
+            number += 1;
+        });
+        Ok(())
     }
 
     /// Takes SLIMIT and SOFFSET out of a SELECT and has it ask for no other tag sets than these, by reader, where that can be
@@ -225,13 +281,13 @@ impl Limits {
 
 impl Limited {
     /// What lists the tag sets of a measurement in a storage shard: a row each, of which the tags count.
-    pub fn listing(&self, measurement: &Measurement, shard: Option<TimeRange>) -> Select {
+    pub fn listing(&self, counted: &Counted, shard: Option<TimeRange>) -> Select {
         let tag = |name: &String| Expr::VarRef(VarRef { name: name.clone(), cast: None });
         let key = VarRef { name: "_seriesKey".to_owned(), cast: None };
         let mut select = Select {
             fields: vec![Field { expr: Expr::VarRef(key), alias: None }],
-            sources: vec![Source::Measurement(measurement.clone())],
-            condition: self.condition.clone(),
+            sources: vec![Source::Measurement(counted.measurement.clone())],
+            condition: counted.rest.as_ref().and_then(of_tags),
             group_by: self.dimensions.iter().map(tag).collect(),
             limit: 1,
             slimit: self.slimit.saturating_add(self.soffset).min(i64::MAX as u64),
@@ -337,41 +393,46 @@ fn has_zone(select: &Select) -> bool {
     select.timezone.is_some() || select.sources.iter().any(inside)
 }
 
-/// What of a condition without times chooses series; `None`: nothing. The error is a name of which nobody knows what it is.
-fn of_tags(expr: &Expr, unknown: Unknown) -> Result<Option<Expr>, String> {
-    let all = |terms: &[Expr]| terms.iter().map(|term| of_tags(term, unknown)).collect::<Result<Vec<_>, String>>();
+/// The names without a type, which are no times.
+fn untyped_names(expr: &Expr, found: &mut BTreeSet<String>) {
+    match expr {
+        Expr::VarRef(VarRef { name, cast: None }) => drop(found.insert(name.clone())),
+        Expr::And(terms) | Expr::Or(terms) => terms.iter().for_each(|term| untyped_names(term, found)),
+        Expr::Binary { lhs, rhs, .. } => [lhs, rhs].into_iter().for_each(|side| untyped_names(side, found)),
+        Expr::Paren(inner) => untyped_names(inner, found),
+        Expr::Call(call) => call.args.iter().for_each(|arg| untyped_names(arg, found)),
+        _ => {}
+    }
+}
+
+/// What of a condition without times chooses series; `None`: nothing. A name without a type is taken for a tag.
+fn of_tags(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::And(terms) => {
-            let mut terms: Vec<Expr> = all(terms)?.into_iter().flatten().collect();
-            Ok(if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() })
+            let mut terms: Vec<Expr> = terms.iter().filter_map(of_tags).collect();
+            if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() }
         }
-        Expr::Or(terms) => {
-            let terms: Option<Vec<Expr>> = all(terms)?.into_iter().collect();
-            Ok(terms.map(Expr::Or))
-        }
-        Expr::Paren(inner) => Ok(of_tags(inner, unknown)?.map(|inner| Expr::Paren(Box::new(inner)))),
-        Expr::Boolean(_) => Ok(Some(expr.clone())),
-        Expr::Binary { lhs, rhs, .. } => Ok(chooses(lhs, rhs, unknown)?.then(|| expr.clone())),
-        _ => Ok(None),
+        Expr::Or(terms) => terms.iter().map(of_tags).collect::<Option<Vec<Expr>>>().map(Expr::Or),
+        Expr::Paren(inner) => of_tags(inner).map(|inner| Expr::Paren(Box::new(inner))),
+        Expr::Boolean(_) => Some(expr.clone()),
+        Expr::Binary { lhs, rhs, .. } => chooses(lhs, rhs).then(|| expr.clone()),
+        _ => None,
     }
 }
 
 /// Whether comparing these chooses series.
-fn chooses(lhs: &Expr, rhs: &Expr, unknown: Unknown) -> Result<bool, String> {
+fn chooses(lhs: &Expr, rhs: &Expr) -> bool {
     let mut tags = 0;
     for side in [lhs, rhs] {
         match plain(side) {
-            Expr::VarRef(VarRef { cast: Some(Cast::Tag), .. }) => tags += 1,
-            Expr::VarRef(VarRef { cast: Some(_), .. }) => return Ok(false),
-            Expr::VarRef(VarRef { cast: None, .. }) if unknown == Unknown::Tags => tags += 1,
-            Expr::VarRef(VarRef { name, cast: None }) => return Err(name.clone()),
-            Expr::And(_) | Expr::Or(_) | Expr::Binary { .. } | Expr::Call(_) => return Ok(false),
+            Expr::VarRef(VarRef { cast: None | Some(Cast::Tag), .. }) => tags += 1,
+            Expr::VarRef(_) | Expr::And(_) | Expr::Or(_) | Expr::Binary { .. } | Expr::Call(_) => return false,
             _ => {}
         }
     }
     let text = |side: &Expr| matches!(plain(side), Expr::String(_) | Expr::Regex(_));
     // InfluxDB works out what names nothing, wherever it stands.
-    Ok(tags != 1 || text(lhs) || text(rhs))
+    tags != 1 || text(lhs) || text(rhs)
 }
 
 /// Parentheses around one operand InfluxDB takes away.
@@ -464,7 +525,29 @@ mod tests {
         assert_eq!(listed("SELECT v FROM split SOFFSET 1"), [] as [String; 0]);
         let both = "SELECT x FROM (SELECT v AS x FROM split SLIMIT 1), (SELECT n AS x FROM split)";
         assert_eq!(listed(both).len(), 1, "the second is not limited");
-        assert!(of("SELECT v FROM split WHERE nix = 'a' SLIMIT 1").is_err_and(|why| why.contains("\"nix\"")));
+    }
+
+    #[test]
+    fn what_names_are_that_are_not_read_is_told_by_other_times() {
+        let text = "SELECT v FROM split, m WHERE nix != 'a' AND host = 'b' SLIMIT 1";
+        let known = |of_split: &[&str], of_m: &[&str]| {
+            let mut select = parsed(text);
+            let mut limits = of(text).expect("it is asked");
+            assert_eq!(limits.readers[0].unknown.iter().collect::<Vec<_>>(), ["nix"]);
+            let fields =
+                |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), FieldType::String)).collect::<Fields>();
+            let fields = BTreeMap::from([("split".to_owned(), fields(of_split)), ("m".to_owned(), fields(of_m))]);
+            limits.know(&mut select, &fields)?;
+            without_limits(&mut select);
+            Ok::<_, String>((limits.listings(None)[0].1.to_string(), select.to_string()))
+        };
+        let texts = |condition: &str, own: &str| {
+            let listing = format!("SELECT _seriesKey FROM split WHERE {condition} LIMIT 1 SLIMIT 1");
+            Ok((listing, format!("SELECT v FROM split, m WHERE {own} != 'a' AND host = 'b'")))
+        };
+        assert_eq!(known(&["nix"], &["nix"]), texts("host::tag = 'b'", "nix::string"));
+        assert_eq!(known(&["other"], &[]), texts("nix::tag != 'a' AND host::tag = 'b'", "nix::tag"));
+        assert!(known(&["nix"], &[]).is_err_and(|why| why.contains("\"nix\"")));
     }
 
     /// Asked of influxd by `tests/slimit.rs`.

@@ -6,12 +6,13 @@ use std::fmt::Display;
 
 use futures_util::future::join_all;
 
-use crate::influxql::ast::{MeasurementName, NameOrAll, ShowMeasurements};
+use crate::influxql::ast::{Listing, MeasurementName, NameOrAll, ShowMeasurements};
 use crate::influxql::range::{TimeRange, parse_time};
 use crate::influxql::{Measurement, Statement};
 use crate::merge::results::{Series, StatementResult, Value};
-use crate::plan::columns::Schema;
+use crate::plan::columns::{Schema, field_type_named};
 use crate::plan::select::Probe;
+use crate::plan::slimit::Fields;
 use crate::plan::sources::may_own;
 use crate::topology::GroupIndex;
 
@@ -124,6 +125,56 @@ pub async fn place_of(context: &Context, measurement: &Measurement) -> Result<(S
         None => default_policy(context, &db).await?,
     };
     Ok((db, policy.unwrap_or_default()))
+}
+
+/// The fields of a measurement in all policies of its database and at any time, where InfluxDB's index knows them: with an
+/// index for each storage shard it knows none of others than are read. The inner error is InfluxDB's own.
+pub async fn fields_anytime(
+    context: &Context,
+    groups: &[GroupIndex],
+    measurement: &Measurement,
+) -> Result<Result<Fields, String>, Refusal> {
+    let db = measurement.database.as_deref().unwrap_or(context.asked.params.get("db")).to_owned();
+    let told = policies(context, &db).await?;
+    if let Some(error) = told.error {
+        return Ok(Err(error));
+    }
+    let policies = first_column(StatementResult { series: told.series, ..StatementResult::default() });
+    let placed = |policy: String| Measurement {
+        database: Some(db.clone()),
+        retention_policy: Some(policy),
+        name: measurement.name.clone(),
+    };
+    let sources = policies.into_iter().map(placed).collect();
+    let listing = Listing { database: Some(db.clone()), sources, ..Listing::default() };
+    let text = Statement::ShowFieldKeys(Box::new(listing)).to_string();
+    let asking = groups.iter().map(async |group| {
+        match indexes_each_shard(context, *group, &db).await? {
+            Ok(true) => return Ok(Ok(Vec::new())),
+            Ok(false) => {}
+            Err(error) => return Ok(Err(error)),
+        }
+        let answer = whole(context, *group, text.clone()).await?;
+        Ok::<_, Refusal>(answer.error.map_or(Ok(answer.series), Err))
+    });
+    let mut fields = Fields::new();
+    for answer in join_all(asking).await {
+        let series = match answer? {
+            Ok(series) => series,
+            Err(error) => return Ok(Err(error)),
+        };
+        for row in series.iter().flat_map(|series| &series.values) {
+            let [Value::String(name), Value::String(kind)] = row.as_slice() else {
+                return Err(refuse(503, "SHOW FIELD KEYS tells no names with types"));
+            };
+            let Some(kind) = field_type_named(kind) else {
+                return Err(refuse(503, format!("SHOW FIELD KEYS tells an unknown type: {kind}")));
+            };
+            let own = fields.entry(name.clone()).or_insert(kind);
+            *own = kind.max(*own);
+        }
+    }
+    Ok(Ok(fields))
 }
 
 /// The storage shards of a policy that these groups have, in order: those of one InfluxDB with all the points, unless they

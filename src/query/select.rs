@@ -19,7 +19,7 @@ use crate::plan::{Circumstances, intervals};
 use crate::topology::GroupIndex;
 
 use super::partials::{Partial, document_rows};
-use super::slimit::Through;
+use super::slimit::{self, Through};
 use super::statement::{Ended, Running};
 use super::{Refusal, gather, lookup, refuse, subquery};
 
@@ -119,6 +119,10 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
         Planned::Lists(limits) => limits,
         Planned::Runs(selected) => return Ok(Ok(Settled { selected, listings: Vec::new(), through: None })),
     };
+    let mut limits = *limits;
+    if let Err(error) = slimit::know(context, &mut limits, &mut read).await? {
+        return Ok(Err(error));
+    }
     let through = match Through::list(context, &limits).await? {
         Ok(through) => through,
         Err(error) => return Ok(Err(error)),

@@ -9,14 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 
 use crate::influxql::range::TimeRange;
-use crate::influxql::{Measurement, Source};
+use crate::influxql::{Select, Source};
 use crate::merge::results::{Series, Value};
 use crate::net::yield_if_needed;
 use crate::plan::select::Passed;
-use crate::plan::slimit::{Limited, Limits};
+use crate::plan::slimit::{Counted, Fields, Limited, Limits};
 use crate::plan::sources::name_of;
 use crate::plan::tag_sets::{Listed, TagSets, Values};
-use crate::topology::GroupIndex;
 
 use super::statement::Context;
 use super::{Refusal, fails, lookup, refuse};
@@ -42,13 +41,13 @@ impl Through {
             let mut sets = BTreeMap::new();
             // Nothing is let through, whatever there is.
             let counted = limited.measurements.iter().filter(|_| limited.slimit > 0);
-            for (measurement, groups) in counted {
-                let listed = match list(context, limited, measurement, groups, &mut taken).await? {
+            for counted in counted {
+                let listed = match list(context, limited, counted, &mut taken).await? {
                     Ok(listed) => listed,
                     Err(error) => return Ok(Err(error)),
                 };
                 let cut = TagSets::new(&limits.dimensions, limited.slimit, limited.soffset, &listed);
-                sets.insert(measurement.to_string(), cut);
+                sets.insert(counted.measurement.to_string(), cut);
             }
             through.readers.push((limited.reader, sets));
         }
@@ -133,14 +132,34 @@ impl Taken {
     }
 }
 
+/// Has the groups tell what the names in WHERE are that are not in what is read, and writes it into limits and SELECT. The
+/// inner error is InfluxDB's own.
+pub async fn know(context: &Context, limits: &mut Limits, select: &mut Select) -> Result<Result<(), String>, Refusal> {
+    let mut fields: BTreeMap<String, Fields> = BTreeMap::new();
+    for limited in limits.readers.iter().filter(|limited| !limited.unknown.is_empty()) {
+        for Counted { measurement, groups, .. } in &limited.measurements {
+            let text = measurement.to_string();
+            if fields.contains_key(&text) {
+                continue;
+            }
+            match lookup::fields_anytime(context, groups, measurement).await? {
+                Ok(known) => drop(fields.insert(text, known)),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+    limits.know(select, &fields).map_err(|reason| refuse(400, reason))?;
+    Ok(Ok(()))
+}
+
 /// The tag sets of a measurement in each storage shard that is read, in order of time.
 async fn list(
     context: &Context,
     limited: &Limited,
-    measurement: &Measurement,
-    groups: &[GroupIndex],
+    counted: &Counted,
     taken: &mut Taken,
 ) -> Result<Result<Vec<Listed>, String>, Refusal> {
+    let Counted { measurement, groups, .. } = counted;
     let (db, policy) = lookup::place_of(context, measurement).await?;
     let shards = match lookup::shards(context, groups, &db, &policy).await? {
         Ok(shards) => shards,
@@ -162,7 +181,7 @@ async fn list(
     for shards in read.chunks(SHARDS_AT_ONCE) {
         let asking = shards.iter().flat_map(|shard| groups.iter().map(move |group| (*shard, *group)));
         let asking = asking.map(async |(shard, group)| {
-            let text = limited.listing(measurement, Some(shard)).to_string();
+            let text = limited.listing(counted, Some(shard)).to_string();
             (shard, lookup::whole(context, group, text).await)
         });
         for (shard, answer) in join_all(asking).await {
