@@ -483,6 +483,62 @@ fn ended(http: Http, text: &str) {
     wait_for(&format!("`{text}` out of SHOW QUERIES"), SOON, gone);
 }
 
+/// One InfluxDB lists all series of a database once a storage shard of a policy of FROM is there: here one group alone has it.
+#[test]
+fn policies_that_one_group_has_shards_of() {
+    let cluster = Setup::new(3, 1).rule("db", "split", &["host"]).start();
+    let judged = Judged { reference: cluster.reference("db"), cluster };
+    judged.cluster.create_db("db");
+    for http in [judged.cluster.http(), judged.reference.http()] {
+        http.run("", "CREATE RETENTION POLICY few ON db DURATION INF REPLICATION 1");
+        http.run("", "CREATE RETENTION POLICY none ON db DURATION INF REPLICATION 1");
+        let week = 604_800_000_000_000_i64;
+        let lines = (0..9).map(|n| format!("m{n},a=x{n},b=y v=1 {0}\nsplit,host=h{n} v=1 {0}\n", n * week));
+        http.store("db", lines.collect::<String>());
+        assert_eq!(http.write_with("db=db&rp=few", "m1,a=z v=1 5\n").status, 204);
+    }
+    let sources = [
+        "",
+        "few.m0",
+        "few.m0, few.m1",
+        "few./m/",
+        "few./m0/",
+        "few./nothing/",
+        "few./nothing/, none.m2",
+        "none./m/",
+        "few.split",
+        "few./nothing/, few.m2",
+        "none.m3, few.m1",
+        "m1",
+        "autogen./[13]/",
+        "nosuch.m1",
+    ];
+    let mut statements = Vec::new();
+    for source in sources {
+        let from = if source.is_empty() { String::new() } else { format!(" FROM {source}") };
+        for rest in [
+            "",
+            " WHERE a != 'x3'",
+            " LIMIT 2",
+            " LIMIT 3 OFFSET 1",
+            " OFFSET 2",
+            " WHERE a =~ /./ AND time < 1w",
+            " WHERE a = 5",
+        ] {
+            statements.push(format!("SHOW SERIES{from}{rest}"));
+        }
+        for rest in
+            ["", " WHERE a != 'x3'", " WHERE time < 1w", " WHERE (a =~ /[0z]/) AND time < 15d", " WHERE time > 5w"]
+        {
+            statements.push(format!("SHOW TAG KEYS{from}{rest}"));
+            statements.push(format!("SHOW TAG VALUES{from} WITH KEY IN (a, host){rest}"));
+            statements.push(format!("SHOW TAG VALUES EXACT CARDINALITY{from} WITH KEY =~ /[ah]/{rest}"));
+            statements.push(format!("SHOW TAG VALUES CARDINALITY{from} WITH KEY = host{rest}"));
+        }
+    }
+    judged.assert_same_with_rows(&statements, 50);
+}
+
 #[test]
 fn queries_are_shown_and_killed_over_all_cores() {
     let mut cluster = Setup::new(2, 1).meddled().start();

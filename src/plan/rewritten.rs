@@ -26,8 +26,9 @@ pub fn probe(statement: &Statement) -> Option<Statement> {
         return None;
     }
     let bounds = match statement {
-        Statement::ShowSeries(_) => read.condition.iter().flat_map(time_terms).cloned().collect(),
-        // Others take no time.
+        Statement::ShowSeries(_) | Statement::ShowCardinality(_) => {
+            read.condition.iter().flat_map(time_terms).cloned().collect()
+        }
         _ => Vec::new(),
     };
     let condition = (!bounds.is_empty()).then_some(Expr::And(bounds));

@@ -100,7 +100,7 @@ pub fn plan(statement: &Statement, at: Circumstances<'_>) -> Option<Show> {
         Statement::ShowTagValues { listing, .. } => list(statement, listing, Join::Rows, Cut::Series, at),
         Statement::ShowFieldKeys(listing) => list(statement, listing, Join::Rows, Cut::Rows, at),
         // Any server refuses it; what would be asked in its place would be refused in other words.
-        Statement::ShowCardinality(show) if show.condition.as_ref().is_some_and(has_time) => return None,
+        Statement::ShowCardinality(show) if is_refused_for_time(show) => return None,
         Statement::ShowCardinality(show) => cardinality(show, at),
         Statement::ShowShards
         | Statement::ShowShardGroups
@@ -168,6 +168,11 @@ fn list(statement: &Statement, listing: &Listing, join: Join, cut: Cut, at: Circ
     let condition = listing.condition.as_ref().filter(|_| !is_select);
     let groups = heard(&listing.sources, listing.database.as_deref(), condition, at);
     Show::Groups(groups, Box::new(Part { statement: asked, join, limit, offset, cut }))
+}
+
+/// Of tags' values alone InfluxDB counts those of a time.
+fn is_refused_for_time(show: &ShowCardinality) -> bool {
+    !matches!(show.of, CardinalityOf::TagValues(_)) && show.condition.as_ref().is_some_and(has_time)
 }
 
 fn cardinality(show: &ShowCardinality, at: Circumstances<'_>) -> Show {
@@ -245,6 +250,35 @@ fn across(statement: &Statement) -> Option<&Listing> {
 fn placed(source: &Measurement, listing: &Listing) -> Measurement {
     let database = source.database.clone().or_else(|| listing.database.clone());
     Measurement { database, ..source.clone() }
+}
+
+/// Where SHOW SERIES looks that takes no time: the sources of FROM, or any measurement. `None`: in several databases, or it is
+/// another statement.
+///
+/// InfluxDB reads the storage shards of these policies, but lists what their index has: `inmem`, its own choice, is one index
+/// of all a database's shards, whatever their policies. So all that FROM names is listed once there is one such shard.
+pub fn series_places(statement: &Statement) -> Option<Vec<Measurement>> {
+    let Statement::ShowSeries(listing) = statement else { return None };
+    if listing.condition.as_ref().is_some_and(has_time) {
+        return None;
+    }
+    let any = Measurement { database: None, retention_policy: None, name: MeasurementName::Regex(".+".to_owned()) };
+    let sources = if listing.sources.is_empty() { std::slice::from_ref(&any) } else { &listing.sources };
+    let placed: Vec<Measurement> = sources.iter().map(|source| placed(source, listing)).collect();
+    placed.iter().all(|source| source.database == placed[0].database).then_some(placed)
+}
+
+/// SHOW SERIES of the same measurements in all of these policies.
+pub fn in_policies(statement: &Statement, places: &[Measurement], policies: &[String]) -> Statement {
+    let mut everywhere = statement.clone();
+    if let Statement::ShowSeries(listing) = &mut everywhere {
+        let of = |place: &Measurement| {
+            let place = place.clone();
+            policies.iter().map(move |policy| Measurement { retention_policy: Some(policy.clone()), ..place.clone() })
+        };
+        listing.sources = places.iter().flat_map(of).collect();
+    }
+    everywhere
 }
 
 /// A listing of tags with a time. InfluxDB takes the time for a choice of storage shards, in any policy, and lists what the
@@ -456,7 +490,29 @@ mod tests {
     }
 
     #[test]
+    fn series_are_listed_whatever_their_policy() {
+        let parsed = |text: &str| {
+            let query = parse_query(text, &Params::new()).expect("the test writes InfluxQL");
+            query.statements.into_iter().next().expect("the test writes a statement")
+        };
+        for (text, everywhere) in [
+            ("SHOW SERIES LIMIT 3", Some("SHOW SERIES FROM a./.+/, b./.+/ LIMIT 3")),
+            ("SHOW SERIES ON e FROM b.m", Some("SHOW SERIES ON e FROM e.a.m, e.b.m")),
+            ("SHOW SERIES FROM e.b.m, m", None),
+            ("SHOW SERIES FROM b.m WHERE time > 0", None),
+            ("SHOW TAG KEYS FROM b.m", None),
+        ] {
+            let statement = parsed(text);
+            let policies = ["a".to_owned(), "b".to_owned()];
+            let seen = series_places(&statement).map(|places| in_policies(&statement, &places, &policies).to_string());
+            assert_eq!(seen.as_deref(), everywhere, "{text}");
+        }
+    }
+
+    #[test]
     fn cardinalities() {
+        assert_eq!(planned("SHOW TAG KEY CARDINALITY WHERE time > 0"), None, "anybody refuses it");
+        assert_eq!(asked("SHOW TAG VALUES CARDINALITY WITH KEY = h WHERE time > 0").0, 3);
         for (text, statement) in [
             ("SHOW SERIES CARDINALITY", "SHOW SERIES CARDINALITY"),
             ("SHOW SERIES CARDINALITY LIMIT 1 OFFSET 2", "SHOW SERIES EXACT CARDINALITY LIMIT 3"),

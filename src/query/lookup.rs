@@ -108,6 +108,15 @@ pub async fn no_database(context: &Context, db: &str) -> Result<Option<String>, 
     Ok(policies(context, db).await?.error)
 }
 
+/// All retention policies of a database. The inner error is InfluxDB's own.
+pub async fn policy_names(context: &Context, db: &str) -> Result<Result<Vec<String>, String>, Refusal> {
+    let told = policies(context, db).await?;
+    Ok(match told.error {
+        Some(error) => Err(error),
+        None => Ok(first_column(told)),
+    })
+}
+
 /// Every group has every database: any of them tells, also when others are away.
 async fn policies(context: &Context, db: &str) -> Result<StatementResult, Refusal> {
     let text = Statement::ShowRetentionPolicies { database: Some(db.to_owned()) }.to_string();
@@ -135,11 +144,10 @@ pub async fn fields_anytime(
     measurement: &Measurement,
 ) -> Result<Result<Fields, String>, Refusal> {
     let db = measurement.database.as_deref().unwrap_or(context.asked.params.get("db")).to_owned();
-    let told = policies(context, &db).await?;
-    if let Some(error) = told.error {
-        return Ok(Err(error));
-    }
-    let policies = first_column(StatementResult { series: told.series, ..StatementResult::default() });
+    let policies = match policy_names(context, &db).await? {
+        Ok(policies) => policies,
+        Err(error) => return Ok(Err(error)),
+    };
     let placed = |policy: String| Measurement {
         database: Some(db.clone()),
         retention_policy: Some(policy),

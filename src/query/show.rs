@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use hyper::Method;
 
 use crate::backend::Backend;
-use crate::influxql::ast::ShowCardinality;
+use crate::influxql::ast::{MeasurementName, ShowCardinality};
 use crate::influxql::{Measurement, Statement};
 use crate::merge::emit::{CHUNK_ROWS, Emitter};
 use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
@@ -21,7 +21,8 @@ use crate::plan::names::{Operation, Step};
 use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
 use crate::plan::select::without_types;
 use crate::plan::show::{
-    Cut, Join, Names, OfReplicas, Part, Show, TimedTags, counted_by_shards, decide, deciding, plan, timed_tags,
+    Cut, Join, Names, OfReplicas, Part, Show, TimedTags, counted_by_shards, decide, deciding, in_policies, plan,
+    series_places, timed_tags,
 };
 use crate::topology::GroupIndex;
 
@@ -94,6 +95,10 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
         Ok(parts) => parts,
         Err(error) => return Ok(Err(error)),
     };
+    let parts = match of_other_policies(running, groups, &part.statement, parts, &mut messages).await? {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Err(error)),
+    };
     let Part { statement, join, limit, offset, cut } = part;
     let context = &running.context;
     let series = match join {
@@ -146,6 +151,65 @@ async fn of_other_shards(
         parts.extend(others.parts);
         parts
     }))
+}
+
+/// The parts of a listing of series, with those of groups that have no storage shard of its policies where another group has
+/// one: in one InfluxDB that shard leads to what all of them have, in any policy. The inner error is the statement's own.
+async fn of_other_policies(
+    running: &mut Running,
+    groups: &[GroupIndex],
+    statement: &Statement,
+    mut parts: Vec<Vec<Series>>,
+    messages: &mut Vec<Message>,
+) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
+    let silent: Vec<GroupIndex> =
+        groups.iter().zip(&parts).filter(|(_, part)| part.is_empty()).map(|(g, _)| *g).collect();
+    if silent.is_empty() || running.context.backends.topology.groups().len() == 1 {
+        return Ok(Ok(parts));
+    }
+    let Some(places) = series_places(statement) else { return Ok(Ok(parts)) };
+    let (db, _) = lookup::place_of(&running.context, &places[0]).await?;
+    let policies = match lookup::policy_names(&running.context, &db).await? {
+        Ok(policies) if policies.len() > 1 => policies,
+        _ => return Ok(Ok(parts)),
+    };
+    let (others, behind) = ask_groups(&running.context, &silent, &in_policies(statement, &places, &policies)).await?;
+    let others = match Parts::of(others) {
+        Ok(others) if others.parts.iter().all(Vec::is_empty) => return Ok(Ok(parts)),
+        Ok(others) => others,
+        Err(error) => return Ok(Err(error)),
+    };
+    // Whoever lists something has a shard.
+    if parts.iter().all(Vec::is_empty) && !has_shards(&running.context, &db, &places).await? {
+        return Ok(Ok(parts));
+    }
+    messages.extend(running.stale(&behind));
+    for (group, part) in silent.into_iter().zip(others.parts).filter(|(_, part)| !part.is_empty()) {
+        match lookup::indexes_each_shard(&running.context, group, &db).await? {
+            Ok(true) => {}
+            Ok(false) => parts.push(part),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(parts))
+}
+
+/// Whether any group has a storage shard of the policies of these sources, of expressions those that mean something.
+async fn has_shards(context: &Context, db: &str, places: &[Measurement]) -> Result<bool, Refusal> {
+    let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
+    let is_regex = |place: &&Measurement| matches!(place.name, MeasurementName::Regex(_));
+    let regexes: Vec<Measurement> = places.iter().filter(is_regex).cloned().collect();
+    let names = lookup::names(context, &regexes).await?;
+    for place in places {
+        if names.get(&place.to_string()).is_some_and(BTreeSet::is_empty) {
+            continue;
+        }
+        let (_, policy) = lookup::place_of(context, place).await?;
+        if lookup::shards(context, &groups, db, &policy).await?.is_ok_and(|shards| !shards.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Those of these groups that have no storage shard at the time of a listing where another group has one, and one index of
