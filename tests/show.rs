@@ -483,6 +483,43 @@ fn ended(http: Http, text: &str) {
     wait_for(&format!("`{text}` out of SHOW QUERIES"), SOON, gone);
 }
 
+/// With a time OFFSET without LIMIT sees that many series and one more of each measurement in each storage shard.
+#[test]
+fn series_are_cut_in_each_storage_shard() {
+    let cluster = Setup::new(3, 1).rule("db", "split", &["host"]).rule("db", "two", &["dc"]).start();
+    let judged = Judged { reference: cluster.reference("db"), cluster };
+    judged.cluster.create_db("db");
+    let mut random = fastrand::Rng::with_seed(7);
+    let week = 604_800_000_000_000_i64;
+    let mut lines = |weeks: std::ops::Range<i64>| {
+        let mut body = String::new();
+        for (n, week) in weeks.flat_map(|n| (0..40).map(move |at| (at, n * week))) {
+            let (host, dc) = (random.u32(..9), random.u32(..4));
+            let name = ["split", "two", "m1", "m2", "m3"][random.usize(..5)];
+            body.push_str(&format!("{name},host=h{host},dc=d{dc} v={n},n{dc}=1i {}\n", week + n));
+        }
+        body
+    };
+    let (own, other) = (lines(-3..5), lines(1..3));
+    for http in [judged.cluster.http(), judged.reference.http()] {
+        http.run("", "CREATE RETENTION POLICY days ON db DURATION INF REPLICATION 1 SHARD DURATION 1d");
+        http.store("db", &own);
+        assert_eq!(http.write_with("db=db&rp=days", &other).status, 204);
+    }
+    let times = ["time > -10w", "time < 2w", "time >= 1w AND time < 3w", "time < -1w", "time > 40w", "time >= 3d"];
+    let tags =
+        ["", "dc != 'd1' AND ", "(host =~ /[1-6]/ OR dc = 'd0') AND ", "v > 3 AND ", "nix = '' AND ", "host = 5 AND "];
+    let mut statements = Vec::new();
+    for source in ["", "split", "split, m1", "/m/, two", "days.split", "days././, two", "nosuch", "nowhere.split"] {
+        let from = if source.is_empty() { String::new() } else { format!(" FROM {source}") };
+        for (time, tags) in times.iter().flat_map(|time| tags.iter().map(move |tags| (time, tags))) {
+            let offset = [1, 2, 5, 300][random.usize(..4)];
+            statements.push(format!("SHOW SERIES{from} WHERE {tags}{time} OFFSET {offset}"));
+        }
+    }
+    judged.assert_same_with_rows(&statements, 25);
+}
+
 /// One InfluxDB lists all series of a database once a storage shard of a policy of FROM is there: here one group alone has it.
 #[test]
 fn policies_that_one_group_has_shards_of() {

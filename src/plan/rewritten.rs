@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 
 use crate::influxql::ast::{
-    BinaryOp, Call, CardinalityOf, Cast, Field, MeasurementName, ShowCardinality, Source, TagKeys, VarRef,
+    BinaryOp, Call, CardinalityOf, Cast, Field, MeasurementName, ShowCardinality, SortOrder, Source, TagKeys, VarRef,
 };
-use crate::influxql::range::TimeRange;
+use crate::influxql::range::{TimeRange, split_time};
 use crate::influxql::{Expr, Measurement, Select, Statement};
 
 use super::columns::{Schema, has_wildcard, widen};
@@ -89,17 +89,64 @@ pub fn counted(show: &ShowCardinality, names: &BTreeSet<String>) -> Vec<Measurem
 /// series, and all of them. InfluxDB heeds the times only in choosing shards.
 pub fn fields_within(show: &ShowCardinality, sources: &[Measurement], shard: TimeRange) -> [Statement; 2] {
     let listing = |own: Option<&Expr>, group_by: &[Expr]| {
-        let mut terms: Vec<Expr> = own.map(|own| Expr::Paren(Box::new(own.clone()))).into_iter().collect();
-        for (op, bound) in [(BinaryOp::GreaterEqual, shard.start), (BinaryOp::LessEqual, shard.end)] {
-            let time = Expr::VarRef(VarRef { name: "time".to_owned(), cast: None });
-            terms.push(Expr::Binary { op, lhs: Box::new(time), rhs: Box::new(Expr::Integer(bound)) });
-        }
         let key = Expr::VarRef(VarRef { name: "_fieldKey".to_owned(), cast: Some(Cast::String) });
-        let (condition, group_by) = (Some(Expr::And(terms)), group_by.to_vec());
+        let (condition, group_by) = (Some(Expr::And(within(own, shard))), group_by.to_vec());
         let sources = sources.iter().cloned().map(Source::Measurement).collect();
         Statement::Select(Box::new(Select { condition, group_by, ..select([key], sources) }))
     };
     [listing(show.condition.as_ref(), &tags_of(&show.group_by)), listing(None, &[])]
+}
+
+/// What SHOW SERIES with a time and OFFSET without LIMIT reads: of each measurement in each storage shard InfluxDB reads OFFSET
+/// series and one more, and lists what is behind the first OFFSET of all of these together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutKeys {
+    pub sources: Vec<Measurement>,
+    /// The storage shards that count.
+    pub range: TimeRange,
+    /// WHERE without times.
+    rest: Option<Expr>,
+}
+
+/// The listing of series that is cut in each storage shard; `None`: this one is not.
+///
+/// # Errors
+/// Its time cannot be read here.
+pub fn cut_keys(statement: &Statement, limit: u64, offset: u64) -> Result<Option<CutKeys>, String> {
+    let Statement::ShowSeries(listing) = statement else { return Ok(None) };
+    let Some(condition) = listing.condition.as_ref().filter(|condition| has_time(condition)) else { return Ok(None) };
+    if limit > 0 || offset == 0 {
+        return Ok(None);
+    }
+    let (rest, range) = split_time(condition, None)?;
+    let Some(read) = reading(statement) else { return Ok(None) };
+    let measurement = |source| match source {
+        Source::Measurement(measurement) => Some(measurement),
+        Source::Subquery(_) => None,
+    };
+    Ok(Some(CutKeys { sources: read.sources.into_iter().filter_map(measurement).collect(), range, rest }))
+}
+
+impl CutKeys {
+    /// The SELECT of the keys that some of the sources have in a storage shard, in [`VALUE_COLUMN`].
+    pub fn within(&self, sources: &[Measurement], shard: TimeRange) -> Statement {
+        let key = Expr::VarRef(VarRef { name: "_seriesKey".to_owned(), cast: None });
+        let condition = Some(Expr::And(within(self.rest.as_ref(), shard)));
+        let sources = sources.iter().cloned().map(Source::Measurement).collect();
+        // InfluxDB gives these rows the time 0, at which it stops reading forwards when the range ends before.
+        let order = (shard.end < 0).then_some(SortOrder::Descending);
+        Statement::Select(Box::new(Select { condition, order, ..select([key], sources) }))
+    }
+}
+
+/// A condition and the bounds of a storage shard.
+fn within(own: Option<&Expr>, shard: TimeRange) -> Vec<Expr> {
+    let mut terms: Vec<Expr> = own.map(|own| Expr::Paren(Box::new(own.clone()))).into_iter().collect();
+    for (op, bound) in [(BinaryOp::GreaterEqual, shard.start), (BinaryOp::LessEqual, shard.end)] {
+        let time = Expr::VarRef(VarRef { name: "time".to_owned(), cast: None });
+        terms.push(Expr::Binary { op, lhs: Box::new(time), rhs: Box::new(Expr::Integer(bound)) });
+    }
+    terms
 }
 
 /// GROUP BY without time(): what is counted stands in one window.
@@ -257,6 +304,24 @@ mod tests {
             let list = values(&show, &names).map(|list| list.to_string());
             assert_eq!(list.as_deref(), Some(listed), "{text}");
         }
+    }
+
+    #[test]
+    fn keys_are_cut_by_storage_shards() {
+        let shard = |start, end| TimeRange { start, end };
+        let cut = |text: &str| cut_keys(&parsed(text), 0, 2).expect("its time is read");
+        let keys = cut("SHOW SERIES ON x FROM cpu WHERE (h = 'a' OR h = 'b') AND time > 5").expect("it is cut");
+        assert_eq!(keys.range, shard(6, TimeRange::default().end));
+        for (shard, text) in [
+            (shard(5, 9), "WHERE ((h = 'a' OR h = 'b')) AND time >= 5 AND time <= 9"),
+            (shard(-9, -5), "WHERE ((h = 'a' OR h = 'b')) AND time >= -9 AND time <= -5 ORDER BY time DESC"),
+        ] {
+            let whole = format!("SELECT _seriesKey FROM x..cpu {text}");
+            assert_eq!(keys.within(&keys.sources, shard).to_string(), whole);
+        }
+        assert_eq!(cut("SHOW SERIES WHERE h = 'a'"), None);
+        let timed = parsed("SHOW SERIES WHERE time > 5");
+        assert_eq!((cut_keys(&timed, 1, 2), cut_keys(&timed, 0, 0)), (Ok(None), Ok(None)));
     }
 
     #[test]

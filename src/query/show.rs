@@ -10,15 +10,18 @@ use hyper::Method;
 
 use crate::backend::Backend;
 use crate::influxql::ast::{MeasurementName, ShowCardinality};
+use crate::influxql::range::TimeRange;
 use crate::influxql::{Measurement, Statement};
 use crate::merge::emit::{CHUNK_ROWS, Emitter};
-use crate::merge::results::{Answer, Message, Series, StatementResult, parse};
+use crate::merge::results::{Answer, Message, Series, StatementResult, Value, parse};
 use crate::merge::show::{self as join, Parts};
 use crate::net::yield_if_needed;
 use crate::plan::Circumstances;
 use crate::plan::columns::Schema;
 use crate::plan::names::{Operation, Step};
-use crate::plan::rewritten::{VALUE_COLUMN, counted, fields_within, probe, reads_fields, settle, values};
+use crate::plan::rewritten::{
+    CutKeys, VALUE_COLUMN, counted, cut_keys, fields_within, probe, reads_fields, settle, values,
+};
 use crate::plan::select::without_types;
 use crate::plan::show::{
     Cut, Join, Names, OfReplicas, Part, Show, TimedTags, counted_by_shards, decide, deciding, in_policies, plan,
@@ -83,6 +86,10 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
             Ok(schema) => settle(&mut part.statement, &schema).map_err(|reason| refuse(400, reason))?,
             Err(error) => return Ok(Err(error)),
         }
+    }
+    if let Some(keys) = cut_keys(&part.statement, part.limit, part.offset).map_err(|reason| refuse(400, reason))? {
+        let cut = keys_of_shards(running, groups, &own, &keys, part.offset).await?;
+        return Ok(cut.map(|(series, messages)| emitted(id, series, part.cut, running.emitter(id), messages)));
     }
     let (parts, behind) = ask_groups(&running.context, groups, &part.statement).await?;
     let mut messages = running.stale(&behind);
@@ -349,6 +356,69 @@ async fn recounted_by_shards(
         fields = beside(&context.queries, bytes, move || fields.with(found, all, VALUE_COLUMN)).await?;
     }
     Ok(Ok(fields.counted(counts)))
+}
+
+/// The series that InfluxDB lists with a time behind the first `offset`, without LIMIT: of each measurement it reads one more
+/// than these in each storage shard. The inner error is the statement's own.
+async fn keys_of_shards(
+    running: &mut Running,
+    groups: &[GroupIndex],
+    own: &Statement,
+    keys: &CutKeys,
+    offset: u64,
+) -> Result<Result<(Vec<Series>, Vec<Message>), String>, Refusal> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut places: BTreeMap<(String, String), Vec<Measurement>> = BTreeMap::new();
+    for source in &keys.sources {
+        places.entry(lookup::place_of(&running.context, source).await?).or_default().push(source.clone());
+    }
+    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+    let read_each = skipped.saturating_add(1);
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    for ((db, policy), sources) in places {
+        let shards = match lookup::shards(&running.context, groups, &db, &policy).await? {
+            Ok(shards) => shards,
+            Err(error) => return Ok(Err(error)),
+        };
+        if lookup::overlap(&shards) {
+            return Err(refuse(
+                400,
+                format!(
+                    "SHOW SERIES with a time and OFFSET without LIMIT is not supported here: InfluxDB cuts what each storage \
+                     shard has, and those of the groups do not begin and end at the same times ({db}.{policy})"
+                ),
+            ));
+        }
+        let is_read = |shard: &TimeRange| shard.start <= keys.range.end && keys.range.start <= shard.end;
+        let read: Vec<TimeRange> = shards.into_iter().filter(is_read).collect();
+        // What is wrong with it InfluxDB says where there are no shards, too.
+        for shard in if read.is_empty() { vec![keys.range] } else { read } {
+            let (parts, behind) = ask_groups(&running.context, groups, &keys.within(&sources, shard)).await?;
+            let told = running.stale(&behind);
+            messages.extend(told.into_iter().filter(|told| !messages.contains(told)).collect::<Vec<_>>());
+            let parts = match Parts::of(parts) {
+                Ok(Parts { parts, .. }) => parts,
+                Err(error) => return Ok(Err(untyped(&running.context, groups, own, error).await?)),
+            };
+            let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for series in parts.into_iter().flatten() {
+                let cells = series.values.iter().filter_map(|row| row.get(VALUE_COLUMN)?.as_str());
+                all.entry(series.name.clone()).or_default().extend(cells.map(str::to_owned));
+            }
+            for mut listed in all.into_values() {
+                listed.sort_unstable();
+                listed.dedup();
+                found.extend(listed.into_iter().take(read_each));
+            }
+            yield_if_needed().await;
+        }
+    }
+    // Rows have the time 0, at which InfluxDB stops reading forwards when the range ends before.
+    if found.len() <= skipped || keys.range.end < 0 {
+        return Ok(Ok((Vec::new(), messages)));
+    }
+    let values = found.into_iter().skip(skipped).map(|key| vec![Value::String(key)]).collect();
+    Ok(Ok((vec![Series { columns: vec!["key".to_owned()], values, ..Series::default() }], messages)))
 }
 
 /// What each group says to a statement; the inner error is the statement's own.
