@@ -288,6 +288,26 @@ fn what_influxdb_refuses_is_refused_in_its_words() {
     ]);
 }
 
+/// Where InfluxDB panics it names the query: the client's, not what the groups were asked.
+#[test]
+fn a_panic_names_what_the_client_wrote() {
+    let loaded = loaded();
+    for q in [
+        "SELECT abs('x') + v FROM m1, m2, m3",
+        "select abs('x') + v from split1 WHERE host = 'h0' OR dc = 'd1' GROUP BY dc LIMIT 2",
+        "SELECT abs('x') + v FROM split2 WHERE time > 5 GROUP BY *",
+        "SELECT mean(x) FROM (SELECT abs('x') + v AS x FROM split1 WHERE n > 2) GROUP BY dc",
+    ] {
+        let (seen, expected) = loaded.both(&[], "application/json", q);
+        let error = |response: &Response| {
+            let answer: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
+            answer["results"][0]["error"].as_str().unwrap_or_default().to_owned()
+        };
+        assert!(error(&expected).ends_with(" [panic:unreachable]"), "`{q}`: {}", expected.text());
+        assert_eq!(error(&seen), error(&expected), "`{q}`");
+    }
+}
+
 #[test]
 fn several_statements_each_at_its_place() {
     let loaded = loaded();

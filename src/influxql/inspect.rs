@@ -209,6 +209,16 @@ impl Select {
         }
     }
 
+    /// Calls `visit` for every measurement that is read, subqueries' included.
+    pub fn visit_sources_mut(&mut self, visit: &mut impl FnMut(&mut Measurement)) {
+        for source in &mut self.sources {
+            match source {
+                Source::Measurement(measurement) => visit(measurement),
+                Source::Subquery(inner) => inner.visit_sources_mut(visit),
+            }
+        }
+    }
+
     fn visit_databases_mut(&mut self, visit: &mut impl FnMut(&mut String)) {
         for source in &mut self.sources {
             match source {

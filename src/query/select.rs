@@ -67,8 +67,28 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
 }
 
 pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
+    let error = as_written(running, error).await?;
     running.tell(StatementResult::failed(id, error)).await?;
     Ok(Ended::Failed)
+}
+
+/// An InfluxDB that panics tells in which query: that is the client's, with the places of its measurements, not what the group
+/// was asked.
+pub async fn as_written(running: &Running, error: String) -> Result<String, Refusal> {
+    let (Some(at), Some(own)) = (error.rfind(" [panic:"), &running.own) else { return Ok(error) };
+    let mut own = own.clone();
+    let (Statement::Select(select) | Statement::Explain { select, .. }) = &mut own else { return Ok(error) };
+    let mut sources = Vec::new();
+    select.visit_sources_mut(&mut |source| sources.push(source.clone()));
+    let mut places = Vec::new();
+    for source in &sources {
+        places.push(lookup::place_of(&running.context, source).await?);
+    }
+    let mut places = places.into_iter();
+    select.visit_sources_mut(&mut |source| {
+        (source.database, source.retention_policy) = places.next().unzip();
+    });
+    Ok(format!("{own}{}", &error[at..]))
 }
 
 /// Where a SELECT runs, and what was asked for that.

@@ -178,6 +178,8 @@ pub struct Running {
     begun: bool,
     /// Where rows go instead of to the client.
     pub into: Option<into::Into>,
+    /// The SELECT that several groups answer, as the client wrote it.
+    pub own: Option<Statement>,
     /// How the times of a shifted part are told.
     pub moved: Option<Telling>,
     /// What holds rows instead.
@@ -210,6 +212,7 @@ impl Running {
             behind,
             begun: false,
             into: None,
+            own: None,
             moved: None,
             aside: None,
             operands: Operands::new(),
@@ -234,7 +237,7 @@ impl Running {
             };
             let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
             // Whatever befell it, the next one writes elsewhere.
-            (self.into, self.moved, self.aside) = (None, None, None);
+            (self.into, self.own, self.moved, self.aside) = (None, None, None, None);
             if ended.is_err() && Instant::now() >= until {
                 self.context.queries.stats.queries_limited_time.add(1);
             }
@@ -299,7 +302,10 @@ impl Running {
                 let goes_on = |error: &str| goes_on(statement, error);
                 self.relay_on(id, &groups, &text, &key, time_zone(statement), goes_on).await
             }
-            Place::Asks => select::run(self, id, statement).await,
+            Place::Asks => {
+                self.own.get_or_insert_with(|| statement.clone());
+                select::run(self, id, statement).await
+            }
             Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
             Place::Here => Box::pin(timeshift::run(self, id, statement)).await,
@@ -341,6 +347,9 @@ impl Running {
             let statement_id = result.error.as_ref().map_or(id, |error| told_id(id, error));
             let mut result = StatementResult { statement_id, ..result };
             result.messages.splice(0..0, warnings.drain(..));
+            if let Some(error) = result.error.take() {
+                result.error = Some(select::as_written(self, error).await?);
+            }
             self.count(&result)?;
             self.tell(result).await?;
             if let Some(ended) = failed {

@@ -22,6 +22,9 @@ use super::calls::Fed;
 use super::level::{Given, Level};
 use super::stream::Tagged;
 
+/// Why a call that compares values is refused.
+pub(super) const OF_NO_NUMBER: &str = "of what is no number, as stddev() of one point and ln() of one below 0";
+
 /// Calls that have ended, from one series of the answer to the next. They are counted as they are met: each series has all.
 #[derive(Default)]
 pub struct Ended {
@@ -143,7 +146,7 @@ impl Level {
         Err(given.ended.want_all(what))
     }
 
-    /// What is no number, as stddev() makes it of one point, is neither less nor more than anything: which InfluxDB shows hangs
+    /// What is no number, as stddev() makes it of one point and ln() of one below 0, is neither less nor more than anything: which InfluxDB shows hangs
     /// on chance.
     pub fn check_numbers(&self, call: &Call, function: &Function, fed: &[Fed<'_>]) -> Result<(), Stop> {
         let Some(field) = self.field_of(call).filter(|_| self.evaluation.nested) else { return Ok(()) };
@@ -153,7 +156,7 @@ impl Level {
         let mut rows = fed.iter().flat_map(|fed| &fed.members);
         match function.how {
             How::Best { .. } | How::Distinct if rows.any(|(_, rows)| is_none(rows)) => {
-                Err(Stop::Refused(format!("{}() of a stddev() of one point", call.name)))
+                Err(Stop::Refused(format!("{}() {OF_NO_NUMBER}", call.name)))
             }
             _ => Ok(()),
         }

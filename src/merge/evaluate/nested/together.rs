@@ -19,6 +19,7 @@
 
 use std::collections::BTreeMap;
 
+use super::order::OF_NO_NUMBER;
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
 use crate::influxql::range::{TIME_MIN, TimeRange};
@@ -406,7 +407,7 @@ impl Level {
     fn check_values(&self, call: &Call, points: &[Tagged]) -> Result<(), Stop> {
         let is_none = |point: &Tagged| matches!(point.value, Value::Float(number) if number.is_nan());
         match points.iter().any(is_none) && matches!(call.name.as_str(), "top" | "bottom" | "distinct") {
-            true => Err(Stop::Refused(format!("{}() of a stddev() of one point", call.name))),
+            true => Err(Stop::Refused(format!("{}() {OF_NO_NUMBER}", call.name))),
             false => Ok(()),
         }
     }
