@@ -216,6 +216,16 @@ fn conditions_of_names_that_are_not_read() {
     let nowhere = "SELECT v FROM nowhere WHERE nix = 'a' SLIMIT 1";
     let beside = "SELECT v FROM one, nowhere, two WHERE nix != 'a' GROUP BY host SLIMIT 2";
     loaded.assert_same_with_rows(&[nowhere.to_owned(), beside.to_owned()], 50);
+    let beside = |condition: &str| {
+        format!("SELECT v FROM (SELECT v FROM two), one WHERE {condition} AND {later} GROUP BY host SLIMIT 2")
+    };
+    loaded.assert_same_with_rows(&[beside("nix != 'x'"), beside("nix = ''"), beside("nix =~ /x/")], 30);
+    let field = loaded.cluster.http().query("db", &beside("late != 'x'"));
+    assert!(
+        field.status == 400 && field.text().contains("a field of measurements beside subqueries"),
+        "{}",
+        field.text()
+    );
     let q = format!("SELECT v FROM one, more WHERE late = 'x' AND {later} GROUP BY host SLIMIT 1");
     let apart = loaded.cluster.http().query("db", &q);
     assert!(apart.status == 400 && apart.text().contains("of some of the measurements alone"), "{}", apart.text());

@@ -31,7 +31,7 @@ use crate::topology::GroupIndex;
 use super::Circumstances;
 use super::columns::{FieldType, Schema, Type, give_types};
 use super::gather::depth;
-use super::select::{alone, split_of};
+use super::select::alone;
 use super::sources::shares;
 use super::subquery::{self, is_regex};
 use super::tag_sets::Values;
@@ -175,13 +175,6 @@ fn of_settled(
         if let (Some(rest), Unknown::Asked) = (&rest, unknown) {
             untyped_names(rest, &mut unknown_names);
         }
-        if let Some(name) = unknown_names.first().filter(|_| !reads_only_measurements) {
-            return Err(format!(
-                "SLIMIT or SOFFSET with WHERE of {name:?}, which is neither field nor tag, over measurements beside subqueries \
-                 of several groups is not supported: {}",
-                split_of(&shares, circumstances)
-            ));
-        }
         let mut measurements: Vec<Counted> = Vec::new();
         for (source, share) in own.sources.iter().zip(&shares) {
             let Source::Measurement(measurement) = source else { continue };
@@ -227,7 +220,7 @@ impl Limits {
     /// not all groups have a field of each measurement's.
     ///
     /// # Errors
-    /// One is a field of one measurement and not of another.
+    /// One is a field of one measurement and not of another, or of those beside a subquery, whose WHERE it is too.
     pub fn know(&mut self, select: &mut Select, fields: &BTreeMap<String, Fields>) -> Result<(), String> {
         let none = Fields::new();
         let mut settled: BTreeMap<usize, BTreeMap<&str, Type>> = BTreeMap::new();
@@ -248,7 +241,14 @@ impl Limits {
                 let known = |name: &str| reader.unknown.contains(name).then(|| kind(name));
                 counted.rest.iter_mut().for_each(|rest| give_types(rest, &known));
             }
-            settled.insert(reader.reader, types);
+            if reader.reads_only_measurements {
+                settled.insert(reader.reader, types);
+            } else if let Some((name, _)) = types.iter().find(|(_, kind)| **kind != Type::Tag) {
+                return Err(format!(
+                    "SLIMIT or SOFFSET with WHERE of {name:?} over several groups is not supported: in what is read it is neither \
+                     field nor tag, and elsewhere a field of measurements beside subqueries"
+                ));
+            }
         }
         let mut number = 0;
         each_reader(select, &mut |select| {
