@@ -596,7 +596,7 @@ fn what_is_not_exact_is_refused() {
             "distinct() of what is no number",
         ),
         (
-            "SELECT top(x, 2) FROM (SELECT ln(n - 100) AS x FROM one)",
+            "SELECT top(x, 2) FROM (SELECT ln(v - 100) AS x FROM one)",
             "top() of what is no number, as stddev() of one point and ln() of one below 0",
         ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
