@@ -87,3 +87,41 @@ fn first_and_last_times_are_told_in_zones() {
     }
     loaded(&["ends"], &body).assert_same_as(&queries, &[("epoch", "")], 100);
 }
+
+/// Points at InfluxDB's first and last times, and beside them.
+fn ends() -> String {
+    let (first, last) = (i64::MIN + 2, i64::MAX - 1);
+    let mut body = String::new();
+    for (number, host) in (0i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        let beside = 6 + number;
+        for time in [first, first + 1, first + beside, T0 * 1_000_000_000, last - beside, last - 1, last] {
+            body.push_str(&format!("ends,host={host} v={number}.5,n={number}i {time}\n"));
+        }
+    }
+    body
+}
+
+/// The window of all times before the second one has no start: what is of it is shown at 0, and the last one has no time behind it.
+#[test]
+fn windows_of_the_first_and_last_times_are_influxdbs() {
+    let mut queries = Vec::new();
+    let bounds = [
+        "time < -9223372036854775700",
+        "time >= -9223372036854775806 AND time < -9223372036854775780",
+        "time > -9223372036854775805 AND time < -9223372036854775790",
+        "time > 9223372036854775780 AND time <= 9223372036854775806",
+    ];
+    for call in ["sum(v)", "count(n)", "first(v)", "max(n)", "mean(v)", "derivative(sum(v))", "median(v)", "spread(n)"]
+    {
+        for bounds in bounds {
+            // Behind the last time influxd fills windows for ever, unless their length is just so.
+            let filled = if bounds.contains("<= 9") { "time(7ns)" } else { "time(100ns)" };
+            for rest in [filled, "time(7ns) fill(none)", "time(7ns) fill(none) ORDER BY time DESC"] {
+                queries.push(format!("SELECT {call} FROM ends WHERE {bounds} GROUP BY {rest}"));
+            }
+        }
+        // From window to window fill() runs over.
+        queries.extend(["", " fill(none)"].map(|fill| format!("SELECT {call} FROM ends GROUP BY time(10000w){fill}")));
+    }
+    loaded(&["ends"], &ends()).assert_same_with_rows(&queries, 60);
+}

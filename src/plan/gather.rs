@@ -78,7 +78,8 @@ pub fn condition_within(select: &Select, wider: i64) -> Result<Option<Expr>, Str
     if range.start != TIME_MIN {
         terms.push(time(BinaryOp::GreaterEqual, range.start.saturating_sub(earlier).max(TIME_MIN)));
     }
-    if range.end != TIME_MAX {
+    // Where there are windows and no end, InfluxDB ends at now().
+    if range.end != TIME_MAX || interval(select) > 0 {
         terms.push(time(BinaryOp::LessEqual, range.end.saturating_add(later).min(TIME_MAX)));
     }
     Ok(if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() })

@@ -2,8 +2,10 @@
 //! these, and the answer is made of what they say.
 //!
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
-//! floats run over on the way, what comes of them hangs on their order: then rows are asked for after all. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go on to the client
-//! as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by `select`.
+//! floats run over on the way, what comes of them hangs on their order, and a window that is shown at 0 may be the one of
+//! InfluxDB's first times: then rows are asked for after all. What is made of a series of the answer is made on a thread beside
+//! the shard's, so that the shard goes on; series go on to the client as they are made. On a shard `query.gathers_max` gather
+//! at once, `subquery`'s too; others wait. Used by `select`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -63,17 +65,10 @@ pub enum Broken {
     Refused(Refusal),
 }
 
-/// What each group is asked, as far as that is known without the schema.
-///
-/// # Errors
-/// A bound in time that cannot be read here.
-fn parts(gathering: &Gathering, passed: Passed) -> Result<Vec<(GroupIndex, Select)>, String> {
-    asked_for(gathering, &ask_of(gathering, passed), &named(&gathering.select))
-}
-
-/// Where rows are let through, rows are asked for.
-fn ask_of(gathering: &Gathering, passed: Passed) -> Ask {
-    if passed == Passed::Rows { Ask::Rows } else { ask(&gathering.select) }
+/// Where rows are let through, rows are asked for, and where groups' windows do not hold all points.
+fn ask_of(gathering: &Gathering, evaluation: &Evaluation, through: Option<&Through>) -> Ask {
+    let passed = through.map_or(Passed::All, Through::passed);
+    if passed == Passed::Rows || evaluation.needs_points() { Ask::Rows } else { ask(&gathering.select) }
 }
 
 fn asked_for(gathering: &Gathering, ask: &Ask, fields: &[VarRef]) -> Result<Vec<(GroupIndex, Select)>, String> {
@@ -92,8 +87,9 @@ pub async fn explained(
 ) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     match Evaluation::new(&gathering.select, rows_max, false) {
-        Ok(_) => {
-            parts(gathering, through.map_or(Passed::All, Through::passed)).map(Ok).map_err(|reason| refuse(400, reason))
+        Ok(evaluation) => {
+            let ask = ask_of(gathering, &evaluation, through);
+            asked_for(gathering, &ask, &named(&gathering.select)).map(Ok).map_err(|reason| refuse(400, reason))
         }
         Err(stop) => stopped(running, id, stop, &gathering.split).await.map(Err),
     }
@@ -122,7 +118,7 @@ pub async fn run(
     if evaluation.fields.is_empty() {
         return nothing(running, id, &gathering).await;
     }
-    let ask = ask_of(&gathering, through.map_or(Passed::All, Through::passed));
+    let ask = ask_of(&gathering, &evaluation, through);
     let combination = match &ask {
         Ask::Partials { columns, .. } => evaluation.combination(Some(columns)),
         Ask::Rows => evaluation.combination(None),
@@ -130,6 +126,10 @@ pub async fn run(
     };
     let _place = running.place_to_gather().await?;
     let mut given = given(running, &gathering, &evaluation, (&ask, combination), through).await;
+    if given.as_ref().is_ok_and(|given| given.held.hides_windows()) {
+        given =
+            self::given(running, &gathering, &evaluation, (&Ask::Rows, evaluation.combination(None)), through).await;
+    }
     if given.as_ref().is_ok_and(|given| given.held.runs_over()) {
         given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
     }
@@ -146,7 +146,7 @@ pub async fn run(
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
     let mut by_shards = evaluation.cuts_in_shards();
-    if evaluation.clocks_change() {
+    if evaluation.may_lose_points() {
         (by_shards, evaluation, held) = on_a_thread(&running.context.queries, move || {
             (by_shards || held.loses_points(&evaluation), evaluation, held)
         })
@@ -264,6 +264,13 @@ impl Held {
     fn runs_over(&self) -> bool {
         match self {
             Held::Combination(combination) => combination.runs_over(),
+            Held::Rows(..) => false,
+        }
+    }
+
+    fn hides_windows(&self) -> bool {
+        match self {
+            Held::Combination(combination) => combination.hides_windows(),
             Held::Rows(..) => false,
         }
     }

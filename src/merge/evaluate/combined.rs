@@ -31,6 +31,7 @@ pub struct Combination {
     found: BTreeMap<(String, Vec<String>), Vec<States>>,
     /// Which series' points have come, and from which group.
     seen: BTreeMap<String, Origin>,
+    hides_windows: bool,
     bytes: usize,
 }
 
@@ -58,7 +59,7 @@ impl Evaluation {
     pub fn combination(&self, asked_for: Option<&[Expr]>) -> Option<Combination> {
         // Where clocks change, which window a point is in hangs on the points before it.
         let clocks_change = self.windows.zone.is_some() && self.windows.interval > 0;
-        if !self.refs.is_empty() || self.calls.is_empty() || clocks_change {
+        if !self.refs.is_empty() || self.calls.is_empty() || clocks_change || self.windows.reach_the_end() {
             return None;
         }
         let mut calls = Vec::new();
@@ -78,7 +79,8 @@ impl Evaluation {
             calls.push(Taken { combine: part.combine, columns, args });
         }
         let (dimensions, of_partials) = (self.dimensions.clone(), asked_for.is_some());
-        Some(Combination { calls, dimensions, of_partials, found: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0 })
+        let (found, seen, hides_windows) = (BTreeMap::new(), BTreeMap::new(), false);
+        Some(Combination { calls, dimensions, of_partials, found, seen, hides_windows, bytes: 0 })
     }
 
     fn wider(&self, windows: &Windows, more: i64) -> Windows {
@@ -165,6 +167,9 @@ impl Combination {
         if self.calls.iter().flat_map(|call| &call.columns).any(|column| *column >= columns.len()) {
             return Err(format!("rows of {} columns, which are fewer than were asked for", columns.len()));
         }
+        let shown_at_0 = |row: &Vec<Value>| row.first() == Some(&Value::Time(0));
+        let begin_nowhere = |call: &Taken| call.args.windows.begin_nowhere();
+        self.hides_windows |= self.of_partials && self.calls.iter().any(begin_nowhere) && rows.iter().any(shown_at_0);
         let origin = if self.of_partials { None } else { Some(self.origin(group, key_of(&name, &tags))?) };
         let tag = |key: &String| tags.iter().find(|(own, _)| own == key).map_or("", |(_, value)| value).to_owned();
         let place = (name, self.dimensions.iter().map(tag).collect());
@@ -195,6 +200,11 @@ impl Combination {
     /// Whether floats have run over on the way: what comes of them hangs on the order of the points, which rows alone tell.
     pub fn runs_over(&self) -> bool {
         self.found.values().flatten().flat_map(States::values).any(|state| state.runs_over())
+    }
+
+    /// Whether a group has shown a window at 0, which may be the one of all times before the second window: points tell.
+    pub fn hides_windows(&self) -> bool {
+        self.hides_windows
     }
 
     /// How much memory it takes, about.

@@ -212,14 +212,20 @@ impl Evaluation {
         }
     }
 
-    /// Whether clocks change in the windows.
-    pub fn clocks_change(&self) -> bool {
+    /// Whether there may be points that their own windows do not hold: clocks change in these, or one has the last time of all.
+    pub fn may_lose_points(&self) -> bool {
         let Windows { interval, range, zone, .. } = self.windows;
-        interval > 0 && zone.is_some_and(|zone| zone.changes_within(range.start, range.end))
+        let change = interval > 0 && zone.is_some_and(|zone| zone.changes_within(range.start, range.end));
+        change || self.windows.reach_the_end()
     }
 
-    /// Whether there are points that their own windows do not hold, since [`Evaluation::clocks_change`] in these: InfluxDB reads
-    /// no more of such a series in that storage shard.
+    /// Whether nothing can be put together of what groups make of their points, since their windows do not hold all of these.
+    pub fn needs_points(&self) -> bool {
+        self.windows.reach_the_end()
+    }
+
+    /// Whether there are such points among these ([`Evaluation::may_lose_points`]): InfluxDB reads no more of such a series in
+    /// that storage shard.
     pub fn loses_points<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
         let lost = |time: i64| {
             let (start, end) = self.windows.of(time);

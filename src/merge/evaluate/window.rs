@@ -45,11 +45,12 @@ impl Windows {
         if change.abs() < self.interval { change } else { 0 }
     }
 
-    /// The windows that fill() counts from this one on, or back from it: an interval each, but where clocks change.
+    /// The windows that fill() counts from this one on, or back from it: an interval each, but where clocks change. As in
+    /// InfluxDB they run over.
     pub fn steps(&self, from: i64, ascending: bool) -> impl Iterator<Item = i64> {
         let mut ahead = self.ahead(from);
         std::iter::successors(Some(from), move |at| {
-            let next = at.checked_add(if ascending { self.interval } else { -self.interval })?;
+            let next = at.wrapping_add(if ascending { self.interval } else { -self.interval });
             let before = std::mem::replace(&mut ahead, self.ahead(next.saturating_sub(1)));
             Some(next.saturating_add(self.change(before, ahead)))
         })
@@ -57,6 +58,16 @@ impl Windows {
 
     pub fn start(&self, time: i64) -> i64 {
         self.of(time).0
+    }
+
+    /// Whether one of them has no start: it is shown at 0 ([`Windows::shown`]).
+    pub fn begin_nowhere(&self) -> bool {
+        self.interval > 0 && self.start(self.range.start) == TIME_MIN
+    }
+
+    /// Whether one of them has the last time of all: it ends there, and does not hold it.
+    pub fn reach_the_end(&self) -> bool {
+        self.interval > 0 && self.range.end == TIME_MAX
     }
 
     /// What an aggregate of the window shows as its time.
