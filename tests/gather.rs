@@ -567,6 +567,15 @@ fn one_name_under_two_policies() {
             queries.push(format!("SELECT {columns} FROM autogen.{name}, other.{name} {only}"));
         }
     }
+    // Of several series each begins as the one before has left the two.
+    for sources in ["autogen.one, other.one", "other.one, autogen.one", "autogen.two, autogen.one, other.one"] {
+        for columns in ["v", "v, s, n", "n, host"] {
+            for cut in ["", "LIMIT 3", "LIMIT 20 OFFSET 11", "ORDER BY time DESC LIMIT 7"] {
+                queries.push(format!("SELECT {columns} FROM {sources} GROUP BY region {cut}"));
+                queries.push(format!("SELECT {columns} FROM {sources} {cut}"));
+            }
+        }
+    }
     loaded.assert_same(&queries);
 }
 

@@ -601,7 +601,6 @@ fn what_is_not_exact_is_refused() {
         ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
-        ("SELECT v FROM m, OTHER..m GROUP BY host", "rows at one time of sources beside each other, in several series"),
         (
             "SELECT mean(x) FROM (SELECT max(v) AS x, n FROM m, OTHER..m GROUP BY host) GROUP BY host",
             "max() of sources beside each other, in several series",

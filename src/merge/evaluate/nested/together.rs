@@ -14,8 +14,9 @@
 //! - Several calls are joined by name, then all tags in the order of their keys, then time, whatever the order of the series of
 //!   the answer: a call that has ended in a series goes on in a later one while others are still in the first.
 //!
-//! What InfluxDB does behind a window that makes no point is not told here, and measurements of one name beside each other are
-//! read series by series: their order hangs on the storage. What a level makes is held: no list has more than `rows_max` points.
+//! What InfluxDB does behind a window that makes no point is not told here, and calls over measurements of one name beside each
+//! other are read series by series: their order hangs on the storage. What a level makes is held: no list has more than
+//! `rows_max` points.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +74,7 @@ impl Level {
     }
 
     fn raw_together(&self, all: &Together<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
-        if !self.evaluation.nested {
+        if self.inputs.len() < 2 && !self.evaluation.nested {
             return in_turn(all, |given| self.raw(given, range, keys));
         }
         if !self.evaluation.knows_a_ref() {
