@@ -197,6 +197,19 @@ pub fn length_of(expr: &Expr) -> Option<i64> {
 
 /// A date, a date and time with a space or as RFC 3339, up to nine digits of a second.
 pub fn parse_time(text: &str, zone: Option<Zone>) -> Option<i64> {
+    let (ns, has_zone) = written_time(text)?;
+    let ns = i64::try_from(ns).ok()?;
+    Some(zone.filter(|_| !has_zone).map_or(ns, |zone| zone.moment(ns)))
+}
+
+/// The same in UTC, or the next to it that there is: the first and the last storage shard reach beyond all times.
+pub fn nearest_time(text: &str) -> Option<i64> {
+    let (ns, _) = written_time(text)?;
+    Some(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
+}
+
+/// What a text says, and whether it says in which zone; else it is as if in UTC.
+fn written_time(text: &str) -> Option<(i128, bool)> {
     let (date, rest) = text.split_at_checked(10)?;
     let mut parts = date.split('-').map(|part| number(part, if part.len() == 4 { 4 } else { 2 }));
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
@@ -204,11 +217,9 @@ pub fn parse_time(text: &str, zone: Option<Zone>) -> Option<i64> {
         return None;
     }
     let days = days_from_civil(year, month as u32, day as u32);
-    let ns =
-        |seconds: i64, fraction: i64| i64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(fraction)).ok();
-    let local = |ns: i64| zone.map_or(ns, |zone| zone.moment(ns));
+    let ns = |seconds: i64, fraction: i64| i128::from(seconds) * 1_000_000_000 + i128::from(fraction);
     if rest.is_empty() {
-        return ns(days * 86_400, 0).map(local);
+        return Some((ns(days * 86_400, 0), false));
     }
     let (clock, offset) = match rest.split_at(1) {
         (" ", clock) => (clock, None),
@@ -226,10 +237,7 @@ pub fn parse_time(text: &str, zone: Option<Zone>) -> Option<i64> {
         return None;
     }
     let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
-    match offset {
-        Some(offset) => ns(seconds - offset, fraction),
-        None => ns(seconds, fraction).map(local),
-    }
+    Some((ns(seconds - offset.unwrap_or_default(), fraction), offset.is_some()))
 }
 
 /// The clock without its zone, and the zone's seconds east.
@@ -314,6 +322,13 @@ mod tests {
             "é2020-01-01",
         ] {
             assert_eq!(parse_time(bad, None), None, "{bad}");
+        }
+        for (text, nearest) in [
+            ("1677-09-15T00:00:00Z", i64::MIN),
+            ("2262-04-14T00:00:00Z", i64::MAX),
+            ("1970-01-01T00:00:01Z", 1_000_000_000),
+        ] {
+            assert_eq!(nearest_time(text), Some(nearest), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{Listing, MeasurementName, NameOrAll, ShowMeasurements};
-use crate::influxql::range::{TimeRange, parse_time};
+use crate::influxql::range::{TimeRange, nearest_time};
 use crate::influxql::{Measurement, Statement};
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::columns::{Schema, field_type_named};
@@ -223,7 +223,7 @@ async fn shards_of(
         let (Some(policy), Some(start), Some(end)) = columns else {
             return Err(refuse(503, "SHOW SHARDS tells no policies or times"));
         };
-        let time = |cell: &Value| cell.as_str().and_then(|text| parse_time(text, None));
+        let time = |cell: &Value| cell.as_str().and_then(nearest_time);
         for row in series.values.iter().filter(|row| rp.is_none_or(|rp| row[policy].as_str() == Some(rp))) {
             let (Some(start), Some(end)) = (time(&row[start]), time(&row[end])) else {
                 return Err(refuse(503, "SHOW SHARDS tells a time that cannot be read"));
