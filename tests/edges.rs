@@ -125,3 +125,12 @@ fn windows_of_the_first_and_last_times_are_influxdbs() {
     }
     loaded(&["ends"], &ends()).assert_same_with_rows(&queries, 60);
 }
+
+/// They begin before the first time, and end behind the last.
+#[test]
+fn rows_are_cut_in_the_first_and_last_storage_shards() {
+    let cuts = ["OFFSET 2", "LIMIT 4 OFFSET 2", "ORDER BY time DESC OFFSET 3", "WHERE n > 2 OFFSET 1"];
+    let mut queries: Vec<String> = cuts.iter().map(|cut| format!("SELECT v, n FROM ends {cut}")).collect();
+    queries.extend(["top(v, 3)", "bottom(n, 2)"].map(|best| format!("SELECT {best} FROM ends LIMIT 9")));
+    loaded(&["ends"], &ends()).assert_same_with_rows(&queries, 50);
+}
