@@ -238,14 +238,14 @@ listening_config() {
     printf '[admin]\nbind = "127.0.0.1:0"\n'
 }
 
-# start_influxd NAME: its address is then in $address.
+# start_influxd NAME: its address is then in $address. What was written a second ago is in files, as most of what is asked for.
 start_influxd() {
     local dir=$work/$1.influxd
     address=127.0.0.1:$(free_port)
     start "$1" env INFLUXDB_META_DIR="$dir/meta" INFLUXDB_DATA_DIR="$dir/data" INFLUXDB_DATA_WAL_DIR="$dir/wal" \
         INFLUXDB_HTTP_BIND_ADDRESS="$address" INFLUXDB_BIND_ADDRESS="127.0.0.1:$(free_port)" \
         INFLUXDB_REPORTING_DISABLED=true INFLUXDB_HTTP_LOG_ENABLED=false INFLUXDB_MONITOR_STORE_ENABLED=false \
-        INFLUXDB_DATA_MAX_CONCURRENT_COMPACTIONS=1 influxd run
+        INFLUXDB_DATA_MAX_CONCURRENT_COMPACTIONS=1 INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION=1s influxd run
     wait_for influxd "$perf" ask "$address" GET /ping
 }
 

@@ -123,6 +123,14 @@ async fn of_groups(running: &mut Running, id: usize, groups: &[GroupIndex], mut 
     Ok(Ok(emitted(id, join::limited(series, limit, offset), cut, emitter, messages)))
 }
 
+/// The groups whose part is empty, where there are others.
+fn silent(running: &Running, groups: &[GroupIndex], parts: &[Vec<Series>]) -> Vec<GroupIndex> {
+    if running.context.backends.topology.groups().len() == 1 {
+        return Vec::new();
+    }
+    groups.iter().zip(parts).filter(|(_, part)| part.is_empty()).map(|(group, _)| *group).collect()
+}
+
 /// The parts of a listing of tags with a time, with those of groups that have no storage shard at that time where another
 /// group has one: in one InfluxDB that shard leads to what all of them have. The inner error is the statement's own.
 ///
@@ -134,9 +142,8 @@ async fn of_other_shards(
     mut parts: Vec<Vec<Series>>,
     messages: &mut Vec<Message>,
 ) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
-    let silent: Vec<GroupIndex> =
-        groups.iter().zip(&parts).filter(|(_, part)| part.is_empty()).map(|(g, _)| *g).collect();
-    if silent.is_empty() || running.context.backends.topology.groups().len() == 1 {
+    let silent = silent(running, groups, &parts);
+    if silent.is_empty() {
         return Ok(Ok(parts));
     }
     let db = running.context.asked.params.get("db").to_owned();
@@ -169,9 +176,8 @@ async fn of_other_policies(
     mut parts: Vec<Vec<Series>>,
     messages: &mut Vec<Message>,
 ) -> Result<Result<Vec<Vec<Series>>, String>, Refusal> {
-    let silent: Vec<GroupIndex> =
-        groups.iter().zip(&parts).filter(|(_, part)| part.is_empty()).map(|(g, _)| *g).collect();
-    if silent.is_empty() || running.context.backends.topology.groups().len() == 1 {
+    let silent = silent(running, groups, &parts);
+    if silent.is_empty() {
         return Ok(Ok(parts));
     }
     let Some(places) = series_places(statement) else { return Ok(Ok(parts)) };
