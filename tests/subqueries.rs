@@ -287,6 +287,7 @@ fn what_is_no_number_is_a_value() {
         "SELECT min(a) FROM INNER GROUP BY host",
         "SELECT mean(a), sum(a), count(a), first(a), last(a) FROM INNER WHERE BOUNDS GROUP BY region",
         "SELECT median(a), mode(a), spread(a), stddev(a) FROM INNER WHERE BOUNDS",
+        "SELECT spread(a) FROM INNER WHERE BOUNDS GROUP BY time(20s), region",
         "SELECT percentile(a, 50) FROM INNER WHERE BOUNDS",
         "SELECT difference(a) FROM INNER WHERE BOUNDS",
         "SELECT moving_average(mean(a), 2) FROM INNER WHERE BOUNDS GROUP BY time(20s)",
@@ -300,7 +301,10 @@ fn what_is_no_number_is_a_value() {
         "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(5s), host fill(0)",
         "SELECT stddev(v) AS a FROM SPLIT WHERE BOUNDS GROUP BY time(10s) fill(previous)",
     ];
-    loaded().judged.assert_same_with_rows(&over_split(&product(&outers, &inners)), 70);
+    let mut statements = product(&outers, &inners);
+    // Each of them is another.
+    statements.extend(product(&["SELECT count(distinct(a)) FROM INNER WHERE BOUNDS GROUP BY time(20s)"], &inners[..3]));
+    loaded().judged.assert_same_with_rows(&over_split(&statements), 70);
 }
 
 /// Texts and truths beside a call are filled by numbers too.

@@ -42,8 +42,8 @@ const REFUSALS: &[Refusal] = &[
     ),
     refusal("regular expression", "over several groups is refused: this expression cannot be read here", Layout::Whole),
     refusal(
-        "SLIMIT with a name that nobody knows",
-        "which is no tag, over several groups is not supported",
+        "SLIMIT with a name that is a field elsewhere",
+        "over several groups is not supported: in what is read it is neither field nor tag",
         Layout::Whole,
     ),
     refusal("split measurement", "is split over groups by", Layout::Split),

@@ -1,5 +1,7 @@
 //! distinct: each value once, by when it came first, then by value.
 
+use std::cmp::Ordering;
+
 use super::select::compare;
 use crate::merge::evaluate::rows::Point;
 use crate::merge::results::Value;
@@ -19,9 +21,20 @@ fn key(value: &Value) -> (u8, u64, &str) {
 
 pub fn distinct(points: &[Point]) -> Vec<Point> {
     let mut seen = std::collections::HashSet::new();
-    let mut found: Vec<Point> = points.iter().filter(|point| seen.insert(key(&point.value))).cloned().collect();
-    found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| compare(&a.value, &b.value)));
+    // What is no number is not even like itself.
+    let is_none = |value: &Value| matches!(value, Value::Float(number) if number.is_nan());
+    let each = points.iter().filter(|point| is_none(&point.value) || seen.insert(key(&point.value)));
+    let mut found: Vec<Point> = each.cloned().collect();
+    found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| in_order(&a.value, &b.value)));
     found
+}
+
+/// Whatever is among them.
+fn in_order(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
+        _ => compare(a, b),
+    }
 }
 
 #[cfg(test)]
@@ -34,5 +47,11 @@ mod tests {
         let points = floats(&[(1, 3.0), (1, 1.0), (2, 3.0), (2, 0.0), (3, -0.0)]);
         let seen: Vec<f64> = distinct(&points).iter().filter_map(Point::number).collect();
         assert_eq!(seen, [1.0, 3.0, 0.0]);
+    }
+
+    #[test]
+    fn each_that_is_no_number_is_another() {
+        let points = floats(&[(1, f64::NAN), (1, 1.0), (1, f64::NAN), (2, 1.0)]);
+        assert_eq!(distinct(&points).len(), 3);
     }
 }
