@@ -1,8 +1,9 @@
 //! One replica seen from one shard: connections, lanes for writes, a pool for queries.
 //!
-//! `connection` dials and speaks HTTP (`driver`: without a task of its own), `courier` carries one write at a time, `lane` gathers the writes of many clients into one request at a time, `pool`
-//! lends connections to queries and statements, `health` asks whether the replica lives. A new topology makes new
-//! `Backends`, which keep the lanes and pools of replicas that stay. Used by `deliver` and `query`.
+//! `connection` dials and speaks HTTP (`driver`: without a task of its own), `courier` carries one write at a time, `lane`
+//! gathers the writes of many clients into one request at a time, `pool` lends connections to queries and statements, `health`
+//! asks whether the replica lives. A new topology makes new `Backends`, which keep the lanes and pools of replicas that stay.
+//! Used by `deliver` and `query`.
 
 mod connection;
 mod courier;

@@ -146,8 +146,8 @@ impl Level {
         Err(given.ended.want_all(what))
     }
 
-    /// What is no number, as stddev() makes it of one point and ln() of one below 0, is neither less nor more than anything: which InfluxDB shows hangs
-    /// on chance.
+    /// What is no number, as stddev() makes it of one point and ln() of one below 0, is neither less nor more than anything:
+    /// which InfluxDB shows hangs on chance.
     pub fn check_numbers(&self, call: &Call, function: &Function, fed: &[Fed<'_>]) -> Result<(), Stop> {
         let Some(field) = self.field_of(call).filter(|_| self.evaluation.nested) else { return Ok(()) };
         let is_none = |rows: &Rows| {

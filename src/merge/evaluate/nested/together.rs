@@ -20,7 +20,6 @@
 
 use std::collections::BTreeMap;
 
-use super::order::OF_NO_NUMBER;
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
 use crate::influxql::range::{TIME_MIN, TimeRange};
@@ -34,6 +33,7 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::level::{Given, Input, Level, kind_of};
+use super::order::OF_NO_NUMBER;
 use super::reads::best_keys;
 use super::stream::{At, Stream, Tagged, Tags, before, limited, subset, taken};
 
