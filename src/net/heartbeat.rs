@@ -3,7 +3,7 @@
 //! glommio 0.9 parks an executor although tasks are ready to run when its preemption timer has fired before it ran the
 //! first of them: the thread was descheduled for that long, as happens on a busy machine. With nothing else to wake it
 //! it never runs again (seen at about one start in 200 under load). A signal makes the wait in io_uring_enter(2) return;
-//! the executor then looks at its tasks and timers again.
+//! the executor then looks at its tasks and timers again. One that has run since the last look is left alone.
 
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use std::time::Duration;
 #[cfg(test)]
 use super::{PREEMPT_TIMER, prepare};
 
-/// How long a shard can have slept by mistake.
+/// A shard can have slept by mistake for twice as long.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Ignored unless handled, and used by nobody else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 
-/// Signals threads every so often until it is dropped; the threads must not be joined before.
+/// Signals threads that have not run for a while, until it is dropped; the threads must not be joined before.
 pub struct Heartbeat {
     stop: Arc<AtomicBool>,
     beating: Option<JoinHandle<()>>,
@@ -39,19 +39,48 @@ impl Heartbeat {
         if handled != 0 {
             return Err(std::io::Error::last_os_error());
         }
-        let threads: Vec<libc::pthread_t> = threads.iter().map(JoinHandleExt::as_pthread_t).collect();
+        let mut watched: Vec<Watched> = threads.iter().map(Watched::new).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                for thread in &threads {
-                    // SAFETY: the thread was not joined, so that its id is valid even if it has ended.
-                    unsafe { libc::pthread_kill(*thread, SIGNAL) };
-                }
+                watched.iter_mut().for_each(Watched::wake_unless_it_runs);
                 std::thread::sleep(INTERVAL);
             }
         })?;
         Ok(Heartbeat { stop, beating: Some(beating) })
+    }
+}
+
+/// A thread that was not joined: its id is valid even if it has ended.
+struct Watched {
+    thread: libc::pthread_t,
+    /// The CPU time that it had taken at the last look.
+    taken: Option<(libc::time_t, libc::c_long)>,
+}
+
+impl Watched {
+    fn new(thread: &JoinHandle<()>) -> Watched {
+        Watched { thread: thread.as_pthread_t(), taken: None }
+    }
+
+    /// Whether it has run since the last look, by which the kernel counts what it takes.
+    fn has_run(&mut self) -> bool {
+        // SAFETY: the calls write what they are given room for; a timespec may be all zeros.
+        let taken = unsafe {
+            let (mut clock, mut time) = (0, std::mem::zeroed::<libc::timespec>());
+            let read = libc::pthread_getcpuclockid(self.thread, &raw mut clock) == 0
+                && libc::clock_gettime(clock, &raw mut time) == 0;
+            read.then_some((time.tv_sec, time.tv_nsec))
+        };
+        std::mem::replace(&mut self.taken, taken) != taken
+    }
+
+    fn wake_unless_it_runs(&mut self) {
+        if !self.has_run() {
+            // SAFETY: the id is valid; what the signal does is nothing.
+            unsafe { libc::pthread_kill(self.thread, SIGNAL) };
+        }
     }
 }
 

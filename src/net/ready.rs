@@ -49,7 +49,7 @@ const SLICE_LONG: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(200);
 /// Of an executor: so late it hears, while it lingers, of what neither a stream nor a timer tells and nobody has announced
 /// (`elsewhere`).
-pub const PREEMPT_TIMER: Duration = Duration::from_millis(50);
+pub const PREEMPT_TIMER: Duration = Duration::from_millis(200);
 /// For all queues whose tasks may keep a shard busy.
 pub const QUEUE_LATENCY: Latency = Latency::Matters(SLICE);
 /// A wait may be so many times as long as the one before. Each leaves the others hundreds of times as much of the core before
