@@ -413,6 +413,59 @@ fn explain_is_told_of_whatever_is_answered() {
     }
 }
 
+/// A call of a type that it does not have: where InfluxDB shows a plan there is one, else its words about it.
+#[test]
+fn what_does_not_run_may_be_explained() {
+    let loaded = loaded();
+    let verdict = |response: Response| {
+        let answer = response.json();
+        let error = answer["results"][0]["error"].as_str().map(str::to_owned);
+        error.unwrap_or_else(|| format!("a plan: {}", !answer["results"][0]["series"].is_null()))
+    };
+    let (mut plans, mut errors) = (0, 0);
+    for select in [
+        "mean(s) FROM m1, m2, m3",
+        "sum(ok) FROM m1, m2, m3 GROUP BY host",
+        "max(s) FROM m1, m2, m3 WHERE v > 'a'",
+        "percentile(s, 50) FROM m1, m2, m3",
+        "derivative(s) FROM m1, m2, m3",
+        "top(s, 2) FROM m1, m2, m3",
+        "abs(sum(s)) FROM m1, m2, m3",
+        "abs(s) FROM m1, m2, m3",
+        "s + 1 FROM m1, m2, m3",
+        "sum(s), max(v) FROM m1, m2, m3",
+        "sum(s) FROM m1, m2, m3 SLIMIT 1",
+        "sum(last) FROM split1",
+        "mean(last) FROM split1 GROUP BY dc",
+        "spread(more) FROM split1",
+        "sum(last) FROM split1 WHERE dc = 'nothing'",
+        "sum(last) FROM split1 SLIMIT 1",
+        "integral(more), max(v) FROM split1",
+        "holt_winters(mean(last), 2, 2) FROM split1 WHERE time > 0 AND time < 1h GROUP BY time(1m)",
+        "mean(x) FROM (SELECT last AS x FROM split1)",
+        "sum(x) FROM (SELECT max(last) AS x FROM split1)",
+        "max(x) FROM (SELECT sum(last) AS x FROM split1)",
+        "max(x) FROM (SELECT mean(v) AS x, sum(last) AS y FROM split1)",
+        "sum(x) FROM (SELECT first(last) AS x FROM split1 GROUP BY host)",
+        "spread(x) FROM (SELECT first(more) AS x FROM split1)",
+        "percentile(x, 1) FROM (SELECT more AS x FROM split1) GROUP BY host",
+        "sum(x) FROM (SELECT first(last) AS x FROM split1), (SELECT max(v) AS x FROM split2)",
+        "x FROM (SELECT sum(last) AS x, first(v) AS y FROM split1)",
+        "count(x), sum(x) FROM (SELECT last AS x FROM split1)",
+        "derivative(x) FROM (SELECT first(last) AS x FROM split1 GROUP BY time(1m))",
+        "mean(x) FROM (SELECT mean(last) AS x FROM split1 GROUP BY dc)",
+        "foo(last) FROM split1",
+    ] {
+        for verb in ["EXPLAIN", "EXPLAIN ANALYZE"] {
+            let (seen, expected) = loaded.both(&[], "application/json", &format!("{verb} SELECT {select}"));
+            let (seen, expected) = (verdict(seen), verdict(expected));
+            assert_eq!(seen, expected, "{verb} SELECT {select}");
+            if expected == "a plan: true" { plans += 1 } else { errors += 1 }
+        }
+    }
+    assert!(plans >= 15 && errors >= 30, "{plans} plans, {errors} errors");
+}
+
 #[test]
 fn route_shows_the_plan_and_the_parts() {
     let loaded = loaded();

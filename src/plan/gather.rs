@@ -39,6 +39,14 @@ impl Gathering {
         self.parts(part, read_before(&self.select))
     }
 
+    /// The SELECT over what each group has of it.
+    pub fn whole_parts(&self) -> Vec<(GroupIndex, Select)> {
+        let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
+            (*group, Select { sources: sources.clone(), ..self.select.clone() })
+        };
+        self.sources.iter().map(part).collect()
+    }
+
     /// What each group is asked: `part` of its measurements, with WHERE, whose bounds in time are so many nanoseconds `wider`.
     ///
     /// # Errors

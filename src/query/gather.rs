@@ -78,12 +78,14 @@ fn asked_for(gathering: &Gathering, ask: &Ask, fields: &[VarRef]) -> Result<Vec<
     }
 }
 
-/// What each group is asked by a SELECT that is explained; what would be refused is refused. The inner error: how it ended.
+/// What each group is asked by a SELECT that is explained, or carried out for that (`analyze`); what would be refused is
+/// refused. The inner error: how it ended.
 pub async fn explained(
     running: &mut Running,
     id: usize,
     gathering: &Gathering,
     through: Option<&Through>,
+    analyze: bool,
 ) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
     let rows_max = running.context.queries.config.query.rows_max.0;
     match Evaluation::new(&gathering.select, rows_max, false) {
@@ -91,6 +93,7 @@ pub async fn explained(
             let ask = ask_of(gathering, &evaluation, through);
             asked_for(gathering, &ask, &named(&gathering.select)).map(Ok).map_err(|reason| refuse(400, reason))
         }
+        Err(Stop::Wrong(error)) => unfit(running, id, gathering.whole_parts(), &error, analyze).await,
         Err(stop) => stopped(running, id, stop, &gathering.split).await.map(Err),
     }
 }
@@ -410,10 +413,7 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
 
 /// A SELECT with a call that its argument's type does not have.
 async fn wrong(running: &mut Running, id: usize, error: String, gathering: &Gathering) -> Result<Ended, Refusal> {
-    let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
-        (*group, Select { sources: sources.clone(), ..gathering.select.clone() })
-    };
-    if let Some(told) = objection(running, gathering.sources.iter().map(part).collect(), &error).await? {
+    if let Some(told) = objection(running, gathering.whole_parts(), &error).await? {
         return failed(running, id, told).await;
     }
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
@@ -456,6 +456,31 @@ pub async fn objection(
     let any = told.peek().cloned();
     let any = any.map(|error| if error.contains("[panic:") { likely.to_owned() } else { error });
     Ok(told.find(|error| error == likely).or(any))
+}
+
+/// What an explained SELECT asks the groups for, of which these are their parts, if they take it: `error` is what InfluxDB
+/// says of a call in it when it runs. Where it only plans it lets some pass, and has other words for others.
+pub async fn unfit(
+    running: &mut Running,
+    id: usize,
+    parts: Vec<(GroupIndex, Select)>,
+    error: &str,
+    analyze: bool,
+) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
+    let told = if analyze {
+        objection(running, parts.clone(), error).await?
+    } else {
+        let planning = parts.iter().map(|(group, part)| lookup::invalid(&running.context, *group, part));
+        let told: Result<Vec<Option<String>>, Refusal> = join_all(planning).await.into_iter().collect();
+        let told: Vec<String> = told?.into_iter().flatten().collect();
+        // A group that lacks the first of the fields finds fault with another.
+        let own = told.iter().find(|told| lookup::running((*told).clone()) == error);
+        own.or(told.first()).cloned()
+    };
+    match told {
+        Some(told) => failed(running, id, told).await.map(Err),
+        None => Ok(Ok(parts)),
+    }
 }
 
 /// What stopped an evaluation, told; `split` says what stands in the way of asking one group.

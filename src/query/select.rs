@@ -35,25 +35,32 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     if !found.is_empty() {
         name_regexes(select, &lookup::names(&running.context, &found).await?);
     }
-    let Settled { selected, listings, through } = match plan_it(running, select).await? {
-        Ok(planned) => planned,
-        Err(error) => return failed(running, id, error).await,
-    };
+    let planned = plan_it(running, select).await?;
     let (key, zone) = (first_source(select), select.timezone.clone());
     let zone = zone.as_deref();
+    let is_run = !matches!(statement, Statement::Explain { analyze: false, .. });
+    let Settled { selected, listings, through } = match planned {
+        Ok(planned) => planned,
+        Err(error) if is_run => return failed(running, id, lookup::running(error)).await,
+        Err(error) => return failed(running, id, error).await,
+    };
     if let Statement::Explain { analyze, .. } = &statement {
         let parts = match selected {
             Selected::One(groups) => return running.relay(id, &groups, &statement.to_string(), &key, zone).await,
             Selected::Rewritten(group, part) => vec![(group, *part)],
             Selected::Concatenate(whole) => whole.parts,
-            Selected::Gather(gathering) => match gather::explained(running, id, &gathering, through.as_ref()).await? {
-                Ok(parts) => parts,
-                Err(ended) => return Ok(ended),
-            },
-            Selected::Nest(nesting) => match subquery::explained(running, id, &nesting, through.as_ref()).await? {
-                Ok(parts) => parts,
-                Err(ended) => return Ok(ended),
-            },
+            Selected::Gather(gathering) => {
+                match gather::explained(running, id, &gathering, through.as_ref(), *analyze).await? {
+                    Ok(parts) => parts,
+                    Err(ended) => return Ok(ended),
+                }
+            }
+            Selected::Nest(nesting) => {
+                match subquery::explained(running, id, &nesting, through.as_ref(), *analyze).await? {
+                    Ok(parts) => parts,
+                    Err(ended) => return Ok(ended),
+                }
+            }
         };
         return explain(running, id, [listings, parts].concat(), *analyze).await;
     }

@@ -23,23 +23,24 @@ use crate::topology::GroupIndex;
 
 use super::beside::on_a_thread;
 use super::choose::Behind;
-use super::gather::{Broken, Part, add, apart, gather, objection, stopped, with_messages};
+use super::gather::{Broken, Part, add, apart, gather, objection, stopped, unfit, with_messages};
 use super::select::failed;
 use super::slimit::{Filter, Through};
 use super::statement::{Ended, Running};
 use super::{Refusal, lookup, refuse};
 
-/// What each group is asked for by a SELECT that runs level by level; what would be refused is refused. The inner error: how
-/// it ended.
+/// What each group is asked for by a SELECT that runs level by level, and is explained, or carried out for that (`analyze`);
+/// what would be refused is refused. The inner error: how it ended.
 pub async fn explained(
     running: &mut Running,
     id: usize,
     nesting: &Nesting,
     through: Option<&Through>,
+    analyze: bool,
 ) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
     match nested(running, nesting, through.map_or(Passed::All, Through::passed)) {
         Ok(nested) => match nested.wrong() {
-            Some(error) => failed(running, id, error.clone()).await.map(Err),
+            Some(error) => unfit(running, id, nesting.parts(), error, analyze).await,
             None => nesting.outline().map(Ok).map_err(|reason| refuse(400, reason)),
         },
         Err(stop) => stopped(running, id, stop, &nesting.split).await.map(Err),
