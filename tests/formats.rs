@@ -122,6 +122,25 @@ fn every_parameter_in_json() {
 }
 
 #[test]
+fn chunks_are_packed_for_who_takes_that() {
+    let loaded = loaded();
+    for q in QUERIES.iter().chain(&["SELECT f FROM nodb..m1", "SHOW SERIES WHERE h = 'nobody'"]) {
+        for accept in ["application/json", "text/csv", "application/x-msgpack"] {
+            for encoding in ["gzip", "deflate, gzip;q=0.5", "deflate"] {
+                let request = get(q, "chunked=true&chunk_size=2").header("Accept", accept);
+                loaded.assert_same(&request.header("Accept-Encoding", encoding));
+            }
+        }
+    }
+    let request = get("SELECT f FROM m1, m2, m3", "chunked=true&chunk_size=2").header("Accept-Encoding", "gzip");
+    assert_eq!(loaded.cluster.http().send(&request).header("Content-Encoding"), Some("gzip"));
+    // A refusal comes as it is.
+    let refused = get("SELECT v FROM split tz('Local')", "chunked=true").header("Accept-Encoding", "gzip");
+    let refused = loaded.cluster.http().send(&refused);
+    assert!(refused.status == 400 && refused.error().contains("tz('Local')"), "{refused:?}");
+}
+
+#[test]
 fn errors_of_the_request_in_every_format() {
     let loaded = loaded();
     for accept in FORMATS {

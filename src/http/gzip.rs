@@ -1,4 +1,4 @@
-//! Gzip of bodies: unpacking in steps, several members as one, and packing of whole answers.
+//! Gzip of bodies: unpacking in steps, several members as one, and packing of answers, whole or piece by piece.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -123,6 +123,29 @@ pub fn pack(body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
+/// Packs an answer that is made in pieces, as one member: what has come of a piece unpacks to all of it. It holds no more than a
+/// few hundred KB between two pieces.
+pub struct Packer(GzEncoder<Vec<u8>>);
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer(GzEncoder::new(Vec::new(), Compression::fast()))
+    }
+}
+
+impl Packer {
+    pub fn piece(&mut self, body: &[u8]) -> Vec<u8> {
+        // A Vec takes all bytes.
+        let _ = self.0.write_all(body).and_then(|()| self.0.flush());
+        std::mem::take(self.0.get_mut())
+    }
+
+    /// What stands behind the last piece.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish().unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +171,28 @@ mod tests {
         let packed = [pack(b"hello "), pack(b""), pack(b"world")].concat();
         assert_eq!(unpack(&packed, 11), Ok(b"hello world".to_vec()));
         assert_eq!(unpack(&packed, 10), Err(UnpackError::TooLarge));
+    }
+
+    #[test]
+    fn each_piece_unpacks_once_it_is_there() {
+        let mut packer = Packer::default();
+        let (mut unpacker, mut unpacked) = (Unpacker::new(1 << 20), Vec::new());
+        let mut hand_on = |packed: Vec<u8>, unpacked: &mut Vec<u8>| {
+            unpacker.frame(packed.into());
+            while let Some(piece) = unpacker.next_piece().expect("it is gzip") {
+                unpacked.extend(piece);
+            }
+        };
+        let mut told = Vec::new();
+        for piece in [&b"hello "[..], b"", b"world", &[b'x'; 300_000], b"!"] {
+            told.extend_from_slice(piece);
+            hand_on(packer.piece(piece), &mut unpacked);
+            assert_eq!(unpacked.len(), told.len());
+        }
+        hand_on(packer.finish(), &mut unpacked);
+        unpacker.end();
+        assert_eq!(unpacker.next_piece(), Ok(None), "it is one whole member");
+        assert!(unpacked == told);
     }
 
     #[test]

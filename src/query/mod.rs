@@ -232,7 +232,7 @@ async fn drain(mut body: Body) {
 fn interrupted(asked: &Asked, statements: usize) -> Response<Body> {
     let mut output = Output::new(asked);
     let whole = output.whole(running::interrupted(statements));
-    output.respond(whole)
+    output.respond(Body::Whole(whole))
 }
 
 /// A query that may run now.

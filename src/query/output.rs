@@ -64,13 +64,9 @@ impl Output {
         if self.takes_gzip { gzip::pack(&body).into() } else { body.into() }
     }
 
-    /// A response with such a body.
-    pub fn respond(&self, whole: Bytes) -> Response<Body> {
-        let mut response = self.begin(Body::Whole(whole));
-        if self.takes_gzip {
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
+    /// Whether the body is packed.
+    pub fn takes_gzip(&self) -> bool {
+        self.takes_gzip
     }
 
     /// Whether a statement's result says why it failed. CSV has no place for it: InfluxDB leaves its own errors out there. What
@@ -86,11 +82,14 @@ impl Output {
         body
     }
 
-    /// The head of a response with this body, which is not packed.
-    pub fn begin(&self, body: Body) -> Response<Body> {
+    /// A response with this body, which is packed if the client takes that.
+    pub fn respond(&self, body: Body) -> Response<Body> {
         let mut response = Response::new(body);
         let content_type = HeaderValue::from_static(self.printer.format().content_type());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+        if self.takes_gzip {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         response
     }
 }

@@ -19,6 +19,7 @@ use http_body::Frame;
 use hyper::Response;
 
 use crate::backend::Backends;
+use crate::http::gzip::Packer;
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
@@ -27,7 +28,7 @@ use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
 
-use super::beside::beside;
+use super::beside::{beside, on_a_thread};
 use super::choose::Behind;
 use super::forward::mark_stale;
 use super::output::Output;
@@ -72,13 +73,19 @@ pub async fn answer(
         })
         .await?;
         drop(place);
-        let mut response = output.respond(whole);
+        let mut response = output.respond(Body::Whole(whole));
         mark_stale(&mut response, &behind);
         return Ok(response);
     }
-    let (sender, mut pieces) = mpsc::channel::<Piece>(1);
-    let begin = output.begin(Body::Whole(Bytes::new()));
+    let (to_client, mut pieces) = mpsc::channel::<Piece>(1);
+    let begin = output.respond(Body::Whole(Bytes::new()));
     let queries = context.queries.clone();
+    let (sender, packing) = if output.takes_gzip() {
+        let (sender, plain) = mpsc::channel::<Piece>(1);
+        (sender, Some(pack(queries.clone(), plain, to_client)))
+    } else {
+        (to_client, None)
+    };
     let telling = async move {
         let mut running = Running::new(context, output, Some(sender));
         let ran = running.run(&query, places).await;
@@ -92,6 +99,13 @@ pub async fn answer(
         match ran {
             Err(refusal) if !running.begun => send(sender, Piece::Refused(refusal)).await,
             _ => send(sender, Piece::End).await,
+        }
+    };
+    let telling = async move {
+        match packing {
+            // A statement that is broken off breaks no piece off.
+            Some(packing) => drop(future::zip(telling, packing).await),
+            None => telling.await,
         }
     };
     let task = spawn_kept("query", queries.queue, timed(queries, telling));
@@ -115,6 +129,32 @@ enum Piece {
     Refused(Refusal),
     /// That was all. Without it the answer is not whole.
     End,
+}
+
+/// What is not to be packed on the shard.
+const PACKED_BYTES_MAX: usize = 64 << 10;
+
+/// Packs what is told; a client can unpack each piece once it is there.
+async fn pack(queries: Rc<Queries>, mut pieces: mpsc::Receiver<Piece>, mut sender: mpsc::Sender<Piece>) {
+    let mut packer = Packer::default();
+    while let Some(piece) = poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
+        match piece {
+            Piece::Bytes(bytes, behind) => {
+                let is_short = bytes.len() <= PACKED_BYTES_MAX;
+                let packing = move || (packer.piece(&bytes), packer);
+                let packed = if is_short { Ok(packing()) } else { on_a_thread(&queries, packing).await };
+                // Without an end the answer is not whole.
+                let Ok((packed, own)) = packed else { return };
+                packer = own;
+                send(&mut sender, Piece::Bytes(packed.into(), behind)).await;
+            }
+            Piece::End => {
+                send(&mut sender, Piece::Bytes(packer.finish().into(), Vec::new())).await;
+                return send(&mut sender, Piece::End).await;
+            }
+            Piece::Refused(refusal) => return send(&mut sender, Piece::Refused(refusal)).await,
+        }
+    }
 }
 
 /// Waits until there is room; nobody listens any more: the task is dropped soon.
