@@ -298,14 +298,26 @@ fn a_panic_names_what_the_client_wrote() {
         "SELECT abs('x') + v FROM split2 WHERE time > 5 GROUP BY *",
         "SELECT mean(x) FROM (SELECT abs('x') + v AS x FROM split1 WHERE n > 2) GROUP BY dc",
     ] {
-        let (seen, expected) = loaded.both(&[], "application/json", q);
-        let error = |response: &Response| {
-            let answer: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
-            answer["results"][0]["error"].as_str().unwrap_or_default().to_owned()
-        };
-        assert!(error(&expected).ends_with(" [panic:unreachable]"), "`{q}`: {}", expected.text());
-        assert_eq!(error(&seen), error(&expected), "`{q}`");
+        // It stands for the whole request, from where it was on: none of its statements has its number.
+        for q in [q.to_owned(), format!("SELECT v FROM m1, m2 LIMIT 1; {q}; SELECT v FROM m3 WHERE time > now() - 1h")]
+        {
+            for params in [&[][..], &[("chunked", "true")]] {
+                let (seen, expected) = loaded.both(params, "application/json", &q);
+                let told = expected.text();
+                assert!(told.contains("\"statement_id\":-1") && told.contains(" [panic:unreachable]"), "`{q}`: {told}");
+                assert_eq!(seen.text(), told, "`{q}`");
+            }
+            for accept in ["application/x-msgpack", "text/csv"] {
+                let (seen, expected) = loaded.both(&[], accept, &q);
+                assert_eq!(seen.body, expected.body, "`{q}` in {accept}");
+            }
+        }
     }
+    // Of one group too, if others answer beside it.
+    let one = "SELECT v FROM m1, m2 LIMIT 1; SELECT abs('x') + v FROM m1 tz('Europe/Berlin'); SHOW DATABASES";
+    let (seen, expected) = loaded.both(&[], "application/json", one);
+    assert!(expected.text().contains("\"statement_id\":-1"), "{}", expected.text());
+    assert_eq!(seen.text(), expected.text());
 }
 
 #[test]

@@ -19,11 +19,14 @@ pub struct Answer {
     pub error: Option<String>,
 }
 
+/// The number of what InfluxDB says of a request over which it panicked: told as -1.
+pub const NO_STATEMENT: usize = usize::MAX;
+
 /// What there is to say of a statement, or a piece of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct StatementResult {
-    /// Which statement of the request, from 0 on. MessagePack does not tell it beside an error: 0 then.
-    #[serde(default)]
+    /// Which statement of the request, from 0 on, or `NO_STATEMENT`. MessagePack does not tell it beside an error: 0 then.
+    #[serde(default, deserialize_with = "statement_id")]
     pub statement_id: usize,
     #[serde(default)]
     pub series: Vec<Series>,
@@ -194,6 +197,10 @@ fn with_signed_zeros(json: &[u8]) -> Vec<u8> {
     text
 }
 
+fn statement_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    Ok(usize::try_from(i64::deserialize(deserializer)?).unwrap_or(NO_STATEMENT))
+}
+
 fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
 }
@@ -263,6 +270,8 @@ mod tests {
         let failed = parse(br#"{"results":[{"statement_id":3,"error":"e"}]}"#).expect("it is an answer");
         assert_eq!(failed.results, [StatementResult::failed(3, "e")]);
         assert_eq!(failed.first_error(), Some("e"));
+        let panicked = parse(br#"{"results":[{"statement_id":-1,"error":"e"}]}"#).expect("it is an answer");
+        assert_eq!(panicked.results, [StatementResult::failed(NO_STATEMENT, "e")]);
     }
 
     #[test]

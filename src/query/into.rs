@@ -49,7 +49,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     let Statement::Select(select) = statement else { return Err(refuse(500, "only a SELECT is written")) };
     let mut read = select.as_ref().clone();
     let messages = match running.context.asked.method {
-        Method::GET => vec![deprecated(&named_in_full(&running.context, &read).await?)],
+        Method::GET => vec![deprecated(&Statement::Select(Box::new(named_in_full(&running.context, &read).await?)))],
         _ => Vec::new(),
     };
     let target = read.into.take().ok_or_else(|| refuse(500, "a SELECT without INTO is not written"))?;
@@ -66,8 +66,9 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     running.into = Some(into);
     let ended = Box::pin(running.statement(id, &Statement::Select(Box::new(read)), place)).await;
     let into = running.into.take();
-    if ended? == Ended::Failed {
-        return Ok(Ended::Failed);
+    let ended = ended?;
+    if ended != Ended::Well {
+        return Ok(ended);
     }
     let mut into = into.ok_or_else(|| refuse(500, "a SELECT INTO has lost its target"))?;
     into.write(&running.context).await?;
@@ -75,8 +76,8 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     Ok(Ended::Well)
 }
 
-/// The statement as InfluxDB tells of it: with the database and the retention policy of every measurement.
-async fn named_in_full(context: &Context, select: &Select) -> Result<Statement, Refusal> {
+/// A SELECT as InfluxDB tells of it: with the database and the retention policy of every measurement.
+pub async fn named_in_full(context: &Context, select: &Select) -> Result<Select, Refusal> {
     let mut select = select.clone();
     let mut defaults = Defaults { context, policies: BTreeMap::new() };
     if let Some(Target { database, retention_policy, .. }) = &mut select.into {
@@ -93,7 +94,7 @@ async fn named_in_full(context: &Context, select: &Select) -> Result<Statement, 
             }
         }
     }
-    Ok(Statement::Select(Box::new(select)))
+    Ok(select)
 }
 
 /// What a measurement means that does not say it.

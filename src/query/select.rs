@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::influxql::{Select, Source, Statement};
 use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
-use crate::merge::results::{Message, Series, StatementResult, Value};
+use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, Value};
 use crate::net::yield_if_needed;
 use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
@@ -20,8 +20,8 @@ use crate::topology::GroupIndex;
 
 use super::partials::{Partial, document_rows};
 use super::slimit::{self, Through};
-use super::statement::{Ended, Running};
-use super::{Refusal, gather, lookup, refuse, subquery};
+use super::statement::{Ended, PANIC, Running, is_panic};
+use super::{Refusal, gather, into, lookup, refuse, subquery};
 
 /// Runs a SELECT, or its EXPLAIN, that has to ask before it can be planned.
 pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Result<Ended, Refusal> {
@@ -74,28 +74,25 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
 }
 
 pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
-    let error = as_written(running, error).await?;
+    let error = as_written(running, id, error).await?;
+    let (id, ended) = if is_panic(&error) { (NO_STATEMENT, Ended::Panicked) } else { (id, Ended::Failed) };
     running.tell(StatementResult::failed(id, error)).await?;
-    Ok(Ended::Failed)
+    Ok(ended)
 }
 
-/// An InfluxDB that panics tells in which query: that is the client's, with the places of its measurements, not what the group
-/// was asked.
-pub async fn as_written(running: &Running, error: String) -> Result<String, Refusal> {
-    let (Some(at), Some(own)) = (error.rfind(" [panic:"), &running.own) else { return Ok(error) };
-    let mut own = own.clone();
-    let (Statement::Select(select) | Statement::Explain { select, .. }) = &mut own else { return Ok(error) };
-    let mut sources = Vec::new();
-    select.visit_sources_mut(&mut |source| sources.push(source.clone()));
-    let mut places = Vec::new();
-    for source in &sources {
-        places.push(lookup::place_of(&running.context, source).await?);
+/// An InfluxDB that panics tells over which request: that is the client's, with the places of the measurements of what it has
+/// carried out, not what the group was asked.
+pub async fn as_written(running: &Running, id: usize, error: String) -> Result<String, Refusal> {
+    let Some(at) = error.rfind(PANIC) else { return Ok(error) };
+    let mut texts = Vec::new();
+    for (number, statement) in running.query.statements.iter().enumerate() {
+        let mut statement = statement.clone();
+        if let (true, Statement::Select(select) | Statement::Explain { select, .. }) = (number <= id, &mut statement) {
+            **select = into::named_in_full(&running.context, select).await?;
+        }
+        texts.push(statement.to_string());
     }
-    let mut places = places.into_iter();
-    select.visit_sources_mut(&mut |source| {
-        (source.database, source.retention_policy) = places.next().unzip();
-    });
-    Ok(format!("{own}{}", &error[at..]))
+    Ok(format!("{}{}", texts.join(";\n"), &error[at..]))
 }
 
 /// Where a SELECT runs, and what was asked for that.

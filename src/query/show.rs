@@ -34,7 +34,8 @@ use super::choose::Behind;
 use super::forward::candidates;
 use super::partials::{Ask, Times};
 use super::running::deprecated;
-use super::statement::{Context, Ended, Running, goes_on, told_id};
+use super::select::as_written;
+use super::statement::{Context, Ended, Running, ended, goes_on, told_id};
 use super::{Refusal, lookup, refuse};
 
 /// What there is to say, or the statement's own error.
@@ -63,7 +64,8 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
             Ok(Ended::Well)
         }
         Err(error) => {
-            let ended = if goes_on(&statement, &error) { Ended::Well } else { Ended::Failed };
+            let error = as_written(running, id, error).await?;
+            let ended = ended(&error, |error| goes_on(&statement, error));
             running.tell(StatementResult::failed(told_id(id, &error), error)).await?;
             Ok(ended)
         }

@@ -23,7 +23,7 @@ use crate::http::gzip::Packer;
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
-use crate::merge::results::{Message, Series, StatementResult, parse};
+use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, parse};
 use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
@@ -64,8 +64,8 @@ pub async fn answer(
     let output = Output::new(&context.asked);
     if context.asked.params.get("chunked") != "true" {
         let queries = context.queries.clone();
-        let mut running = Running::new(context, output, None);
-        running.run(&query, places).await?;
+        let mut running = Running::new(context, query, output, None);
+        running.run(places).await?;
         let Running { mut output, results, results_bytes, behind, .. } = running;
         let (output, whole) = beside(&queries, results_bytes, move || {
             let whole = output.whole(results);
@@ -87,8 +87,8 @@ pub async fn answer(
         (to_client, None)
     };
     let telling = async move {
-        let mut running = Running::new(context, output, Some(sender));
-        let ran = running.run(&query, places).await;
+        let mut running = Running::new(context, query, output, Some(sender));
+        let ran = running.run(places).await;
         drop(place);
         if let (Err(refusal), true) = (&ran, running.begun) {
             // The head is out.
@@ -206,6 +206,8 @@ impl http_body::Body for Told {
 /// A request on its way.
 pub struct Running {
     pub context: Context,
+    /// As the client wrote it.
+    pub query: Rc<Query>,
     output: Output,
     /// Where chunks go; without it `results` hold everything.
     sender: Option<mpsc::Sender<Piece>>,
@@ -218,8 +220,6 @@ pub struct Running {
     begun: bool,
     /// Where rows go instead of to the client.
     pub into: Option<into::Into>,
-    /// The SELECT that several groups answer, as the client wrote it.
-    pub own: Option<Statement>,
     /// How the times of a shifted part are told.
     pub moved: Option<Telling>,
     /// What holds rows instead.
@@ -237,13 +237,16 @@ pub enum Ended {
     Well,
     /// Its error was told.
     Failed,
+    /// InfluxDB has panicked over it, which was told: of what was to come behind it nothing is.
+    Panicked,
 }
 
 impl Running {
-    fn new(context: Context, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
+    fn new(context: Context, query: Query, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
         let (results, behind) = (Vec::new(), Vec::new());
         Running {
             context,
+            query: Rc::new(query),
             output,
             sender,
             results,
@@ -252,7 +255,6 @@ impl Running {
             behind,
             begun: false,
             into: None,
-            own: None,
             moved: None,
             aside: None,
             operands: Operands::new(),
@@ -261,7 +263,8 @@ impl Running {
         }
     }
 
-    async fn run(&mut self, query: &Query, places: Vec<Place>) -> Result<(), Refusal> {
+    async fn run(&mut self, places: Vec<Place>) -> Result<(), Refusal> {
+        let query = self.query.clone();
         let count = query.statements.len();
         for (id, (statement, place)) in query.statements.iter().zip(places).enumerate() {
             (self.rows, self.series) = (0, 0);
@@ -277,7 +280,7 @@ impl Running {
             };
             let ended = future::or(interrupted, self.in_time(id, statement, place)).await;
             // Whatever befell it, the next one writes elsewhere.
-            (self.into, self.own, self.moved, self.aside) = (None, None, None, None);
+            (self.into, self.moved, self.aside) = (None, None, None);
             if ended.is_err() && Instant::now() >= until {
                 self.context.queries.stats.queries_limited_time.add(1);
             }
@@ -297,6 +300,9 @@ impl Running {
                     Ended::Failed
                 }
             };
+            if ended == Ended::Panicked {
+                break;
+            }
             if ended == Ended::Failed {
                 // Of the failed one too, if others were to come.
                 for result in not_executed(id, count) {
@@ -342,10 +348,7 @@ impl Running {
                 let goes_on = |error: &str| goes_on(statement, error);
                 self.relay_on(id, &groups, &text, &key, time_zone(statement), goes_on).await
             }
-            Place::Asks => {
-                self.own.get_or_insert_with(|| statement.clone());
-                select::run(self, id, statement).await
-            }
+            Place::Asks => select::run(self, id, statement).await,
             Place::Show => show::run(self, id, statement).await,
             Place::Everywhere(groups) => self.carry_out(id, statement, groups).await,
             Place::Here => Box::pin(timeshift::run(self, id, statement)).await,
@@ -383,12 +386,12 @@ impl Running {
                 Ok(None) => return Ok(Ended::Well),
                 Err(error) => return Err(refuse(503, error)),
             };
-            let failed = result.error.as_ref().map(|error| if goes_on(error) { Ended::Well } else { Ended::Failed });
+            let failed = result.error.as_ref().map(|error| ended(error, &goes_on));
             let statement_id = result.error.as_ref().map_or(id, |error| told_id(id, error));
             let mut result = StatementResult { statement_id, ..result };
             result.messages.splice(0..0, warnings.drain(..));
             if let Some(error) = result.error.take() {
-                result.error = Some(select::as_written(self, error).await?);
+                result.error = Some(select::as_written(self, id, error).await?);
             }
             self.count(&result)?;
             self.tell(result).await?;
@@ -560,7 +563,27 @@ impl Running {
 
 /// The id that InfluxDB gives a statement's error.
 pub fn told_id(id: usize, error: &str) -> usize {
-    if comes_before(error) { 0 } else { id }
+    match () {
+        () if is_panic(error) => NO_STATEMENT,
+        () if comes_before(error) => 0,
+        () => id,
+    }
+}
+
+/// How a statement has ended of which InfluxDB says this, if what stands behind it is carried out after an error that `goes_on`.
+pub fn ended(error: &str, goes_on: impl Fn(&str) -> bool) -> Ended {
+    match () {
+        () if is_panic(error) => Ended::Panicked,
+        () if goes_on(error) => Ended::Well,
+        () => Ended::Failed,
+    }
+}
+
+/// Behind the request over which InfluxDB has panicked, and before the reason.
+pub const PANIC: &str = " [panic:";
+
+pub fn is_panic(error: &str) -> bool {
+    error.ends_with(']') && error.contains(PANIC)
 }
 
 /// Whether InfluxDB says this of a statement before it carries it out. Which it was it forgets.

@@ -192,8 +192,9 @@ pub async fn statement(
     running.aside = Some(Aside::default());
     let ended = Box::pin(running.statement(id, statement, place)).await;
     let aside = running.aside.take().unwrap_or_default();
-    if ended? == Ended::Failed {
-        return Ok(Ended::Failed);
+    let ended = ended?;
+    if ended != Ended::Well {
+        return Ok(ended);
     }
     running.operands.insert(id, aside.series.clone());
     if shifts.kept.contains(&id) {

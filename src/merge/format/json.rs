@@ -116,7 +116,7 @@ impl Json<'_> {
     fn result(&mut self, result: &StatementResult) {
         self.open(b'{');
         self.key("statement_id");
-        push_integer(self.out, i64::try_from(result.statement_id).unwrap_or(i64::MAX));
+        push_integer(self.out, i64::try_from(result.statement_id).unwrap_or(-1));
         self.array_at("series", &result.series, |json, _, series| json.series(series));
         self.array_at("messages", &result.messages, |json, _, message| json.message(message));
         if result.partial {

@@ -23,7 +23,7 @@ fn result(result: &StatementResult, times: Times, out: &mut Vec<u8>) {
     }
     map(2 + usize::from(!result.messages.is_empty()) + usize::from(result.partial), out);
     text("statement_id", out);
-    integer(i64::try_from(result.statement_id).unwrap_or(i64::MAX), out);
+    integer(i64::try_from(result.statement_id).unwrap_or(-1), out);
     if !result.messages.is_empty() {
         text("messages", out);
         array(result.messages.len(), out);
