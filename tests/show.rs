@@ -611,6 +611,33 @@ fn queries_are_shown_and_killed_over_all_cores() {
     cluster.slotline.assert_running();
 }
 
+/// Whichever core runs it, and whatever else that core waits for.
+#[test]
+fn a_killed_query_hears_it_at_once() {
+    let cluster = Setup::new(2, 1).meddled().start();
+    cluster.create_db("db");
+    let http = cluster.http();
+    http.store("db", "m v=1 1\n");
+    cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(Meddle::Hang));
+    let mut late: Vec<Duration> = (0..25)
+        .map(|n| {
+            let text = format!("SELECT v{n} FROM m");
+            let mut victim = http.connect();
+            victim.send(&Request::query(&[("db", "db"), ("q", &text)]).to_bytes());
+            let id = id_of(http, &text);
+            let heard = std::thread::spawn(move || (victim.answer(), Instant::now()));
+            let killed = http.query("", &format!("KILL QUERY {id}"));
+            let told = Instant::now();
+            assert!(!killed.text().contains("error"), "{killed:?}");
+            let (answer, at) = heard.join().expect("an answer");
+            assert!(answer.text().contains("query interrupted"), "{answer:?}");
+            at.saturating_duration_since(told)
+        })
+        .collect();
+    late.sort_unstable();
+    assert!(late[late.len() / 2] < Duration::from_millis(5), "{late:?}");
+}
+
 /// Its client hears so at once; the statement comes to its end all the same, on all replicas.
 #[test]
 fn a_writing_statement_can_be_killed() {

@@ -87,6 +87,8 @@ pub struct Queries {
     pub gathers: Rc<Budget>,
     /// Of all shards.
     pub running: Arc<RunningQueries>,
+    /// Which of them this is.
+    pub shard: usize,
 }
 
 impl Queries {
@@ -187,7 +189,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
         }
         None => return Ok(interrupted(&asked, query.statements.len())),
     }
-    let registered = queries.running.begin(shown, asked.params.get("db").to_owned(), began);
+    let registered = queries.running.begin(shown, asked.params.get("db").to_owned(), began, queries.shard);
     let registered = registered.waited_for(client);
     // Before a statement runs InfluxDB has parsed them all.
     if query.unproven

@@ -1,5 +1,6 @@
 //! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. One table for the process; shared by the shards
-//! without a lock: each change makes a new table of shared entries.
+//! without a lock: each change makes a new table of shared entries. Who waits for a query's end is told on the shard that runs
+//! it, by its bell: a shard that lingers (`net::ready`) hears other threads late.
 //!
 //! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`, as does one
 //! whose client has left. As in InfluxDB, one that has closed only its own side of the connection has.
@@ -16,7 +17,7 @@ use futures_lite::future;
 use crate::influxql::{Query, Statement};
 use crate::merge::emit::not_executed;
 use crate::merge::results::{Message, Series, StatementResult, Value};
-use crate::net::Peer;
+use crate::net::{Doorbell, Peer};
 
 /// What a killed query answers.
 pub const INTERRUPTED: &str = "query interrupted";
@@ -47,8 +48,9 @@ pub async fn left(client: Option<Peer>) {
     }
 }
 
-#[derive(Default)]
 pub struct RunningQueries {
+    /// Of the shards, in their order.
+    doorbells: Arc<[Doorbell]>,
     last_id: AtomicU64,
     queries: ArcSwap<BTreeMap<u64, Arc<Entry>>>,
 }
@@ -58,7 +60,10 @@ struct Entry {
     text: Box<dyn Fn() -> String + Send + Sync>,
     db: String,
     began: Instant,
+    /// The shard that runs it.
+    shard: usize,
     killed: AtomicBool,
+    /// Told on that shard's thread.
     kill: Event,
 }
 
@@ -72,16 +77,21 @@ pub struct Registered {
 }
 
 impl RunningQueries {
+    pub fn new(doorbells: Arc<[Doorbell]>) -> RunningQueries {
+        RunningQueries { doorbells, last_id: AtomicU64::new(0), queries: ArcSwap::default() }
+    }
+
     /// `text` is called when somebody wants to see it, on any core.
     pub fn begin(
         self: &Arc<RunningQueries>,
         text: impl Fn() -> String + Send + Sync + 'static,
         db: String,
         began: Instant,
+        shard: usize,
     ) -> Registered {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry =
-            Arc::new(Entry { text: Box::new(text), db, began, killed: AtomicBool::new(false), kill: Event::new() });
+        let (killed, kill) = (AtomicBool::new(false), Event::new());
+        let entry = Arc::new(Entry { text: Box::new(text), db, began, shard, killed, kill });
         self.change(|queries| drop(queries.insert(id, entry.clone())));
         Registered { table: self.clone(), id, entry, client: None }
     }
@@ -108,8 +118,20 @@ impl RunningQueries {
         let queries = self.queries.load();
         let entry = queries.get(&id).ok_or_else(|| format!("no such query id: {id}"))?;
         entry.killed.store(true, Ordering::Release);
-        entry.kill.notify(usize::MAX);
+        match self.doorbells.get(entry.shard) {
+            Some(doorbell) => doorbell.ring(),
+            None => _ = entry.kill.notify(usize::MAX),
+        }
         Ok(())
+    }
+
+    /// A shard's bell has rung: the queries that it runs, and that were killed, shall hear of it.
+    pub fn tell_killed(&self, shard: usize) {
+        let queries = self.queries.load();
+        let killed = |entry: &&Arc<Entry>| entry.shard == shard && entry.killed.load(Ordering::Acquire);
+        for entry in queries.values().filter(killed) {
+            entry.kill.notify(usize::MAX);
+        }
     }
 
     fn change(&self, mut change: impl FnMut(&mut BTreeMap<u64, Arc<Entry>>)) {
@@ -170,6 +192,7 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::{deadline, on_a_shard};
 
     fn ids(running: &RunningQueries) -> Vec<i64> {
         let shown = running.show(0, Instant::now());
@@ -178,10 +201,10 @@ mod tests {
 
     #[test]
     fn queries_come_and_go() {
-        let running = Arc::new(RunningQueries::default());
+        let running = Arc::new(RunningQueries::new(Arc::new([])));
         let now = Instant::now();
-        let first = running.begin(|| "SELECT 1".into(), "db".into(), now);
-        let second = running.begin(|| "SHOW QUERIES".into(), String::new(), now);
+        let first = running.begin(|| "SELECT 1".into(), "db".into(), now, 0);
+        let second = running.begin(|| "SHOW QUERIES".into(), String::new(), now, 0);
         let shown = running.show(7, now + Duration::from_micros(1_500));
         assert_eq!((shown.statement_id, shown.series[0].columns[4].as_str()), (7, "status"));
         let row = |id: i64, text: &str, db: &str| {
@@ -190,7 +213,7 @@ mod tests {
         };
         assert_eq!(shown.series[0].values, [row(1, "SELECT 1", "db"), row(2, "SHOW QUERIES", "")]);
         drop(first);
-        let third = running.begin(|| "x".into(), String::new(), now);
+        let third = running.begin(|| "x".into(), String::new(), now, 0);
         assert_eq!(ids(&running), [2, 3]);
         drop((second, third));
         assert_eq!(ids(&running), [] as [i64; 0]);
@@ -198,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_killed_query_hears_it_on_another_thread() {
-        let running = Arc::new(RunningQueries::default());
-        let query = running.begin(|| "SELECT 1".into(), String::new(), Instant::now());
+        let running = Arc::new(RunningQueries::new(Arc::new([])));
+        let query = running.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 0);
         let (table, killed) = (running.clone(), query.killed());
         let killer = std::thread::spawn(move || table.kill(1));
         futures_lite::future::block_on(killed);
@@ -209,14 +232,37 @@ mod tests {
         assert_eq!(running.kill(9), Err("no such query id: 9".to_owned()));
     }
 
+    /// There it is told, once the bell has rung.
+    #[test]
+    fn the_bell_of_the_querys_shard_rings_for_a_kill() {
+        let ((other, _unheard), (doorbell, wire)) =
+            (Doorbell::new().expect("a pipe"), Doorbell::new().expect("a pipe"));
+        let table = Arc::new(RunningQueries::new(Arc::new([other, doorbell])));
+        on_a_shard(move || async move {
+            let query = table.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 1);
+            let (mut bell, killer) = (wire.connect().expect("an epoll"), table.clone());
+            let killing = std::thread::spawn(move || killer.kill(1));
+            let killed = query.killed();
+            let hearing = async {
+                assert!(bell.heard(|_, _| ()).await);
+                table.tell_killed(0);
+                table.tell_killed(1);
+                future::pending::<()>().await;
+            };
+            let soon = Instant::now() + Duration::from_secs(10);
+            assert!(deadline(soon, future::or(killed, hearing)).await.is_ok(), "nobody has told it");
+            assert_eq!(killing.join().expect("it only kills"), Ok(()));
+        });
+    }
+
     /// Every query of many threads gets an id of its own.
     #[test]
     fn ids_are_unique() {
-        let running = Arc::new(RunningQueries::default());
+        let running = Arc::new(RunningQueries::new(Arc::new([])));
         let thread = |_| {
             let running = running.clone();
             std::thread::spawn(move || {
-                let begin = |_| running.begin(String::new, String::new(), Instant::now());
+                let begin = |_| running.begin(String::new, String::new(), Instant::now(), 0);
                 (0..50).map(begin).collect::<Vec<Registered>>()
             })
         };

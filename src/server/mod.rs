@@ -214,7 +214,7 @@ fn start_shards(
     let Sockets { shards, mut admin } = sockets;
     let (ready, readies) = channel();
     let mut threads = Vec::new();
-    let running = Arc::<RunningQueries>::default();
+    let running = Arc::new(RunningQueries::new(doorbells.clone()));
     for (index, ((core, wire), listeners)) in cores.iter().zip(wires).zip(shards).enumerate() {
         let setup = Setup {
             index,

@@ -120,6 +120,7 @@ pub async fn run(setup: Setup) {
             if hearing.process.is_draining() {
                 hearing.drain_asked.notify(usize::MAX);
             }
+            hearing.queries.running.tell_killed(hearing.index);
             guarded("apply", || {
                 let new = hearing.apply();
                 spawn("first health checks", hearing.queues.query, hearing.clone().watch(new));
@@ -193,6 +194,7 @@ impl Shard {
             places: Budget::strict(config.query.concurrency_max.0),
             gathers: Budget::strict(config.query.gathers_max.0),
             running: setup.running.clone(),
+            shard: setup.index,
         });
         Rc::new(Shard {
             index: setup.index,
