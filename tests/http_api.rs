@@ -182,6 +182,113 @@ fn prometheus_hears_what_to_use_instead() {
     }
 }
 
+/// What clients get wrong, in the URL, in a form, in both.
+#[test]
+fn odd_requests_are_answered_as_influxdbs_are() {
+    let (cluster, reference) = pair();
+    for http in [cluster.http(), reference.http()] {
+        http.store("db", "m1,host=a v=1 1\nm1,host=b v=2 2\nm2 v=3 3\n");
+    }
+    let q = encode("SELECT v FROM m1, m2");
+    for params in [
+        "db=db&q=%zz",
+        "db=%zz&q=SHOW%20DATABASES",
+        "db=db&db=nodb&q=SHOW%20MEASUREMENTS",
+        "db=nodb&db=db&q=SHOW%20MEASUREMENTS",
+        "DB=db&Q=SHOW%20DATABASES",
+        "db=db&q=%20",
+        "db=db&q=%3B%3B",
+        "db=db&q=%00",
+        "db=db&q=%FF",
+        "db=db&q=SELECT%20%22",
+        "db=db&q=--%20x",
+        "db=db&q=SHOW%20DATABASES%20SHOW%20DATABASES",
+        "db=db&q=KILL%20QUERY%20x",
+        "db=db&q=DROP%20USER%20nouser",
+        "db=db&q=SHOW%20GRANTS%20FOR%20nouser",
+        "db=db&q=CREATE%20RETENTION%20POLICY%20p%20ON%20nodb%20DURATION%201h%20REPLICATION%201",
+        "db=db&q=SELECT%20v%20FROM%20m1%3B%20bad",
+        "db=db&q=SHOW%20DATABASES%3BSELECT%20v%20FROM%20nodb..m%3BSHOW%20DATABASES",
+    ] {
+        for method in ["GET", "POST"] {
+            for accept in ["", "text/csv"] {
+                let request = Request::new(method, &format!("/query?{params}")).header("Accept", accept);
+                assert_same_surface(&cluster, &reference, &request);
+            }
+        }
+    }
+    for more in [
+        "epoch=bad",
+        "epoch=1s",
+        "epoch=",
+        "chunked=true&chunk_size=-1",
+        "chunked=true&chunk_size=1.5",
+        "chunked=true&chunk_size=99999999999999999999",
+        "chunked=True",
+        "chunked=1",
+        "rp=norp",
+        "params=",
+        "params=%7B%7D",
+        "params=null",
+        "node_id=x",
+        "u=x&p=y",
+        "%zz",
+    ] {
+        for q in [&*q, "SELECT%20v%20FROM%20m1"] {
+            assert_same_surface(&cluster, &reference, &Request::new("GET", &format!("/query?db=db&q={q}&{more}")));
+        }
+    }
+    let form = "application/x-www-form-urlencoded";
+    let part = |name: &str, text: &str| format!("--X\r\nContent-Disposition: form-data; {name}\r\n\r\n{text}\r\n");
+    let parts = part("name=\"q\"", "SELECT v FROM m1, m2") + &part("name=\"epoch\"", "ns") + "--X--\r\n";
+    let file = part("name=\"q\"; filename=\"q.txt\"", "SELECT v FROM m1, m2") + "--X--\r\n";
+    for (params, kind, body) in [
+        (format!("db=db&q={q}"), form, "q=SHOW+DATABASES".to_owned()),
+        (format!("db=nodb&q={q}"), form, "db=db".to_owned()),
+        (format!("db=db&q={q}"), form, "q=".to_owned()),
+        (format!("db=db&q={q}"), form, "%zz=1".to_owned()),
+        ("db=db".to_owned(), form, "q=%zz".to_owned()),
+        ("db=db".to_owned(), form, "pretty=true&q=SHOW+DATABASES".to_owned()),
+        (format!("db=db&q={q}"), "", "whatever".to_owned()),
+        ("db=db".to_owned(), "application/json", "{\"q\":\"SHOW DATABASES\"}".to_owned()),
+        ("db=db".to_owned(), "APPLICATION/X-WWW-FORM-URLENCODED", "q=SHOW+DATABASES".to_owned()),
+        ("db=db".to_owned(), "application/x-www-form-urlencoded;bad=;;", "q=SHOW+DATABASES".to_owned()),
+        ("db=db".to_owned(), "multipart/form-data; boundary=X", parts.clone()),
+        ("db=db".to_owned(), "multipart/form-data; boundary=X", file),
+        ("db=db&q=SHOW%20DATABASES".to_owned(), "multipart/form-data; boundary=X", parts.clone()),
+        ("db=db".to_owned(), "multipart/form-data; boundary=Y", parts.clone()),
+        ("db=db".to_owned(), "multipart/form-data", parts.clone()),
+        ("db=db".to_owned(), "multipart/form-data; boundary=X", parts[..parts.len() - 10].to_owned()),
+        ("db=db".to_owned(), "multipart/mixed; boundary=X", parts),
+        ("db=db".to_owned(), form, format!("q={}", encode(&"SHOW DATABASES;".repeat(500)))),
+        ("db=db".to_owned(), form, format!("q={}", encode(&format!("SELECT v FROM {}", vec!["m1"; 2000].join(", "))))),
+    ] {
+        let request = Request::new("POST", &format!("/query?{params}")).header("Content-Type", kind).body(body);
+        assert_same_surface(&cluster, &reference, &request);
+    }
+    for (params, body) in [
+        ("", "m v=1 1"),
+        ("db=%zz", "m v=1 1"),
+        ("db=db&%zz=1", "m v=1 1"),
+        ("db=db&db=nodb", "m v=1 1"),
+        ("db=nodb&db=db", "m v=1 1"),
+        ("DB=db", "m v=1 1"),
+        ("db=db&precision=bad", "m v=1 1"),
+        ("db=db&consistency=bad", "m v=1 1"),
+        ("db=db&consistency=One", "m v=1 1"),
+        ("db=db", ""),
+        ("db=db", "# only a remark\n"),
+        ("db=db", "m v=1 99999999999999999999"),
+    ] {
+        assert_same_surface(&cluster, &reference, &Request::write(params, body));
+    }
+    for path in ["/query/", "//query", "/Query", "/%71uery", "/write/", "/ping/", "/ping?wait_for_leader=bad", "/api"] {
+        for method in ["GET", "HEAD", "POST", "DELETE", "FOO"] {
+            assert_same_surface(&cluster, &reference, &Request::new(method, path));
+        }
+    }
+}
+
 #[test]
 fn a_body_that_is_no_form_leaves_the_connection_open() {
     let (cluster, reference) = pair();
