@@ -119,6 +119,95 @@ fn who_gathers_beyond_the_limit_waits() {
     assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["gathers"]), 0);
 }
 
+/// Sends a query whose answer does not fit between the two, and reads nothing of it.
+fn not_read(http: Http, params: &[(&str, &str)]) -> Conn {
+    let mut client = http.connect();
+    client.send(&Request::new("GET", &format!("/query?{}", client::form(params))).to_bytes());
+    client
+}
+
+const LONG: &str = "SELECT s, s, s, s, s FROM m1, m2";
+
+#[test]
+fn who_waits_too_long_for_a_place_is_told_for_which() {
+    let one_at_once = |limit: &'static str| {
+        let cluster = cluster(|setup| {
+            let setup = setup.rule("db", "m1", &["host"]).set("server", "cores = 1").set("query", "timeout = \"3s\"");
+            setup.set("query", limit)
+        });
+        fill_more(cluster.http());
+        cluster
+    };
+    let gathers = "SELECT percentile(v, 50) FROM m1";
+    for (limit, label, q, params) in [
+        ("gathers_max = 1", "gathers", LONG, &[("chunked", "true"), ("chunk_size", "1000")][..]),
+        ("concurrency_max = 1", "concurrency", "SELECT s, s, s, s, s FROM m2", &[]),
+    ] {
+        let cluster = one_at_once(limit);
+        let http = cluster.http();
+        let name = limit.split(' ').next().expect("a name");
+        let expected = http.query("db", gathers).text();
+        let limited = |label| cluster.slotline.metric("slotline_queries_limited_total", &[label]);
+        let mut first = not_read(http, &[&[("db", "db"), ("q", q)], params].concat());
+        let refused = || {
+            let seen = http.query("db", gathers);
+            (seen.status == 503 && seen.error().contains(&format!("(query.{name})"))).then_some(())
+        };
+        wait_for(&format!("a refusal that names query.{name}"), SOON, refused);
+        assert!(limited(label) >= 1, "{limit}");
+        if label == "gathers" {
+            let plain = http.query("db", "SELECT count(v) FROM m3").text();
+            assert!(plain.contains("50]]"), "who does not gather does not wait: {plain}");
+            assert_eq!(limited("concurrency"), 0);
+        }
+        let whole = first.answer();
+        assert!(whole.status == 200 && !whole.text().contains("\"error\""), "{limit}: {whole:?}");
+        assert!(whole.text().matches("some text that").count() >= 5 * ROWS as usize, "{limit}");
+        assert_eq!(http.query("db", gathers).text(), expected, "its place is free");
+    }
+}
+
+/// Only the first byte of an answer in chunks has its time.
+#[test]
+fn a_slow_client_gets_the_whole_of_a_long_answer() {
+    let cluster =
+        cluster(|setup| setup.rule("db", "m1", &["host"]).set("server", "cores = 1").set("query", "timeout = \"3s\""));
+    fill_more(cluster.http());
+    for q in
+        [LONG, "SELECT s, s, s, s, s FROM m2, m3, m4", "SELECT v FROM m3 LIMIT 1; SELECT s, s, s, s, s FROM m1, m2"]
+    {
+        let params = [("db", "db"), ("q", q), ("chunked", "true"), ("chunk_size", "1000")];
+        let mut client = not_read(cluster.http(), &params);
+        std::thread::sleep(Duration::from_secs(5));
+        let whole = client.answer();
+        assert!(whole.status == 200 && !whole.text().contains("\"error\""), "{q}: {whole:?}");
+        assert!(whole.text().matches("some text that").count() >= 5 * ROWS as usize, "{q}");
+    }
+    assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["time"]), 0);
+}
+
+#[test]
+fn rows_to_be_merged_have_a_limit() {
+    let limited = |cluster: &Cluster| cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]);
+    // Of all rows together, and of the rows that a group tells at once.
+    for (max, counted) in [("1MiB", 1), ("64KiB", 0)] {
+        let cluster =
+            cluster(|setup| setup.rule("db", "m1", &["host"]).set("query", &format!("merge_bytes_max = \"{max}\"")));
+        fill_more(cluster.http());
+        let seen = cluster.http().query("db", "SELECT s FROM m1");
+        assert!(
+            seen.text().contains("\"error\"") && seen.text().contains("(query.merge_bytes_max)"),
+            "{max}: {seen:?}"
+        );
+        assert_eq!(limited(&cluster), counted, "{max}");
+        for q in ["SELECT count(s) FROM m1", "SELECT s FROM m2", "SELECT s FROM m1 WHERE time < 20"] {
+            let seen = cluster.http().query("db", q).text();
+            assert!(seen.contains("\"values\"") && !seen.contains("\"error\""), "{q}: {seen}");
+        }
+        assert_eq!(limited(&cluster), counted, "{max}");
+    }
+}
+
 /// holt_winters() looks at all points some thousand times.
 #[test]
 fn long_work_on_rows_keeps_no_other_waiting_and_ends_with_its_query() {

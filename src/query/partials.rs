@@ -14,7 +14,7 @@ use hyper::Response;
 use crate::backend::{Backends, Lent};
 use crate::influxql::zone::Zone;
 use crate::merge::emit::gather;
-use crate::merge::msgpack::Decoder;
+use crate::merge::msgpack::{DecodeError, Decoder};
 use crate::merge::results::{Answer, Series, StatementResult, Value, parse};
 use crate::net::{deadline, yield_if_needed};
 use crate::topology::GroupIndex;
@@ -174,6 +174,7 @@ impl Ask<'_> {
         while let Some(result) = partial.next().await? {
             bytes += result.series.iter().map(|series| series.bytes()).sum::<usize>();
             if bytes > bytes_max {
+                self.queries.stats.queries_limited_bytes.add(1);
                 let reason = format!("{} answers with more than {bytes_max} bytes (query.merge_bytes_max)", partial.of);
                 return Ok(Err(refuse(503, reason)));
             }
@@ -249,7 +250,10 @@ impl Documents {
 
     fn next(&mut self) -> Result<Option<Answer>, String> {
         match self {
-            Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| error.to_string()),
+            Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| match error {
+                DecodeError::TooLarge(_) => format!("{error} (query.merge_bytes_max)"),
+                _ => error.to_string(),
+            }),
             Documents::Json { of, buffer, searched, bytes_max } => match memchr::memchr(b'\n', &buffer[*searched..]) {
                 Some(end) => {
                     let rest = buffer.split_off(*searched + end + 1);
