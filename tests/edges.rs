@@ -134,3 +134,108 @@ fn rows_are_cut_in_the_first_and_last_storage_shards() {
     queries.extend(["top(v, 3)", "bottom(n, 2)"].map(|best| format!("SELECT {best} FROM ends LIMIT 9")));
     loaded(&["ends"], &ends()).assert_same_with_rows(&queries, 50);
 }
+
+/// Every two days of six weeks, at the same times in all series, of which each lacks some; under two policies whose storage
+/// shards begin at other times.
+fn weeks(seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut body = String::new();
+    for host in HOSTS {
+        let tag = if host.is_empty() { String::new() } else { format!(",host={host}") };
+        let (first, last) = (random.i64(0..12), random.i64(14..25));
+        for step in (first..last).filter(|step| (step / 4) % 3 != first % 3) {
+            let (v, n, time) = (random.i64(0..9), random.i64(0..4), T0 + step * 172_800);
+            for region in ["eu", "us"].iter().filter(|_| random.bool()) {
+                body.push_str(&format!("weeks{tag},region={region} v={v}.5,n={n}i {time}000000000\n"));
+            }
+        }
+    }
+    body
+}
+
+/// InfluxDB merges series anew in each storage shard: which of several rows is first at one time hangs on those of this shard.
+#[test]
+fn rows_of_one_time_are_in_order_in_each_storage_shard() {
+    let loaded = loaded(&["weeks"], &weeks(5));
+    for http in [loaded.reference.http(), loaded.cluster.http()] {
+        http.run("", "CREATE RETENTION POLICY other ON db DURATION INF REPLICATION 1 SHARD DURATION 3d");
+        assert_eq!(http.write_with("db=db&rp=other", weeks(6)).status, 204);
+    }
+    let mut queries = Vec::new();
+    let columns = [
+        "v, n",
+        "*",
+        "v, host",
+        "max(v), n, host",
+        "min(n), host",
+        "first(v), region, host",
+        "last(n), host, v",
+        "median(n)",
+        "percentile(v, 60), host, region",
+        "percentile(n, 50)",
+        "mode(n)",
+        "difference(v)",
+        "elapsed(n)",
+        "moving_average(n, 3)",
+        "cumulative_sum(v)",
+        "distinct(n)",
+        "top(v, 5), host",
+        "bottom(n, 4), region, host",
+        "top(v, host, 3), region",
+        "bottom(n, region, 2), host",
+    ];
+    for from in ["weeks", "other.weeks"] {
+        for rest in ["", " GROUP BY region", " ORDER BY time DESC", " WHERE n > 0 GROUP BY region ORDER BY time DESC"] {
+            queries.extend(columns.iter().map(|columns| format!("SELECT {columns} FROM {from}{rest}")));
+        }
+        for columns in ["v, host", "max(v), host, n", "top(n, 3), host", "derivative(v)"] {
+            let windows = "WHERE time >= 1600000000s AND time < 1604200000s GROUP BY time(10d) fill(none)";
+            queries.extend([format!("SELECT {columns} FROM {from} LIMIT 12")]);
+            if columns != "v, host" {
+                queries.push(format!("SELECT {columns} FROM {from} {windows}"));
+            }
+        }
+        for (outer, inner) in [
+            ("x, y, host", "v AS x, n AS y, host"),
+            ("difference(x)", "v AS x"),
+            ("x, y, z", "max(v) AS x, host AS y, region AS z"),
+            ("x, y", "first(v) AS x, host AS y"),
+            ("x, y", "last(n) AS x, region AS y"),
+            ("distinct(x)", "n AS x"),
+            ("x", "difference(v) AS x"),
+            ("x, y", "top(v, 4) AS x, host AS y"),
+        ] {
+            for by in ["", " GROUP BY region", " GROUP BY region ORDER BY time DESC"] {
+                queries.push(format!("SELECT {outer} FROM (SELECT {inner} FROM {from}{by})"));
+            }
+            queries.push(format!("SELECT {outer} FROM (SELECT {inner} FROM {from}) GROUP BY region"));
+        }
+    }
+    loaded.assert_same(&queries);
+}
+
+/// Which of two policies' rows is first at one time hangs on names before theirs, in whatever group these lie.
+#[test]
+fn rows_of_one_time_under_two_policies_of_several_storage_shards() {
+    let name = |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| group_of(slot("db", name, &[]), 3) == group);
+    let [before, behind] = [1, 2].map(|group| name(group).expect("each group has some"));
+    let of = |name: &str, seed| weeks(seed).replace("weeks", name);
+    let both = |seed| [of(&before, seed), of(&behind, seed + 1), of("weeks", seed + 2)].concat();
+    let loaded = loaded(&["weeks"], &both(5));
+    for http in [loaded.reference.http(), loaded.cluster.http()] {
+        http.run("", "CREATE RETENTION POLICY other ON db DURATION INF REPLICATION 1 SHARD DURATION 3d");
+        assert_eq!(http.write_with("db=db&rp=other", both(11)).status, 204);
+    }
+    let mut queries = Vec::new();
+    for from in [
+        "weeks, other.weeks".to_owned(),
+        format!("{before}, {behind}, other.{before}"),
+        format!("{behind}, {before}, other.{behind}, weeks"),
+        format!("other.{before}, {before}, {behind}, other.weeks, weeks"),
+    ] {
+        for rest in ["", "ORDER BY time DESC", "GROUP BY region", "GROUP BY region ORDER BY time DESC", "LIMIT 9"] {
+            queries.extend(["v", "v, n", "n, host", "*"].map(|columns| format!("SELECT {columns} FROM {from} {rest}")));
+        }
+    }
+    loaded.assert_same(&queries);
+}

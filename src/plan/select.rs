@@ -213,6 +213,7 @@ pub(super) fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) ->
             || subquery::may_end(select, false)
             || may_fall_silent(select)
             || leaf(select).is_none() && has_twins(shares)
+            || take_turns(select, shares)
     };
     groups(shares).len() > 1 && (split() || made_here())
 }
@@ -260,6 +261,10 @@ fn planned(
         return Ok(Selected::Rewritten(*group, Box::new(part(&whole, shares, *group))));
     }
     if are_one_series(shares) || subquery::may_end(select, false) {
+        return nested();
+    }
+    // Which of one name is first at one time hangs on the names before theirs, which may be other groups'.
+    if take_turns(select, shares) {
         return nested();
     }
     if may_fall_silent(select) {
@@ -352,6 +357,19 @@ pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
     select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
     let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
     !is_plain || has_twins(shares) && order_shows
+}
+
+/// Whether measurements of one name take turns where rows of one time come, and it shows which of them is first.
+fn take_turns(select: &Select, shares: &[Share<'_>]) -> bool {
+    let Some(leaf) = leaf(select).filter(|_| has_twins(shares) && is_nested(select, shares)) else { return false };
+    let measurement = |source: &'_ Source| match source {
+        Source::Measurement(measurement) => Some(measurement.clone()),
+        Source::Subquery(_) => None,
+    };
+    let found: Vec<Measurement> = leaf.sources.iter().filter_map(measurement).collect();
+    let differ =
+        |(at, own): (usize, &Measurement)| found[..at].iter().any(|other| other.name == own.name && other != own);
+    found.iter().enumerate().any(differ) && !leaf.fields.iter().all(|field| is_without_order(&field.expr))
 }
 
 /// Whether a call, at any level, may make no point of points. There InfluxDB ends the answer, that of other groups' series
@@ -739,7 +757,10 @@ mod tests {
         assert_eq!(nested, [format!("nest SELECT v::float FROM m, {other}..m")]);
         let nested = planned("SELECT v FROM split, e..split GROUP BY host", "v::float, host::tag");
         assert_eq!(nested, ["nest SELECT v::float FROM split, e..split GROUP BY host"]);
-        assert_eq!(planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag").len(), 2);
+        let nested = planned("SELECT v FROM split, d.p.split GROUP BY host", "v::float, host::tag");
+        assert_eq!(nested, ["nest SELECT v::float FROM split, d.p.split GROUP BY host"], "which is first goes on");
+        let counted = planned("SELECT count(v) FROM split, d.p.split GROUP BY host", "v::float, host::tag");
+        assert_eq!(counted.len(), 2);
         let nested = planned("SELECT v FROM split, d.p.split", "v::float, host::tag");
         assert_eq!(nested, ["nest SELECT v::float FROM split, d.p.split"]);
     }

@@ -2,8 +2,9 @@
 //! these, and the answer is made of what they say.
 //!
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
-//! floats run over on the way, what comes of them hangs on their order, and a window that is shown at 0 may be the one of
-//! InfluxDB's first times: then rows are asked for after all. What is made of a series of the answer is made on a thread beside
+//! floats run over on the way, what comes of them hangs on their order, a window that is shown at 0 may be the one of InfluxDB's
+//! first times, and which of several equal rows is the best hangs on others in their storage shard: then rows are asked for
+//! after all. What is made of a series of the answer is made on a thread beside
 //! the shard's, so that the shard goes on; series go on to the client as they are made. On a shard `query.gathers_max` gather
 //! at once, `subquery`'s too; others wait. Used by `select`.
 
@@ -136,6 +137,12 @@ pub async fn run(
     if given.as_ref().is_ok_and(|given| given.held.runs_over()) {
         given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
     }
+    if let (Ask::Chosen(_), Ok(Given { held: Held::Rows(groups, _), .. })) = (&ask, &given)
+        && evaluation.has_equals(groups.iter().flatten())
+        && shards(running, &gathering).await?.values().any(|starts| starts.len() > 1)
+    {
+        given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
+    }
     let Given { mut held, parts } = match given {
         Ok(given) => given,
         Err(Broken::Failed(error)) => return failed(running, id, error).await,
@@ -155,8 +162,13 @@ pub async fn run(
         })
         .await?;
     }
+    if !by_shards {
+        (by_shards, evaluation, held) =
+            on_a_thread(&running.context.queries, move || (held.is_ordered_in_shards(&evaluation), evaluation, held))
+                .await?;
+    }
     if by_shards {
-        evaluation.know_shards(shards(running, &gathering).await?);
+        held.know_shards(&shards(running, &gathering).await?);
     }
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
@@ -285,10 +297,31 @@ impl Held {
         }
     }
 
+    fn is_ordered_in_shards(&self, evaluation: &Evaluation) -> bool {
+        match self {
+            Held::Combination(_) => false,
+            Held::Rows(groups, _) => evaluation.orders_in_shards(groups.iter().flatten()),
+        }
+    }
+
+    fn know_shards(&mut self, shards: &Shards) {
+        let Held::Rows(groups, _) = self else { return };
+        know_shards(groups.iter_mut().flatten(), shards);
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Held::Combination(combination) => combination.bytes(),
             Held::Rows(_, bytes) => *bytes,
+        }
+    }
+}
+
+/// From now on rows tell when their storage shards begin, as far as that is known.
+pub fn know_shards<'a>(rows: impl Iterator<Item = &'a mut Rows>, shards: &Shards) {
+    for rows in rows {
+        if let Some(starts) = shards.get(&rows.name) {
+            rows.know_shards(starts.clone());
         }
     }
 }

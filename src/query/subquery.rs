@@ -23,7 +23,7 @@ use crate::topology::GroupIndex;
 
 use super::beside::on_a_thread;
 use super::choose::Behind;
-use super::gather::{Broken, Part, add, apart, gather, objection, stopped, unfit, with_messages};
+use super::gather::{Broken, Part, add, apart, gather, know_shards, objection, stopped, unfit, with_messages};
 use super::select::failed;
 use super::slimit::{Filter, Through};
 use super::statement::{Ended, Running};
@@ -92,11 +92,11 @@ pub async fn run(
     if running.tells_zones() {
         nested.tell_zone();
     }
-    let shards = match shards(running, &nested, &nesting).await? {
-        Ok(shards) => shards,
+    match shards(running, &nested, &nesting, &rows).await? {
+        Ok(shards) => rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards)),
         Err(error) => return failed(running, id, error).await,
-    };
-    tell(running, id, nested, Gathered { rows, shards }, messages, &nesting.split).await
+    }
+    tell(running, id, nested, rows, messages, &nesting.split).await
 }
 
 /// The rows that are needed, by input, and what is said of them; the inner error: how it ended.
@@ -152,18 +152,18 @@ fn filters<'a>(nesting: &'a Nesting, through: Option<&'a Through>) -> Vec<Option
     inputs.map(|(reader, sources)| through?.of(reader, sources.iter().flat_map(|(_, own)| own))).collect()
 }
 
-/// What has been gathered, by input.
-struct Gathered {
-    rows: Vec<Vec<Rows>>,
-    shards: Vec<Shards>,
-}
-
-/// When storage shards begin, where that matters, or may matter and is known; the inner error is InfluxDB's own.
-async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result<Result<Vec<Shards>, String>, Refusal> {
+/// When storage shards begin, by input, where that matters, or may matter and is known; the inner error is InfluxDB's own.
+async fn shards(
+    running: &Running,
+    nested: &Nested,
+    nesting: &Nesting,
+    rows: &[Vec<Rows>],
+) -> Result<Result<Vec<Shards>, String>, Refusal> {
     let context = &running.context;
     let mut shards = vec![Shards::new(); nesting.inputs.len()];
-    let (cut, ends) = (nested.cut_in_shards(), nested.ends_in_shards());
-    for input in cut.union(&ends).copied() {
+    let (cut, ends, ordered) = (nested.cut_in_shards(), nested.ends_in_shards(), nested.ordered_in_shards(rows));
+    let inputs: BTreeSet<usize> = [&cut, &ends, &ordered].into_iter().flatten().copied().collect();
+    for input in inputs {
         let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();
         for source in nesting.inputs[input].iter().flat_map(|(_, sources)| sources) {
             let Source::Measurement(measurement) = source else { continue };
@@ -173,6 +173,8 @@ async fn shards(running: &Running, nested: &Nested, nesting: &Nesting) -> Result
             }
             let (db, policy) = lookup::place_of(context, measurement).await?;
             match lookup::shards(context, &groups, &db, &policy).await? {
+                // Where they are not those of one InfluxDB nobody knows their order.
+                Ok(of_policy) if lookup::overlap(&of_policy) && !cut.contains(&input) && !ends.contains(&input) => {}
                 Ok(of_policy) => {
                     let starts: BTreeSet<i64> = of_policy.into_iter().map(|shard| shard.start).collect();
                     shards[input].insert(name, starts.into_iter().collect());
@@ -209,24 +211,22 @@ async fn tell(
     running: &mut Running,
     id: usize,
     nested: Nested,
-    gathered: Gathered,
+    rows: Vec<Vec<Rows>>,
     mut messages: Vec<Message>,
     split: &str,
 ) -> Result<Ended, Refusal> {
-    let (nested, gathered) = (Arc::new(nested), Arc::new(gathered));
+    let (nested, rows) = (Arc::new(nested), Arc::new(rows));
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
     let mut over = nested::Ended::default();
-    let (ordering, of) = (nested.clone(), gathered.clone());
-    let groups = Arc::new(on_a_thread(&running.context.queries, move || ordering.groups(&of.rows)).await?);
+    let (ordering, of) = (nested.clone(), rows.clone());
+    let groups = Arc::new(on_a_thread(&running.context.queries, move || ordering.groups(&of)).await?);
     let mut told = 0;
     for number in 0..groups.len() {
-        let (own, nested, gathered) = (groups.clone(), nested.clone(), gathered.clone());
+        let (own, nested, rows) = (groups.clone(), nested.clone(), rows.clone());
         let making = move || {
-            let one = nested.series(&gathered.rows, &gathered.shards, &own[number], &over);
+            let one = nested.series(&rows, &own[number], &over);
             let all = match over.wants_all() {
-                true => nested
-                    .all_series(&gathered.rows, &gathered.shards, &own)
-                    .map(|all| all.into_iter().skip(told).collect()),
+                true => nested.all_series(&rows, &own).map(|all| all.into_iter().skip(told).collect()),
                 false => one.map(|one| one.into_iter().collect::<Vec<Series>>()),
             };
             (all, over)

@@ -1,6 +1,8 @@
 //! What a call makes of the points of one series of the answer.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue};
@@ -9,14 +11,17 @@ use crate::merge::results::Value;
 
 use super::ends::{is_silence, silence};
 use super::fill::fill;
-use super::functions::{Args, Function, Gives, How, best, distinct::distinct, function, run, running};
-use super::order::{by_window, cut_in_shards, sorted};
+use super::functions::{Args, Function, Gives, How, best, compare, distinct::distinct, function, run, running};
+use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
 use super::{Carried, Evaluation, Kind, Place, Stop};
 
 /// So many points are read for a first or last one: of all series together, and of each.
 pub(super) const END_READS: usize = 2;
+
+/// What makes one point of some.
+type Reduce = fn(&[Point]) -> Point;
 
 impl Evaluation {
     /// The kind of what a call makes; `None`: of nothing, since nobody knows its argument.
@@ -182,11 +187,22 @@ impl Evaluation {
         call: &Call,
         members: &[&Rows],
         windows: &Windows,
-        of: fn(&[Point]) -> Point,
-        again: fn(&[Point]) -> Point,
+        of: Reduce,
+        again: Reduce,
     ) -> Vec<Point> {
-        let starts = members.first().and_then(|rows| self.shards.get(&rows.name)).map_or(&[][..], Vec::as_slice);
-        let shard = |point: &Point| starts.partition_point(|start| *start <= point.time);
+        self.twice_by(call, members, &[], windows, (of, again))
+    }
+
+    /// The same of each of these tags' sets by itself, though all come together.
+    fn twice_by(
+        &self,
+        call: &Call,
+        members: &[&Rows],
+        tags: &[&str],
+        windows: &Windows,
+        (of, again): (Reduce, Reduce),
+    ) -> Vec<Point> {
+        let shard = shard_of(members);
         let mut shards: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
         for (number, series) in members.iter().enumerate() {
             let input: Vec<Point> = self.points_of(call, number, series, *windows, self.ascending).collect();
@@ -197,10 +213,18 @@ impl Evaluation {
         }
         let merged = |inputs| {
             let merged = by_window(inputs, self.ascending, &|time| windows.of(time));
-            self.by_windows(&merged, windows, |points| vec![again(points)])
+            self.by_windows(&merged, windows, |points| {
+                let mut sets: BTreeMap<Vec<&str>, Vec<Point>> = BTreeMap::new();
+                for point in points {
+                    let series = point.row.map(|row| members[row.series as usize]);
+                    let values = tags.iter().map(|tag| series.map_or("", |series| series.tag(tag))).collect();
+                    sets.entry(values).or_default().push(point.clone());
+                }
+                sets.values().map(|points| again(points)).collect()
+            })
         };
         let mut found: Vec<Vec<Point>> = shards.into_values().map(merged).collect();
-        if self.nested {
+        if self.nested && found.len() < 2 {
             return found.pop().unwrap_or_default();
         }
         if !self.ascending {
@@ -209,7 +233,8 @@ impl Evaluation {
         merged(found)
     }
 
-    /// The first point of all, or the last. InfluxDB reads two points of all series, and takes the better one.
+    /// The first point of all, or the last. InfluxDB reads two points of all series in each storage shard, and takes the better
+    /// one.
     fn end(
         &self,
         call: &Call,
@@ -221,7 +246,11 @@ impl Evaluation {
         let of_one = |(number, series): (usize, &&Rows)| {
             self.points_of(call, number, series, windows, !last).take(END_READS).collect::<Vec<Point>>()
         };
-        let inputs = members.iter().enumerate().map(of_one).collect();
+        let shard = shard_of(members);
+        let mut inputs: Vec<Vec<Point>> = members.iter().enumerate().map(of_one).collect();
+        let heads = inputs.iter().filter_map(|points| points.first().map(&shard));
+        let Some(own) = (if last { heads.max() } else { heads.min() }) else { return Vec::new() };
+        inputs.iter_mut().for_each(|points| points.retain(|point| shard(point) == own));
         let mut points: Vec<Point> = self.merged_by_time(inputs, members, last).take(END_READS).collect();
         if !points.is_empty() {
             points = vec![of(&points)];
@@ -241,6 +270,41 @@ impl Evaluation {
             inputs.reverse();
         }
         sorted(inputs, move |a, b| self.less(a, b, members, !last))
+    }
+
+    /// Whether of rows, of which each is what a lone min(), max(), top() or bottom() takes of its series, several are the best:
+    /// which of them it is hangs on what else is in their storage shard.
+    pub fn has_equals<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
+        let [call] = self.calls.as_slice() else { return false };
+        let greatest = matches!(call.name.as_str(), "max" | "top");
+        let best_of_tags = matches!(call.name.as_str(), "top" | "bottom");
+        let (Some(field), true) = (self.field_of(call), greatest || best_of_tags || call.name == "min") else {
+            return false;
+        };
+        let of_call = call.args.iter().skip(1).filter_map(|arg| match arg {
+            Expr::VarRef(var) => Some(&var.name),
+            _ => None,
+        });
+        let keys: Vec<&String> = self.dimensions.iter().chain(of_call).collect();
+        let mut best: BTreeMap<(&String, Vec<&str>), (Value, i64, bool)> = BTreeMap::new();
+        for rows in rows {
+            let tags = keys.iter().map(|key| rows.tag(key)).collect();
+            let Some(row) = (0..rows.len()).find(|row| !rows.is_null(field, *row)) else { continue };
+            let (value, time) = (rows.value(field, row), rows.time(row));
+            match best.entry((&rows.name, tags)) {
+                Entry::Vacant(entry) => drop(entry.insert((value, time, false))),
+                Entry::Occupied(mut entry) => {
+                    let known = entry.get_mut();
+                    let order = compare(&value, &known.0);
+                    match (if greatest { order.reverse() } else { order }).then(time.cmp(&known.1)) {
+                        Ordering::Less => *known = (value, time, false),
+                        Ordering::Equal => known.2 = true,
+                        Ordering::Greater => {}
+                    }
+                }
+            }
+        }
+        best.into_values().any(|(_, _, equals)| equals)
     }
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {
@@ -266,28 +330,7 @@ impl Evaluation {
             false => {
                 let of = if greatest { "max" } else { "min" };
                 let Some(Function { how: How::Twice(of, again), .. }) = function(of) else { return Ok(Vec::new()) };
-                let mut sets: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
-                for (number, series) in members.iter().enumerate() {
-                    sets.entry(tags.iter().map(|tag| series.tag(tag)).collect()).or_default().push(number);
-                }
-                let mut found = Vec::new();
-                for numbers in sets.values() {
-                    // The others' rows stay where they are: points say which row they are of.
-                    let one = |number: &usize| {
-                        let one = members[*number];
-                        let input: Vec<Point> = self.points_of(call, *number, one, windows, self.ascending).collect();
-                        self.by_windows(&input, &windows, |points| vec![of(points)])
-                    };
-                    let inputs = numbers.iter().map(one).collect();
-                    let merged = by_window(inputs, self.ascending, &|time| windows.of(time));
-                    found.extend(self.by_windows(&merged, &windows, |points| vec![again(points)]));
-                }
-                let start = |point: &Point| windows.start(point.time);
-                match self.ascending {
-                    true => found.sort_by_key(start),
-                    false => found.sort_by_key(|point| std::cmp::Reverse(start(point))),
-                }
-                found
+                self.twice_by(call, members, &tags, &windows, (*of, *again))
             }
         };
         let count = args.number as usize;
@@ -304,8 +347,7 @@ impl Evaluation {
     ) -> Result<Vec<Point>, Stop> {
         let less = |a: &Point, b: &Point| self.less(a, b, members, self.ascending);
         let most = self.limit.saturating_add(self.offset).saturating_add(1);
-        let shards = members.first().and_then(|rows| self.shards.get(&rows.name));
-        match shards {
+        match members.first().and_then(|rows| rows.shards()) {
             Some(starts) => {
                 let shard = |time: i64| starts.partition_point(|start| *start <= time);
                 Ok(cut_in_shards(inputs(), most, shard, less))
@@ -383,7 +425,7 @@ impl Evaluation {
             .enumerate()
             .map(|(number, series)| self.points_of(call, number, series, windows, self.ascending))
             .collect();
-        sorted(inputs, |a, b| self.less(a, b, members, self.ascending))
+        sorted_in_shards(inputs, shard_of(members), self.ascending, |a, b| self.less(a, b, members, self.ascending))
     }
 
     /// By time, then by what stands beside, as far as it is strings.

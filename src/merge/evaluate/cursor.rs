@@ -11,7 +11,7 @@ use crate::merge::results::Value;
 
 use super::ends::{NotWorkedOut, is_silence};
 use super::fill::number;
-use super::order::sorted;
+use super::order::{shard_of, sorted_in_shards};
 use super::rows::{Point, RowAt, Rows};
 use super::{Carried, Evaluation, Kind, Place, Stop};
 
@@ -39,7 +39,8 @@ impl Evaluation {
             false => None,
         };
         // With a LIMIT they are the first of all as well.
-        let all = cut.is_none().then(|| sorted(inputs(), |a, b| self.less(a, b, members, ascending)));
+        let less = |a: &Point, b: &Point| self.less(a, b, members, ascending);
+        let all = cut.is_none().then(|| sorted_in_shards(inputs(), shard_of(members), ascending, less));
         let merged = cut.into_iter().flatten().chain(all.into_iter().flatten());
         let left = merged.skip(self.offset);
         let left = left.take(if self.limit > 0 { self.limit } else { usize::MAX });

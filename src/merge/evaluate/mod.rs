@@ -32,7 +32,8 @@ mod tests;
 pub mod window;
 pub mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::influxql::ast::{Call, Cast, Fill, SortOrder, VarRef};
 use crate::influxql::range::{TimeRange, split_time};
@@ -77,7 +78,7 @@ enum Place {
 }
 
 /// When storage shards of measurements begin, in order, by name.
-pub type Shards = BTreeMap<String, Vec<i64>>;
+pub type Shards = BTreeMap<String, Arc<[i64]>>;
 
 /// A SELECT that is ready for rows.
 pub struct Evaluation {
@@ -102,8 +103,6 @@ pub struct Evaluation {
     /// Rows come of subqueries, and not of measurements alone.
     nested: bool,
     rows_max: usize,
-    /// When storage shards of measurements begin, in order, by name, as far as that is known.
-    shards: Shards,
     /// In so many bytes points are sorted; more are counted.
     sort_max: usize,
     /// Times are told as texts, in the zone of tz().
@@ -171,7 +170,6 @@ impl Evaluation {
             selector: false,
             nested: false,
             rows_max,
-            shards: Shards::new(),
             sort_max: usize::MAX,
             tells_zone: false,
             writes,
@@ -212,6 +210,25 @@ impl Evaluation {
         }
     }
 
+    /// Whether it matters of these rows, where they can tell in which order they come at one time, in which storage shards they
+    /// lie: InfluxDB puts them in order in each.
+    pub fn orders_in_shards<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut is_first = |rows: &'a Rows| {
+            let values: Vec<&str> = self.dimensions.iter().map(|key| rows.tag(key)).collect();
+            seen.insert((&rows.name, values))
+        };
+        self.shows_order() && !rows.into_iter().filter(|rows| !rows.is_empty()).all(&mut is_first)
+    }
+
+    /// Whether it shows in which order points of one time come.
+    fn shows_order(&self) -> bool {
+        const WITHOUT: [&str; 7] = ["count", "sum", "mean", "min", "max", "spread", "stddev"];
+        let is_without =
+            |call: &Call| WITHOUT.contains(&call.name.as_str()) && matches!(call.args.first(), Some(Expr::VarRef(_)));
+        self.calls.is_empty() || !self.refs.is_empty() || !self.calls.iter().all(is_without)
+    }
+
     /// Whether there may be points that their own windows do not hold: clocks change in these, or one has the last time of all.
     pub fn may_lose_points(&self) -> bool {
         let Windows { interval, range, zone, .. } = self.windows;
@@ -232,11 +249,6 @@ impl Evaluation {
             !(start..end).contains(&time)
         };
         rows.into_iter().any(|rows| (0..rows.len()).any(|row| lost(rows.time(row))))
-    }
-
-    /// From now on it is known when storage shards begin.
-    pub fn know_shards(&mut self, shards: Shards) {
-        self.shards = shards;
     }
 
     /// From now on rows are what subqueries answer.

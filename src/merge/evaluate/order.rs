@@ -1,12 +1,14 @@
 //! Go's heap, and the two ways in which InfluxDB merges the points of series with it.
 //!
 //! Where points are equal in all that is compared, their order is that of the heap: so it is Go's (`container/heap`), swap by
-//! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard; here is one for all, but
-//! where rows are cut in each ([`cut_in_shards`]).
+//! swap, over the series in the order of their keys. InfluxDB starts a heap in each storage shard ([`sorted_in_shards`]); where
+//! nobody knows when these begin, here is one for all.
+
+use std::iter::Peekable;
 
 use crate::merge::given_up::is_given_up;
 
-use super::rows::Point;
+use super::rows::{Point, Rows};
 
 /// Go's `container/heap`.
 pub struct Heap<T, L> {
@@ -17,10 +19,15 @@ pub struct Heap<T, L> {
 impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
     pub fn new(items: Vec<T>, less: L) -> Heap<T, L> {
         let mut heap = Heap { items, less };
-        for at in (0..heap.items.len() / 2).rev() {
-            heap.down(at, heap.items.len());
-        }
+        heap.begin();
         heap
+    }
+
+    /// Puts the items in their places.
+    fn begin(&mut self) {
+        for at in (0..self.items.len() / 2).rev() {
+            self.down(at, self.items.len());
+        }
     }
 
     pub fn push(&mut self, item: T) {
@@ -75,30 +82,58 @@ pub fn sorted<T, I: IntoIterator<Item = T>>(
     inputs: impl IntoIterator<Item = I>,
     less: impl Fn(&T, &T) -> bool,
 ) -> impl Iterator<Item = T> {
-    let mut items = Vec::new();
-    for input in inputs {
-        let mut rest = input.into_iter();
-        if let Some(first) = rest.next() {
-            items.push((first, rest));
-        }
-    }
-    let mut heap = Heap::new(items, move |(a, _): &(T, I::IntoIter), (b, _): &(T, I::IntoIter)| less(a, b));
+    sorted_in_shards(inputs, |_| 0, true, less)
+}
+
+/// The same, with a heap for each storage shard, shard after shard; `shard` tells an item's, which follow each other in every
+/// series.
+pub fn sorted_in_shards<T, I: IntoIterator<Item = T>>(
+    inputs: impl IntoIterator<Item = I>,
+    shard: impl Fn(&T) -> usize,
+    ascending: bool,
+    less: impl Fn(&T, &T) -> bool,
+) -> impl Iterator<Item = T> {
+    let mut inputs: Vec<Peekable<I::IntoIter>> = inputs.into_iter().map(|input| input.into_iter().peekable()).collect();
+    // Each with the number of its series.
+    let mut heap = Heap::new(Vec::new(), move |(a, _): &(T, usize), (b, _): &(T, usize)| less(a, b));
+    let mut own = 0;
     std::iter::from_fn(move || {
         if is_given_up() {
             return None;
         }
+        if heap.items.is_empty() {
+            let heads = inputs.iter_mut().filter_map(|input| input.peek().map(&shard));
+            own = if ascending { heads.min()? } else { heads.max()? };
+            let first = |(number, input): (usize, &mut Peekable<I::IntoIter>)| {
+                input.next_if(|item| shard(item) == own).map(|item| (item, number))
+            };
+            heap.items.extend(inputs.iter_mut().enumerate().filter_map(first));
+            heap.begin();
+        }
+        let mut after = |number: usize| inputs[number].next_if(|item| shard(item) == own);
         // With one left there is nothing to compare.
-        if let [(next, rest)] = heap.items.as_mut_slice()
-            && let Some(after) = rest.next()
+        if let [(next, number)] = heap.items.as_mut_slice()
+            && let Some(after) = after(*number)
         {
             return Some(std::mem::replace(next, after));
         }
-        let (item, mut rest) = heap.pop()?;
-        if let Some(next) = rest.next() {
-            heap.push((next, rest));
+        let (item, number) = heap.pop()?;
+        if let Some(next) = after(number) {
+            heap.push((next, number));
         }
         Some(item)
     })
+}
+
+/// The number of the storage shard that a point of such rows lies in; 0 for all where nobody knows when shards begin.
+pub fn shard_of<'a>(members: &[&'a Rows]) -> impl Fn(&Point) -> usize + use<'a> {
+    let starts = starts_of(members);
+    |point: &Point| starts.partition_point(|start| *start <= point.time)
+}
+
+/// When their storage shards begin.
+pub fn starts_of<'a>(members: &[&'a Rows]) -> &'a [i64] {
+    members.first().and_then(|rows| rows.shards()).map_or(&[], |starts| starts)
 }
 
 /// The first so many of what several series have in each storage shard, shard after shard; `shard` tells a point's, which follow
@@ -192,6 +227,24 @@ mod tests {
         let merged = sorted(inputs, |a, b| a.time < b.time);
         let order: Vec<i64> = merged.filter_map(|point| point.value.as_i64()).collect();
         assert_eq!(order, [0, 4, 1, 3, 2, 3, 2, 0, 1, 0, 1, 2, 3]);
+    }
+
+    /// Seen of influxd 1.6.7 too: the second shard knows nothing of the first.
+    #[test]
+    fn each_storage_shard_has_a_heap_of_its_own() {
+        let inputs = || (0..4).map(|number| series(number, if number == 3 { &[1, 11] } else { &[1, 2, 11] }));
+        let values = |points: &mut dyn Iterator<Item = Point>| -> Vec<i64> {
+            points.filter_map(|point| point.value.as_i64()).collect()
+        };
+        let less = |a: &Point, b: &Point| a.time < b.time;
+        let shard = |point: &Point| (point.time / 10) as usize;
+        let apart = values(&mut sorted_in_shards(inputs(), shard, true, less));
+        let of = |times: [i64; 2]| {
+            inputs().map(move |points| points.into_iter().filter(move |point| times.contains(&point.time)))
+        };
+        let each = [[1, 2], [11, 11]].into_iter().flat_map(|times| sorted(of(times), less).collect::<Vec<_>>());
+        assert_eq!(apart, values(&mut each.into_iter()));
+        assert_ne!(apart, values(&mut sorted(inputs(), less)));
     }
 
     #[test]

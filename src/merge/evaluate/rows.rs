@@ -1,5 +1,7 @@
 //! What the groups gave: rows of series, and points of one field of them.
 
+use std::sync::Arc;
+
 use super::compact::{Column, Times};
 use crate::merge::results::Value;
 
@@ -14,6 +16,8 @@ pub struct Rows {
     fields: Vec<Column>,
     /// Where rows of several series were put together: tags of which each row has its own, and the field that holds them.
     own_tags: Vec<(String, usize)>,
+    /// When the storage shards that the rows lie in begin, in order; `None`: nobody knows.
+    shards: Option<Arc<[i64]>>,
 }
 
 /// A value of one field, or what a function made of such.
@@ -94,6 +98,7 @@ impl Rows {
     pub fn reversed(&self) -> Rows {
         let mut reversed = Rows::new(self.name.clone(), self.tags.clone());
         reversed.own_tags.clone_from(&self.own_tags);
+        reversed.shards.clone_from(&self.shards);
         for row in (0..self.len()).rev() {
             reversed.push(self.time(row), self.fields.iter().map(|field| field.get(row)).collect());
         }
@@ -131,6 +136,16 @@ impl Rows {
         let text = |(key, value): &(String, String)| key.len() + value.len() + 2 * size_of::<String>();
         let head = size_of::<Rows>() + self.name.len() + self.tags.iter().map(text).sum::<usize>();
         head + self.times.bytes() + self.fields.iter().map(|field| size_of::<Column>() + field.bytes()).sum::<usize>()
+    }
+
+    /// From now on it is known when storage shards begin.
+    pub fn know_shards(&mut self, starts: Arc<[i64]>) {
+        self.shards = Some(starts);
+    }
+
+    /// When storage shards begin, as far as that is known.
+    pub fn shards(&self) -> Option<&Arc<[i64]>> {
+        self.shards.as_ref()
     }
 
     /// From now on each row has a tag of its own: a text of this field.

@@ -94,7 +94,7 @@ impl Level {
         let [Input::Measurements(input)] = self.inputs.as_slice() else {
             return Err(given.ended.want_all(format!("{}() with LIMIT over several sources", call.name)));
         };
-        let points = self.cut_for(call, &given.rows[*input], given.shards[*input], windows, keys);
+        let points = self.cut_for(call, &given.rows[*input], windows, keys);
         let count = Args::new(call, self.ascending(), windows).number as usize;
         let own = |point: &Tagged| point.tags.clone();
         self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
@@ -162,7 +162,7 @@ impl Level {
         if let (How::End { last, of }, true, [fed]) = (function.how, self.takes_ends(), fed.as_slice())
             && self.end_keys.is_none()
         {
-            return self.ends(call, function, fed, windows, given, (last, of));
+            return self.ends(call, function, fed, windows, (last, of));
         }
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
         for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {

@@ -14,12 +14,13 @@ use crate::influxql::Expr;
 use crate::influxql::ast::Call;
 use crate::merge::evaluate::calls::END_READS;
 use crate::merge::evaluate::functions::Function;
+use crate::merge::evaluate::order::{shard_of, starts_of};
 use crate::merge::evaluate::rows::{Point, Rows};
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Place, Stop};
 
 use super::calls::Fed;
-use super::level::{Given, Input, Level};
+use super::level::Level;
 use super::stream::{Tagged, Tags, limited};
 
 impl Level {
@@ -50,16 +51,13 @@ impl Level {
         function: &Function,
         fed: &Fed<'_>,
         windows: Windows,
-        given: &Given<'_>,
         (last, of): (bool, fn(&[Point]) -> Point),
     ) -> Result<Vec<Vec<Tagged>>, Stop> {
-        let [Input::Measurements(input)] = self.inputs.as_slice() else { return Ok(Vec::new()) };
-        let (starts, rows): (_, Vec<&Rows>) =
-            (given.shards[*input], fed.members.iter().map(|(_, rows)| &**rows).collect());
-        if starts.is_empty() {
+        let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
+        if starts_of(&rows).is_empty() {
             self.check_ends(call, fed, windows, last)?;
         }
-        let shard = |point: &Point| starts.partition_point(|start| *start <= point.time);
+        let shard = shard_of(&rows);
         let mut shards: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
         for (number, series) in rows.iter().enumerate() {
             let points: Vec<Point> = self.evaluation.points_of(call, number, series, windows, !last).collect();

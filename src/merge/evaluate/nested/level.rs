@@ -14,7 +14,7 @@ use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::columns::{is_time, name};
 use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
-use crate::merge::evaluate::order::sorted;
+use crate::merge::evaluate::order::{sorted, sorted_in_shards, starts_of};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Evaluation, Kind, Place, RUNS_OVER, Stop, named_zone};
@@ -58,10 +58,9 @@ pub struct Level {
     wrong: Option<String>,
 }
 
-/// What the groups have given, by input: the rows of one series of the answer, and where storage shards begin.
+/// What the groups have given, by input: the rows of one series of the answer.
 pub struct Given<'a> {
     pub rows: Vec<Vec<&'a Rows>>,
-    pub shards: Vec<&'a [i64]>,
     /// The answer has series beside this one.
     pub several: bool,
     pub ended: &'a Ended,
@@ -344,7 +343,7 @@ impl Level {
         let mut sources = Vec::new();
         for input in &self.inputs {
             sources.push(match input {
-                Input::Measurements(number) => self.raw_of(&given.rows[*number], given.shards[*number], range, keys),
+                Input::Measurements(number) => self.raw_of(&given.rows[*number], range, keys),
                 Input::Subquery(inner) => {
                     let made = inner.run(given, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
@@ -379,14 +378,7 @@ impl Level {
     }
 
     /// The rows of measurements that such a call takes.
-    pub fn cut_for(
-        &self,
-        call: &Call,
-        members: &[&Rows],
-        shards: &[i64],
-        windows: Windows,
-        keys: &[String],
-    ) -> Vec<Tagged> {
+    pub fn cut_for(&self, call: &Call, members: &[&Rows], windows: Windows, keys: &[String]) -> Vec<Tagged> {
         let rows: Vec<Cow<'_, Rows>> = members.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
         let rows: Vec<&Rows> = rows.iter().map(|rows| &**rows).collect();
         let series = rows.iter().zip(members).enumerate().map(|(number, (series, member))| {
@@ -394,25 +386,24 @@ impl Level {
             let points = self.evaluation.points_of(call, number, series, windows, self.ascending());
             points.map(|point| self.tagged(point, &tags, &rows)).collect()
         });
-        self.cut(series.collect(), shards, keys)
+        self.cut(series.collect(), starts_of(members), keys)
     }
 
-    /// Rows of measurements. LIMIT is applied in each storage shard, whose starts are `shards`; where rows of several tags
-    /// take turns to each series there, and to what comes of them, before it is applied to all.
-    pub fn raw_of(&self, members: &[&Rows], shards: &[i64], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
+    /// Rows of measurements. LIMIT is applied in each storage shard; where rows of several tags take turns to each series there,
+    /// and to what comes of them, before it is applied to all.
+    pub fn raw_of(&self, members: &[&Rows], range: TimeRange, keys: &[String]) -> Vec<Tagged> {
         let series = members.iter().map(|rows| self.rows_of(&self.with_tag_columns(rows, range), range, keys));
-        self.cut(series.collect(), shards, keys)
+        self.cut(series.collect(), starts_of(members), keys)
     }
 
     fn cut(&self, series: Vec<Vec<Tagged>>, shards: &[i64], keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
-        let merged = |series: Vec<Vec<Tagged>>| sorted(series, |a, b| before(a, b, ascending)).collect::<Vec<_>>();
+        let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
         if self.limit + self.offset == 0 {
-            return merged(series);
+            return sorted_in_shards(series, shard, ascending, |a, b| before(a, b, ascending)).collect();
         }
         let apart = keys.len() != self.outermost.len();
         let most = self.limit.saturating_add(self.offset).saturating_add(1);
-        let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
         let mut by_shard: BTreeMap<usize, Vec<Vec<Tagged>>> = BTreeMap::new();
         for rows in series {
             for part in rows.chunk_by(|a, b| shard(a) == shard(b)) {
@@ -421,7 +412,7 @@ impl Level {
             }
         }
         let cut = |series: Vec<Vec<Tagged>>| {
-            let mut rows = merged(series);
+            let mut rows: Vec<Tagged> = sorted(series, |a, b| before(a, b, ascending)).collect();
             if apart {
                 return limited(rows, self.limit, self.offset, |row| row.tags.clone());
             }
@@ -467,6 +458,7 @@ impl Level {
         });
         let columns: Vec<(&VarRef, Option<usize>)> = columns.collect();
         let mut read = Rows::new(rows.name.clone(), rows.tags.clone());
+        rows.shards().into_iter().for_each(|starts| read.know_shards(starts.clone()));
         for row in (0..rows.len()).filter(|row| range.contains(rows.time(*row))).take_while(|_| !is_given_up()) {
             let cell = |(var, field): &(&VarRef, Option<usize>)| match field {
                 Some(field) => rows.value(*field, row),

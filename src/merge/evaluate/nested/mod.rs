@@ -28,8 +28,8 @@ use crate::influxql::ast::Call;
 use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
+use super::Stop;
 use super::rows::Rows;
-use super::{Shards, Stop};
 use level::{Given, Level};
 pub use order::Ended;
 pub use reads::Reads;
@@ -105,6 +105,21 @@ impl Nested {
         inputs
     }
 
+    /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time.
+    pub fn ordered_in_shards(&self, rows: &[Vec<Rows>]) -> BTreeSet<usize> {
+        let several = |input: &usize| {
+            let mut seen = BTreeSet::new();
+            !rows[*input].iter().filter(|rows| !rows.is_empty()).all(|rows| seen.insert(&rows.name))
+        };
+        let mut inputs = BTreeSet::new();
+        self.top.visit(&mut |level| {
+            if !level.pushed && level.evaluation.shows_order() {
+                inputs.extend(level.measurements().filter(several));
+            }
+        });
+        inputs
+    }
+
     /// Whether of these rows, which are the first or last of each series, InfluxDB's own cannot be told: then all rows are needed
     /// ([`Reads::Rows`]).
     pub fn lacks_rows(&self, rows: &[Vec<Rows>]) -> bool {
@@ -152,19 +167,13 @@ impl Nested {
         groups
     }
 
-    /// A series of the answer, those before it made already; `None`: it has no rows. `shards` are by input.
+    /// A series of the answer, those before it made already; `None`: it has no rows.
     ///
     /// # Errors
     /// There are too many rows.
-    pub fn series(
-        &self,
-        rows: &[Vec<Rows>],
-        shards: &[Shards],
-        group: &Group,
-        ended: &Ended,
-    ) -> Result<Option<Series>, Stop> {
+    pub fn series(&self, rows: &[Vec<Rows>], group: &Group, ended: &Ended) -> Result<Option<Series>, Stop> {
         ended.rewind();
-        let made = self.top.run(&given(rows, shards, group, ended), TimeRange::default(), &[])?;
+        let made = self.top.run(&given(rows, group, ended), TimeRange::default(), &[])?;
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }
@@ -176,14 +185,14 @@ impl Nested {
     ///
     /// # Errors
     /// There are too many rows, or what is asked for cannot be told exactly of these.
-    pub fn all_series(&self, rows: &[Vec<Rows>], shards: &[Shards], groups: &[Group]) -> Result<Vec<Series>, Stop> {
+    pub fn all_series(&self, rows: &[Vec<Rows>], groups: &[Group]) -> Result<Vec<Series>, Stop> {
         let ended = Ended::default();
         let names: BTreeSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
         let place = |(number, group): (usize, &Group)| At {
             name: names.range(..group.name.as_str()).count() as u32,
             series: number as u32,
         };
-        let of = |(number, group): (usize, &'_ Group)| (place((number, group)), given(rows, shards, group, &ended));
+        let of = |(number, group): (usize, &'_ Group)| (place((number, group)), given(rows, group, &ended));
         let all = groups.iter().enumerate().map(of);
         let all =
             Together { series: all.zip(groups).map(|((at, given), group)| (at, group.name.as_str(), given)).collect() };
@@ -220,14 +229,8 @@ impl Nested {
     }
 }
 
-/// What of the rows belongs to one series of the answer. `shards` are by input.
-fn given<'a>(rows: &'a [Vec<Rows>], shards: &'a [Shards], group: &Group, ended: &'a Ended) -> Given<'a> {
+/// What of the rows belongs to one series of the answer.
+fn given<'a>(rows: &'a [Vec<Rows>], group: &Group, ended: &'a Ended) -> Given<'a> {
     let of = |(input, members): (usize, &Vec<usize>)| members.iter().map(|number| &rows[input][*number]).collect();
-    let starts = |input: usize| shards.get(input).and_then(|shards| shards.get(&group.name));
-    Given {
-        rows: group.members.iter().enumerate().map(of).collect(),
-        shards: (0..rows.len()).map(|input| starts(input).map_or(&[][..], Vec::as_slice)).collect(),
-        several: group.several,
-        ended,
-    }
+    Given { rows: group.members.iter().enumerate().map(of).collect(), several: group.several, ended }
 }

@@ -1,6 +1,7 @@
 //! What influxd 1.6.7 said of the same rows. `tests/subqueries.rs` asks it anew.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Ended, Nested, Reads};
 use crate::influxql::ast::Call;
@@ -54,7 +55,7 @@ fn answer(text: &str) -> Vec<(Option<i64>, String)> {
     let inputs: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
     let (mut out, ended) = (Vec::new(), Ended::default());
     for group in nested.groups(&inputs) {
-        let series = nested.series(&inputs, &[], &group, &ended).expect("few rows");
+        let series = nested.series(&inputs, &group, &ended).expect("few rows");
         for row in series.into_iter().flat_map(|series| series.values) {
             let Value::Time(time) = row[0] else { panic!("{text}: no time first") };
             let cell = |cell: &Value| match cell {
@@ -150,10 +151,10 @@ fn raw_rows_are_cut_in_each_storage_shard() {
     let made = |text: &str, starts: &[i64]| {
         let nested = nested(&parsed(text)).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         assert_eq!(nested.cut_in_shards().into_iter().collect::<Vec<_>>(), [0], "{text}");
-        let inputs: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
-        let starts = starts.iter().map(|at| (T + at) * SECOND).collect();
-        let shards = [super::Shards::from([("m".to_owned(), starts)])];
-        let series = nested.series(&inputs, &shards, &nested.groups(&inputs)[0], &Ended::default()).expect("few rows");
+        let mut inputs: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
+        let starts: Arc<[i64]> = starts.iter().map(|at| (T + at) * SECOND).collect();
+        inputs.iter_mut().flatten().for_each(|rows| rows.know_shards(starts.clone()));
+        let series = nested.series(&inputs, &nested.groups(&inputs)[0], &Ended::default()).expect("few rows");
         series.map_or(0, |series| series.values.len())
     };
     let offset = "SELECT x::float FROM (SELECT v::float AS x FROM m OFFSET 2)";
@@ -200,7 +201,7 @@ fn what_cannot_be_told_is_refused() {
     let many = "SELECT x::float FROM (SELECT mean(v::float) AS x FROM m GROUP BY time(1ms) fill(0)) WHERE BOUNDS";
     let nested = nested(&parsed(&many.replace("BOUNDS", BOUNDS))).unwrap_or_else(|stop| panic!("{stop:?}"));
     let rows: Vec<Vec<Rows>> = nested.needs().iter().flatten().map(|need| read(need, rows())).collect();
-    assert_eq!(nested.series(&rows, &[], &nested.groups(&rows)[0], &Ended::default()), Err(Stop::Rows(1_001)));
+    assert_eq!(nested.series(&rows, &nested.groups(&rows)[0], &Ended::default()), Err(Stop::Rows(1_001)));
 }
 
 /// A statement with one level is the plain evaluation's.
@@ -228,7 +229,7 @@ fn one_level_is_a_plain_evaluation() {
         let inputs = [rows];
         let ended = Ended::default();
         let levels: Result<Vec<_>, Stop> =
-            nested.groups(&inputs).iter().map(|group| nested.series(&inputs, &[], group, &ended)).collect();
+            nested.groups(&inputs).iter().map(|group| nested.series(&inputs, group, &ended)).collect();
         assert_eq!(levels, made, "{text}");
     }
 }

@@ -83,9 +83,9 @@ impl Level {
         let mut sources = Vec::new();
         for (input, name) in &self.sources {
             sources.push(match &self.inputs[*input] {
-                Input::Measurements(number) => of_name(all, name.as_deref(), |given| {
-                    Ok(self.raw_of(&given.rows[*number], given.shards[*number], range, keys))
-                })?,
+                Input::Measurements(number) => {
+                    of_name(all, name.as_deref(), |given| Ok(self.raw_of(&given.rows[*number], range, keys)))?
+                }
                 Input::Subquery(inner) => {
                     let made = inner.run_together(all, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
@@ -238,7 +238,7 @@ impl Level {
     ) -> Result<Vec<Tagged>, Stop> {
         let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
             if self.is_cut(call) {
-                return self.cut_for(call, &given.rows[number], given.shards[number], windows, keys);
+                return self.cut_for(call, &given.rows[number], windows, keys);
             }
             let tags: Vec<Tags> = given.rows[number].iter().map(|rows| tags_of(rows, keys)).collect();
             let rows: Vec<_> =
