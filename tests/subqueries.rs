@@ -617,6 +617,10 @@ fn what_is_not_exact_is_refused() {
             "SELECT first(v) FROM OTHER..m, m",
             "first() without GROUP BY time over measurements of one name over several",
         ),
+        (
+            "SELECT sum(q) FROM one, (SELECT v AS p FROM one), (SELECT n AS q FROM one)",
+            "sum() of q::integer beside a subquery without it",
+        ),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
         let q = q.replace("OTHER", &loaded.other).replace("BOUNDS", BOUNDS);

@@ -183,15 +183,32 @@ impl Level {
     }
 
     /// Of several sources InfluxDB takes what is of the first one's type. A subquery that has not what these calls are of is one
-    /// of floats.
+    /// of floats; a measurement that has it not is none.
     pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
         let same = matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
-        let ([Input::Subquery(first), _, ..], Some(Expr::VarRef(var)), true) =
-            (self.inputs.as_slice(), call.args.first(), same)
-        else {
+        let (Some(Expr::VarRef(var)), true, 2..) = (call.args.first(), same, self.sources.len()) else {
             return Ok(false);
         };
-        Ok(!first.has(var) && self.evaluation.check_call(call)?.is_some_and(|kind| kind != Kind::Float))
+        if self.evaluation.check_call(call)?.is_none_or(|kind| kind == Kind::Float) {
+            return Ok(false);
+        }
+        let mut before = false;
+        for (number, (input, _)) in self.sources.iter().enumerate() {
+            match &self.inputs[*input] {
+                Input::Measurements(_) => before = true,
+                Input::Subquery(inner) if inner.has(var) => return Ok(false),
+                // Only the measurements before it can have it.
+                Input::Subquery(_) if before && number + 1 == self.sources.len() => return Ok(false),
+                Input::Subquery(_) if before => {
+                    let name = &call.name;
+                    return Err(Stop::Refused(format!(
+                        "{name}() of {var} beside a subquery without it, which stands before others and behind measurements,"
+                    )));
+                }
+                Input::Subquery(_) => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// With what stands beside a point in its row.
