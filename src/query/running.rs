@@ -1,16 +1,15 @@
-//! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. One table for the process; shared by the shards
-//! without a lock: each change makes a new table of shared entries. Who waits for a query's end is told on the shard that runs
-//! it, by its bell: a shard that lingers (`net::ready`) hears other threads late.
+//! The queries that run now, over all cores: SHOW QUERIES and KILL QUERY. A table for each shard, which it alone changes, under
+//! a lock that others take only to copy its pointers. Who waits for a query's end is told on the shard that runs it, by its
+//! bell: a shard that lingers (`net::ready`) hears other threads late.
 //!
 //! Ids count up from 1 and are unique in the process. A killed query ends with InfluxDB's `query interrupted`, as does one
 //! whose client has left. As in InfluxDB, one that has closed only its own side of the connection has.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use event_listener::Event;
 use futures_lite::future;
 
@@ -52,8 +51,12 @@ pub struct RunningQueries {
     /// Of the shards, in their order.
     doorbells: Arc<[Doorbell]>,
     last_id: AtomicU64,
-    queries: ArcSwap<BTreeMap<u64, Arc<Entry>>>,
+    /// By shard.
+    tables: Box<[Mutex<Table>]>,
 }
+
+/// Queries by their ids.
+type Table = BTreeMap<u64, Arc<Entry>>;
 
 struct Entry {
     /// Tells it as it is shown: without passwords.
@@ -78,7 +81,8 @@ pub struct Registered {
 
 impl RunningQueries {
     pub fn new(doorbells: Arc<[Doorbell]>) -> RunningQueries {
-        RunningQueries { doorbells, last_id: AtomicU64::new(0), queries: ArcSwap::default() }
+        let tables = (0..doorbells.len().max(1)).map(|_| Mutex::default()).collect();
+        RunningQueries { doorbells, last_id: AtomicU64::new(0), tables }
     }
 
     /// `text` is called when somebody wants to see it, on any core.
@@ -92,7 +96,7 @@ impl RunningQueries {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (killed, kill) = (AtomicBool::new(false), Event::new());
         let entry = Arc::new(Entry { text: Box::new(text), db, began, shard, killed, kill });
-        self.change(|queries| drop(queries.insert(id, entry.clone())));
+        self.table(shard).insert(id, entry.clone());
         Registered { table: self.clone(), id, entry, client: None }
     }
 
@@ -105,7 +109,11 @@ impl RunningQueries {
             vec![id, (entry.text)().into(), entry.db.as_str().into(), duration.into(), status.into()]
         };
         let columns = ["qid", "query", "database", "duration", "status"].map(str::to_owned).to_vec();
-        let values = self.queries.load().iter().map(row).collect();
+        let mut queries = Table::new();
+        for shard in 0..self.tables.len() {
+            queries.extend(self.table(shard).iter().map(|(id, entry)| (*id, entry.clone())));
+        }
+        let values = queries.iter().map(row).collect();
         let series = vec![Series { columns, values, ..Series::default() }];
         StatementResult { statement_id, series, ..StatementResult::default() }
     }
@@ -115,8 +123,8 @@ impl RunningQueries {
     /// # Errors
     /// There is none of this id, in InfluxDB's words.
     pub fn kill(&self, id: u64) -> Result<(), String> {
-        let queries = self.queries.load();
-        let entry = queries.get(&id).ok_or_else(|| format!("no such query id: {id}"))?;
+        let entry = (0..self.tables.len()).find_map(|shard| self.table(shard).get(&id).cloned());
+        let entry = entry.ok_or_else(|| format!("no such query id: {id}"))?;
         entry.killed.store(true, Ordering::Release);
         match self.doorbells.get(entry.shard) {
             Some(doorbell) => doorbell.ring(),
@@ -127,19 +135,14 @@ impl RunningQueries {
 
     /// A shard's bell has rung: the queries that it runs, and that were killed, shall hear of it.
     pub fn tell_killed(&self, shard: usize) {
-        let queries = self.queries.load();
-        let killed = |entry: &&Arc<Entry>| entry.shard == shard && entry.killed.load(Ordering::Acquire);
-        for entry in queries.values().filter(killed) {
+        for entry in self.table(shard).values().filter(|entry| entry.killed.load(Ordering::Acquire)) {
             entry.kill.notify(usize::MAX);
         }
     }
 
-    fn change(&self, mut change: impl FnMut(&mut BTreeMap<u64, Arc<Entry>>)) {
-        self.queries.rcu(|queries| {
-            let mut queries = BTreeMap::clone(queries);
-            change(&mut queries);
-            queries
-        });
+    fn table(&self, shard: usize) -> MutexGuard<'_, Table> {
+        // Nothing is left half done under it.
+        self.tables[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,7 +174,8 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.table.change(|queries| drop(queries.remove(&self.id)));
+        // Its text is dropped outside the lock.
+        let _entry = self.table.table(self.entry.shard).remove(&self.id);
     }
 }
 
