@@ -80,13 +80,14 @@ impl Connection {
             unreachable(error.to_string())
         })?;
         let stream = if let Purpose::Writes(_) = purpose { stream.without_nul() } else { stream };
-        let handshake = http1::Builder::new()
-            .max_header_size(HEAD_BYTES_MAX)
-            // InfluxDB quotes the client's own control characters in X-Influxdb-Error.
-            .ignore_invalid_headers_in_responses(true)
-            .max_buf_size(512 * 1024)
-            .handshake(stream)
-            .await;
+        let mut builder = http1::Builder::new();
+        // InfluxDB quotes the client's own control characters in X-Influxdb-Error.
+        builder.max_header_size(HEAD_BYTES_MAX).ignore_invalid_headers_in_responses(true);
+        match purpose {
+            Purpose::Writes(_) => builder.max_buf_size(512 * 1024),
+            Purpose::Queries => builder.read_buf_exact_size(Some(64 * 1024)),
+        };
+        let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;
         let driver = match purpose {
             Purpose::Queries => Some(Driver::new(connection)),
