@@ -87,6 +87,28 @@ pub fn share<'a>(
     }
 }
 
+/// The group that has all measurements of a SELECT, if each of them is whole and has a name: most often. Looks at nothing else
+/// of the SELECT.
+pub fn whole_in_one(select: &Select, circumstances: Circumstances<'_>) -> Option<GroupIndex> {
+    let mut groups = select.sources.iter().map(|source| match source {
+        Source::Subquery(inner) => whole_in_one(inner, circumstances),
+        Source::Measurement(measurement) => {
+            let topology = circumstances.topology;
+            let db = measurement.database.as_deref().unwrap_or(circumstances.db);
+            let name = match &measurement.name {
+                MeasurementName::Name(name) if !is_system(name) && !db.is_empty() && db != "_internal" => {
+                    name.as_bytes()
+                }
+                _ => return None,
+            };
+            let is_whole = topology.rule(db, name).is_none_or(|rule| rule.tags.is_empty());
+            is_whole.then(|| topology.owner(Topology::measurement_slot(db, name)))
+        }
+    });
+    let first = groups.next()??;
+    groups.all(|group| group == Some(first)).then_some(first)
+}
+
 /// The measurements of a SELECT, subqueries included. A regular expression that still stands means none.
 pub fn shares<'a>(
     select: &'a Select,
