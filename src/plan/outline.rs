@@ -73,7 +73,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
         return nest();
     }
     if may_fall_silent(select) {
-        if is_nested(select, &shares) {
+        if is_nested(&grouped, &shares) {
             return nest();
         }
         let split = split_of(&shares, circumstances);
@@ -87,7 +87,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&grouped, select, share, &schema) {
-            if is_nested(select, &shares) {
+            if is_nested(&grouped, &shares) {
                 return nest();
             }
             return gathered((**select).clone(), &shares, refusal)

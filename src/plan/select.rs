@@ -251,7 +251,7 @@ fn planned(
         return Ok(Selected::One(groups.into_iter().take(1).collect()));
     }
     if passed == Passed::Rows {
-        if is_nested(select, shares) {
+        if is_nested(&whole, shares) {
             return nested();
         }
         let split = split_of(shares, circumstances);
@@ -259,6 +259,11 @@ fn planned(
     }
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(part(&whole, shares, *group))));
+    }
+    if !has_plain_leaf(select) {
+        let mut settled = select.clone();
+        subquery::settle(&mut settled, &mut schemas.iter())?;
+        subquery::check_repeated(&settled)?;
     }
     if are_one_series(shares) || subquery::may_end(select, false) {
         return nested();
@@ -268,7 +273,7 @@ fn planned(
         return nested();
     }
     if may_fall_silent(select) {
-        if is_nested(select, shares) {
+        if is_nested(&whole, shares) {
             return nested();
         }
         let split = split_of(shares, circumstances);
@@ -276,7 +281,7 @@ fn planned(
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
-            if is_nested(select, shares) {
+            if is_nested(&whole, shares) {
                 return nested();
             }
             return gathered(whole, shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
@@ -317,6 +322,7 @@ pub(super) fn beside(
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(settled)));
     }
+    subquery::check_repeated(&settled)?;
     let split = shares.iter().any(|share| share.groups.len() > 1);
     if split || has_twins(shares) || subquery::may_end(select, false) || may_fall_silent(select) {
         return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
@@ -341,6 +347,7 @@ pub(super) fn nested(
     if !schemas.is_empty() {
         subquery::settle(&mut settled, &mut schemas.iter())?;
     }
+    subquery::check_repeated(&settled)?;
     let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
     let alone: Vec<Select> = readers(&settled).into_iter().map(alone).collect();
     let by_reader: Result<Vec<Vec<Share<'_>>>, String> =
@@ -349,14 +356,24 @@ pub(super) fn nested(
     Ok(Nesting { select: settled, inputs, apart, split })
 }
 
-/// Whether rows that have to be combined are evaluated level by level: those of subqueries, and those of measurements of one
-/// name where the order of rows at one time shows.
+/// Whether rows that have to be combined are evaluated level by level: those of subqueries, those of measurements of one name
+/// where the order of rows at one time shows, and those that InfluxDB cuts in each series, since GROUP BY has a tag twice.
 pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
-    let is_plain = leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select));
     let mut names = Vec::new();
     select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
     let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
-    !is_plain || has_twins(shares) && order_shows
+    !has_plain_leaf(select) || has_twins(shares) && order_shows || repeats_tags(select) && cuts_tag_sets(select)
+}
+
+/// Whether it reads measurements, and no subqueries.
+fn has_plain_leaf(select: &Select) -> bool {
+    leaf(select).is_some_and(|leaf| std::ptr::eq(leaf, select))
+}
+
+/// Whether GROUP BY has a tag twice.
+fn repeats_tags(select: &Select) -> bool {
+    let mut seen = BTreeSet::new();
+    select.group_by.iter().any(|expr| matches!(expr, Expr::VarRef(var) if !seen.insert(&var.name)))
 }
 
 /// Whether measurements of one name take turns where rows of one time come, and it shows which of them is first.

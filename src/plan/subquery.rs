@@ -150,6 +150,30 @@ pub fn may_end(select: &Select, bounded: bool) -> bool {
     meets || inside().any(|inner| may_end(inner, bounded))
 }
 
+/// Where the outermost GROUP BY has a tag twice InfluxDB takes the tags of a subquery's rows as they are, if these are as many as
+/// it names (`keysMatch` in query/point.go): then it sorts rows by tags that the answer does not have, and tells its series
+/// several times.
+///
+/// # Errors
+/// It is such a SELECT. Wildcards are written out in it.
+pub fn check_repeated(select: &Select) -> Result<(), String> {
+    fn is_mixed(select: &Select, around: &BTreeSet<&String>, (own, written): (&BTreeSet<&String>, usize)) -> bool {
+        let keys: BTreeSet<&String> = around.iter().copied().chain(dimensions(select)).collect();
+        let inside = |inner| is_mixed(inner, &keys, (own, written));
+        keys.len() == written && keys != *own || select.sources.iter().filter_map(subquery).any(inside)
+    }
+    let own: BTreeSet<&String> = dimensions(select).collect();
+    let written = dimensions(select).count();
+    let mut seen = BTreeSet::new();
+    match dimensions(select).find(|tag| !seen.insert(*tag)) {
+        Some(tag) if is_mixed(select, &own, (&own, written)) => Err(format!(
+            "GROUP BY with {tag:?} twice, around a subquery that is grouped by as many tags as it names: InfluxDB tells its \
+             series several times over"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn has_windows(select: &Select) -> bool {
     has_own_windows(select) || select.sources.iter().filter_map(subquery).any(has_windows)
 }

@@ -69,7 +69,7 @@ impl Level {
             Some(row) => fed.members[row.series as usize].0.clone(),
             None => Tags::default(),
         };
-        let apart = fed.members.first().is_some_and(|(tags, _)| tags.len() != self.outermost.len());
+        let apart = fed.members.first().is_some_and(|(tags, _)| self.is_apart(tags.len()));
         let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
         for inputs in shards.into_values() {
             let merged = self.evaluation.merged_by_time(inputs, &rows, last);

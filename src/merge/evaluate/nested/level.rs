@@ -54,6 +54,9 @@ pub struct Level {
     pub end_keys: Option<Vec<String>>,
     /// Tags of the outermost GROUP BY.
     pub outermost: Vec<String>,
+    /// How many these are as they are written: one may be there twice. InfluxDB holds their number against that of the tags that
+    /// a level is grouped by ([`Level::is_apart`]).
+    written: usize,
     /// InfluxDB's own error about a call, once there is a series of it. Else nothing comes of that.
     wrong: Option<String>,
 }
@@ -116,6 +119,7 @@ impl Level {
             filter: rest.as_ref().filter(|_| over_subqueries).map(Filter::new).transpose()?,
             names: names(&select.fields),
             outermost: around.map_or_else(|| keys.clone(), |around| around.outermost.clone()),
+            written: around.map_or_else(|| tags_written(select), |around| around.written),
             condition: rest,
             inputs: Vec::new(),
             sources: Vec::new(),
@@ -396,13 +400,18 @@ impl Level {
         self.cut(series.collect(), starts_of(members), keys)
     }
 
+    /// Whether LIMIT counts for each series of a level that is grouped by so many tags, since these are not as many as the answer's.
+    pub fn is_apart(&self, keys: usize) -> bool {
+        keys != self.written
+    }
+
     fn cut(&self, series: Vec<Vec<Tagged>>, shards: &[i64], keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
         let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
         if self.limit + self.offset == 0 {
             return sorted_in_shards(series, shard, ascending, |a, b| before(a, b, ascending)).collect();
         }
-        let apart = keys.len() != self.outermost.len();
+        let apart = self.is_apart(keys.len());
         let most = self.limit.saturating_add(self.offset).saturating_add(1);
         let mut by_shard: BTreeMap<usize, Vec<Vec<Tagged>>> = BTreeMap::new();
         for rows in series {
@@ -533,6 +542,11 @@ fn keys(select: &Select) -> Result<Vec<String>, Stop> {
         }
     }
     Ok(keys.into_iter().collect())
+}
+
+/// How many tags GROUP BY names, one as often as it is there.
+fn tags_written(select: &Select) -> usize {
+    select.group_by.iter().filter(|expr| matches!(expr, Expr::VarRef(_))).count()
 }
 
 fn own_interval(select: &Select) -> Option<&Expr> {

@@ -1,0 +1,113 @@
+//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, what is no number, and percentiles of
+//! too low a rank. Whatever slotline answers is what one influxd answers that holds everything.
+
+mod support;
+
+use support::*;
+
+/// A day apart each, thus of several storage shards, in an order of hosts that changes.
+fn long() -> String {
+    let mut body = String::new();
+    for (number, host) in (0i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for day in (0i64..28).filter(|day| (day * 5 + number) % 7 > 1) {
+            let (time, v) = (T0 + day * 86_400, (day * 7 + number * 3) % 20);
+            body.push_str(&format!("long,host={host} v={v}.25,n={}i {time}000000000\n", v % 6));
+        }
+    }
+    body
+}
+
+struct Loaded {
+    judged: Judged,
+    /// Two measurements that are whole, in different groups.
+    whole: [String; 2],
+}
+
+fn loaded() -> Loaded {
+    let setup = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]);
+    let cluster = setup.rule("db", "long", &["host"]).start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    let apart =
+        |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| group_of(slot("db", name, &[]), 3) == group);
+    let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
+    let regions: &[&str] = &["eu", "us", ""];
+    let named: [(&str, &[&str]); 4] =
+        [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"])];
+    for body in [few_values(7, &named), long()] {
+        reference.http().store("db", &body);
+        cluster.http().store("db", &body);
+    }
+    Loaded { judged: Judged { cluster, reference }, whole }
+}
+
+const BOUNDS: &str = "time >= 1600000005s AND time < 1600000131s";
+
+impl Loaded {
+    fn written(&self, queries: &[&str]) -> Vec<String> {
+        let [first, second] = &self.whole;
+        let written = |q: &&str| q.replace("BOUNDS", BOUNDS).replace("WHOLE", first).replace("OTHER", second);
+        queries.iter().map(written).collect()
+    }
+
+    /// Each is refused with these words.
+    fn assert_refused(&self, queries: &[&str], words: &str) {
+        for q in self.written(queries) {
+            let answer = self.judged.cluster.http().query("db", &q);
+            assert!(answer.status == 400 && answer.text().contains(words), "{q}: {}", answer.text());
+        }
+    }
+}
+
+/// Then InfluxDB cuts rows in each series before it cuts them together, and counts OFFSET twice.
+#[test]
+fn a_tag_that_group_by_has_twice() {
+    let loaded = loaded();
+    let queries = loaded.written(&[
+        "SELECT v FROM SPLIT GROUP BY region, region",
+        "SELECT v FROM SPLIT GROUP BY region, region LIMIT 2",
+        "SELECT v, host FROM SPLIT GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT * FROM SPLIT WHERE n > 1 GROUP BY region, host, region LIMIT 2 OFFSET 1",
+        "SELECT v FROM SPLIT, WHOLE GROUP BY region, /reg/ LIMIT 3 OFFSET 1",
+        "SELECT v FROM SPLIT GROUP BY *, region LIMIT 3 OFFSET 1",
+        "SELECT v FROM SPLIT GROUP BY region, region, region ORDER BY time DESC LIMIT 5 OFFSET 2",
+        "SELECT v FROM SPLIT GROUP BY region, region ORDER BY time DESC OFFSET 2",
+        "SELECT n FROM long GROUP BY region, region LIMIT 20 OFFSET 3",
+        "SELECT v FROM SPLIT WHERE host = 'h1' OR host = 'h2' GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT v FROM SPLIT, WHOLE, OTHER GROUP BY host, host LIMIT 2 OFFSET 1",
+        "SELECT v FROM SPLIT GROUP BY region, region LIMIT 2 OFFSET 1 SLIMIT 1 SOFFSET 1",
+        "SELECT first(v) FROM SPLIT GROUP BY region, region SLIMIT 1 SOFFSET 1",
+        "SELECT mean(v), max(n) FROM SPLIT WHERE BOUNDS GROUP BY time(7s), region, region fill(linear) LIMIT 4 OFFSET 1",
+        "SELECT percentile(n, 90), last(v) FROM SPLIT GROUP BY region, region",
+        "SELECT first(n), host FROM SPLIT GROUP BY region, region",
+        "SELECT last(n), host FROM long GROUP BY region, region",
+        "SELECT top(v, 20) FROM SPLIT GROUP BY region, region LIMIT 3 OFFSET 1",
+        "SELECT bottom(n, 20), v FROM long GROUP BY region, region LIMIT 3 OFFSET 1",
+        "SELECT top(v, host, 3) FROM SPLIT GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT difference(v) FROM SPLIT GROUP BY region, region LIMIT 3 OFFSET 1",
+        "SELECT distinct(n) FROM SPLIT GROUP BY region, region LIMIT 3 OFFSET 1",
+        // Around a subquery, and within one.
+        "SELECT v FROM (SELECT v FROM SPLIT) GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT v, host FROM (SELECT v, host FROM SPLIT LIMIT 6 OFFSET 1) GROUP BY region, region",
+        "SELECT v, host FROM (SELECT v, host FROM long GROUP BY host LIMIT 3) GROUP BY host, host",
+        "SELECT v, host FROM (SELECT v, host FROM SPLIT GROUP BY region, region LIMIT 2) GROUP BY host",
+        "SELECT v FROM SPLIT, (SELECT v FROM OTHER) GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT first FROM (SELECT first(v) FROM SPLIT) GROUP BY region, region",
+        "SELECT max(a) FROM (SELECT v AS a FROM SPLIT GROUP BY host) GROUP BY region, region, region",
+        "SELECT a FROM (SELECT mean(v) AS a FROM WHOLE, OTHER GROUP BY region) GROUP BY region, region",
+    ]);
+    let over_split = ["one", "two"].map(|name| queries.iter().map(|q| q.replace("SPLIT", name)).collect::<Vec<_>>());
+    loaded.judged.assert_same(&over_split.concat());
+    // One group answers in InfluxDB's words: series that come several times.
+    let one_group = "SELECT a FROM (SELECT mean(v) AS a FROM WHOLE GROUP BY region, host) GROUP BY region, region";
+    loaded.judged.assert_same(&loaded.written(&[one_group]));
+    loaded.assert_refused(
+        &[
+            "SELECT a FROM (SELECT mean(v) AS a FROM one GROUP BY region, host) GROUP BY region, region",
+            "SELECT v FROM (SELECT v FROM one GROUP BY host LIMIT 2 OFFSET 1) GROUP BY region, region",
+            "SELECT a FROM (SELECT mean(v) AS a FROM WHOLE, OTHER GROUP BY host) GROUP BY region, region",
+            "SELECT v FROM WHOLE, (SELECT v FROM OTHER GROUP BY host) GROUP BY region, region",
+        ],
+        "GROUP BY with \\\"region\\\" twice, around a subquery",
+    );
+}
