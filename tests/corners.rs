@@ -1,5 +1,5 @@
-//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, what is no number, and percentiles of
-//! too low a rank. Whatever slotline answers is what one influxd answers that holds everything.
+//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, and what is no number. Whatever slotline
+//! answers is what one influxd answers that holds everything.
 
 mod support;
 
@@ -109,5 +109,60 @@ fn a_tag_that_group_by_has_twice() {
             "SELECT v FROM WHOLE, (SELECT v FROM OTHER GROUP BY host) GROUP BY region, region",
         ],
         "GROUP BY with \\\"region\\\" twice, around a subquery",
+    );
+}
+
+/// It is neither less nor more than anything, and like nothing, itself neither: the order of points counts.
+#[test]
+fn best_and_different_ones_of_what_is_no_number() {
+    let roots = "(SELECT sqrt(v) AS x, host FROM one), (SELECT ln(v) AS x, host FROM two)";
+    let both = "(SELECT stddev(v) AS x FROM one WHERE BOUNDS GROUP BY time(5s), host), \
+                (SELECT stddev(v) AS x FROM two WHERE BOUNDS GROUP BY time(5s), host)";
+    let sources = [
+        "(SELECT sqrt(v) AS x, host FROM one)",
+        "(SELECT stddev(v) AS x FROM one WHERE BOUNDS GROUP BY time(5s), host)",
+        "(SELECT sqrt(v - 3) AS x, host FROM long)",
+        roots,
+        "(SELECT n / 0 AS x, host FROM two), (SELECT v AS x, host FROM one), (SELECT sqrt(v) AS x, host FROM WHOLE)",
+        both,
+    ];
+    let mut queries = Vec::new();
+    for source in sources {
+        for call in [
+            "max(x), min(x)",
+            "max(x)",
+            "count(distinct(x))",
+            "top(x, 3)",
+            "bottom(x, 30)",
+            "top(x, host, 3)",
+            "bottom(x, 4), host",
+        ] {
+            for rest in [
+                "",
+                "GROUP BY region",
+                "WHERE BOUNDS GROUP BY time(20s)",
+                "WHERE BOUNDS GROUP BY time(20s), region",
+                "ORDER BY time DESC",
+            ] {
+                queries.push(format!("SELECT {call} FROM {source} {rest}"));
+            }
+        }
+    }
+    // Where they are never of the time of others.
+    queries.extend([
+        format!("SELECT distinct(x) FROM {both} WHERE BOUNDS GROUP BY time(20s), region"),
+        "SELECT distinct(x) FROM (SELECT sqrt(v) AS x FROM one WHERE v < 0) GROUP BY region".to_owned(),
+        "SELECT distinct(x) FROM (SELECT stddev(v) AS x FROM one WHERE BOUNDS GROUP BY time(2s)) WHERE BOUNDS"
+            .to_owned(),
+        "SELECT distinct(x) FROM (SELECT ln(v) AS x FROM one WHERE v < 0), (SELECT ln(v) AS x FROM two WHERE v < 0) \
+         WHERE BOUNDS GROUP BY time(20s), region"
+            .to_owned(),
+    ]);
+    let loaded = loaded();
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    loaded.judged.assert_same(&loaded.written(&queries));
+    loaded.assert_refused(
+        &["SELECT distinct(x) FROM (SELECT sqrt(v) AS x FROM one)"],
+        "distinct() of numbers and of what is none",
     );
 }

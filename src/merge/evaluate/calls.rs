@@ -11,7 +11,8 @@ use crate::merge::results::Value;
 
 use super::ends::{is_silence, silence};
 use super::fill::fill;
-use super::functions::{Args, Function, Gives, How, best, compare, distinct::distinct, function, run, running};
+use super::functions::distinct::{distinct, is_in_order};
+use super::functions::{Args, Function, Gives, How, best, compare, function, run, running};
 use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
@@ -19,6 +20,9 @@ use super::{Carried, Evaluation, Kind, Place, Stop};
 
 /// So many points are read for a first or last one: of all series together, and of each.
 pub(super) const END_READS: usize = 2;
+
+/// Why different values are refused.
+pub(super) const NO_ORDER: &str = "distinct() of numbers and of what is none, as sqrt() of one below 0, at one time";
 
 /// What makes one point of some.
 type Reduce = fn(&[Point]) -> Point;
@@ -144,6 +148,10 @@ impl Evaluation {
             How::Distinct => {
                 let input: Vec<Point> = self.ordered(call, members, windows).collect();
                 let found = self.by_windows(&input, &windows, distinct);
+                // Whoever counts them does not ask for their order.
+                if carried.inside == 0 && !is_in_order(&found) {
+                    return Err(Stop::Refused(NO_ORDER.to_owned()));
+                }
                 Ok(self.shown(found, &windows))
             }
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::select::compare;
+use super::select::{compare, is_none};
 use crate::merge::evaluate::rows::Point;
 use crate::merge::results::Value;
 
@@ -22,11 +22,16 @@ fn key(value: &Value) -> (u8, u64, &str) {
 pub fn distinct(points: &[Point]) -> Vec<Point> {
     let mut seen = std::collections::HashSet::new();
     // What is no number is not even like itself.
-    let is_none = |value: &Value| matches!(value, Value::Float(number) if number.is_nan());
     let each = points.iter().filter(|point| is_none(&point.value) || seen.insert(key(&point.value)));
     let mut found: Vec<Point> = each.cloned().collect();
     found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| in_order(&a.value, &b.value)));
     found
+}
+
+/// Whether InfluxDB has them in this order. Where numbers and what is none are of one time, it has another one each time.
+pub fn is_in_order(found: &[Point]) -> bool {
+    let none = |point: &Point| is_none(&point.value);
+    found.chunk_by(|a, b| a.time == b.time).all(|same| same.iter().all(none) || !same.iter().any(none))
 }
 
 /// Whatever is among them.
@@ -53,5 +58,6 @@ mod tests {
     fn each_that_is_no_number_is_another() {
         let points = floats(&[(1, f64::NAN), (1, 1.0), (1, f64::NAN), (2, 1.0)]);
         assert_eq!(distinct(&points).len(), 3);
+        assert!(!is_in_order(&distinct(&points)) && is_in_order(&distinct(&points[2..])));
     }
 }

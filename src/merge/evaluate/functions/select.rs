@@ -17,6 +17,11 @@ pub fn compare(a: &Value, b: &Value) -> Ordering {
     }
 }
 
+/// Whether it is no number, as sqrt() makes of one below 0.
+pub fn is_none(value: &Value) -> bool {
+    matches!(value, Value::Float(number) if number.is_nan())
+}
+
 /// The first point that no other is better than.
 fn best(points: &[Point], better: impl Fn(&Point, &Point) -> bool) -> Point {
     let chosen = points.iter().reduce(|chosen, point| if better(point, chosen) { point } else { chosen });

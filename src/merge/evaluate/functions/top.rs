@@ -1,6 +1,6 @@
 //! top, bottom: the greatest or smallest so many, in order of time.
 
-use super::select::compare;
+use super::select::{compare, is_none};
 use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::Point;
@@ -21,11 +21,16 @@ pub struct Best {
 }
 
 fn worse_at_top(a: &Point, b: &Point) -> bool {
-    compare(&a.value, &b.value).then(b.time.cmp(&a.time)).is_lt()
+    !either_is_none(a, b) && compare(&a.value, &b.value).then(b.time.cmp(&a.time)).is_lt()
 }
 
 fn worse_at_bottom(a: &Point, b: &Point) -> bool {
-    compare(&b.value, &a.value).then(b.time.cmp(&a.time)).is_lt()
+    !either_is_none(a, b) && compare(&b.value, &a.value).then(b.time.cmp(&a.time)).is_lt()
+}
+
+/// What is no number is worse than nothing, nor is anything worse than that.
+fn either_is_none(a: &Point, b: &Point) -> bool {
+    is_none(&a.value) || is_none(&b.value)
 }
 
 impl Best {

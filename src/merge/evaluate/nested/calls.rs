@@ -148,7 +148,6 @@ impl Level {
         let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });
         let number = given.ended.meet();
         self.check_windows(call, &fed, &windows, given)?;
-        self.check_numbers(call, function, &fed)?;
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
         }

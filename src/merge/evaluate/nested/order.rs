@@ -3,8 +3,7 @@
 //! A call without windows ends for good at the first row that is outside its range, as a subquery's first window may be:
 //! nothing comes of the rows behind it, of later series either. And which of several sources is first at one time, what comes
 //! of windows that are not in the order of time, and how calls are joined of which one ends before the others, hang on what was
-//! read before: then all series of the answer are made together (`together`). The best and the different ones of what is no
-//! number are refused.
+//! read before: then all series of the answer are made together (`together`).
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -16,14 +15,10 @@ use crate::merge::evaluate::functions::{Function, How, function};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Kind, Place, Stop};
-use crate::merge::results::Value;
 
 use super::calls::Fed;
 use super::level::{Given, Level};
 use super::stream::Tagged;
-
-/// Why a call that compares values is refused.
-pub(super) const OF_NO_NUMBER: &str = "of what is no number, as stddev() of one point and ln() of one below 0";
 
 /// Calls that have ended, from one series of the answer to the next. They are counted as they are met: each series has all.
 #[derive(Default)]
@@ -144,22 +139,6 @@ impl Level {
         }
         let what = format!("{}() over a subquery whose windows do not come in the order of time", call.name);
         Err(given.ended.want_all(what))
-    }
-
-    /// What is no number, as stddev() makes it of one point and ln() of one below 0, is neither less nor more than anything:
-    /// which InfluxDB shows hangs on chance.
-    pub fn check_numbers(&self, call: &Call, function: &Function, fed: &[Fed<'_>]) -> Result<(), Stop> {
-        let Some(field) = self.field_of(call).filter(|_| self.evaluation.nested) else { return Ok(()) };
-        let is_none = |rows: &Rows| {
-            (0..rows.len()).any(|row| matches!(rows.value(field, row), Value::Float(number) if number.is_nan()))
-        };
-        let mut rows = fed.iter().flat_map(|fed| &fed.members);
-        match function.how {
-            How::Best { .. } | How::Distinct if rows.any(|(_, rows)| is_none(rows)) => {
-                Err(Stop::Refused(format!("{}() {OF_NO_NUMBER}", call.name)))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Rows of several sources take turns: whether it shows which of them is first.

@@ -18,11 +18,13 @@
 //! other are read series by series: their order hangs on the storage. What a level makes is held: no list has more than
 //! `rows_max` points.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
 use crate::influxql::range::{TIME_MIN, TimeRange};
+use crate::merge::evaluate::calls::NO_ORDER;
 use crate::merge::evaluate::fill::missing;
 use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, best, distinct, function};
 use crate::merge::evaluate::order::{Heap, sorted};
@@ -33,7 +35,6 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::level::{Given, Input, Level, kind_of};
-use super::order::OF_NO_NUMBER;
 use super::reads::best_keys;
 use super::stream::{At, Stream, Tagged, Tags, before, limited, subset, taken};
 
@@ -124,6 +125,10 @@ impl Level {
         };
         let own = |points: &Tagged| points.tags.clone();
         let input = |range| match inner {
+            // It is counted.
+            Some(inner) if inner.name == "distinct" => {
+                self.distinct_together(inner, all, Windows { range, ..windows }, keys, false)
+            }
             Some(inner) => self.call_together(inner, all, range, keys),
             None => self.all_points(call, all, Windows { range, ..windows }, keys),
         };
@@ -158,12 +163,7 @@ impl Level {
                 self.finished_together(call, function, points, &windows)
             }
             How::Some(of) => self.reduced(call, &input(range)?, &windows, own, |points| of(points, &args)),
-            How::Distinct => {
-                let points = input(range)?;
-                self.check_values(call, &points)?;
-                let points = self.reduced(call, &points, &windows, own, distinct::distinct)?;
-                Ok(shown(points, &windows))
-            }
+            How::Distinct => self.distinct_together(call, all, windows, keys, true),
             How::Best { greatest } => {
                 let more = best_keys(call, keys);
                 let of = self::function(if greatest { "max" } else { "min" });
@@ -173,12 +173,33 @@ impl Level {
                     }
                     _ => input(range)?,
                 };
-                self.check_values(call, &points)?;
                 let own = |point: &Tagged| subset(&more, &point.tags, keys);
                 let count = args.number as usize;
                 self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
             }
         }
+    }
+
+    /// `shows`: their order matters.
+    fn distinct_together(
+        &self,
+        call: &Call,
+        all: &Together<'_>,
+        windows: Windows,
+        keys: &[String],
+        shows: bool,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let (own, in_order) = (|point: &Tagged| point.tags.clone(), Cell::new(true));
+        let points = self.all_points(call, all, windows, keys)?;
+        let points = self.reduced(call, &points, &windows, own, |points| {
+            let found = distinct::distinct(points);
+            in_order.set(in_order.get() && distinct::is_in_order(&found));
+            found
+        })?;
+        if shows && !in_order.get() {
+            return Err(Stop::Refused(NO_ORDER.to_owned()));
+        }
+        Ok(shown(points, &windows))
     }
 
     /// Of each source, and of what all sources gave.
@@ -217,9 +238,6 @@ impl Level {
                 Input::Measurements(number) => of_name(all, name.as_deref(), |given| Ok(of_rows(given, *number)))?,
                 Input::Subquery(inner) => {
                     let points = self.points_of_rows(call, inner, all, windows.range, keys)?;
-                    if matches!(call.name.as_str(), "min" | "max" | "top" | "bottom") {
-                        self.check_values(call, &points)?;
-                    }
                     self.reduced(call, &points, &windows, own, |points| vec![of(points)])?
                 }
             });
@@ -402,15 +420,6 @@ impl Level {
             }
         }
         Ok(filled)
-    }
-
-    /// What is no number is neither less nor more than anything.
-    fn check_values(&self, call: &Call, points: &[Tagged]) -> Result<(), Stop> {
-        let is_none = |point: &Tagged| matches!(point.value, Value::Float(number) if number.is_nan());
-        match points.iter().any(is_none) && matches!(call.name.as_str(), "top" | "bottom" | "distinct") {
-            true => Err(Stop::Refused(format!("{}() {OF_NO_NUMBER}", call.name))),
-            false => Ok(()),
-        }
     }
 }
 
