@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use support::*;
 
@@ -180,6 +181,31 @@ fn prometheus_hears_what_to_use_instead() {
         assert!(error.contains("/write") && error.contains("/query"), "{error}");
         assert_eq!(cluster.http().get(path).status, 405, "{path}");
     }
+}
+
+/// The harness's own client: a read with a timeout is broken off by any signal that is handled.
+#[test]
+fn a_signal_breaks_no_answer_off() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: the handler does nothing, and nobody else uses the signal.
+    unsafe { libc::signal(libc::SIGUSR1, nothing as *const () as libc::sighandler_t) };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let http = Http::new(listener.local_addr().expect("it is bound"));
+    // SAFETY: it has no preconditions.
+    let reader = unsafe { libc::pthread_self() };
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        for piece in ["HTTP/1.1 200 OK\r\nContent-", "Length: 2\r\n\r\n", "o", "k"] {
+            std::thread::sleep(Duration::from_millis(50));
+            // SAFETY: the thread waits for what is told here.
+            unsafe { libc::pthread_kill(reader, libc::SIGUSR1) };
+            std::thread::sleep(Duration::from_millis(50));
+            std::io::Write::write_all(&mut stream, piece.as_bytes()).expect("it reads");
+        }
+    });
+    let answer = http.connect().try_answer(false);
+    assert_eq!(answer.map(|answer| answer.text()).map_err(|error| error.kind()), Ok("ok".to_owned()));
+    server.join().expect("it has told all");
 }
 
 /// What clients get wrong, in the URL, in a form, in both.

@@ -3,7 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ impl Lines {
     /// Waits until the other end has closed; it must not say anything.
     #[track_caller]
     fn is_closed(&mut self) -> bool {
-        match self.0.read(&mut [0]) {
+        match client::read_some(&mut self.0, &mut [0]) {
             Ok(read) => read == 0,
             Err(error) => match error.kind() {
                 std::io::ErrorKind::ConnectionReset => true,
@@ -386,7 +386,7 @@ fn connections_over_the_limit_are_closed_and_counted() {
         lines.send(format!("m v={number}i {number}\n"));
         let heard = |number: usize| fake.lines().iter().any(|line| value_of(line) == number as i64);
         lines.0.set_read_timeout(Some(Duration::from_millis(5))).expect("a socket takes options");
-        let kept = wait_for("a point or an end", SOON, || match lines.0.read(&mut [0]) {
+        let kept = wait_for("a point or an end", SOON, || match client::read_some(&mut lines.0, &mut [0]) {
             Ok(_) => Some(false),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Some(false),
             Err(_) => heard(number).then_some(true),
@@ -402,7 +402,7 @@ fn connections_over_the_limit_are_closed_and_counted() {
         let mut lines = Lines::to(address);
         lines.0.write_all(b"m v=200i 200\n").ok()?;
         lines.0.shutdown(Shutdown::Write).ok()?;
-        let _ = lines.0.read(&mut [0]);
+        let _ = client::read_some(&mut lines.0, &mut [0]);
         fake.lines().iter().any(|line| value_of(line) == 200).then_some(())
     });
     assert!(slotline.metric("slotline_connections_refused_total", &[]) >= refused);

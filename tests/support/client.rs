@@ -383,9 +383,19 @@ impl Conn {
 
     fn fill(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 65536];
-        let length = self.stream.read(&mut buffer)?;
+        let length = read_some(&mut self.stream, &mut buffer)?;
         self.unread.extend_from_slice(&buffer[..length]);
         Ok(length > 0)
+    }
+}
+
+/// One read. A signal breaks off one that has a timeout, whatever the signal does: it is begun anew then.
+pub fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 

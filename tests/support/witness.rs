@@ -5,14 +5,14 @@
 //! point always comes after the answer about the older one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::client::{Conn, Http, Request, encode};
+use super::client::{Conn, Http, Request, encode, read_some};
 use super::cluster::Cluster;
 use super::config::replica_name;
 use super::facts::{assert_same, facts};
@@ -319,7 +319,7 @@ impl Client {
             std::thread::sleep(shared.work.pause);
         }
         stream.shutdown(Shutdown::Write).expect("it is open");
-        let ended = stream.read(&mut [0]).expect("the other end closes once all is delivered");
+        let ended = read_some(&mut stream, &mut [0]).expect("the other end closes once all is delivered");
         assert_eq!(ended, 0, "nothing is said over TCP");
     }
 
