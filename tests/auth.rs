@@ -155,6 +155,20 @@ fn tags_with_a_time_need_no_administrator() {
     let body: String =
         (0..12).map(|n| format!("split,host=h{n},dc={} v=1\n", if n == 3 { "x" } else { "y" })).collect();
     slotline.http().store("db", &body);
+    // Nor do rows of one time, whatever storage shards they lie in.
+    let points = |time: i64| (0..12).map(move |n| format!("split,host=h{n} w={n} {time}\n"));
+    slotline.http().store("db", [1, 1_000_000_000_000_000_000].into_iter().flat_map(points).collect::<String>());
+    for (q, rows) in [
+        ("SELECT w, host FROM split", 24),
+        ("SELECT max(w), host FROM split", 1),
+        ("SELECT top(one, 1), host FROM (SELECT w / w AS one, host FROM split WHERE w > 0)", 1),
+        ("SELECT x, y FROM (SELECT w AS x, host AS y FROM split)", 24),
+        ("SELECT last(w), host FROM split", 1),
+    ] {
+        let answer = slotline.http().query("db", q);
+        let seen = (answer.status, refusal(&answer), answer.text().replace("\"host\"", "").matches("\"h").count());
+        assert_eq!(seen, (200, None, rows), "`{q}`: {answer:?}");
+    }
     for (from, condition, hosts) in
         [("split", "dc = 'x'", 1), ("split", "dc = 'y'", 11), ("split", "dc = 'z'", 0), ("nothing", "dc = 'y'", 0)]
     {

@@ -208,6 +208,27 @@ fn rows_to_be_merged_have_a_limit() {
     }
 }
 
+/// Storage shards are a policy's: however many measurements there are, they are asked for once.
+#[test]
+fn storage_shards_are_asked_for_once() {
+    let cluster = cluster(|setup| setup.rule("db", "/^many/", &["host"]));
+    let http = cluster.http();
+    let points = |n: i64| (0..6).map(move |host| format!("many{n},host=h{host} v={n} {host}\n"));
+    http.store("db", (0..30).flat_map(points).collect::<String>());
+    for q in ["SELECT v, host FROM /^many/", "SELECT x FROM (SELECT v AS x FROM /^many/)"] {
+        let met = || cluster.meddlers.iter().flatten().map(Meddler::met).sum::<u64>();
+        let before = met();
+        for text in ["SHOW+SHARDS", "SHOW+RETENTION+POLICIES"] {
+            let meddle = Meddle::SlowAnswerTo(text.to_owned(), Duration::from_millis(1));
+            cluster.meddlers.iter().flatten().for_each(|meddler| meddler.set(meddle.clone()));
+            let answer = http.query("db", q);
+            assert!(answer.text().matches("many").count() >= 30, "{answer:?}");
+        }
+        let asked = met() - before;
+        assert!((1..=4).contains(&asked), "`{q}`: {asked}");
+    }
+}
+
 /// holt_winters() looks at all points some thousand times.
 #[test]
 fn long_work_on_rows_keeps_no_other_waiting_and_ends_with_its_query() {

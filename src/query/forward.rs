@@ -145,7 +145,7 @@ pub async fn first_answer(
     request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
 ) -> Result<First, Refusal> {
     let mut failures = Vec::new();
-    let mut skipped = false;
+    let (mut skipped, mut denied) = (false, false);
     for (at, replica) in candidates.replicas.iter().enumerate() {
         let name = &replica.target.name;
         // As of now: the replica before may have taken long to fail.
@@ -158,6 +158,7 @@ pub async fn first_answer(
         match replica.pool.exchange(|| request(behind.is_none()), until).await {
             Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
                 let status = answer.status().as_u16();
+                denied |= status == 403;
                 let text = answer.into_body().whole_by(REASON_BYTES_MAX, until).await.unwrap_or_default();
                 failures.push(format!("replica {name} answered {status}: {}", readable(&text)));
             }
@@ -172,7 +173,7 @@ pub async fn first_answer(
     if skipped {
         return Err(refuse_stale(queries, candidates, failures));
     }
-    Err(no_answer(failures))
+    Err(Refusal { denied, ..no_answer(failures) })
 }
 
 /// What an answer that is an error says: its text as it stands, but that of MessagePack, which is none.

@@ -212,9 +212,9 @@ async fn given(
 }
 
 /// When the storage shards of the measurements begin. Not told: of those whose groups cut time each in its own way, and where
-/// InfluxDB does not say it.
+/// InfluxDB does not say it, or not to the replicas' user.
 async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refusal> {
-    let context = &running.context;
+    let mut policies = lookup::Policies::new(&running.context);
     let mut shards = Shards::new();
     for source in gathering.sources.iter().flat_map(|(_, sources)| sources) {
         let Source::Measurement(measurement) = source else { continue };
@@ -224,10 +224,9 @@ async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refu
         }
         let owners = gathering.sources.iter().filter(|(_, sources)| sources.contains(source));
         let groups: Vec<GroupIndex> = owners.map(|(group, _)| *group).collect();
-        let (db, policy) = lookup::place_of(context, measurement).await?;
-        let Ok(known) = lookup::shards(context, &groups, &db, &policy).await? else { continue };
-        if !lookup::overlap(&known) {
-            shards.insert(name, known.into_iter().map(|shard| shard.start).collect());
+        match policies.starts(&groups, measurement).await? {
+            Ok(known) if !known.overlap => drop(shards.insert(name, known.starts)),
+            _ => {}
         }
     }
     Ok(shards)

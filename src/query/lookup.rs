@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
@@ -18,7 +19,7 @@ use crate::topology::GroupIndex;
 
 use super::partials::{Ask, Times};
 use super::statement::Context;
-use super::{Refusal, refuse};
+use super::{Refusal, fails_there, refuse};
 
 /// Rows of a document: such answers are read as a whole.
 const CHUNK_ROWS: usize = 10_000;
@@ -202,6 +203,58 @@ pub async fn shards(
     }
     // The end is the next one's beginning.
     Ok(Ok(shards.into_iter().map(|(start, end)| TimeRange { start, end: end.saturating_sub(1) }).collect()))
+}
+
+/// When storage shards of measurements begin, and whether some begin before another ends: these are not those of one InfluxDB.
+#[derive(Clone)]
+pub struct Starts {
+    pub starts: Arc<[i64]>,
+    pub overlap: bool,
+}
+
+/// The storage shards of measurements: asked for once for each policy, however many measurements there are.
+pub struct Policies<'a> {
+    context: &'a Context,
+    /// Database and policy, by what is written of them.
+    places: BTreeMap<(Option<String>, Option<String>), Place>,
+    known: BTreeMap<(Vec<GroupIndex>, Place), Result<Starts, Refusal>>,
+}
+
+type Place = (String, String);
+
+impl Policies<'_> {
+    pub fn new(context: &Context) -> Policies<'_> {
+        Policies { context, places: BTreeMap::new(), known: BTreeMap::new() }
+    }
+
+    /// Those that these groups have of a measurement's policy. The inner error is why nobody knows them: in InfluxDB's words, or
+    /// the replicas' user may not ask.
+    pub async fn starts(
+        &mut self,
+        groups: &[GroupIndex],
+        measurement: &Measurement,
+    ) -> Result<Result<Starts, Refusal>, Refusal> {
+        let written = (measurement.database.clone(), measurement.retention_policy.clone());
+        if !self.places.contains_key(&written) {
+            self.places.insert(written.clone(), place_of(self.context, measurement).await?);
+        }
+        let key = (groups.to_vec(), self.places[&written].clone());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let (_, (db, policy)) = &key;
+        let known = match shards(self.context, groups, db, policy).await {
+            Ok(Ok(shards)) => {
+                let starts: BTreeSet<i64> = shards.iter().map(|shard| shard.start).collect();
+                Ok(Starts { starts: starts.into_iter().collect(), overlap: overlap(&shards) })
+            }
+            Ok(Err(error)) => Err(fails_there(error)),
+            Err(refusal) if refusal.denied => Err(refusal),
+            Err(refusal) => return Err(refusal),
+        };
+        self.known.insert(key, known.clone());
+        Ok(known)
+    }
 }
 
 /// When the storage shards of a policy, or of all policies, that a group has begin and end. The inner error is InfluxDB's own.

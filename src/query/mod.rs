@@ -107,10 +107,12 @@ pub struct Refusal {
     pub error: String,
     /// InfluxDB's own words about a statement, told where InfluxDB tells them: nowhere in CSV.
     pub influxdbs: bool,
+    /// A replica's user may not ask that.
+    pub denied: bool,
 }
 
 fn refuse(status: u16, error: impl Into<String>) -> Refusal {
-    Refusal { status, error: error.into(), influxdbs: false }
+    Refusal { status, error: error.into(), influxdbs: false, denied: false }
 }
 
 /// The same, of a statement that failed as InfluxDB's own fail: told in an answer with 200.

@@ -92,10 +92,8 @@ pub async fn run(
     if running.tells_zones() {
         nested.tell_zone();
     }
-    match shards(running, &nested, &nesting, &rows).await? {
-        Ok(shards) => rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards)),
-        Err(error) => return failed(running, id, error).await,
-    }
+    let shards = shards(running, &nested, &nesting, &rows).await?;
+    rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards));
     tell(running, id, nested, rows, messages, &nesting.split).await
 }
 
@@ -152,14 +150,14 @@ fn filters<'a>(nesting: &'a Nesting, through: Option<&'a Through>) -> Vec<Option
     inputs.map(|(reader, sources)| through?.of(reader, sources.iter().flat_map(|(_, own)| own))).collect()
 }
 
-/// When storage shards begin, by input, where that matters, or may matter and is known; the inner error is InfluxDB's own.
+/// When storage shards begin, by input, where that matters, or may matter and is known.
 async fn shards(
     running: &Running,
     nested: &Nested,
     nesting: &Nesting,
     rows: &[Vec<Rows>],
-) -> Result<Result<Vec<Shards>, String>, Refusal> {
-    let context = &running.context;
+) -> Result<Vec<Shards>, Refusal> {
+    let mut policies = lookup::Policies::new(&running.context);
     let mut shards = vec![Shards::new(); nesting.inputs.len()];
     let (cut, ends, ordered) = (nested.cut_in_shards(), nested.ends_in_shards(), nested.ordered_in_shards(rows));
     let inputs: BTreeSet<usize> = [&cut, &ends, &ordered].into_iter().flatten().copied().collect();
@@ -171,20 +169,16 @@ async fn shards(
             if shards[input].contains_key(&name) {
                 continue;
             }
-            let (db, policy) = lookup::place_of(context, measurement).await?;
-            match lookup::shards(context, &groups, &db, &policy).await? {
+            match policies.starts(&groups, measurement).await? {
                 // Where they are not those of one InfluxDB nobody knows their order.
-                Ok(of_policy) if lookup::overlap(&of_policy) && !cut.contains(&input) && !ends.contains(&input) => {}
-                Ok(of_policy) => {
-                    let starts: BTreeSet<i64> = of_policy.into_iter().map(|shard| shard.start).collect();
-                    shards[input].insert(name, starts.into_iter().collect());
-                }
-                Err(error) if cut.contains(&input) => return Ok(Err(error)),
+                Ok(known) if known.overlap && !cut.contains(&input) && !ends.contains(&input) => {}
+                Ok(known) => drop(shards[input].insert(name, known.starts)),
+                Err(refusal) if cut.contains(&input) => return Err(refusal),
                 Err(_) => {}
             }
         }
     }
-    Ok(Ok(shards))
+    Ok(shards)
 }
 
 /// What one group is asked for.
