@@ -259,6 +259,27 @@ fn long_work_on_rows_keeps_no_other_waiting_and_ends_with_its_query() {
     assert!(still < Duration::from_millis(500), "nobody waits, and {still:?} of a second were worked");
 }
 
+/// What stands behind others, whose answers are out, has its time too.
+#[test]
+fn long_work_in_the_middle_of_an_answer_ends() {
+    let cluster = cluster(|setup| setup.rule("db", "m1", &["host"]).set("query", "timeout = \"5s\""));
+    let lines =
+        |from: i64| (from..from + 50_000).map(|n| format!("m1,host=h{} v={n} {n}000\n", n % 5)).collect::<String>();
+    (0..4).for_each(|part| cluster.http().store("db", lines(part * 50_000)));
+    let long = "SELECT holt_winters(first(v), 3, 7) FROM m1 WHERE time >= 0 AND time < 200000000 GROUP BY time(1u)";
+    let behind = format!("SELECT v FROM m2 LIMIT 1; {long}; SELECT v FROM m3");
+    let limited = cluster.slotline.metric("slotline_queries_limited_total", &["time"]);
+    let said = chunked(cluster.http(), &behind).text();
+    let told = |what: &str| said.contains(&format!("{{\"statement_id\":{what}"));
+    assert!(
+        told("0,\"series\"")
+            && told("1,\"error\":\"query-timeout limit exceeded")
+            && told("1,\"error\":\"not executed"),
+        "{said}"
+    );
+    assert_eq!(cluster.slotline.metric("slotline_queries_limited_total", &["time"]), limited + 1);
+}
+
 #[test]
 fn limits_are_told_as_influxdb_tells_them_and_counted() {
     let cluster = cluster(|setup| {

@@ -137,12 +137,18 @@ pub async fn run(
     if given.as_ref().is_ok_and(|given| given.held.runs_over()) {
         given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
     }
-    if let (Ask::Chosen(_), Ok(Given { held: Held::Rows(groups, _), .. })) = (&ask, &given)
-        && evaluation.has_equals(groups.iter().flatten())
-        && shards(running, &gathering).await?.values().any(|starts| starts.len() > 1)
-    {
-        given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
-    }
+    given = match (&ask, given) {
+        (Ask::Chosen(_), Ok(Given { held, parts })) => {
+            let (equals, own, held) =
+                on_a_thread(&running.context.queries, move || (held.has_equals(&evaluation), evaluation, held)).await?;
+            evaluation = own;
+            match equals && shards(running, &gathering).await?.values().any(|starts| starts.len() > 1) {
+                true => self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await,
+                false => Ok(Given { held, parts }),
+            }
+        }
+        (_, given) => given,
+    };
     let Given { mut held, parts } = match given {
         Ok(given) => given,
         Err(Broken::Failed(error)) => return failed(running, id, error).await,
@@ -293,6 +299,13 @@ impl Held {
         match self {
             Held::Combination(_) => false,
             Held::Rows(groups, _) => evaluation.loses_points(groups.iter().flatten()),
+        }
+    }
+
+    fn has_equals(&self, evaluation: &Evaluation) -> bool {
+        match self {
+            Held::Combination(_) => false,
+            Held::Rows(groups, _) => evaluation.has_equals(groups.iter().flatten()),
         }
     }
 

@@ -91,14 +91,14 @@ pub async fn answer(
         let mut running = Running::new(context, query, output, Some(sender));
         let ran = running.run(places).await;
         drop(place);
-        if let (Err(refusal), true) = (&ran, running.begun.get()) {
+        if let (Err(refusal), true) = (&ran, running.begun) {
             // The head is out.
             let error = running.output.error(&refusal.error);
             running.send(error).await;
         }
         let Some(sender) = &mut running.sender else { return };
         match ran {
-            Err(refusal) if !running.begun.get() => send(sender, Piece::Refused(refusal)).await,
+            Err(refusal) if !running.begun => send(sender, Piece::Refused(refusal)).await,
             _ => send(sender, Piece::End).await,
         }
     };
@@ -218,7 +218,9 @@ pub struct Running {
     chunk_bytes: usize,
     behind: Vec<Behind>,
     /// Something was told, or carried out: what fails from here on is told in the answer.
-    begun: Rc<Cell<bool>>,
+    begun: bool,
+    /// When the next piece is due; `None`: the client has still to take one.
+    due: Rc<Cell<Option<Instant>>>,
     /// Where rows go instead of to the client.
     pub into: Option<into::Into>,
     /// How the times of a shifted part are told.
@@ -254,7 +256,8 @@ impl Running {
             results_bytes: 0,
             chunk_bytes: 0,
             behind,
-            begun: Rc::default(),
+            begun: false,
+            due: Rc::default(),
             into: None,
             moved: None,
             aside: None,
@@ -269,7 +272,7 @@ impl Running {
         let count = query.statements.len();
         for (id, (statement, place)) in query.statements.iter().zip(places).enumerate() {
             (self.rows, self.series) = (0, 0);
-            if self.sender.is_some() && self.begun.get() {
+            if self.sender.is_some() && self.begun {
                 // What came before may have taken long.
                 self.context.until = Instant::now() + self.context.queries.config.query.timeout;
             }
@@ -289,7 +292,7 @@ impl Running {
                 Ok(ended) => ended,
                 Err(refusal) if !refusal.influxdbs && !self.output.tells_failures() => return Err(refusal),
                 // Our own reason is the whole answer, as long as nothing else is.
-                Err(refusal) if !self.begun.get() && refusal.status != 200 => return Err(refusal),
+                Err(refusal) if !self.begun && refusal.status != 200 => return Err(refusal),
                 Err(refusal) => {
                     // What it had said goes, as in InfluxDB; of an answer in chunks it is out.
                     self.results.retain(|result| result.statement_id != id);
@@ -321,17 +324,22 @@ impl Running {
     }
 
     async fn in_time(&mut self, id: usize, statement: &Statement, place: Place) -> Result<Ended, Refusal> {
-        let until = self.context.until;
+        let (until, timeout) = (self.context.until, self.context.queries.config.query.timeout);
         // A SELECT INTO has told nothing until its last point is written.
         let tells = matches!(place, Place::One(_) | Place::Asks | Place::Show | Place::Everywhere(_));
-        let (streams, begun) = (tells && self.sender.is_some(), self.begun.clone());
+        let (streams, due) = (tells && self.sender.is_some(), self.due.clone());
+        due.set(Some(until));
         let late = async {
-            let _ = deadline(until, future::pending::<()>()).await;
-            // The first byte is due by then; what comes behind it may take as long as it is not silent.
-            if streams && begun.get() {
-                future::pending::<()>().await;
+            let mut at = until;
+            loop {
+                let _ = deadline(at, future::pending::<()>()).await;
+                at = match due.get() {
+                    Some(due) if streams && due > at => due,
+                    // Whenever it takes what was told: the next is due later.
+                    None if streams => Instant::now() + timeout,
+                    _ => return None,
+                };
             }
-            None
         };
         let ended = async { Some(timeshift::statement(self, id, statement, place).await) };
         match future::or(ended, late).await {
@@ -453,7 +461,7 @@ impl Running {
         let asking = asked.clone();
         let request = Box::new(move |text: &str| asking.for_merging(text));
         let answer = execute::execute(queries, backends.clone(), &statement, asked, groups, *until, request).await?;
-        self.begun.set(true);
+        self.begun = true;
         let answer = parse(answer.body()).map_err(|error| refuse(503, format!("{}: {error}", answer.status())))?;
         let result = match answer.error {
             Some(error) => StatementResult::failed(id, error),
@@ -561,8 +569,10 @@ impl Running {
     async fn send(&mut self, bytes: Vec<u8>) {
         let behind = self.behind.clone();
         if let (Some(sender), false) = (&mut self.sender, bytes.is_empty()) {
-            self.begun.set(true);
+            self.begun = true;
+            self.due.set(None);
             send(sender, Piece::Bytes(bytes.into(), behind)).await;
+            self.due.set(Some(Instant::now() + self.context.queries.config.query.timeout));
         }
     }
 }
