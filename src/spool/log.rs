@@ -4,7 +4,7 @@
 //!
 //! - a record for which `commit` said `Ok` is read, in its place, until it is consumed, also after a crash;
 //! - one for which `append` or `commit` failed is never read by this process. After a crash it may be there, in its place,
-//!   unless everything before it was consumed: then it is gone for good;
+//!   until its segment is given up or `finish` says that nothing is left: then it is gone for good;
 //! - what was consumed may come back after a crash, but only together with all that follows it, so that reading it again
 //!   ends at the newest values;
 //! - once `finish` says that nothing is left, nothing of it ever comes back: newer values may pass the log;
@@ -379,7 +379,11 @@ impl<D: Disk> Log<D> {
     /// forgotten are found at the next start). An error harms nobody: it is tried again the next time.
     pub fn sweep(&mut self) -> io::Result<Vec<PathBuf>> {
         let mut unneeded = Vec::new();
-        while self.segments.front().is_some_and(|first| self.is_consumed(first)) {
+        while let Some(first) = self.segments.front().filter(|first| self.is_consumed(first)) {
+            // A failed commit may have left more in the file than was ever to be read. The floor must not lie before that:
+            // `finish` no longer knows the segment, and at the next start it would be read if the file is still there.
+            let behind = Position { segment: first.name.id.saturating_add(1), offset: 0 };
+            self.at = self.at.max(behind);
             // What is gone must not leave a gap between older records that come back and newer ones: either none of these
             // is ever read again, or each is gone for good before the next.
             let one_by_one = match self.raise_floor() {

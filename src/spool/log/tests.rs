@@ -460,6 +460,30 @@ fn nothing_is_appended_behind_a_failed_sync() {
     assert_eq!((all(&mut log), segments(&disk).len()), (vec![1, 3], 2));
 }
 
+/// What was refused must not be found again behind values that have passed the empty log: a file that is given up may stay
+/// until the next start.
+#[test]
+fn what_a_failed_commit_has_left_is_given_up_with_its_segment() {
+    for newer in [3..3, 3..5] {
+        let disk = Faulty::new(fastrand::Rng::with_seed(1));
+        let mut log = open(&disk);
+        append_all(&mut log, 1..2);
+        disk.fail(Failing { sync: true, truncate: true, ..Failing::default() });
+        log.append(&numbered(2), 2).expect("there is room");
+        log.commit().expect_err("the sync fails");
+        disk.fail(Failing::default());
+        let entries = log.read(usize::MAX).expect("it can be read");
+        assert_eq!(entries.iter().map(number).collect::<Vec<_>>(), [(1, false)]);
+        log.consume(entries[0].end).expect("it was read");
+        append_all(&mut log, newer.clone());
+        assert_eq!(log.sweep().expect("the disk is sound").len(), 1);
+        assert_eq!(log.finish().expect("the disk is sound"), newer.is_empty());
+        let newer: Vec<u64> = newer.collect();
+        assert_eq!(all(&mut open(&disk.crashed())), newer);
+        assert_eq!(all(&mut open(&disk)), newer);
+    }
+}
+
 #[test]
 fn a_full_disk_can_be_emptied() {
     let disk = Faulty::new(fastrand::Rng::with_seed(1));
