@@ -4,9 +4,9 @@
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
 //! floats run over on the way, what comes of them hangs on their order, a window that is shown at 0 may be the one of InfluxDB's
 //! first times, and which of several equal rows is the best hangs on others in their storage shard: then rows are asked for
-//! after all. What is made of a series of the answer is made on a thread beside
-//! the shard's, so that the shard goes on; series go on to the client as they are made. On a shard `query.gathers_max` gather
-//! at once, `subquery`'s too; others wait. Used by `select`.
+//! after all. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go
+//! on to the client as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by
+//! `select`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -168,7 +168,7 @@ pub async fn run(
         })
         .await?;
     }
-    if !by_shards {
+    if !by_shards && matches!(held, Held::Rows(..)) {
         (by_shards, evaluation, held) =
             on_a_thread(&running.context.queries, move || (held.is_ordered_in_shards(&evaluation), evaluation, held))
                 .await?;

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(order, [0, 4, 1, 3, 2, 3, 2, 0, 1, 0, 1, 2, 3]);
     }
 
-    /// Seen of influxd 1.6.7 too: the second shard knows nothing of the first.
+    /// The second shard knows nothing of the first.
     #[test]
     fn each_storage_shard_has_a_heap_of_its_own() {
         let inputs = || (0..4).map(|number| series(number, if number == 3 { &[1, 11] } else { &[1, 2, 11] }));
