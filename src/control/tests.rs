@@ -355,6 +355,7 @@ fn the_registration_follows_and_comes_back() {
     registered("two");
     world.cut(true, true);
     registered("two");
+    wait_until("the member", || world.get("members/p1").as_deref() == Some("two"));
     // Cut off, it is missed; ended, it is not.
     world.cut(false, true);
     assert_eq!((world.get("proxies/p1"), world.get("members/p1").as_deref()), (None, Some("two")));
