@@ -93,16 +93,8 @@ pub fn whole_in_one(select: &Select, circumstances: Circumstances<'_>) -> Option
     let mut groups = select.sources.iter().map(|source| match source {
         Source::Subquery(inner) => whole_in_one(inner, circumstances),
         Source::Measurement(measurement) => {
-            let topology = circumstances.topology;
-            let db = measurement.database.as_deref().unwrap_or(circumstances.db);
-            let name = match &measurement.name {
-                MeasurementName::Name(name) if !is_system(name) && !db.is_empty() && db != "_internal" => {
-                    name.as_bytes()
-                }
-                _ => return None,
-            };
-            let is_whole = topology.rule(db, name).is_none_or(|rule| rule.tags.is_empty());
-            is_whole.then(|| topology.owner(Topology::measurement_slot(db, name)))
+            let share = share(measurement, None, circumstances, &|_| true).ok()?;
+            share.groups.first().copied().filter(|_| share.rule.is_none())
         }
     });
     let first = groups.next()??;
