@@ -137,12 +137,16 @@ pub async fn run(
     if given.as_ref().is_ok_and(|given| given.held.runs_over()) {
         given = self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await;
     }
+    let mut known = None;
     given = match (&ask, given) {
         (Ask::Chosen(_), Ok(Given { held, parts })) => {
             let (equals, own, held) =
                 on_a_thread(&running.context.queries, move || (held.has_equals(&evaluation), evaluation, held)).await?;
             evaluation = own;
-            match equals && shards(running, &gathering).await?.values().any(|starts| starts.len() > 1) {
+            if equals {
+                known = Some(shards(running, &gathering).await?);
+            }
+            match known.iter().flat_map(Shards::values).any(|starts| starts.len() > 1) {
                 true => self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await,
                 false => Ok(Given { held, parts }),
             }
@@ -162,19 +166,17 @@ pub async fn run(
     messages.splice(0..0, running.stale(&behind));
     messages.dedup();
     let mut by_shards = evaluation.cuts_in_shards();
-    if evaluation.may_lose_points() {
-        (by_shards, evaluation, held) = on_a_thread(&running.context.queries, move || {
-            (by_shards || held.loses_points(&evaluation), evaluation, held)
-        })
-        .await?;
-    }
     if !by_shards && matches!(held, Held::Rows(..)) {
         (by_shards, evaluation, held) =
-            on_a_thread(&running.context.queries, move || (held.is_ordered_in_shards(&evaluation), evaluation, held))
+            on_a_thread(&running.context.queries, move || (held.hangs_on_shards(&evaluation), evaluation, held))
                 .await?;
     }
     if by_shards {
-        held.know_shards(&shards(running, &gathering).await?);
+        let shards = match known {
+            Some(known) => known,
+            None => shards(running, &gathering).await?,
+        };
+        held.know_shards(&shards);
     }
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
@@ -295,13 +297,6 @@ impl Held {
         }
     }
 
-    fn loses_points(&self, evaluation: &Evaluation) -> bool {
-        match self {
-            Held::Combination(_) => false,
-            Held::Rows(groups, _) => evaluation.loses_points(groups.iter().flatten()),
-        }
-    }
-
     fn has_equals(&self, evaluation: &Evaluation) -> bool {
         match self {
             Held::Combination(_) => false,
@@ -309,11 +304,11 @@ impl Held {
         }
     }
 
-    fn is_ordered_in_shards(&self, evaluation: &Evaluation) -> bool {
-        match self {
-            Held::Combination(_) => false,
-            Held::Rows(groups, _) => evaluation.orders_in_shards(groups.iter().flatten()),
-        }
+    /// Whether what is made of it does, of points that their windows do not hold, or of their order.
+    fn hangs_on_shards(&self, evaluation: &Evaluation) -> bool {
+        let Held::Rows(groups, _) = self else { return false };
+        let rows = || groups.iter().flatten();
+        evaluation.may_lose_points() && evaluation.loses_points(rows()) || evaluation.orders_in_shards(rows())
     }
 
     fn know_shards(&mut self, shards: &Shards) {
