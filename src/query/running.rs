@@ -81,7 +81,7 @@ pub struct Registered {
 
 impl RunningQueries {
     pub fn new(doorbells: Arc<[Doorbell]>) -> RunningQueries {
-        let tables = (0..doorbells.len().max(1)).map(|_| Mutex::default()).collect();
+        let tables = doorbells.iter().map(|_| Mutex::default()).collect();
         RunningQueries { doorbells, last_id: AtomicU64::new(0), tables }
     }
 
@@ -126,10 +126,7 @@ impl RunningQueries {
         let entry = (0..self.tables.len()).find_map(|shard| self.table(shard).get(&id).cloned());
         let entry = entry.ok_or_else(|| format!("no such query id: {id}"))?;
         entry.killed.store(true, Ordering::Release);
-        match self.doorbells.get(entry.shard) {
-            Some(doorbell) => doorbell.ring(),
-            None => _ = entry.kill.notify(usize::MAX),
-        }
+        self.doorbells[entry.shard].ring();
         Ok(())
     }
 
@@ -196,7 +193,13 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{deadline, on_a_shard};
+    use crate::net::{Wire, deadline, on_a_shard};
+
+    /// Of so many shards, and what their bells ring at.
+    fn table(shards: usize) -> (Arc<RunningQueries>, Vec<Wire>) {
+        let (doorbells, wires): (Vec<_>, Vec<_>) = (0..shards).map(|_| Doorbell::new().expect("a pipe")).unzip();
+        (Arc::new(RunningQueries::new(doorbells.into())), wires)
+    }
 
     fn ids(running: &RunningQueries) -> Vec<i64> {
         let shown = running.show(0, Instant::now());
@@ -205,9 +208,9 @@ mod tests {
 
     #[test]
     fn queries_come_and_go() {
-        let running = Arc::new(RunningQueries::new(Arc::new([])));
+        let (running, _wires) = table(2);
         let now = Instant::now();
-        let first = running.begin(|| "SELECT 1".into(), "db".into(), now, 0);
+        let first = running.begin(|| "SELECT 1".into(), "db".into(), now, 1);
         let second = running.begin(|| "SHOW QUERIES".into(), String::new(), now, 0);
         let shown = running.show(7, now + Duration::from_micros(1_500));
         assert_eq!((shown.statement_id, shown.series[0].columns[4].as_str()), (7, "status"));
@@ -217,20 +220,17 @@ mod tests {
         };
         assert_eq!(shown.series[0].values, [row(1, "SELECT 1", "db"), row(2, "SHOW QUERIES", "")]);
         drop(first);
-        let third = running.begin(|| "x".into(), String::new(), now, 0);
+        let third = running.begin(|| "x".into(), String::new(), now, 1);
         assert_eq!(ids(&running), [2, 3]);
         drop((second, third));
         assert_eq!(ids(&running), [] as [i64; 0]);
     }
 
     #[test]
-    fn a_killed_query_hears_it_on_another_thread() {
-        let running = Arc::new(RunningQueries::new(Arc::new([])));
+    fn a_killed_query_is_shown_as_killed_and_hears_of_it_later_too() {
+        let (running, _wires) = table(1);
         let query = running.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 0);
-        let (table, killed) = (running.clone(), query.killed());
-        let killer = std::thread::spawn(move || table.kill(1));
-        futures_lite::future::block_on(killed);
-        assert_eq!(killer.join().expect("it only kills"), Ok(()));
+        assert_eq!(running.kill(1), Ok(()));
         assert_eq!(running.show(0, Instant::now()).series[0].values[0][4], Value::from("killed"));
         futures_lite::future::block_on(query.killed());
         assert_eq!(running.kill(9), Err("no such query id: 9".to_owned()));
@@ -239,9 +239,8 @@ mod tests {
     /// There it is told, once the bell has rung.
     #[test]
     fn the_bell_of_the_querys_shard_rings_for_a_kill() {
-        let ((other, _unheard), (doorbell, wire)) =
-            (Doorbell::new().expect("a pipe"), Doorbell::new().expect("a pipe"));
-        let table = Arc::new(RunningQueries::new(Arc::new([other, doorbell])));
+        let (table, mut wires) = table(2);
+        let wire = wires.remove(1);
         on_a_shard(move || async move {
             let query = table.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 1);
             let (mut bell, killer) = (wire.connect().expect("an epoll"), table.clone());
@@ -262,7 +261,7 @@ mod tests {
     /// Every query of many threads gets an id of its own.
     #[test]
     fn ids_are_unique() {
-        let running = Arc::new(RunningQueries::new(Arc::new([])));
+        let (running, _wires) = table(1);
         let thread = |_| {
             let running = running.clone();
             std::thread::spawn(move || {
