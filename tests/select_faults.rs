@@ -190,7 +190,7 @@ fn a_slow_client_gets_the_whole_of_a_long_answer() {
 fn rows_to_be_merged_have_a_limit() {
     let limited = |cluster: &Cluster| cluster.slotline.metric("slotline_queries_limited_total", &["bytes"]);
     // Of all rows together, and of the rows that a group tells at once.
-    for (max, counted) in [("1MiB", 1), ("64KiB", 0)] {
+    for max in ["1MiB", "64KiB"] {
         let cluster =
             cluster(|setup| setup.rule("db", "m1", &["host"]).set("query", &format!("merge_bytes_max = \"{max}\"")));
         fill_more(cluster.http());
@@ -199,7 +199,9 @@ fn rows_to_be_merged_have_a_limit() {
             seen.text().contains("\"error\"") && seen.text().contains("(query.merge_bytes_max)"),
             "{max}: {seen:?}"
         );
-        assert_eq!(limited(&cluster), counted, "{max}");
+        // Of each group that has told too much, when it is heard before the answer is given up.
+        let counted = limited(&cluster);
+        assert!(counted > 0, "{max}");
         for q in ["SELECT count(s) FROM m1", "SELECT s FROM m2", "SELECT s FROM m1 WHERE time < 20"] {
             let seen = cluster.http().query("db", q).text();
             assert!(seen.contains("\"values\"") && !seen.contains("\"error\""), "{q}: {seen}");

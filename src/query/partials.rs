@@ -6,6 +6,7 @@
 //! off in the middle is an error, never an end. Used by `statement` and `lookup`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http_body_util::BodyExt;
@@ -17,6 +18,7 @@ use crate::merge::emit::gather;
 use crate::merge::msgpack::{DecodeError, Decoder};
 use crate::merge::results::{Answer, Series, StatementResult, Value, parse};
 use crate::net::{deadline, yield_if_needed};
+use crate::stats::ShardStats;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
@@ -72,6 +74,7 @@ pub struct Partial {
     ready: Option<StatementResult>,
     /// Whether the last result said that more is to come.
     more: bool,
+    stats: Arc<ShardStats>,
 }
 
 /// Cells of a document of a part that is joined here: read and joined within a fraction of a millisecond.
@@ -95,6 +98,13 @@ enum Documents {
         searched: usize,
         bytes_max: usize,
     },
+}
+
+/// Why a document was not read.
+enum Unread {
+    /// It has more bytes than may be held.
+    TooMuch(String),
+    Broken(String),
 }
 
 impl Ask<'_> {
@@ -127,7 +137,7 @@ impl Ask<'_> {
                 return Err(self.refused(first).await);
             }
             let at = first.at;
-            let mut partial = Partial::new(first, candidates.name(at), self.times, self.bytes_max());
+            let mut partial = Partial::new(first, candidates.name(at), self);
             candidates.skip(at + 1);
             match deadline(self.until, partial.fill()).await {
                 Ok(Ok(())) => return Ok(partial),
@@ -190,7 +200,8 @@ impl Ask<'_> {
 }
 
 impl Partial {
-    fn new(first: First, replica: &str, times: Times, bytes_max: usize) -> Partial {
+    fn new(first: First, replica: &str, ask: &Ask<'_>) -> Partial {
+        let (times, bytes_max, stats) = (ask.times, ask.bytes_max(), ask.queries.stats.clone());
         let First { answer, behind, .. } = first;
         let (head, body): (_, Lent) = Response::into_parts(answer);
         let is_msgpack = head.headers.get("content-type").is_some_and(|of| of == "application/x-msgpack");
@@ -200,7 +211,7 @@ impl Partial {
             false => Documents::Json { of: replica.to_owned(), buffer: Vec::new(), searched: 0, bytes_max },
         };
         let (of, ready) = (format!("replica {replica}"), None);
-        Partial { of, behind, body: Box::pin(body), documents, times, ready, more: true }
+        Partial { of, behind, body: Box::pin(body), documents, times, ready, more: true, stats }
     }
 
     /// The next result; `None`: there is no more.
@@ -216,7 +227,7 @@ impl Partial {
     async fn fill(&mut self) -> Result<(), String> {
         while self.ready.is_none() {
             yield_if_needed().await;
-            if let Some(answer) = self.documents.next().map_err(|error| format!("{}: {error}", self.of))? {
+            if let Some(answer) = self.documents.next().map_err(|unread| self.told(unread))? {
                 let mut result = one_result(answer);
                 if let Times::In(zone) = self.times {
                     in_zone(&mut result, zone);
@@ -238,6 +249,17 @@ impl Partial {
         }
         Ok(())
     }
+
+    fn told(&self, unread: Unread) -> String {
+        let reason = match unread {
+            Unread::TooMuch(reason) => {
+                self.stats.queries_limited_bytes.add(1);
+                reason
+            }
+            Unread::Broken(reason) => reason,
+        };
+        format!("{}: {reason}", self.of)
+    }
 }
 
 impl Documents {
@@ -248,11 +270,11 @@ impl Documents {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Answer>, String> {
+    fn next(&mut self) -> Result<Option<Answer>, Unread> {
         match self {
             Documents::MessagePack(decoder) => decoder.next_document().map_err(|error| match error {
-                DecodeError::TooLarge(_) => format!("{error} (query.merge_bytes_max)"),
-                _ => error.to_string(),
+                DecodeError::TooLarge(_) => Unread::TooMuch(format!("{error} (query.merge_bytes_max)")),
+                _ => Unread::Broken(error.to_string()),
             }),
             Documents::Json { of, buffer, searched, bytes_max } => match memchr::memchr(b'\n', &buffer[*searched..]) {
                 Some(end) => {
@@ -261,11 +283,13 @@ impl Documents {
                     *searched = 0;
                     match unsupported(&line) {
                         Some(number) => Ok(Some(of_number(number, of))),
-                        None => parse(&line).map(Some),
+                        None => parse(&line).map(Some).map_err(Unread::Broken),
                     }
                 }
                 None if buffer.len() > *bytes_max => {
-                    Err(format!("a part of the answer has more than {bytes_max} bytes (query.merge_bytes_max)"))
+                    let reason =
+                        format!("a part of the answer has more than {bytes_max} bytes (query.merge_bytes_max)");
+                    Err(Unread::TooMuch(reason))
                 }
                 None => {
                     *searched = buffer.len();
