@@ -123,3 +123,34 @@ pub fn until_ended<T: Send + 'static, F: Future<Output = T>>(
     }
     told.expect("it has ended")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_has_not_run_is_woken() {
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let (done, told) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            for () in gone {
+                let until = std::time::Instant::now() + Duration::from_millis(5);
+                while std::time::Instant::now() < until {}
+                done.send(()).expect("it listens");
+            }
+        });
+        let mut watched = Watched::new(&thread);
+        for _ in 0..3 {
+            go.send(()).expect("it listens");
+            told.recv().expect("it answers");
+            assert!(watched.has_run());
+            // Until it waits again.
+            while watched.has_run() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(!watched.has_run());
+        }
+        drop(go);
+        thread.join().expect("it does not panic");
+    }
+}
