@@ -24,6 +24,9 @@ use super::driver::Driver;
 /// Answers whose head is larger are garbage.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Of an answer to a query so much is read at once: a panel's whole answer, most often. A connection keeps such a buffer.
+const READ_BYTES: usize = 64 * 1024;
+
 /// Why a replica gave no answer.
 #[derive(Debug)]
 pub enum RequestError {
@@ -85,7 +88,7 @@ impl Connection {
         builder.max_header_size(HEAD_BYTES_MAX).ignore_invalid_headers_in_responses(true);
         match purpose {
             Purpose::Writes(_) => builder.max_buf_size(512 * 1024),
-            Purpose::Queries => builder.read_buf_exact_size(Some(64 * 1024)),
+            Purpose::Queries => builder.read_buf_exact_size(Some(READ_BYTES)),
         };
         let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;

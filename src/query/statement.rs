@@ -29,7 +29,7 @@ use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
 
-use super::beside::{beside, on_a_thread};
+use super::beside::beside;
 use super::choose::Behind;
 use super::forward::mark_stale;
 use super::output::Output;
@@ -132,20 +132,15 @@ enum Piece {
     End,
 }
 
-/// What is not to be packed on the shard.
-const PACKED_BYTES_MAX: usize = 64 << 10;
-
 /// Packs what is told; a client can unpack each piece once it is there.
 async fn pack(queries: Rc<Queries>, mut pieces: mpsc::Receiver<Piece>, mut sender: mpsc::Sender<Piece>) {
     let mut packer = Packer::default();
     while let Some(piece) = poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {
         match piece {
             Piece::Bytes(bytes, behind) => {
-                let is_short = bytes.len() <= PACKED_BYTES_MAX;
-                let packing = move || (packer.piece(&bytes), packer);
-                let packed = if is_short { Ok(packing()) } else { on_a_thread(&queries, packing).await };
+                let packing = beside(&queries, bytes.len(), move || (packer.piece(&bytes), packer));
                 // Without an end the answer is not whole.
-                let Ok((packed, own)) = packed else { return };
+                let Ok((packed, own)) = packing.await else { return };
                 packer = own;
                 send(&mut sender, Piece::Bytes(packed.into(), behind)).await;
             }

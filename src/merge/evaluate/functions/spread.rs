@@ -1,13 +1,12 @@
 //! spread: the greatest value less the smallest; no number where one of them is none.
 
 use super::Args;
-use super::select::{max, min};
+use super::select::{is_none, max, min};
 use super::sum::minus;
 use crate::merge::evaluate::rows::{NO_TIME, Point};
-use crate::merge::results::Value;
 
 pub fn spread(points: &[Point], _: &Args) -> Vec<Point> {
-    let none = points.iter().find(|point| matches!(point.value, Value::Float(value) if value.is_nan()));
+    let none = points.iter().find(|point| is_none(&point.value));
     let spread = none.map(|point| point.value.clone());
     vec![Point::new(NO_TIME, spread.unwrap_or_else(|| minus(&max(points).value, &min(points).value)))]
 }
@@ -16,6 +15,7 @@ pub fn spread(points: &[Point], _: &Args) -> Vec<Point> {
 mod tests {
     use super::super::tests::{args, floats};
     use super::*;
+    use crate::merge::results::Value;
 
     #[test]
     fn of_one_point_it_is_zero() {
