@@ -408,9 +408,11 @@ impl Readiness {
 
     /// Waits until something has happened, then for more, for as long as nobody else has anything to do.
     async fn linger(self: Rc<Readiness>) -> ControlFlow<()> {
-        let is_soon = || self.last_event.get().elapsed() < LINGER && !is_awaited() && !self.ended.get();
+        let is_soon = |now: Instant| {
+            now.saturating_duration_since(self.last_event.get()) < LINGER && !is_awaited() && !self.ended.get()
+        };
         poll_fn(|context| {
-            self.lingers.set(is_soon());
+            self.lingers.set(is_soon(Instant::now()));
             if self.lingers.get() {
                 return Poll::Ready(());
             }
@@ -419,31 +421,37 @@ impl Readiness {
             Poll::Pending
         })
         .await;
-        let mut waited = Duration::ZERO;
-        while is_soon() {
+        let (mut now, mut waited) = (Instant::now(), Duration::ZERO);
+        while is_soon(now) {
             // A turn weighs hundreds of times as much as it took. Behind one that waited others have had theirs before the next;
             // else most have, as a yield takes a microsecond, before the one after that.
             glommio::executor().yield_task_queue_now().await;
             if waited < AT_ONCE {
                 glommio::executor().yield_task_queue_now().await;
             }
-            if is_soon() {
+            let began = Instant::now();
+            if is_soon(began) {
                 // Others may have something to do nevertheless: whoever has had more than its share comes after this.
                 let longest = (waited * LONGER).clamp(SLICE, SLICE_LONG);
-                let began = Instant::now();
-                self.take(if self.pausing.get() > 0 { Duration::ZERO } else { longest });
-                waited = began.elapsed();
+                self.take_from(began, if self.pausing.get() > 0 { Duration::ZERO } else { longest });
             }
+            now = self.last_look.get().max(began);
+            waited = now.saturating_duration_since(began);
         }
         ControlFlow::Continue(())
     }
 
     /// Wakes who waits for what has happened, which is waited for so long, and whose time has come. Whether there was anybody.
     fn take(&self, wait: Duration) -> bool {
+        self.take_from(Instant::now(), wait)
+    }
+
+    /// The same for one who has just seen what time it is.
+    fn take_from(&self, now: Instant, wait: Duration) -> bool {
         let first = self.alarms.borrow().first();
-        let wait = first.map_or(wait, |first| wait.min(first.saturating_duration_since(Instant::now())));
+        let wait = first.map_or(wait, |first| wait.min(first.saturating_duration_since(now)));
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
-        let count = self.wait(&mut events, wait);
+        let count = self.wait(&mut events, now, wait);
         for event in &events[..count] {
             let (happened, number) = (event.events, event.u64);
             let state = self.streams.borrow().get(&number).cloned();
@@ -461,9 +469,9 @@ impl Readiness {
         self.wake_due(now) || count > 0
     }
 
-    /// How many events there are; none when it is interrupted by anything but the preemption timer.
-    fn wait(&self, events: &mut [libc::epoll_event; EVENTS_MAX], wait: Duration) -> usize {
-        let until = Instant::now() + wait;
+    /// How many events there are, from now on for so long; none when it is interrupted by anything but the preemption timer.
+    fn wait(&self, events: &mut [libc::epoll_event; EVENTS_MAX], now: Instant, wait: Duration) -> usize {
+        let until = now + wait;
         let mut left = wait;
         loop {
             let preempted = glommio::executor().need_preempt();
