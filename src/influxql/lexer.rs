@@ -136,8 +136,25 @@ impl<'a> Reader<'a> {
 
     /// Reads while `wanted` holds; the first other character is pushed back.
     fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
+        while self.unread > 0 {
+            if !wanted(self.read().ch) {
+                return self.unread();
+            }
+        }
+        self.pass_over(&wanted);
         while wanted(self.read().ch) {}
         self.unread();
+    }
+
+    /// Passes over wanted characters, as long as they are plain ones, but for the last few, which may be pushed back.
+    fn pass_over(&mut self, wanted: impl Fn(char) -> bool) {
+        let ahead = self.text.as_bytes()[self.next..].iter();
+        let plain = ahead.take_while(|byte| matches!(byte, b' '..=b'~') && wanted(char::from(**byte))).count();
+        let passed = plain.saturating_sub(UNREAD_MAX);
+        self.next += passed;
+        if !self.ended {
+            self.position.char = self.position.char.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        }
     }
 }
 
@@ -434,4 +451,40 @@ fn is_duration_letter(ch: char) -> bool {
 pub fn is_bare_ident(name: &str) -> bool {
     let starts = name.starts_with(|c| is_letter(c) || c == '_');
     starts && name.chars().all(is_ident_char) && Keyword::lookup(name).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What can be known of a reader: its next characters, and those that it takes back.
+    fn seen(mut reader: Reader<'_>) -> Vec<(char, Position, usize, usize)> {
+        let seen = |unit: Unit| (unit.ch, unit.position, unit.start, unit.end);
+        let current = reader.current();
+        reader.unread();
+        let before = reader.current();
+        let ahead: Vec<Unit> = (0..6).map(|_| reader.read()).collect();
+        [current, before].into_iter().chain(ahead).map(seen).collect()
+    }
+
+    #[test]
+    fn whoever_passes_over_characters_comes_where_whoever_reads_them_does() {
+        for length in 0..9 {
+            for behind in ["", "é", "\n", "\r\nb", "\0", "\"x", " a"] {
+                for taken_back in 0..2 {
+                    let text = format!("-{}{behind} end", "a".repeat(length));
+                    let [mut fast, mut slow] = [0, 1].map(|_| Reader::new(&text));
+                    for reader in [&mut fast, &mut slow] {
+                        reader.read();
+                        (0..taken_back).for_each(|_| reader.unread());
+                    }
+                    let wanted = |ch| ch == 'a' || ch == '-';
+                    fast.skip_while(wanted);
+                    while wanted(slow.read().ch) {}
+                    slow.unread();
+                    assert_eq!(seen(fast), seen(slow), "{text:?}, {taken_back} taken back");
+                }
+            }
+        }
+    }
 }
