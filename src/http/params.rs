@@ -36,6 +36,10 @@ impl Params {
         self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Another value for a name, wherever it has one.
     pub fn replace(&mut self, name: &str, value: &str) {
         for (_, old) in Rc::make_mut(&mut self.0).iter_mut().filter(|(own, _)| own == name) {

@@ -257,9 +257,10 @@ impl Planned {
         let Planned { backends, mut query, asked, shifts, plan, until, now_ns, place, registered } = self;
         match plan {
             Plan::Whole(groups) => {
-                let answered = forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
                 let killed = registered.killed().map(|()| None);
-                match future::or(killed, answered.map(Some)).await {
+                let forwarded = || forward::forward(&queries, &backends, &query, &asked, &groups, until, place);
+                // A future that has a name is held twice.
+                match future::or(killed, forwarded().map(Some)).await {
                     Some(answer) => Ok(answer?.map(|body| body.of(registered))),
                     None => Ok(interrupted(&asked, query.statements.len())),
                 }

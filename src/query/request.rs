@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
@@ -30,6 +31,8 @@ pub struct Asked {
     pub form: Params,
     /// Form before URL.
     pub params: Params,
+    /// The client's own URL, if a replica may read it as it stands.
+    passable: Option<PathAndQuery>,
     accept: Option<HeaderValue>,
     accept_encoding: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
@@ -49,14 +52,17 @@ fn format_of(accept: Option<&HeaderValue>, url: &Params) -> Format {
 pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, Refusal> {
     let header = |name| request.headers().get(name).cloned();
     let (accept, accept_encoding, user_agent) = (header(ACCEPT), header(ACCEPT_ENCODING), header(USER_AGENT));
+    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let method = request.method().clone();
+    if method != Method::POST {
+        let passable = passable(request.uri(), &url);
+        let (form, params) = (Params::default(), url.clone());
+        return Ok(Asked { method, url, form, params, passable, accept, accept_encoding, user_agent });
+    }
     let content_type = header(CONTENT_TYPE).unwrap_or(HeaderValue::from_static(""));
     let content_type = String::from_utf8_lossy(content_type.as_bytes()).into_owned();
     let kind = content_type.to_ascii_lowercase();
-    let url = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let method = request.method().clone();
-    let form = if method != Method::POST {
-        Params::default()
-    } else if kind.starts_with("multipart/form-data") {
+    let form = if kind.starts_with("multipart/form-data") {
         parts(&url, multipart::parse(&content_type, &read_form(limits, request.into_body()).await?))
     } else if kind.starts_with("application/x-www-form-urlencoded") {
         Params::parse(&read_form(limits, request.into_body()).await?)
@@ -65,7 +71,20 @@ pub async fn read(limits: &Limits, request: Request<Incoming>) -> Result<Asked, 
         Params::default()
     };
     let params = form.clone().chain(url.clone());
-    Ok(Asked { method, url, form, params, accept, accept_encoding, user_agent })
+    Ok(Asked { method, url, form, params, passable: None, accept, accept_encoding, user_agent })
+}
+
+/// What a replica reads in it as we do, and has no credentials. A raw `;` parts parameters there, and what is no UTF-8 or no
+/// sound escape has been left out or replaced here.
+fn passable(uri: &Uri, url: &Params) -> Option<PathAndQuery> {
+    let written = uri.path_and_query()?;
+    let query = written.query()?.as_bytes();
+    let is_whole = memchr::memchr_iter(b'&', query).count() + 1 == url.iter().count();
+    let is_read_alike =
+        is_whole && memchr::memchr(b';', query).is_none() && url.iter().all(|(_, value)| value.is_ascii());
+    let is_known = |name: &str| name.is_ascii() && !CREDENTIALS.contains(&name);
+    let may_pass = is_read_alike && query.len() <= URL_BYTES_MAX && url.iter().all(|(name, _)| is_known(name));
+    may_pass.then(|| written.clone())
 }
 
 /// What a multipart body adds: the URL's parameters come before its fields, and a file `q` behind all.
@@ -98,6 +117,10 @@ impl Asked {
     /// As the client wrote it, credentials left out; the answer is packed only if the client takes that and
     /// `may_be_packed`.
     pub fn as_written(&self, may_be_packed: bool) -> Result<Request<Payload>, http::Error> {
+        if let Some(passable) = &self.passable {
+            let request = self.begin(self.accept_encoding.as_ref().filter(|_| may_be_packed));
+            return request.uri(passable.clone()).body(Payload::default());
+        }
         let url = self.url.encode_without(&CREDENTIALS);
         let request = self.begin(self.accept_encoding.as_ref().filter(|_| may_be_packed));
         if self.method == Method::POST {
@@ -150,6 +173,7 @@ impl Asked {
 
     /// From now on as if the client had said this.
     pub fn replace(&mut self, name: &str, value: &str) {
+        self.passable = None;
         for params in [&mut self.url, &mut self.form, &mut self.params] {
             params.replace(name, value);
         }
@@ -205,4 +229,33 @@ fn with_query(request: http::request::Builder, query: &str) -> Result<Request<Pa
 fn with_form(request: http::request::Builder, url: &str, form: String) -> Result<Request<Payload>, http::Error> {
     let request = request.uri(format!("/query?{url}")).header(CONTENT_TYPE, FORM);
     request.body(Payload::from(Bytes::from(form)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_passes_as_it_stands_where_a_replica_reads_the_same_in_it() {
+        let passed = |text: &'static str| {
+            let uri = Uri::from_static(text);
+            let url = Params::parse(uri.query().unwrap_or_default().as_bytes());
+            passable(&uri, &url).map(|passed| passed.to_string())
+        };
+        let as_it_stands = "/query?q=SELECT+%22v%22%20FROM+m%3b+SHOW+TAGS&db=d&pretty=true&x";
+        assert_eq!(passed(as_it_stands).as_deref(), Some(as_it_stands));
+        assert_eq!(passed("http://host/query?q=a").as_deref(), Some("/query?q=a"));
+        for text in [
+            "/query",
+            "/query?q=a;b",
+            "/query?q=a&u=me&p=secret",
+            "/query?q=a&%75=me",
+            "/query?q=a%zz&db=d",
+            "/query?q=%ff",
+            "/query?q=%C3%A4",
+            "/query?q=a&&db=d",
+        ] {
+            assert_eq!(passed(text), None, "{text}");
+        }
+    }
 }
