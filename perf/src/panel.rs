@@ -30,6 +30,9 @@ pub struct Args {
     seconds: f64,
     #[arg(long, default_value_t = 7)]
     rounds: usize,
+    /// Milliseconds between an answer and the next request on its connection
+    #[arg(long, default_value_t = 0.0)]
+    pause: f64,
     q: String,
 }
 
@@ -97,11 +100,13 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
 }
 
 fn measure(args: &Args, side: &Side, length: Duration) -> Result<Round, String> {
+    let pause = Duration::try_from_secs_f64(args.pause / 1e3).map_err(|error| format!("pause: {error}"))?;
     let path = format!("/query?db={}&epoch=ms&q={}", args.db, encoded(&args.q));
     let spent = cpu_seconds_of(side.pid).map_err(|error| error.to_string())?;
     let until = Instant::now() + length;
     let asked: Vec<io::Result<(Histogram<u64>, usize)>> = thread::scope(|scope| {
-        let each: Vec<_> = (0..args.connections).map(|_| scope.spawn(|| ask_until(&side.addr, &path, until))).collect();
+        let each: Vec<_> =
+            (0..args.connections).map(|_| scope.spawn(|| ask_until(&side.addr, &path, until, pause))).collect();
         each.into_iter().map(|asking| asking.join().expect("it does not panic")).collect()
     });
     let spent = cpu_seconds_of(side.pid).map_err(|error| error.to_string())? - spent;
@@ -123,7 +128,7 @@ fn histogram() -> Histogram<u64> {
 }
 
 /// One request after the other; how long each took to the last byte, and the last answer's length.
-fn ask_until(addr: &str, path: &str, until: Instant) -> io::Result<(Histogram<u64>, usize)> {
+fn ask_until(addr: &str, path: &str, until: Instant, pause: Duration) -> io::Result<(Histogram<u64>, usize)> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -142,6 +147,9 @@ fn ask_until(addr: &str, path: &str, until: Instant) -> io::Result<(Histogram<u6
         }
         if answer.close {
             return Err(io::Error::other("the connection was closed"));
+        }
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
     Ok((times, body.len()))
