@@ -58,6 +58,38 @@ fn the_next_replica_answers_for_one_that_fails() {
     assert!(cluster.slotline.metric("slotline_queries_failed_over_total", &[]) >= 4);
 }
 
+/// InfluxDB sends the head of an answer as soon as the query begins. While the client has heard nothing, another replica may
+/// still be asked.
+#[test]
+fn an_answer_that_breaks_off_before_a_byte_of_it_is_out_is_asked_of_the_next_replica() {
+    let cluster = cluster(|setup| setup.set("query", "timeout = \"2s\""));
+    let q = "SELECT * FROM m1";
+    let group = cluster.group_of("db", "m1");
+    let set = |replica: usize, meddle: Meddle| cluster.meddlers[group][replica].set(meddle);
+    let asked = [|http: Http, q: &str| http.query("db", q), chunked];
+    let expected = asked.map(|ask| ask(cluster.http(), q).text());
+    assert!(expected[0].contains("text 49") && !expected[0].contains("error"), "{expected:?}");
+    for meddle in [Meddle::CutBehindHead, Meddle::ResetStored] {
+        for replica in 0..2 {
+            set(replica, meddle.clone());
+            let seen = asked.map(|ask| ask(cluster.http(), q).text());
+            assert_eq!(seen, expected, "{meddle:?} of replica {replica}");
+            set(replica, Meddle::Pass);
+        }
+    }
+    assert!(cluster.slotline.metric("slotline_queries_failed_over_total", &[]) >= 2);
+    for (meddle, says) in [(Meddle::CutBehindHead, "broke off"), (Meddle::HangBehindHead, "(query.timeout)")] {
+        (0..2).for_each(|replica| set(replica, meddle.clone()));
+        for ask in asked {
+            let seen = ask(cluster.http(), q);
+            assert_eq!(seen.status, 503, "{meddle:?}: {seen:?}");
+            assert!(seen.text().contains(says) && !seen.text().contains("series"), "{meddle:?}: {seen:?}");
+        }
+        (0..2).for_each(|replica| set(replica, Meddle::Pass));
+    }
+    assert!(cluster.slotline.metric("slotline_queries_limited_total", &["time"]) >= 1);
+}
+
 #[test]
 fn a_part_that_breaks_off_or_hangs_is_an_error() {
     let cluster = cluster(|setup| setup.set("query", "timeout = \"1s\""));

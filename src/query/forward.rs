@@ -1,5 +1,6 @@
 //! A request that one group answers alone: one replica is asked, its answer passes through untouched, but for a warning if
-//! the replica has still to take points.
+//! the replica has still to take points. InfluxDB sends the head of an answer when the query begins: until something of the
+//! body has gone to the client, the next replica may still be asked.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -45,6 +46,9 @@ const REST_WAIT: Duration = Duration::from_millis(1);
 /// So often the connection may have its turn before the next piece counts as not yet there: it hands them on one by one.
 const TURNS: usize = 2;
 
+/// In less time nobody answers.
+const TRY_MIN: Duration = Duration::from_millis(1);
+
 /// What is read of a replica's own failure.
 const REASON_BYTES_MAX: usize = 4096;
 
@@ -58,15 +62,24 @@ pub async fn forward(
     until: Instant,
     place: Held,
 ) -> Result<Response<Passed>, Refusal> {
-    let candidates = candidates(queries, backends, groups, &key(&query.statements))?;
+    let mut candidates = candidates(queries, backends, groups, &key(&query.statements))?;
     // A warning cannot be set into what is packed.
-    let first = first_answer(queries, &candidates, until, |complete| asked.as_written(complete)).await?;
-    let (head, body) = first.answer.into_parts();
-    let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
-    let mut passed = Passed { body, warning, ready: VecDeque::new(), ended: None, place, running: None };
-    passed.take_at_hand(until, asked.params.get("chunked") != "true").await;
-    let mut response = passed_on(head, passed);
-    mark_stale(&mut response, first.behind.as_slice());
+    let request = |complete| asked.as_written(complete);
+    let comes_whole = asked.params.get("chunked") != "true";
+    let begin = async |first: First| {
+        let (head, body) = first.answer.into_parts();
+        let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
+        let mut pieces = Pieces { body, warning, ready: VecDeque::new(), ended: None };
+        pieces
+            .take_at_hand(comes_whole)
+            .await
+            .map_err(|error| format!("replica {} broke off: {error}", first.replica.target.name))?;
+        Ok((head, pieces, first.behind))
+    };
+    let begun = first_begun(queries, &mut candidates, &mut Vec::new(), until, request, begin).await?;
+    let (head, pieces, behind) = begun;
+    let mut response = passed_on(head, Passed { pieces, place, running: None });
+    mark_stale(&mut response, behind.as_slice());
     Ok(response)
 }
 
@@ -83,8 +96,8 @@ pub async fn parse_error(
     until: Instant,
 ) -> Option<Response<Body>> {
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
-    let candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
-    let first = first_answer(queries, &candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
+    let mut candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
+    let first = first_answer(queries, &mut candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
     let (head, body) = first.answer.into_parts();
     if head.status.as_u16() != 400 {
         return None;
@@ -130,17 +143,54 @@ fn refuse_stale(queries: &Queries, candidates: &Candidates, reasons: Vec<String>
 
 /// An answer, and what the replica that gave it has still to take.
 pub struct First {
-    /// Which candidate gave it.
-    pub at: usize,
+    /// Who gave it.
+    pub replica: Rc<Backend>,
     pub answer: Response<Lent>,
     pub behind: Option<Behind>,
 }
 
+/// The first answer that begins as it should, which `begin` finds out; it is given up at a moment. `failures` holds what those
+/// before had to say.
+pub async fn first_begun<T>(
+    queries: &Queries,
+    candidates: &mut Candidates,
+    failures: &mut Vec<String>,
+    until: Instant,
+    request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
+    begin: impl AsyncFn(First) -> Result<T, String>,
+) -> Result<T, Refusal> {
+    loop {
+        let first = match first_answer(queries, candidates, until, &request).await {
+            Ok(first) => first,
+            // Those before broke off.
+            Err(refusal) if !failures.is_empty() => {
+                if !candidates.replicas.is_empty() {
+                    failures.push(refusal.error);
+                }
+                return Err(no_answer(std::mem::take(failures)));
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let replica = first.replica.clone();
+        let late = |_| Err(format!("replica {} has not begun its answer in time", replica.target.name));
+        match deadline(until, begin(first)).await.unwrap_or_else(late) {
+            Ok(begun) => return Ok(begun),
+            Err(error) => failures.push(error),
+        }
+        if until.saturating_duration_since(Instant::now()) < TRY_MIN {
+            queries.stats.queries_limited_time.add(1);
+            failures.push("no time is left to ask another (query.timeout)".to_owned());
+            return Err(no_answer(std::mem::take(failures)));
+        }
+        queries.stats.queries_failed_over.add(1);
+    }
+}
+
 /// The first answer that is not the replica's own failure. `request` makes the request; it hears whether the replica is
-/// complete.
+/// complete. Left among the candidates are those behind the one that gave it.
 pub async fn first_answer(
     queries: &Queries,
-    candidates: &Candidates,
+    candidates: &mut Candidates,
     until: Instant,
     request: impl Fn(bool) -> Result<hyper::Request<Payload>, http::Error>,
 ) -> Result<First, Refusal> {
@@ -164,7 +214,9 @@ pub async fn first_answer(
             }
             Ok(answer) => {
                 queries.stats.queries_stale.add(u64::from(behind.is_some()));
-                return Ok(First { at, answer, behind });
+                let replica = replica.clone();
+                candidates.replicas.drain(..=at);
+                return Ok(First { replica, answer, behind });
             }
             Err(error) => failures.push(format!("replica {name} {error}")),
         }
@@ -220,13 +272,7 @@ pub fn passed_on<B>(mut head: Parts, body: B) -> Response<B> {
 /// An answer that keeps its place among the queries at once until it has ended. Killed before, it is cut, so that what was
 /// sent looks like no whole answer.
 pub struct Passed {
-    body: Lent,
-    /// That the replica has still to take points.
-    warning: Option<Warning>,
-    /// Pieces that have been read, and been through `warning`.
-    ready: VecDeque<Bytes>,
-    /// How `body` has ended, behind what is ready.
-    ended: Option<Result<(), BodyError>>,
+    pieces: Pieces,
     #[expect(dead_code, reason = "held, not read")]
     place: Held,
     running: Option<Run>,
@@ -239,12 +285,25 @@ struct Run {
     registered: Registered,
 }
 
-impl Passed {
+/// A replica's answer as it comes.
+struct Pieces {
+    body: Lent,
+    /// That the replica has still to take points.
+    warning: Option<Warning>,
+    /// What has been read, and been through `warning`.
+    ready: VecDeque<Bytes>,
+    /// How `body` has ended, behind what is ready.
+    ended: Option<Result<(), BodyError>>,
+}
+
+impl Pieces {
     /// Waits for the first piece and reads what has come with it, at most about `AT_HAND_BYTES`: a short answer leaves as a
     /// whole, its head with it. One that `comes_whole` is sent by InfluxDB in one go: its end is soon there.
-    async fn take_at_hand(&mut self, until: Instant, comes_whole: bool) {
-        // Whoever comes too late here is late below too, where it is told.
-        let _ = deadline(until, poll_fn(|context| self.poll_piece(context))).await;
+    ///
+    /// # Errors
+    /// It broke off.
+    async fn take_at_hand(&mut self, comes_whole: bool) -> Result<(), String> {
+        poll_fn(|context| self.poll_piece(context)).await;
         if comes_whole {
             let rest = async {
                 while self.is_short() {
@@ -253,16 +312,20 @@ impl Passed {
             };
             // Late, it is passed on as it comes.
             let _ = deadline(Instant::now() + REST_WAIT, rest).await;
-            return;
-        }
-        let mut turns = TURNS;
-        while turns > 0 && self.is_short() {
-            if poll_once(poll_fn(|context| self.poll_piece(context))).await.is_some() {
-                turns = TURNS;
-            } else {
-                turns -= 1;
-                yield_now().await;
+        } else {
+            let mut turns = TURNS;
+            while turns > 0 && self.is_short() {
+                if poll_once(poll_fn(|context| self.poll_piece(context))).await.is_some() {
+                    turns = TURNS;
+                } else {
+                    turns -= 1;
+                    yield_now().await;
+                }
             }
+        }
+        match &self.ended {
+            Some(Err(error)) => Err(error.to_string()),
+            _ => Ok(()),
         }
     }
 
@@ -286,11 +349,13 @@ impl Passed {
         }
         Poll::Ready(())
     }
+}
 
+impl Passed {
     /// The query runs until its body has ended.
     pub fn of(mut self, registered: Registered) -> Body {
-        if let Some(Ok(())) = self.ended {
-            return Body::Pieces(Payload::new(self.ready.drain(..)));
+        if let Some(Ok(())) = self.pieces.ended {
+            return Body::Pieces(Payload::new(self.pieces.ready.drain(..)));
         }
         let running = Some(Run { killed: Box::pin(registered.killed()), registered });
         Body::Stream(Box::pin(Passed { running, ..self }))
@@ -309,16 +374,17 @@ impl http_body::Body for Passed {
         if this.running.as_mut().is_some_and(|run| run.killed.as_mut().poll(context).is_ready()) {
             return Poll::Ready(Some(Err(BodyError(INTERRUPTED.to_owned()))));
         }
-        while this.ready.is_empty() && this.ended.is_none() {
-            ready!(this.poll_piece(context));
+        let pieces = &mut this.pieces;
+        while pieces.ready.is_empty() && pieces.ended.is_none() {
+            ready!(pieces.poll_piece(context));
         }
-        Poll::Ready(match this.ready.pop_front() {
+        Poll::Ready(match pieces.ready.pop_front() {
             Some(piece) => Some(Ok(Frame::data(piece))),
-            None => this.ended.replace(Ok(())).and_then(|ended| ended.err()).map(Err),
+            None => pieces.ended.replace(Ok(())).and_then(|ended| ended.err()).map(Err),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_empty() && matches!(self.ended, Some(Ok(())))
+        self.pieces.ready.is_empty() && matches!(self.pieces.ended, Some(Ok(())))
     }
 }

@@ -22,7 +22,7 @@ use crate::stats::ShardStats;
 use crate::topology::GroupIndex;
 
 use super::choose::Behind;
-use super::forward::{Candidates, First, candidates, first_answer, no_answer, readable};
+use super::forward::{Candidates, First, candidates, first_begun, readable};
 use super::request::Asked;
 use super::{Queries, Refusal, refuse};
 
@@ -119,33 +119,17 @@ impl Ask<'_> {
 
     /// The same by one of these, which are then those behind it. `failures`: what those before it had to say.
     async fn begin_by(&self, candidates: &mut Candidates, failures: &mut Vec<String>) -> Result<Partial, Refusal> {
-        loop {
-            let json = matches!(self.times, Times::AsReplica);
-            let request = |_| self.asked.for_part(self.text, self.chunk_rows, json);
-            let first = match first_answer(self.queries, candidates, self.until, request).await {
-                Ok(first) => first,
-                // Those before broke off.
-                Err(refusal) if !failures.is_empty() => {
-                    if !candidates.replicas.is_empty() {
-                        failures.push(refusal.error);
-                    }
-                    return Err(no_answer(std::mem::take(failures)));
-                }
-                Err(refusal) => return Err(refusal),
-            };
+        let json = matches!(self.times, Times::AsReplica);
+        let request = |_| self.asked.for_part(self.text, self.chunk_rows, json);
+        let begin = async |first: First| {
             if !first.answer.status().is_success() {
-                return Err(self.refused(first).await);
+                return Ok(Err(self.refused(first).await));
             }
-            let at = first.at;
-            let mut partial = Partial::new(first, candidates.name(at), self);
-            candidates.skip(at + 1);
-            match deadline(self.until, partial.fill()).await {
-                Ok(Ok(())) => return Ok(partial),
-                Ok(Err(error)) => failures.push(error),
-                Err(_) => failures.push(format!("{} has not begun its answer in time", partial.of)),
-            }
-            self.queries.stats.queries_failed_over.add(1);
-        }
+            let mut partial = Partial::new(first, self);
+            partial.fill().await?;
+            Ok(Ok(partial))
+        };
+        first_begun(self.queries, candidates, failures, self.until, request, begin).await?
     }
 
     /// What a replica has against the request as a whole: what only InfluxDB finds when it parses (a regular expression, a
@@ -200,17 +184,18 @@ impl Ask<'_> {
 }
 
 impl Partial {
-    fn new(first: First, replica: &str, ask: &Ask<'_>) -> Partial {
+    fn new(first: First, ask: &Ask<'_>) -> Partial {
         let (times, bytes_max, stats) = (ask.times, ask.bytes_max(), ask.queries.stats.clone());
-        let First { answer, behind, .. } = first;
+        let First { replica, answer, behind } = first;
+        let name = &replica.target.name;
         let (head, body): (_, Lent) = Response::into_parts(answer);
         let is_msgpack = head.headers.get("content-type").is_some_and(|of| of == "application/x-msgpack");
         let documents = match is_msgpack {
             true => Documents::MessagePack(Decoder::new(bytes_max)),
             // Errors of the request as a whole come as JSON too.
-            false => Documents::Json { of: replica.to_owned(), buffer: Vec::new(), searched: 0, bytes_max },
+            false => Documents::Json { of: name.clone(), buffer: Vec::new(), searched: 0, bytes_max },
         };
-        let (of, ready) = (format!("replica {replica}"), None);
+        let (of, ready) = (format!("replica {name}"), None);
         Partial { of, behind, body: Box::pin(body), documents, times, ready, more: true, stats }
     }
 
@@ -342,16 +327,5 @@ fn one_result(answer: Answer) -> StatementResult {
     match answer.error {
         Some(error) => StatementResult::failed(0, error),
         None => answer.results.into_iter().next().unwrap_or_default(),
-    }
-}
-
-/// Candidates are the forward story's; its part here is who comes next.
-impl Candidates {
-    fn skip(&mut self, count: usize) {
-        self.replicas.drain(..count.min(self.replicas.len()));
-    }
-
-    fn name(&self, at: usize) -> &str {
-        &self.replicas[at].target.name
     }
 }

@@ -25,6 +25,9 @@ pub enum Meddle {
     HangMidAnswer,
     /// Half of the server's answer comes, then the connection ends.
     CutMidAnswer,
+    /// The same of its head alone, as of a server that stops while it works on a query.
+    HangBehindHead,
+    CutBehindHead,
     /// A reset before the server hears of it.
     Reset,
     /// A reset once the server has stored it.
@@ -212,15 +215,15 @@ fn serve_one(
             state.wait_change(change);
             None
         }
-        Meddle::HangMidAnswer => {
-            let answer = bytes_of(&pass_on(&request, server, upstream)?);
-            stream.write_all(&answer[..answer.len() / 2]).ok()?;
-            state.wait_change(change);
-            None
-        }
-        Meddle::CutMidAnswer => {
-            let answer = bytes_of(&pass_on(&request, server, upstream)?);
-            stream.write_all(&answer[..answer.len() / 2]).ok()?;
+        Meddle::HangMidAnswer | Meddle::CutMidAnswer | Meddle::HangBehindHead | Meddle::CutBehindHead => {
+            let answer = pass_on(&request, server, upstream)?;
+            let bytes = bytes_of(&answer);
+            let is_half = matches!(meddle, Meddle::HangMidAnswer | Meddle::CutMidAnswer);
+            let length = if is_half { bytes.len() / 2 } else { bytes.len() - answer.body.len() };
+            stream.write_all(&bytes[..length]).ok()?;
+            if let Meddle::HangMidAnswer | Meddle::HangBehindHead = meddle {
+                state.wait_change(change);
+            }
             None
         }
         Meddle::Reset => {
