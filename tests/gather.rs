@@ -739,10 +739,6 @@ fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     let seen = loaded.cluster.http().query("db", q);
     assert!(seen.status == 400 && seen.text().contains("a zone not known here"), "`{q}`: {}", seen.text());
-    let q = "SELECT sum(v), percentile(v, 1) FROM two, two, one GROUP BY *";
-    let seen = loaded.cluster.http().query("db", q);
-    let reason = "sum() and percentile() of measurements of one name over several groups is not supported yet: ";
-    assert!(seen.status == 400 && seen.text().contains(reason), "`{q}`: {}", seen.text());
     for rest in ["", ", 0", ", -1, 'none'"] {
         let q = format!("SELECT chande_momentum_oscillator(v, 1{rest}) FROM one");
         let [seen, expected] =

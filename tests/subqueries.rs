@@ -606,14 +606,6 @@ fn what_is_not_exact_is_refused() {
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
         (
-            "SELECT mean(x) FROM (SELECT max(v) AS x, n FROM m, OTHER..m GROUP BY host) GROUP BY host",
-            "max() of sources beside each other, in several series",
-        ),
-        (
-            "SELECT first(v) FROM OTHER..m, m",
-            "first() without GROUP BY time over measurements of one name over several",
-        ),
-        (
             "SELECT sum(q) FROM one, (SELECT v AS p FROM one), (SELECT n AS q FROM one)",
             "sum() of q::integer beside a subquery without it",
         ),

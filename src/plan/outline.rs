@@ -8,6 +8,7 @@ use super::columns::{Schema, widen};
 use super::gather::Gathering;
 use super::select::{
     Selected, beside, check, counts_series_of_several, gathered, is_nested, may_fall_silent, nested, part, split_of,
+    take_turns,
 };
 use super::slimit;
 use super::sources::{are_one_series, groups, in_order, leaf, leaf_mut, regexes, shares};
@@ -72,12 +73,15 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
         return nest();
     }
+    if take_turns(select, &shares) {
+        return nest();
+    }
     if may_fall_silent(select) {
         if is_nested(&grouped, &shares) {
             return nest();
         }
         let split = split_of(&shares, circumstances);
-        return gathered((**select).clone(), &shares, split).map(|gathering| Outline::Gather(Box::new(gathering)));
+        return Ok(Outline::Gather(Box::new(gathered((**select).clone(), &shares, &split))));
     }
     if leaf(select).is_none() {
         return match beside(select, &[], &shares, circumstances)? {
@@ -90,8 +94,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
             if is_nested(&grouped, &shares) {
                 return nest();
             }
-            return gathered((**select).clone(), &shares, refusal)
-                .map(|gathering| Outline::Gather(Box::new(gathering)));
+            return Ok(Outline::Gather(Box::new(gathered((**select).clone(), &shares, &refusal))));
         }
     }
     Ok(Outline::Parts(in_order(&shares).into_iter().map(|group| (group, part(select, &shares, group))).collect()))

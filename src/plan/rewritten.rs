@@ -63,7 +63,7 @@ pub fn values(show: &ShowCardinality, names: &BTreeSet<String>) -> Option<Statem
     let argument = Expr::VarRef(VarRef { name: counted.to_owned(), cast });
     let mut sources: Vec<Measurement> = show.sources.clone();
     sources.retain(|source| match &source.name {
-        MeasurementName::Name(name) => names.contains(name),
+        MeasurementName::Name(name) | MeasurementName::Also(name) => names.contains(name),
         MeasurementName::Regex(_) => true,
     });
     if show.sources.is_empty() {

@@ -255,7 +255,7 @@ fn planned(
             return nested();
         }
         let split = split_of(shares, circumstances);
-        return gathered(whole, shares, split).map(|gathering| Selected::Gather(Box::new(gathering)));
+        return Ok(Selected::Gather(Box::new(gathered(whole, shares, &split))));
     }
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(part(&whole, shares, *group))));
@@ -277,14 +277,14 @@ fn planned(
             return nested();
         }
         let split = split_of(shares, circumstances);
-        return gathered(whole, shares, split).map(|gathering| Selected::Gather(Box::new(gathering)));
+        return Ok(Selected::Gather(Box::new(gathered(whole, shares, &split))));
     }
     for share in shares.iter().filter(|share| share.groups.len() > 1) {
         if let Err(refusal) = check(&whole, select, share, &schema) {
             if is_nested(&whole, shares) {
                 return nested();
             }
-            return gathered(whole, shares, refusal).map(|gathering| Selected::Gather(Box::new(gathering)));
+            return Ok(Selected::Gather(Box::new(gathered(whole, shares, &refusal))));
         }
     }
     let descending = select.order == Some(SortOrder::Descending);
@@ -359,10 +359,7 @@ pub(super) fn nested(
 /// Whether rows that have to be combined are evaluated level by level: those of subqueries, those of measurements of one name
 /// where the order of rows at one time shows, and those that InfluxDB cuts in each series, since GROUP BY has a tag twice.
 pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
-    let mut names = Vec::new();
-    select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
-    let order_shows = names.is_empty() || names.iter().any(|name| name == "distinct()");
-    !has_plain_leaf(select) || has_twins(shares) && order_shows || repeats_tags(select) && cuts_tag_sets(select)
+    !has_plain_leaf(select) || has_twins(shares) && shows_order(select) || repeats_tags(select) && cuts_tag_sets(select)
 }
 
 /// Whether it reads measurements, and no subqueries.
@@ -377,16 +374,18 @@ fn repeats_tags(select: &Select) -> bool {
 }
 
 /// Whether measurements of one name take turns where rows of one time come, and it shows which of them is first.
-fn take_turns(select: &Select, shares: &[Share<'_>]) -> bool {
-    let Some(leaf) = leaf(select).filter(|_| has_twins(shares) && is_nested(select, shares)) else { return false };
+pub(super) fn take_turns(select: &Select, shares: &[Share<'_>]) -> bool {
+    let Some(leaf) = leaf(select).filter(|_| has_twins(shares)) else { return false };
     let measurement = |source: &'_ Source| match source {
         Source::Measurement(measurement) => Some(measurement.clone()),
         Source::Subquery(_) => None,
     };
     let found: Vec<Measurement> = leaf.sources.iter().filter_map(measurement).collect();
-    let differ =
-        |(at, own): (usize, &Measurement)| found[..at].iter().any(|other| other.name == own.name && other != own);
-    found.iter().enumerate().any(differ) && !leaf.fields.iter().all(|field| is_without_order(&field.expr))
+    let place = |own: &Measurement| (own.database.clone(), own.retention_policy.clone());
+    let differ = |(at, own): (usize, &Measurement)| {
+        found[..at].iter().any(|other| name_of(other) == name_of(own) && place(other) != place(own))
+    };
+    found.iter().enumerate().any(differ) && shows_order(leaf)
 }
 
 /// Whether a call, at any level, may make no point of points. There InfluxDB ends the answer, that of other groups' series
@@ -452,35 +451,48 @@ pub fn without_types(error: &str) -> String {
     TYPES.iter().fold(error.to_owned(), |bare, name| bare.replace(name, ""))
 }
 
-/// Whether it is the same in whatever order rows of one time come.
-fn is_without_order(expr: &Expr) -> bool {
-    const FUNCTIONS: [&str; 7] = ["count", "sum", "mean", "min", "max", "spread", "stddev"];
+/// Whether what a SELECT makes of rows of measurements hangs on the order in which those of one time come.
+fn shows_order(select: &Select) -> bool {
+    let has_windows = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(_)));
+    !select.fields.iter().all(|field| is_without_order(&field.expr, has_windows))
+}
+
+/// Whether it is the same in whatever order rows of one time come. Of first() and last() without windows InfluxDB reads but a
+/// few rows.
+fn is_without_order(expr: &Expr, has_windows: bool) -> bool {
+    const FUNCTIONS: [&str; 8] = ["count", "sum", "mean", "min", "max", "spread", "stddev", "median"];
+    // Of what a call makes of each window.
+    const TRANSFORMATIONS: [&str; 7] = [
+        "derivative",
+        "non_negative_derivative",
+        "difference",
+        "non_negative_difference",
+        "moving_average",
+        "cumulative_sum",
+        "elapsed",
+    ];
+    let without = |expr: &Expr| is_without_order(expr, has_windows);
     match expr {
-        Expr::Call(call) => FUNCTIONS.contains(&call.name.as_str()) && matches!(call.args[..], [Expr::VarRef(_)]),
-        Expr::Binary { lhs, rhs, .. } => is_without_order(lhs) && is_without_order(rhs),
-        Expr::Paren(inner) => is_without_order(inner),
+        Expr::Call(Call { name, args }) => match (name.as_str(), args.as_slice()) {
+            ("first" | "last", [Expr::VarRef(_)]) => has_windows,
+            ("count", [Expr::Call(of)]) => of.name == "distinct",
+            (name, [Expr::VarRef(_)]) => FUNCTIONS.contains(&name),
+            (name, [inner @ Expr::Call(_), ..]) => TRANSFORMATIONS.contains(&name) && without(inner),
+            _ => false,
+        },
+        Expr::Binary { lhs, rhs, .. } => without(lhs) && without(rhs),
+        Expr::Paren(inner) => without(inner),
         Expr::VarRef(_) | Expr::Wildcard(_) | Expr::Regex(_) => false,
         _ => true,
     }
 }
 
-/// A SELECT whose rows have to be gathered; the refusal if they cannot be.
-pub(super) fn gathered(select: Select, shares: &[Share<'_>], refusal: String) -> Result<Gathering, String> {
-    // InfluxDB makes one series of a name under several policies, in an order of its own.
-    let twice = |share: &Share<'_>| shares.iter().filter(|other| other.name == share.name).count() > 1;
-    if shares.iter().any(twice) && !select.fields.iter().all(|field| is_without_order(&field.expr)) {
-        // Where nothing else was in the way it only says where the measurements are.
-        return Err(match refusal.contains(NOT_YET) {
-            true => refusal,
-            false => format!("{} of measurements of one name over several groups {NOT_YET}: {refusal}", what(&select)),
-        });
-    }
+/// A SELECT whose rows have to be gathered; `refusal` says what stands in the way of asking one group.
+pub(super) fn gathered(select: Select, shares: &[Share<'_>], refusal: &str) -> Gathering {
     let sources = in_order(shares).into_iter().map(|group| (group, owned(&select, shares, group))).collect();
-    let split = refusal.split_once(": ").map_or(refusal.as_str(), |(_, split)| split).to_owned();
-    Ok(Gathering { select, sources, split })
+    let split = refusal.split_once(": ").map_or(refusal, |(_, split)| split).to_owned();
+    Gathering { select, sources, split }
 }
-
-const NOT_YET: &str = "is not supported yet";
 
 /// Whether anything in it stands for columns that only the schema knows.
 fn has_wildcards(select: &Select) -> bool {
@@ -519,7 +531,7 @@ pub(super) fn check(whole: &Select, written: &Select, share: &Share<'_>, schema:
         if !pinned && !everywhere_absent && !groups_by(whole, tag) {
             let what = what(written);
             return Err(format!(
-                "{what} over several groups {NOT_YET}: {split}; add {tag} to GROUP BY, or fix it in WHERE by ="
+                "{what} over several groups is not supported yet: {split}; add {tag} to GROUP BY, or fix it in WHERE by ="
             ));
         }
     }

@@ -43,9 +43,7 @@ pub fn leaf_mut(select: &mut Select) -> Option<&mut Select> {
 }
 
 pub fn name_of(measurement: &Measurement) -> &str {
-    match &measurement.name {
-        MeasurementName::Name(name) | MeasurementName::Regex(name) => name,
-    }
+    measurement.name.text()
 }
 
 /// Where a measurement's series are that `select`, which reads it, can see. `is_field` says which of the rule's tags are
@@ -198,11 +196,12 @@ pub fn name_regexes(select: &mut Select, names: &BTreeMap<String, BTreeSet<Strin
     for source in &select.sources {
         match source {
             Source::Measurement(measurement) => match names.get(&measurement.to_string()) {
-                Some(names) => named.extend(names.iter().map(|name| {
-                    Source::Measurement(Measurement {
-                        name: MeasurementName::Name(name.clone()),
-                        ..measurement.clone()
-                    })
+                Some(names) => named.extend(names.iter().enumerate().map(|(number, name)| {
+                    let name = match number {
+                        0 => MeasurementName::Name(name.clone()),
+                        _ => MeasurementName::Also(name.clone()),
+                    };
+                    Source::Measurement(Measurement { name, ..measurement.clone() })
                 })),
                 None => named.push(source.clone()),
             },

@@ -64,7 +64,19 @@ pub struct Measurement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MeasurementName {
     Name(String),
+    /// A name that a regular expression stands for which the source before stands for too. It is never read, but written in the
+    /// expression's place.
+    Also(String),
     Regex(String),
+}
+
+impl MeasurementName {
+    /// The name, or the regular expression.
+    pub fn text(&self) -> &str {
+        match self {
+            MeasurementName::Name(text) | MeasurementName::Also(text) | MeasurementName::Regex(text) => text,
+        }
+    }
 }
 
 /// What stands for a window without points.
@@ -164,7 +176,7 @@ impl fmt::Display for Measurement {
 impl fmt::Display for MeasurementName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MeasurementName::Name(name) => f.write_str(&quote_ident(name)),
+            MeasurementName::Name(name) | MeasurementName::Also(name) => f.write_str(&quote_ident(name)),
             MeasurementName::Regex(regex) => f.write_str(&quote_regex(regex)),
         }
     }

@@ -104,7 +104,7 @@ impl fmt::Display for ShowMeasurements {
         write_opt(f, ".", self.retention_policy.as_ref())?;
         if let Some(with) = &self.with {
             let op = match with.name {
-                MeasurementName::Name(_) => "=",
+                MeasurementName::Name(_) | MeasurementName::Also(_) => "=",
                 MeasurementName::Regex(_) => "=~",
             };
             write!(f, " WITH MEASUREMENT {op} {with}")?;

@@ -21,13 +21,13 @@ use crate::merge::evaluate::{Carried, Kind, Place, Stop};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
-use super::level::{Given, Input, Level, kind_of};
+use super::level::{Given, Input, Level, Merged, kind_of};
 use super::reads::best_keys;
 use super::stream::{Tagged, Tags, subset, taken};
 
-/// Rows of one input, those of one series or of one set of tags together.
+/// Rows of one source, those of one series or of one set of tags together.
 pub struct Fed<'a> {
-    /// By number; of several together the first.
+    /// The source's number; of several together the first.
     pub input: usize,
     pub members: Vec<(Tags, Cow<'a, Rows>)>,
     /// The rows as they come: member and row. `None`: by time.
@@ -158,10 +158,14 @@ impl Level {
         };
         let until_the_end = |fed| self.until_the_end(fed, call, number, given, &windows);
         let fed: Vec<Fed<'_>> = fed.into_iter().map(until_the_end).collect::<Result<_, Stop>>()?;
-        if let (How::End { last, of }, true, [fed]) = (function.how, self.takes_ends(), fed.as_slice())
+        if let (How::End { of, .. }, [fed]) = (function.how, fed.as_slice())
+            && self.takes_ends()
             && self.end_keys.is_none()
+            && fed.turns.is_none()
         {
-            return self.ends(call, function, fed, windows, (last, of));
+            let ends = self.ends(call, fed, windows, of)?.into_values();
+            let shown = |point: Tagged| Tagged { time: self.shown_end(point.time, &windows), ..point };
+            return Ok(ends.map(|point| vec![shown(point)]).collect());
         }
         let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
         for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {
@@ -192,8 +196,8 @@ impl Level {
             return Ok(false);
         }
         let mut before = false;
-        for (number, (input, _)) in self.sources.iter().enumerate() {
-            match &self.inputs[*input] {
+        for (number, source) in self.sources.iter().enumerate() {
+            match &self.inputs[source.input] {
                 Input::Measurements(_) => before = true,
                 Input::Subquery(inner) if inner.has(var) => return Ok(false),
                 // Only the measurements before it can have it.
@@ -255,17 +259,17 @@ impl Level {
             .collect())
     }
 
-    /// The rows of each input that has any, by tags of `keys`.
+    /// The rows of each source that has any, by tags of `keys`.
     fn feed<'a>(&self, given: &Given<'a>, range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
         let mut all = Vec::new();
-        for (number, input) in self.inputs.iter().enumerate() {
-            let fed = match input {
-                Input::Measurements(given_as) => {
+        for (number, source) in self.merged_sources().enumerate() {
+            let fed = match source {
+                Merged::Measurements(names) => {
                     let tags = |rows: &Rows| Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
                     let member = |rows: &&'a Rows| (tags(rows), self.with_tag_columns(rows, range));
-                    Fed { input: number, members: given.rows[*given_as].iter().map(member).collect(), turns: None }
+                    Fed { input: number, members: given.of(&names).iter().map(member).collect(), turns: None }
                 }
-                Input::Subquery(inner) => Fed { input: number, ..self.feed_of(inner, given, range, keys)? },
+                Merged::Subquery(inner) => Fed { input: number, ..self.feed_of(inner, given, range, keys)? },
             };
             if !fed.members.is_empty() {
                 all.push(fed);

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use crate::influxql::Expr;
 use crate::influxql::ast::Call;
 use crate::merge::evaluate::calls::END_READS;
-use crate::merge::evaluate::functions::Function;
 use crate::merge::evaluate::order::{shard_of, starts_of};
 use crate::merge::evaluate::rows::{Point, Rows};
 use crate::merge::evaluate::window::Windows;
@@ -26,7 +25,7 @@ use super::stream::{Tagged, Tags, limited};
 impl Level {
     /// Whether first() and last() are those of measurements' whole range.
     pub fn takes_ends(&self) -> bool {
-        self.interval.is_none() && !self.evaluation.nested
+        self.interval.is_none() && self.reads_measurements()
     }
 
     /// Whether one row of each series is not enough to tell the first or last of them. `rows` are by input.
@@ -44,15 +43,15 @@ impl Level {
         self.measurements().any(lacks)
     }
 
-    /// The first or last point of each set of tags, by these.
+    /// The first or last point of each set of tags, at its own time.
     pub fn ends(
         &self,
         call: &Call,
-        function: &Function,
         fed: &Fed<'_>,
         windows: Windows,
-        (last, of): (bool, fn(&[Point]) -> Point),
-    ) -> Result<Vec<Vec<Tagged>>, Stop> {
+        of: fn(&[Point]) -> Point,
+    ) -> Result<BTreeMap<Tags, Tagged>, Stop> {
+        let last = call.name == "last";
         let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
         if starts_of(&rows).is_empty() {
             self.check_ends(call, fed, windows, last)?;
@@ -80,10 +79,15 @@ impl Level {
             read.into_iter().for_each(|point| sets.entry(tags(&point)).or_default().push(point));
         }
         let found = |(tags, points): (Tags, Vec<Point>)| {
-            let points = self.evaluation.finished(call, function, vec![of(&points)], &windows)?;
-            Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
+            let point = self.tagged(of(&points), &tags, &rows);
+            (tags, point)
         };
-        sets.into_iter().map(found).collect()
+        Ok(sets.into_iter().map(found).collect())
+    }
+
+    /// The time that is told of a point without windows: a lone selector's own, else the range's.
+    pub fn shown_end(&self, time: i64, windows: &Windows) -> i64 {
+        if self.evaluation.selector { time } else { windows.shown(time) }
     }
 
     /// Where nobody knows when storage shards begin.

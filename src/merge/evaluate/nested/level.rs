@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use crate::influxql::ast::{Call, Cast, Field, Fill, MeasurementName, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
-use crate::influxql::{Expr, Select};
+use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::columns::{is_time, name};
 use crate::merge::evaluate::filter::Filter;
 use crate::merge::evaluate::functions::{How, function};
@@ -42,8 +42,8 @@ pub struct Level {
     /// What statements around can name, and the column that it is.
     pub names: Vec<(String, usize)>,
     pub inputs: Vec<Input>,
-    /// Its sources as they are written: the input, and of a measurement the name.
-    pub sources: Vec<(usize, Option<String>)>,
+    /// Its sources as they are written.
+    pub sources: Vec<SourceAt>,
     /// Names that mean tags, where they are columns like others since there are subqueries.
     tag_names: BTreeSet<String>,
     /// GROUP BY time, its own or taken over.
@@ -69,11 +69,34 @@ pub struct Given<'a> {
     pub ended: &'a Ended,
 }
 
+/// A source: its input, and of a measurement the name.
+pub struct SourceAt {
+    pub input: usize,
+    pub name: Option<String>,
+    /// It is merged with the one before it first, since one regular expression means both.
+    also: bool,
+}
+
 /// Where rows come from.
 pub enum Input {
     /// Measurements of the groups, by number.
     Measurements(usize),
     Subquery(Box<Level>),
+}
+
+/// A source that is merged with others.
+pub enum Merged<'a> {
+    /// Measurements by their names, and the number of the input.
+    Measurements(Vec<(&'a str, usize)>),
+    Subquery(&'a Level),
+}
+
+impl<'a> Given<'a> {
+    /// The rows of measurements.
+    pub fn of(&self, names: &[(&str, usize)]) -> Vec<&'a Rows> {
+        let rows = names.iter().map(|(name, input)| (name, &self.rows[*input]));
+        rows.flat_map(|(name, rows)| rows.iter().copied().filter(move |rows| rows.name == **name)).collect()
+    }
 }
 
 impl Level {
@@ -134,7 +157,6 @@ impl Level {
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
         level.sources = level.read_sources(select);
-        level.check()?;
         Ok(level)
     }
 
@@ -171,12 +193,13 @@ impl Level {
 
     /// A measurement whose name is there again is an input of its own: InfluxDB merges the two like those of any names.
     fn read_inputs(&self, select: &Select, rows_max: usize, count: &mut usize) -> Result<Vec<Input>, Stop> {
-        let mut found: Vec<&MeasurementName> = Vec::new();
+        let mut found: Vec<&str> = Vec::new();
         let (first, mut copies, mut inputs) = (*count, 0, Vec::new());
         for source in &select.sources {
             if let Source::Measurement(measurement) = source {
-                found.push(&measurement.name);
-                copies = copies.max(found.iter().filter(|name| **name == &measurement.name).count());
+                let name = measurement.name.text();
+                found.push(name);
+                copies = copies.max(found.iter().filter(|found| **found == name).count());
             }
         }
         *count += copies;
@@ -197,45 +220,42 @@ impl Level {
     }
 
     /// Names that are there again are those of the next of the inputs that are measurements.
-    fn read_sources(&self, select: &Select) -> Vec<(usize, Option<String>)> {
+    fn read_sources(&self, select: &Select) -> Vec<SourceAt> {
         let inputs = |is: fn(&Input) -> bool| -> Vec<usize> {
             self.inputs.iter().enumerate().filter(|(_, input)| is(input)).map(|(number, _)| number).collect()
         };
         let measurements = inputs(|input| matches!(input, Input::Measurements(_)));
         let mut subqueries = inputs(|input| matches!(input, Input::Subquery(_))).into_iter();
-        let mut found: Vec<String> = Vec::new();
-        let source = |source: &Source| match source {
-            Source::Measurement(measurement) => {
-                let (MeasurementName::Name(name) | MeasurementName::Regex(name)) = &measurement.name;
-                let copy = found.iter().filter(|found| *found == name).count();
-                found.push(name.clone());
-                measurements.get(copy).map(|input| (*input, Some(name.clone())))
+        let mut found: Vec<&str> = Vec::new();
+        let source = |source| match source {
+            &Source::Measurement(Measurement { ref name, .. }) => {
+                let copy = found.iter().filter(|found| **found == name.text()).count();
+                found.push(name.text());
+                let also = matches!(name, MeasurementName::Also(_));
+                let name = Some(name.text().to_owned());
+                measurements.get(copy).map(|input| SourceAt { input: *input, name, also })
             }
-            Source::Subquery(_) => subqueries.next().map(|input| (input, None)),
+            Source::Subquery(_) => subqueries.next().map(|input| SourceAt { input, name: None, also: false }),
         };
         select.sources.iter().map(source).collect::<Option<Vec<_>>>().unwrap_or_default()
     }
 
-    /// What is asked for cannot be told exactly.
-    fn check(&self) -> Result<(), Stop> {
-        if !self.reads_measurements() {
-            return Ok(());
+    /// What is merged: its sources, those of one regular expression as one.
+    pub fn merged_sources(&self) -> impl Iterator<Item = Merged<'_>> {
+        self.sources.chunk_by(|_, next| next.also).filter_map(|sources| match &self.inputs[sources[0].input] {
+            Input::Subquery(inner) => Some(Merged::Subquery(inner)),
+            Input::Measurements(_) => {
+                let numbers: Option<_> = sources.iter().map(|source| self.named_input(source)).collect();
+                numbers.map(Merged::Measurements)
+            }
+        })
+    }
+
+    fn named_input<'a>(&self, source: &'a SourceAt) -> Option<(&'a str, usize)> {
+        match self.inputs[source.input] {
+            Input::Measurements(number) => Some((source.name.as_deref()?, number)),
+            Input::Subquery(_) => None,
         }
-        let is_stream = |call: &&Call| {
-            let streams = function(&call.name).is_some_and(|function| matches!(function.how, How::Stream { .. }));
-            streams && matches!(call.args.first(), Some(Expr::VarRef(_)))
-        };
-        if let (Some(call), true) = (self.evaluation.calls.iter().find(is_stream), self.measurements().count() > 1) {
-            return Err(Stop::Refused(format!("{}() of rows of measurements of one name", call.name)));
-        }
-        let end = |call: &&Call| matches!(call.name.as_str(), "first" | "last");
-        let without_windows = self.interval.is_none() && !self.evaluation.nested;
-        if let (Some(call), true) = (self.evaluation.calls.iter().find(end), without_windows)
-            && self.measurements().count() > 1
-        {
-            return Err(Stop::Refused(format!("{}() without GROUP BY time over measurements of one name", call.name)));
-        }
-        Ok(())
     }
 
     pub fn reads_measurements(&self) -> bool {
@@ -345,10 +365,10 @@ impl Level {
             return Ok(Vec::new());
         }
         let mut sources = Vec::new();
-        for input in &self.inputs {
-            sources.push(match input {
-                Input::Measurements(number) => self.raw_of(&given.rows[*number], range, keys),
-                Input::Subquery(inner) => {
+        for source in self.merged_sources() {
+            sources.push(match source {
+                Merged::Measurements(names) => self.raw_of(&given.of(&names), range, keys),
+                Merged::Subquery(inner) => {
                     let made = inner.run(given, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
                     let tagged = |row: &Row| self.beside(inner, &made, row, keys);

@@ -141,10 +141,17 @@ impl Level {
         Err(given.ended.want_all(what))
     }
 
-    /// Rows of several sources take turns: whether it shows which of them is first.
+    /// Rows of several sources take turns: whether it shows which of them is first. Measurements of one name have each its own
+    /// storage shards.
     pub fn check_beside(&self, call: &Call, function: &Function, given: &Given<'_>) -> Result<(), Stop> {
-        let shows = matches!(function.how, How::Stream { .. } | How::Best { .. } | How::Distinct);
-        if given.several && (shows || !self.evaluation.refs.is_empty()) {
+        let shows = match function.how {
+            How::Twice(..) | How::End { .. } => false,
+            How::Window(_) => !matches!(call.name.as_str(), "spread" | "stddev" | "median"),
+            How::Stream { .. } | How::Best { .. } | How::Distinct | How::Whole(..) | How::Some(_) => true,
+        };
+        let ends = matches!(function.how, How::End { .. }) && self.takes_ends();
+        let apart = given.several || self.measurements().count() > 1;
+        if ends || apart && (shows || !self.evaluation.refs.is_empty()) {
             return Err(given.ended.want_all(beside(&format!("{}()", call.name))));
         }
         Ok(())
@@ -162,7 +169,7 @@ impl Level {
         if !sources.iter().all(in_order) {
             return Err(given.ended.want_all(beside("rows that do not come in the order of time")));
         }
-        if !given.several {
+        if !given.several && self.measurements().count() < 2 {
             return Ok(());
         }
         let mut found: BTreeMap<i64, usize> = BTreeMap::new();

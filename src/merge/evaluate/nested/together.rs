@@ -14,8 +14,7 @@
 //! - Several calls are joined by name, then all tags in the order of their keys, then time, whatever the order of the series of
 //!   the answer: a call that has ended in a series goes on in a later one while others are still in the first.
 //!
-//! What InfluxDB does behind a window that makes no point is not told here, and calls over measurements of one name beside each
-//! other are read series by series: their order hangs on the storage. What a level makes is held: no list has more than
+//! What InfluxDB does behind a window that makes no point is not told here. What a level makes is held: no list has more than
 //! `rows_max` points.
 
 use std::cell::Cell;
@@ -34,7 +33,8 @@ use crate::merge::evaluate::{Kind, Stop};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
-use super::level::{Given, Input, Level, kind_of};
+use super::calls::Fed;
+use super::level::{Given, Level, Merged, kind_of};
 use super::reads::best_keys;
 use super::stream::{At, Stream, Tagged, Tags, before, limited, subset, taken};
 
@@ -56,7 +56,9 @@ impl Level {
             let (kind, shown) = self.kinds_of(call)?;
             let points = match kind {
                 None => Vec::new(),
-                Some(_) if self.evaluation.nested => self.call_together(call, all, range, &keys)?,
+                Some(_) if self.evaluation.nested || self.inputs.len() > 1 => {
+                    self.call_together(call, all, range, &keys)?
+                }
                 Some(_) if self.pushed => in_turn(all, |given| self.made(number, call, given, range, &keys))?,
                 Some(_) => in_turn(all, |given| self.call(call, given, range, &keys))?,
             };
@@ -82,12 +84,12 @@ impl Level {
             return Ok(Vec::new());
         }
         let mut sources = Vec::new();
-        for (input, name) in &self.sources {
-            sources.push(match &self.inputs[*input] {
-                Input::Measurements(number) => {
-                    of_name(all, name.as_deref(), |given| Ok(self.raw_of(&given.rows[*number], range, keys)))?
+        for source in self.merged_sources() {
+            sources.push(match source {
+                Merged::Measurements(names) => {
+                    of_names(all, &names, |given| Ok(self.raw_of(&given.of(&names), range, keys)))?
                 }
-                Input::Subquery(inner) => {
+                Merged::Subquery(inner) => {
                     let made = inner.run_together(all, range, keys)?;
                     let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
                     passed.map(|row| self.beside(inner, &made, row, keys)).take_while(|_| !is_given_up()).collect()
@@ -213,11 +215,11 @@ impl Level {
         again: fn(&[Point]) -> Point,
     ) -> Result<Vec<Tagged>, Stop> {
         let own = |point: &Tagged| point.tags.clone();
-        let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
-            let rows: Vec<_> =
-                given.rows[number].iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
+        let takes_ends = self.takes_ends() && matches!(call.name.as_str(), "first" | "last");
+        let of_rows = |own: &[&Rows]| -> Vec<Tagged> {
+            let rows: Vec<_> = own.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
             let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
-            for (own, rows) in given.rows[number].iter().zip(&rows) {
+            for (own, rows) in own.iter().zip(&rows) {
                 sets.entry(tags_of(own, keys)).or_default().push(rows);
             }
             let mut points: Vec<Tagged> = Vec::new();
@@ -232,11 +234,17 @@ impl Level {
             }
             points
         };
+        let of_ends = |own: &[&Rows]| -> Result<Vec<Tagged>, Stop> {
+            let rows = own.iter().map(|rows| (tags_of(rows, keys), self.with_tag_columns(rows, windows.range)));
+            let found = self.ends(call, &Fed { input: 0, members: rows.collect(), turns: None }, windows, of)?;
+            Ok(found.into_values().collect())
+        };
         let mut sources = Vec::new();
-        for (input, name) in &self.sources {
-            sources.push(match &self.inputs[*input] {
-                Input::Measurements(number) => of_name(all, name.as_deref(), |given| Ok(of_rows(given, *number)))?,
-                Input::Subquery(inner) => {
+        for source in self.merged_sources() {
+            sources.push(match source {
+                Merged::Measurements(names) if takes_ends => of_names(all, &names, |given| of_ends(&given.of(&names)))?,
+                Merged::Measurements(names) => of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
+                Merged::Subquery(inner) => {
                     let points = self.points_of_rows(call, inner, all, windows.range, keys)?;
                     self.reduced(call, &points, &windows, own, |points| vec![of(points)])?
                 }
@@ -254,13 +262,12 @@ impl Level {
         windows: Windows,
         keys: &[String],
     ) -> Result<Vec<Tagged>, Stop> {
-        let of_rows = |given: &Given<'_>, number: usize| -> Vec<Tagged> {
+        let of_rows = |own: &[&Rows]| -> Vec<Tagged> {
             if self.is_cut(call) {
-                return self.cut_for(call, &given.rows[number], windows, keys);
+                return self.cut_for(call, own, windows, keys);
             }
-            let tags: Vec<Tags> = given.rows[number].iter().map(|rows| tags_of(rows, keys)).collect();
-            let rows: Vec<_> =
-                given.rows[number].iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
+            let tags: Vec<Tags> = own.iter().map(|rows| tags_of(rows, keys)).collect();
+            let rows: Vec<_> = own.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
             let rows: Vec<&Rows> = rows.iter().map(|rows| &**rows).collect();
             let tagged = |point: Point| {
                 let tags = &tags[point.row.map_or(0, |row| row.series as usize)];
@@ -269,10 +276,10 @@ impl Level {
             self.evaluation.ordered(call, &rows, windows).map(tagged).collect()
         };
         let mut sources = Vec::new();
-        for (input, name) in &self.sources {
-            sources.push(match &self.inputs[*input] {
-                Input::Measurements(number) => of_name(all, name.as_deref(), |given| Ok(of_rows(given, *number)))?,
-                Input::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
+        for source in self.merged_sources() {
+            sources.push(match source {
+                Merged::Measurements(names) => of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
+                Merged::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
             });
         }
         let merged = by_window(sources, &windows, self.ascending());
@@ -438,18 +445,25 @@ fn shown(mut points: Vec<Tagged>, windows: &Windows) -> Vec<Tagged> {
 }
 
 /// What is made of one series of the answer after the other.
-fn in_turn(all: &Together<'_>, make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>) -> Result<Vec<Tagged>, Stop> {
-    of_name(all, None, make)
-}
-
-/// The same of those of a name.
-fn of_name(
+fn in_turn(
     all: &Together<'_>,
-    name: Option<&str>,
     mut make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>,
 ) -> Result<Vec<Tagged>, Stop> {
     let mut found = Vec::new();
-    for (at, _, given) in all.series.iter().filter(|(_, own, _)| name.is_none_or(|name| name == *own)) {
+    for (at, _, given) in &all.series {
+        found.extend(make(given)?.into_iter().map(|point| Tagged { at: *at, ..point }));
+    }
+    Ok(found)
+}
+
+/// The same of those of measurements.
+fn of_names(
+    all: &Together<'_>,
+    names: &[(&str, usize)],
+    mut make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>,
+) -> Result<Vec<Tagged>, Stop> {
+    let mut found = Vec::new();
+    for (at, _, given) in all.series.iter().filter(|(_, own, _)| names.iter().any(|(name, _)| name == own)) {
         found.extend(make(given)?.into_iter().map(|point| Tagged { at: *at, ..point }));
     }
     Ok(found)
