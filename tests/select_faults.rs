@@ -242,6 +242,35 @@ fn rows_to_be_merged_have_a_limit() {
     }
 }
 
+/// Which of several equal rows is the best hangs on the storage shard that they lie in: of that alone the best of each series
+/// are asked for, not all rows.
+#[test]
+fn of_equal_rows_the_best_of_each_series_are_gathered() {
+    let setup = Setup::new(3, 1).rule("db", "m1", &["host"]);
+    let cluster = setup.set("query", "merge_bytes_max = \"64KiB\"").start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    let line = |n: i64| {
+        let v = if n / 6 % 4_000 == 1_000 { 99 } else { n % 50 };
+        format!("m1,host=h{},k=k{} v={v},s=\"text {n}\" {}000000000\n", n % 6, n % 2, T0 + n / 6)
+    };
+    let body: String = (0..36_000).map(line).collect();
+    for http in [cluster.http(), reference.http()] {
+        http.run("", "CREATE RETENTION POLICY hours ON db DURATION INF REPLICATION 1 SHARD DURATION 1h");
+        let stored = http.write_with("db=db&rp=hours", body.clone());
+        assert_eq!(stored.status, 204, "{stored:?}");
+    }
+    let raw = cluster.http().query("db", "SELECT s FROM hours.m1").text();
+    assert!(raw.contains("(query.merge_bytes_max)"), "{raw}");
+    let mut queries = Vec::new();
+    for columns in ["max(v), s", "min(v), s, host", "top(v, k, 2), s", "bottom(v, host, 3), s", "max(v), host"] {
+        for clause in ["", "GROUP BY k", "WHERE time > 1600002000s", "ORDER BY time DESC", "WHERE v < 40 OR v = 99"] {
+            queries.push(format!("SELECT {columns} FROM hours.m1 {clause}"));
+        }
+    }
+    Judged { cluster, reference }.assert_same(&queries);
+}
+
 /// Storage shards are a policy's: however many measurements there are, they are asked for once.
 #[test]
 fn storage_shards_are_asked_for_once() {

@@ -39,6 +39,19 @@ impl Gathering {
         self.parts(part, read_before(&self.select))
     }
 
+    /// The same over no more than this time.
+    pub fn within(&self, range: TimeRange) -> Gathering {
+        let mut terms: Vec<Expr> = self.select.condition.iter().map(|own| Expr::Paren(Box::new(own.clone()))).collect();
+        if range.start != TIME_MIN {
+            terms.push(bound(BinaryOp::GreaterEqual, range.start));
+        }
+        if range.end != TIME_MAX {
+            terms.push(bound(BinaryOp::LessEqual, range.end));
+        }
+        let condition = if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() };
+        Gathering { select: Select { condition, ..self.select.clone() }, ..self.clone() }
+    }
+
     /// The SELECT over what each group has of it.
     pub fn whole_parts(&self) -> Vec<(GroupIndex, Select)> {
         let part = |(group, sources): &(GroupIndex, Vec<Source>)| {
@@ -73,10 +86,6 @@ pub fn condition_within(select: &Select, wider: i64) -> Result<Option<Expr>, Str
         Some(SortOrder::Descending) => (0, wider),
         _ => (wider, 0),
     };
-    let time = |op, ns| {
-        let time = VarRef { name: "time".to_owned(), cast: None };
-        Expr::Binary { op, lhs: Box::new(Expr::VarRef(time)), rhs: Box::new(Expr::Integer(ns)) }
-    };
     let mut terms = Vec::new();
     match rest {
         Some(Expr::And(own)) => terms.extend(own),
@@ -84,13 +93,18 @@ pub fn condition_within(select: &Select, wider: i64) -> Result<Option<Expr>, Str
         other => terms.extend(other),
     }
     if range.start != TIME_MIN {
-        terms.push(time(BinaryOp::GreaterEqual, range.start.saturating_sub(earlier).max(TIME_MIN)));
+        terms.push(bound(BinaryOp::GreaterEqual, range.start.saturating_sub(earlier).max(TIME_MIN)));
     }
     // Where there are windows and no end, InfluxDB ends at now().
     if range.end != TIME_MAX || interval(select) > 0 {
-        terms.push(time(BinaryOp::LessEqual, range.end.saturating_add(later).min(TIME_MAX)));
+        terms.push(bound(BinaryOp::LessEqual, range.end.saturating_add(later).min(TIME_MAX)));
     }
     Ok(if terms.len() > 1 { Some(Expr::And(terms)) } else { terms.pop() })
+}
+
+fn bound(op: BinaryOp, ns: i64) -> Expr {
+    let time = VarRef { name: "time".to_owned(), cast: None };
+    Expr::Binary { op, lhs: Box::new(Expr::VarRef(time)), rhs: Box::new(Expr::Integer(ns)) }
 }
 
 /// How much more a call of a call reads with GROUP BY time, at most: an interval each.

@@ -2,18 +2,19 @@
 //! these, and the answer is made of what they say.
 //!
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
-//! floats run over on the way, what comes of them hangs on their order, a window that is shown at 0 may be the one of InfluxDB's
-//! first times, and which of several equal rows is the best hangs on others in their storage shard: then rows are asked for
-//! after all. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go
+//! floats run over on the way, what comes of them hangs on their order, and a window that is shown at 0 may be the one of
+//! InfluxDB's first times: then rows are asked for after all. Which of several equal rows is the best hangs on others in their
+//! storage shard: then the best row of each series there is asked for. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go
 //! on to the client as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by
 //! `select`.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::future::join_all;
 
 use crate::influxql::ast::{Call, Expr, Field, VarRef};
+use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange};
 use crate::influxql::{Select, Source};
 use crate::merge::alike::Alike;
 use crate::merge::combine::ask::{Ask, ask};
@@ -37,6 +38,8 @@ use super::{Refusal, fails, lookup, refuse};
 
 /// Rows of the answer that are made at once, at least, before the client is told.
 const TOLD_ROWS: usize = 10_000;
+/// So many storage shards are looked at once more for equal rows; where there are more, all rows are asked for.
+const SHARDS_AGAIN_MAX: usize = 8;
 
 /// What groups have said so far.
 enum Held {
@@ -141,14 +144,19 @@ pub async fn run(
     given = match (&ask, given) {
         (Ask::Chosen(_), Ok(Given { held, parts })) => {
             let (equals, own, held) =
-                on_a_thread(&running.context.queries, move || (held.has_equals(&evaluation), evaluation, held)).await?;
+                on_a_thread(&running.context.queries, move || (held.equals(&evaluation), evaluation, held)).await?;
             evaluation = own;
-            if equals {
-                known = Some(shards(running, &gathering).await?);
+            let mut ranges = BTreeSet::new();
+            if !equals.is_empty() {
+                let shards = shards(running, &gathering).await?;
+                ranges.extend(equals.iter().filter_map(|(name, time)| shard_around(&shards, name, *time)));
+                known = Some(shards);
             }
-            match known.iter().flat_map(Shards::values).any(|starts| starts.len() > 1) {
-                true => self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await,
-                false => Ok(Given { held, parts }),
+            let chosen = Given { held, parts };
+            match ranges.len() {
+                0 => Ok(chosen),
+                1..=SHARDS_AGAIN_MAX => again(running, &gathering, &evaluation, &ask, through, (chosen, ranges)).await,
+                _ => self::given(running, &gathering, &evaluation, (&Ask::Rows, None), through).await,
             }
         }
         (_, given) => given,
@@ -217,6 +225,36 @@ async fn given(
     let asking = asked.iter().enumerate().map(|(at, part)| gather(running, part, move |series| take(at, series)));
     let parts: Result<Vec<Part>, Broken> = join_all(asking).await.into_iter().collect();
     Ok(Given { parts: parts?, held: held.into_inner() })
+}
+
+/// The first and the last time, in nanoseconds, of the storage shard of a measurement that a time lies in; `None`: there is but
+/// one, or nobody knows them.
+fn shard_around(shards: &Shards, name: &str, time: i64) -> Option<(i64, i64)> {
+    let starts = shards.get(name).filter(|starts| starts.len() > 1)?;
+    let behind = starts.partition_point(|start| *start <= time);
+    let start = if behind == 0 { TIME_MIN } else { starts[behind - 1] };
+    Some((start, starts.get(behind).map_or(TIME_MAX, |next| next - 1)))
+}
+
+/// What was said, and beside it what the same call takes of each series in each of these times.
+async fn again(
+    running: &Running,
+    gathering: &Gathering,
+    evaluation: &Evaluation,
+    ask: &Ask,
+    through: Option<&Through>,
+    (mut chosen, ranges): (Given, BTreeSet<(i64, i64)>),
+) -> Result<Given, Broken> {
+    let asking = ranges.into_iter().map(async |(start, end)| {
+        let within = gathering.within(TimeRange { start, end });
+        given(running, &within, evaluation, (ask, None), through).await
+    });
+    let more: Result<Vec<Given>, Broken> = join_all(asking).await.into_iter().collect();
+    for Given { held, parts } in more? {
+        chosen.held.join(held);
+        chosen.parts.extend(parts);
+    }
+    Ok(chosen)
 }
 
 /// When the storage shards of the measurements begin. Not told: of those whose groups cut time each in its own way, and where
@@ -297,11 +335,24 @@ impl Held {
         }
     }
 
-    fn has_equals(&self, evaluation: &Evaluation) -> bool {
+    fn equals(&self, evaluation: &Evaluation) -> BTreeSet<(String, i64)> {
         match self {
-            Held::Combination(_) => false,
-            Held::Rows(groups, _) => evaluation.has_equals(groups.iter().flatten()),
+            Held::Combination(_) => BTreeSet::new(),
+            Held::Rows(groups, _) => evaluation.equals(groups.iter().flatten()),
         }
+    }
+
+    /// Takes more rows of the same series.
+    fn join(&mut self, more: Held) {
+        let (Held::Rows(groups, bytes), Held::Rows(more, _)) = (self, more) else { return };
+        for (own, more) in groups.iter_mut().zip(more) {
+            let mut series: BTreeMap<String, Vec<Rows>> = BTreeMap::new();
+            for rows in std::mem::take(own).into_iter().chain(more) {
+                series.entry(rows.key()).or_default().push(rows);
+            }
+            own.extend(series.values().map(|parts| Rows::joined(parts)));
+        }
+        *bytes = groups.iter().flatten().map(Rows::bytes).sum();
     }
 
     /// Whether what is made of it does, of points that their windows do not hold, or of their order.

@@ -1,8 +1,8 @@
 //! What a call makes of the points of one series of the answer.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue};
@@ -280,14 +280,14 @@ impl Evaluation {
         sorted(inputs, move |a, b| self.less(a, b, members, !last))
     }
 
-    /// Whether of rows, of which each is what a lone min(), max(), top() or bottom() takes of its series, several are the best:
-    /// which of them it is hangs on what else is in their storage shard.
-    pub fn has_equals<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
-        let [call] = self.calls.as_slice() else { return false };
+    /// The name and the time of rows, of which each is what a lone min(), max(), top() or bottom() takes of its series, where
+    /// several are the best: which of them it is hangs on what each series has in their storage shard.
+    pub fn equals<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> BTreeSet<(String, i64)> {
+        let [call] = self.calls.as_slice() else { return BTreeSet::new() };
         let greatest = matches!(call.name.as_str(), "max" | "top");
         let best_of_tags = matches!(call.name.as_str(), "top" | "bottom");
         let (Some(field), true) = (self.field_of(call), greatest || best_of_tags || call.name == "min") else {
-            return false;
+            return BTreeSet::new();
         };
         let of_call = call.args.iter().skip(1).filter_map(|arg| match arg {
             Expr::VarRef(var) => Some(&var.name),
@@ -312,7 +312,8 @@ impl Evaluation {
                 }
             }
         }
-        best.into_values().any(|(_, _, equals)| equals)
+        let several = best.into_iter().filter(|(_, (.., equals))| *equals);
+        several.map(|((name, _), (_, time, _))| (name.clone(), time)).collect()
     }
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {

@@ -94,6 +94,22 @@ impl Rows {
         self.fields.iter_mut().zip(cells).for_each(|(field, cell)| field.push(cell));
     }
 
+    /// Rows of one series that were asked for several times: those of each time once, in order.
+    pub fn joined(parts: &[Rows]) -> Rows {
+        let mut joined =
+            parts.first().map_or_else(Rows::default, |part| Rows::new(part.name.clone(), part.tags.clone()));
+        let mut rows: Vec<(i64, usize, usize)> = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            rows.extend((0..part.len()).map(|row| (part.time(row), number, row)));
+        }
+        rows.sort_unstable();
+        rows.dedup_by_key(|(time, ..)| *time);
+        for (time, number, row) in rows {
+            joined.push(time, parts[number].fields.iter().map(|field| field.get(row)).collect());
+        }
+        joined
+    }
+
     /// The same rows the other way round.
     pub fn reversed(&self) -> Rows {
         let mut reversed = Rows::new(self.name.clone(), self.tags.clone());
