@@ -15,6 +15,7 @@ use crate::backend::WriteKey;
 use crate::batch::{BatchLimits, Builder, ClientAnswer, Router, Stamps};
 use crate::deliver::{Consistency, Write};
 use crate::influxql::ast::{Call, Expr, Fill, Target};
+use crate::influxql::inspect::Mention;
 use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::lineprotocol::Precision;
 use crate::merge::evaluate::written::{Apart, name_tags};
@@ -59,8 +60,10 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     }
     name_tags(&mut read);
     let into = Into { apart: Apart::of(&read), ..Into::new(&running.context, &target)? };
-    // InfluxDB looks for it before it looks for what is read.
-    if let Some(error) = lookup::no_database(&running.context, &into.key.db).await? {
+    // InfluxDB looks for it before it looks for what is read. Where both are one, whoever reads says the same.
+    if !reads_there(&read, &into.key.db, running.context.asked.params.get("db"))
+        && let Some(error) = lookup::no_database(&running.context, &into.key.db).await?
+    {
         return failed(running, id, error).await;
     }
     running.into = Some(into);
@@ -120,6 +123,18 @@ impl Defaults<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether all measurements that are read lie in this database. `default` is that of those that do not say it.
+fn reads_there(read: &Select, db: &str, default: &str) -> bool {
+    let (mut some, mut all) = (false, true);
+    read.visit_measurements(&mut |mention| {
+        if let Mention::Source(measurement) = mention {
+            some = true;
+            all &= measurement.database.as_deref().unwrap_or(default) == db;
+        }
+    });
+    some && all
 }
 
 fn groups_by_time(select: &Select) -> bool {

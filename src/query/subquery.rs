@@ -92,7 +92,9 @@ pub async fn run(
     if running.tells_zones() {
         nested.tell_zone();
     }
-    let shards = shards(running, &nested, &nesting, &rows).await?;
+    let looking = move || (nested.ordered_in_shards(&rows), nested, rows);
+    let (ordered, nested, mut rows) = on_a_thread(&running.context.queries, looking).await?;
+    let shards = shards(running, &nested, &nesting, ordered).await?;
     rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards));
     tell(running, id, nested, rows, messages, &nesting.split).await
 }
@@ -155,11 +157,11 @@ async fn shards(
     running: &Running,
     nested: &Nested,
     nesting: &Nesting,
-    rows: &[Vec<Rows>],
+    ordered: BTreeSet<usize>,
 ) -> Result<Vec<Shards>, Refusal> {
     let mut policies = lookup::Policies::new(&running.context);
     let mut shards = vec![Shards::new(); nesting.inputs.len()];
-    let (cut, ends, ordered) = (nested.cut_in_shards(), nested.ends_in_shards(), nested.ordered_in_shards(rows));
+    let (cut, ends) = (nested.cut_in_shards(), nested.ends_in_shards());
     let inputs: BTreeSet<usize> = [&cut, &ends, &ordered].into_iter().flatten().copied().collect();
     for input in inputs {
         let groups: Vec<GroupIndex> = nesting.inputs[input].iter().map(|(group, _)| *group).collect();

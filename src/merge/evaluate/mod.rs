@@ -32,7 +32,7 @@ mod tests;
 pub mod window;
 pub mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::influxql::ast::{Call, Cast, Fill, SortOrder, VarRef};
@@ -43,7 +43,7 @@ use crate::influxql::{Expr, Select};
 use super::results::{Series, Value};
 use ends::{Reads, Told};
 use expr::Cell;
-use rows::Rows;
+use rows::{Rows, share_a_time};
 use window::Windows;
 
 /// What a value may be.
@@ -213,12 +213,15 @@ impl Evaluation {
     /// Whether it matters of these rows, where they can tell in which order they come at one time, in which storage shards they
     /// lie: InfluxDB puts them in order in each.
     pub fn orders_in_shards<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut is_first = |rows: &'a Rows| {
-            let values: Vec<&str> = self.dimensions.iter().map(|key| rows.tag(key)).collect();
-            seen.insert((&rows.name, values))
-        };
-        self.shows_order() && !rows.into_iter().filter(|rows| !rows.is_empty()).all(&mut is_first)
+        if !self.shows_order() {
+            return false;
+        }
+        let mut sets: BTreeMap<(&str, Vec<&str>), Vec<&Rows>> = BTreeMap::new();
+        for rows in rows {
+            let values = self.dimensions.iter().map(|key| rows.tag(key)).collect();
+            sets.entry((&rows.name, values)).or_default().push(rows);
+        }
+        sets.values().any(|series| share_a_time(series))
     }
 
     /// Whether it shows in which order points of one time come.

@@ -1,5 +1,6 @@
 //! What the groups gave: rows of series, and points of one field of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::compact::{Column, Times};
@@ -185,6 +186,28 @@ impl Rows {
     pub fn key(&self) -> String {
         key_of(&self.name, &self.tags)
     }
+}
+
+/// So many rows are looked at for two of one time: to ask when storage shards begin takes less time than to look at more.
+const LOOKED_AT_MAX: usize = 200_000;
+
+/// Whether several series may have rows of one time.
+pub fn share_a_time(series: &[&Rows]) -> bool {
+    let valued = || series.iter().filter(|rows| !rows.is_empty());
+    if valued().count() < 2 {
+        return false;
+    }
+    let mut firsts = BTreeSet::new();
+    // Most often they begin together.
+    if !valued().all(|rows| firsts.insert(rows.time(0)))
+        || valued().map(|rows| rows.len()).sum::<usize>() > LOOKED_AT_MAX
+    {
+        return true;
+    }
+    let mut times: Vec<i64> = valued().flat_map(|rows| (0..rows.len()).map(|row| rows.time(row))).collect();
+    // They come in runs.
+    times.sort();
+    times.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// What InfluxDB orders a series of this name and these tags by: in it the tags stand in the order of their escaped names.

@@ -29,7 +29,7 @@ use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
 use super::Stop;
-use super::rows::Rows;
+use super::rows::{Rows, share_a_time};
 use level::{Given, Level};
 pub use order::Ended;
 pub use reads::Reads;
@@ -108,8 +108,9 @@ impl Nested {
     /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time.
     pub fn ordered_in_shards(&self, rows: &[Vec<Rows>]) -> BTreeSet<usize> {
         let several = |input: &usize| {
-            let mut seen = BTreeSet::new();
-            !rows[*input].iter().filter(|rows| !rows.is_empty()).all(|rows| seen.insert(&rows.name))
+            let mut names: BTreeMap<&str, Vec<&Rows>> = BTreeMap::new();
+            rows[*input].iter().for_each(|rows| names.entry(&rows.name).or_default().push(rows));
+            names.values().any(|series| share_a_time(series))
         };
         let mut inputs = BTreeSet::new();
         self.top.visit(&mut |level| {
