@@ -532,6 +532,50 @@ fn all_series_are_one_stream() {
     loaded.judged.assert_same(&queries);
 }
 
+/// A percentile of too low a rank, a prediction of too few points: whoever reads it is told that there is no more, and may ask
+/// again.
+#[test]
+fn windows_without_a_point() {
+    let outers = [
+        "SELECT x FROM INNER",
+        "SELECT x, host FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT max(x) FROM INNER WHERE BOUNDS",
+        "SELECT mean(x), count(x) FROM INNER WHERE BOUNDS GROUP BY region",
+        "SELECT sum(x) FROM INNER WHERE BOUNDS GROUP BY time(40s), host fill(linear)",
+        "SELECT count(x), last(x) FROM INNER WHERE BOUNDS GROUP BY time(20s), region ORDER BY time DESC",
+        "SELECT percentile(x, 20), max(x) FROM INNER WHERE BOUNDS GROUP BY time(30s), host LIMIT 3",
+        "SELECT difference(x) FROM INNER WHERE BOUNDS GROUP BY host",
+        "SELECT top(x, 2) FROM INNER WHERE BOUNDS AND x > 1 GROUP BY region",
+        "SELECT bottom(x, host, 2) FROM INNER WHERE BOUNDS GROUP BY time(30s)",
+        "SELECT count(distinct(x)) FROM INNER GROUP BY host",
+        "SELECT mean(z) FROM (SELECT x + 1 AS z FROM INNER WHERE x > 0 LIMIT 3 OFFSET 1) WHERE BOUNDS GROUP BY host",
+        "SELECT max(x), count(x) FROM INNER, (SELECT max(n) AS x FROM SPLIT GROUP BY host) GROUP BY region",
+        "SELECT x FROM INNER, (SELECT v AS x FROM SPLIT) GROUP BY host",
+        "SELECT count(x), median(x) FROM (SELECT n AS y FROM SPLIT), INNER GROUP BY host",
+    ];
+    let inners = [
+        "SELECT percentile(v, 9) AS x FROM SPLIT GROUP BY host",
+        "SELECT percentile(n, 12) AS x, host FROM SPLIT GROUP BY region",
+        "SELECT percentile(v, 25) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(20s), host",
+        "SELECT percentile(v, 20) AS x, max(n) AS y FROM SPLIT WHERE BOUNDS GROUP BY time(30s), host",
+        "SELECT percentile(n, 20) AS x FROM SPLIT, WHOLE WHERE BOUNDS GROUP BY time(20s), region fill(0)",
+        "SELECT percentile(v, 15) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(20s), region fill(previous) LIMIT 4 OFFSET 1",
+        "SELECT percentile(n, 30) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(10s), host fill(linear)",
+        "SELECT difference(percentile(n, 35)) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(20s), host",
+    ];
+    let loaded = loaded();
+    let mut queries = product(&outers, &inners);
+    queries.extend(product(
+        &[
+            "SELECT holt_winters(max(a), 2, 20) FROM INNER WHERE BOUNDS GROUP BY time(10s), host",
+            "SELECT count(x) FROM (SELECT holt_winters_with_fit(percentile(a, 30), 1, 0) AS x FROM INNER WHERE BOUNDS GROUP BY time(20s), host) GROUP BY region",
+        ],
+        &["SELECT v AS a FROM SPLIT", "SELECT v AS a FROM SPLIT, WHOLE WHERE n > 4"],
+    ));
+    let queries: Vec<String> = queries.iter().map(|q| q.replace("WHOLE", &loaded.whole[0])).collect();
+    loaded.judged.assert_same_with_rows(&over_split(&queries), 40);
+}
+
 /// top() and bottom() take rows that are cut already, but for those with tags.
 #[test]
 fn the_best_of_what_is_cut() {
@@ -596,15 +640,14 @@ fn what_is_not_exact_is_refused() {
     let loaded = loaded();
     for (q, words) in [
         (
-            "SELECT holt_winters(max(x), 2, 40) FROM (SELECT v AS x FROM one) WHERE BOUNDS GROUP BY time(10s), host",
-            "holt_winters() in a subquery or over one, of too few points",
-        ),
-        (
             "SELECT distinct(x) FROM (SELECT stddev(v) AS x FROM one WHERE BOUNDS GROUP BY time(5s), host)",
             "distinct() of numbers and of what is none",
         ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
-        ("SELECT max(x) FROM (SELECT percentile(v, 0) AS x FROM one)", "percentile() in a subquery or over one"),
+        (
+            "SELECT max(x) FROM (SELECT percentile(v, 9) AS x FROM one WHERE BOUNDS GROUP BY time(20s)), two GROUP BY host",
+            "a subquery beside measurements, of whose windows",
+        ),
         (
             "SELECT sum(q) FROM one, (SELECT v AS p FROM one), (SELECT n AS q FROM one)",
             "sum() of q::integer beside a subquery without it",

@@ -97,7 +97,7 @@ impl Level {
         let points = self.cut_for(call, &given.rows[*input], windows, keys);
         let count = Args::new(call, self.ascending(), windows).number as usize;
         let own = |point: &Tagged| point.tags.clone();
-        self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
+        Ok(self.reduced(&points, &windows, own, |points| best(points.to_vec(), count, greatest)))
     }
 
     /// Of all points of each set of tags, one after the other.
@@ -124,7 +124,8 @@ impl Level {
         }
         // InfluxDB ends here, how far it reads on depends on all that is around. Backwards in time nothing is ever made.
         if made.is_empty() && silent && given.several && self.ascending() {
-            return Err(Stop::Refused(format!("{}() in a subquery or over one, of too few points for it,", call.name)));
+            let what = format!("{}() in a subquery or over one, of too few points for it,", call.name);
+            return Err(given.ended.want_all(what));
         }
         Ok(made)
     }
@@ -176,9 +177,8 @@ impl Level {
             let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
             // How far InfluxDB reads on depends on all that is around.
             if let Some(Call { name, .. }) = carried.silent() {
-                return Err(Stop::Refused(format!(
-                    "{name}() in a subquery or over one, of windows without a point of it,"
-                )));
+                let what = format!("{name}() in a subquery or over one, of windows without a point of it,");
+                return Err(given.ended.want_all(what));
             }
             Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
         };

@@ -73,7 +73,7 @@ impl Level {
         for inputs in shards.into_values() {
             let merged = self.evaluation.merged_by_time(inputs, &rows, last);
             let read = match apart {
-                true => limited(merged.collect(), 1, 0, tags),
+                true => limited(merged.collect(), 1, 0, |point| Some(tags(point))),
                 false => merged.take(END_READS).collect(),
             };
             read.into_iter().for_each(|point| sets.entry(tags(&point)).or_default().push(point));

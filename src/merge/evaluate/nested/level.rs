@@ -174,13 +174,18 @@ impl Level {
     fn reads(&self, inner: &Level) -> bool {
         match self.evaluation.calls.as_slice() {
             [] => self.evaluation.knows_a_ref(),
-            calls => calls.iter().filter_map(argument).any(|var| inner.has(var)),
+            calls => calls.iter().any(|call| inner.knows(call)),
         }
     }
 
     /// Whether statements around can name it.
     pub fn has(&self, var: &VarRef) -> bool {
         self.names.iter().any(|(name, _)| *name == var.name) || self.keys.contains(&var.name)
+    }
+
+    /// The same of the name that a call, or the innermost in it, is of.
+    pub fn knows(&self, call: &Call) -> bool {
+        argument(call).is_some_and(|var| self.has(var))
     }
 
     fn evaluation_order(&self) -> Option<SortOrder> {
@@ -347,7 +352,7 @@ impl Level {
                 Some(_) => self.call(call, given, range, &keys)?,
                 None => Vec::new(),
             };
-            scanners.push(limited(points, self.limit, self.offset, |point| point.tags.clone()));
+            scanners.push(limited(points, self.limit, self.offset, |point| Some(point.tags.clone())));
             kinds.push(shown);
         }
         self.check_joined(&scanners, &kinds, &keys, given)?;
@@ -379,11 +384,14 @@ impl Level {
         self.check_ties(&sources, given)?;
         let ascending = self.ascending();
         let merged = sorted(sources, |a, b| before(a, b, ascending)).collect();
-        Ok(limited(merged, self.limit, self.offset, |row| row.tags.clone()))
+        Ok(limited(merged, self.limit, self.offset, |row| Some(row.tags.clone())))
     }
 
     /// What its names outside calls are in a row of a subquery.
     pub fn beside(&self, inner: &Level, made: &Stream, row: &Row, keys: &[String]) -> Tagged {
+        if row.is_silence() {
+            return Tagged::silence();
+        }
         let beside = self.evaluation.refs.iter().map(|(var, _)| inner.value(made, row, var)).collect();
         let tags = subset(&made.keys, &row.tags, keys);
         Tagged { at: row.at, ..Tagged::new(row.time, tags, Value::Null, beside) }
@@ -443,7 +451,7 @@ impl Level {
         let cut = |series: Vec<Vec<Tagged>>| {
             let mut rows: Vec<Tagged> = sorted(series, |a, b| before(a, b, ascending)).collect();
             if apart {
-                return limited(rows, self.limit, self.offset, |row| row.tags.clone());
+                return limited(rows, self.limit, self.offset, |row| Some(row.tags.clone()));
             }
             rows.truncate(most);
             rows
@@ -501,12 +509,13 @@ impl Level {
     /// Whether a row of a subquery passes WHERE.
     pub fn passes(&self, inner: &Level, made: &Stream, row: &Row) -> bool {
         let column = |var: &VarRef| inner.evaluation.columns.iter().skip(1).position(|name| *name == var.name);
-        self.filter.as_ref().is_none_or(|filter| {
-            filter.passes(&|var| match column(var) {
-                Some(at) => cast(&row.values[at], kind_of(var)),
-                None => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+        row.is_silence()
+            || self.filter.as_ref().is_none_or(|filter| {
+                filter.passes(&|var| match column(var) {
+                    Some(at) => cast(&row.values[at], kind_of(var)),
+                    None => Value::String(subset(&made.keys, &row.tags, std::slice::from_ref(&var.name))[0].clone()),
+                })
             })
-        })
     }
 
     /// What a name of a statement around means in a row of this one: a column, else a tag of its GROUP BY.

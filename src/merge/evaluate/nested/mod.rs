@@ -201,9 +201,13 @@ impl Nested {
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }
-        let mut series: Vec<(At, Series)> = Vec::new();
+        let (mut series, mut ungiven): (Vec<(At, Series)>, bool) = (Vec::new(), false);
         for row in made.rows {
+            // InfluxDB gives out what it has, and asks once more.
+            let was_ungiven = std::mem::replace(&mut ungiven, !row.is_silence());
             match series.last_mut() {
+                _ if row.is_silence() && !was_ungiven => break,
+                _ if row.is_silence() => {}
                 Some((at, last)) if *at == row.at => last.values.push(self.row(row)),
                 _ => {
                     let group = &groups[row.at.series as usize];

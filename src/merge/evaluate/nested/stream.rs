@@ -1,9 +1,12 @@
 //! Rows on their way from one level to the next, of which each has its tags.
 
+use std::iter::Peekable;
 use std::rc::Rc;
+use std::vec::IntoIter;
 
 use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::evaluate::fill::number;
+use crate::merge::evaluate::rows::NO_TIME;
 use crate::merge::evaluate::{Kind, Place};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
@@ -26,6 +29,7 @@ pub struct At {
 pub struct Stream {
     /// Sorted: what the tags of the rows are values of.
     pub keys: Vec<String>,
+    /// Silences among them ([`Row::is_silence`]) where all series of the answer are made together.
     pub rows: Vec<Row>,
 }
 
@@ -36,6 +40,17 @@ pub struct Row {
     pub tags: Tags,
     /// By column, without time.
     pub values: Vec<Value>,
+}
+
+impl Row {
+    fn silence() -> Row {
+        Row { at: At::default(), time: NO_TIME, tags: Tags::default(), values: Vec::new() }
+    }
+
+    /// Whoever reads is told that there is no more, and may ask again.
+    pub fn is_silence(&self) -> bool {
+        self.time == NO_TIME
+    }
 }
 
 /// What a call has made, with the values that stand beside it.
@@ -56,6 +71,15 @@ impl Tagged {
     pub fn new(time: i64, tags: Tags, value: Value, beside: Vec<Value>) -> Tagged {
         Tagged { at: At::default(), time, tags, value, count: 1, beside }
     }
+
+    /// A point of no points, as [`Row::is_silence`].
+    pub fn silence() -> Tagged {
+        Tagged { count: 0, ..Tagged::new(NO_TIME, Tags::default(), Value::Null, Vec::new()) }
+    }
+
+    pub fn is_silence(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// The tags of some of the keys.
@@ -67,15 +91,19 @@ pub fn subset(keys: &[String], tags: &Tags, of: &[String]) -> Tags {
     Rc::new(of.iter().map(value).collect())
 }
 
-/// Cuts by LIMIT and OFFSET, which count anew wherever the tags change.
-pub fn limited<T, K: PartialEq>(items: Vec<T>, limit: usize, offset: usize, tags: impl Fn(&T) -> K) -> Vec<T> {
+/// Cuts by LIMIT and OFFSET, which count anew wherever the tags change. What has none is not counted, and passes.
+pub fn limited<T, K: PartialEq>(items: Vec<T>, limit: usize, offset: usize, tags: impl Fn(&T) -> Option<K>) -> Vec<T> {
     if limit == 0 && offset == 0 {
         return items;
     }
     let (mut count, mut last) = (0, None);
     let mut kept = Vec::new();
     for item in items {
-        let own = Some(tags(&item));
+        let own = tags(&item);
+        if own.is_none() {
+            kept.push(item);
+            continue;
+        }
         if own != last {
             (count, last) = (0, own);
         }
@@ -103,17 +131,27 @@ pub fn before(a: &Tagged, b: &Tagged, ascending: bool) -> bool {
 
 impl Level {
     /// The calls' points side by side, or raw rows (one scanner, no call): as InfluxDB's cursors join them. Where streams do
-    /// not agree on what is next, the smaller tags come first, whatever the time.
+    /// not agree on what is next, the smaller tags come first, whatever the time. Each is asked for its time, then for its value;
+    /// where all are silent about the time, so is the row.
     pub fn join(&self, scanners: Vec<Vec<Tagged>>, kinds: &[Option<Kind>]) -> Vec<Row> {
         let (calls, refs) = (self.evaluation.calls.len(), self.evaluation.refs.len());
         let mut slots = vec![Value::Null; calls + refs];
         let mut scanners: Vec<_> = scanners.into_iter().map(|points| points.into_iter().peekable()).collect();
         let (mut rows, mut series): (Vec<Row>, Option<(u32, Tags)>) = (Vec::new(), None);
         loop {
-            let heads = scanners.iter_mut().filter_map(|scanner| scanner.peek());
-            let heads = heads.map(|point| ((point.at.name, point.tags.clone()), point.time, point.at));
+            let head = |scanner: &mut Peekable<IntoIter<Tagged>>| match scanner.next_if(Tagged::is_silence) {
+                Some(_) => None,
+                None => scanner.peek().map(|point| ((point.at.name, point.tags.clone()), point.time, point.at)),
+            };
+            let heads = scanners.iter_mut().filter_map(head);
             let next = if self.ascending() { heads.min() } else { heads.max() };
-            let Some((own, time, place)) = next.filter(|_| !is_given_up()) else { return rows };
+            let Some((own, time, place)) = next.filter(|_| !is_given_up()) else {
+                if is_given_up() || scanners.iter_mut().all(|scanner| scanner.peek().is_none()) {
+                    return rows;
+                }
+                rows.push(Row::silence());
+                continue;
+            };
             if series.as_ref() != Some(&own) {
                 slots.fill(Value::Null);
                 series = Some(own.clone());
@@ -121,7 +159,10 @@ impl Level {
             let (name, tags) = own;
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let is_next = |point: &Tagged| point.time == time && point.at.name == name && point.tags == tags;
-                let point = scanner.next_if(is_next);
+                let point = match scanner.next_if(Tagged::is_silence) {
+                    Some(_) => None,
+                    None => scanner.next_if(is_next),
+                };
                 // Nobody knows the argument of one without a kind.
                 if kinds.get(at).is_some_and(Option::is_some) {
                     let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());

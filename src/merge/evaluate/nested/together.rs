@@ -11,17 +11,20 @@
 //!   row that does not lie in its own window, as it is with rows before a range without windows, is the end for good.
 //! - min, max, first, last, count, sum and mean do so twice: of each source, and of what all sources gave.
 //! - fill() puts windows before a point that is late, and none before one that is early; LIMIT counts anew where tags change.
+//! - A window of which a function makes no point (a percentile of too low a rank) is a silence: whoever reads is told that there
+//!   is no more, and may ask again, then the windows behind come. It ends a window that has begun, fill() puts its point in its
+//!   place while windows are due, transformations and what merges several sources end there for good, all else hands it on. The
+//!   answer ends where its rows are silent twice.
 //! - Several calls are joined by name, then all tags in the order of their keys, then time, whatever the order of the series of
 //!   the answer: a call that has ended in a series goes on in a later one while others are still in the first.
 //!
-//! What InfluxDB does behind a window that makes no point is not told here. What a level makes is held: no list has more than
-//! `rows_max` points.
+//! What a level makes is held: no list has more than `rows_max` points.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::influxql::Expr;
-use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
+use crate::influxql::ast::{Call, Fill, FillValue};
 use crate::influxql::range::{TIME_MIN, TimeRange};
 use crate::merge::evaluate::calls::NO_ORDER;
 use crate::merge::evaluate::fill::missing;
@@ -36,7 +39,7 @@ use crate::merge::results::Value;
 use super::calls::Fed;
 use super::level::{Given, Level, Merged, kind_of};
 use super::reads::best_keys;
-use super::stream::{At, Stream, Tagged, Tags, before, limited, subset, taken};
+use super::stream::{At, Row, Stream, Tagged, Tags, before, limited, subset, taken};
 
 /// All series of the answer, in InfluxDB's order.
 pub struct Together<'a> {
@@ -56,14 +59,14 @@ impl Level {
             let (kind, shown) = self.kinds_of(call)?;
             let points = match kind {
                 None => Vec::new(),
-                Some(_) if self.evaluation.nested || self.inputs.len() > 1 => {
+                Some(_) if self.evaluation.nested || self.inputs.len() > 1 || may_be_silent(call) => {
                     self.call_together(call, all, range, &keys)?
                 }
                 Some(_) if self.pushed => in_turn(all, |given| self.made(number, call, given, range, &keys))?,
                 Some(_) => in_turn(all, |given| self.call(call, given, range, &keys))?,
             };
             self.check_rows(&points)?;
-            scanners.push(limited(points, self.limit, self.offset, own_series));
+            scanners.push(limited(points, self.limit, self.offset, counted));
             kinds.push(shown);
         }
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
@@ -101,9 +104,10 @@ impl Level {
             true => before(a, b, ascending),
             false => a.at.series < b.at.series,
         };
+        self.end_at_silences(&mut sources, |_| true)?;
         let merged: Vec<Tagged> = sorted(sources, less).collect();
         self.check_rows(&merged)?;
-        Ok(limited(merged, self.limit, self.offset, own_series))
+        Ok(limited(merged, self.limit, self.offset, counted))
     }
 
     /// The points of a call, not yet cut by LIMIT. `keys` are all that the level is grouped by.
@@ -142,16 +146,21 @@ impl Level {
             }
             How::Whole(of, held) => {
                 let unbounded = Windows { interval: 0, range: TimeRange::default(), ..windows };
-                let points = input(range)?;
+                let (points, most) = (input(range)?, Cell::new(0));
                 self.check_rows(&points)?;
                 let of = |points: &[Point]| {
-                    if held(points, &args) > self.evaluation.rows_max { Vec::new() } else { of(points, &args) }
+                    most.set(most.get().max(held(points, &args)));
+                    if most.get() > self.evaluation.rows_max { Vec::new() } else { of(points, &args) }
                 };
-                self.reduced(call, &points, &unbounded, own, of)
+                let made = self.reduced(&points, &unbounded, own, of);
+                if most.get() > self.evaluation.rows_max {
+                    return Err(Stop::Rows(most.get()));
+                }
+                Ok(made)
             }
             How::Twice(of, again) => {
                 let points = match inner {
-                    Some(_) => self.reduced(call, &input(range)?, &windows, own, |points| vec![of(points)])?,
+                    Some(_) => self.reduced(&input(range)?, &windows, own, |points| vec![of(points)]),
                     None => self.twice_together(call, all, windows, keys, of, again)?,
                 };
                 self.finished_together(call, function, points, &windows)
@@ -161,10 +170,10 @@ impl Level {
                 self.finished_together(call, function, points, &windows)
             }
             How::Window(of) => {
-                let points = self.reduced(call, &input(range)?, &windows, own, |points| of(points, &args))?;
+                let points = self.reduced(&input(range)?, &windows, own, |points| of(points, &args));
                 self.finished_together(call, function, points, &windows)
             }
-            How::Some(of) => self.reduced(call, &input(range)?, &windows, own, |points| of(points, &args)),
+            How::Some(of) => Ok(self.reduced(&input(range)?, &windows, own, |points| of(points, &args))),
             How::Distinct => self.distinct_together(call, all, windows, keys, true),
             How::Best { greatest } => {
                 let more = best_keys(call, keys);
@@ -177,7 +186,7 @@ impl Level {
                 };
                 let own = |point: &Tagged| subset(&more, &point.tags, keys);
                 let count = args.number as usize;
-                self.reduced(call, &points, &windows, own, |points| best(points.to_vec(), count, greatest))
+                Ok(self.reduced(&points, &windows, own, |points| best(points.to_vec(), count, greatest)))
             }
         }
     }
@@ -193,11 +202,11 @@ impl Level {
     ) -> Result<Vec<Tagged>, Stop> {
         let (own, in_order) = (|point: &Tagged| point.tags.clone(), Cell::new(true));
         let points = self.all_points(call, all, windows, keys)?;
-        let points = self.reduced(call, &points, &windows, own, |points| {
+        let points = self.reduced(&points, &windows, own, |points| {
             let found = distinct::distinct(points);
             in_order.set(in_order.get() && distinct::is_in_order(&found));
             found
-        })?;
+        });
         if shows && !in_order.get() {
             return Err(Stop::Refused(NO_ORDER.to_owned()));
         }
@@ -246,12 +255,14 @@ impl Level {
                 Merged::Measurements(names) => of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
                 Merged::Subquery(inner) => {
                     let points = self.points_of_rows(call, inner, all, windows.range, keys)?;
-                    self.reduced(call, &points, &windows, own, |points| vec![of(points)])?
+                    self.reduced(&points, &windows, own, |points| vec![of(points)])
                 }
             });
         }
+        // One without the name is a source of nothing.
+        self.end_at_silences(&mut sources, |_| true)?;
         let merged = by_window(sources, &windows, self.ascending());
-        self.reduced(call, &merged, &windows, own, |points| vec![again(points)])
+        Ok(self.reduced(&merged, &windows, own, |points| vec![again(points)]))
     }
 
     /// All points of a call's field, those of several sources window after window.
@@ -282,6 +293,7 @@ impl Level {
                 Merged::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
             });
         }
+        self.end_at_silences(&mut sources, |inner| inner.knows(call))?;
         let merged = by_window(sources, &windows, self.ascending());
         self.check_rows(&merged)?;
         Ok(merged)
@@ -299,45 +311,74 @@ impl Level {
         let Some(Expr::VarRef(var)) = call.args.first().filter(|_| inner.knows(call)) else { return Ok(Vec::new()) };
         let made = inner.run_together(all, range, keys)?;
         let passed = made.rows.iter().filter(|row| self.passes(inner, &made, row));
-        let point = |row| Tagged {
-            value: taken(inner.value(&made, row, var), kind_of(var)),
-            ..self.beside(inner, &made, row, keys)
+        let point = |row: &Row| match row.is_silence() {
+            true => Tagged::silence(),
+            false => Tagged {
+                value: taken(inner.value(&made, row, var), kind_of(var)),
+                ..self.beside(inner, &made, row, keys)
+            },
         };
         let points: Vec<Tagged> = passed.map(point).take_while(|_| !is_given_up()).collect();
         self.check_rows(&points)?;
         Ok(points)
     }
 
-    fn knows(&self, call: &Call) -> bool {
-        let is_known =
-            |var: &VarRef| self.names.iter().any(|(name, _)| *name == var.name) || self.keys.contains(&var.name);
-        matches!(call.args.first(), Some(Expr::VarRef(var)) if is_known(var))
-    }
-
-    /// Runs a function over each window, and there over the points of the same tags; what has no time gets the window's start.
+    /// Of several sources InfluxDB asks none again that was silent. One by itself it does.
     ///
     /// # Errors
-    /// It makes no point of a window: where InfluxDB goes on is not worked out.
+    /// Whether others are there hangs on whether storage shards have their field.
+    fn end_at_silences(&self, sources: &mut [Vec<Tagged>], is_there: impl Fn(&Level) -> bool) -> Result<(), Stop> {
+        let is_silent = |source: &Vec<Tagged>| source.iter().any(Tagged::is_silence);
+        if sources.len() < 2 || !sources.iter().any(is_silent) {
+            return Ok(());
+        }
+        let subqueries = self.merged_sources().filter_map(|source| match source {
+            Merged::Subquery(inner) => Some(is_there(inner)),
+            Merged::Measurements(_) => None,
+        });
+        let subqueries: Vec<bool> = subqueries.collect();
+        match subqueries.iter().filter(|is_there| **is_there).count() {
+            2.. => {}
+            _ if subqueries.len() == sources.len() => return Ok(()),
+            _ => {
+                let what =
+                    "a subquery beside measurements, of whose windows percentile() or holt_winters() makes no point,";
+                return Err(Stop::Refused(what.to_owned()));
+            }
+        }
+        for source in sources {
+            let end = source.iter().position(Tagged::is_silence);
+            source.truncate(end.unwrap_or(source.len()));
+        }
+        Ok(())
+    }
+
+    /// Runs a function over each window, and there over the points of the same tags; what has no time gets the window's start. A
+    /// silence ends a window, and is passed on where none has begun; a window without a point is one.
     pub fn reduced(
         &self,
-        call: &Call,
         points: &[Tagged],
         windows: &Windows,
         tags: impl Fn(&Tagged) -> Tags,
         of: impl Fn(&[Point]) -> Vec<Point>,
-    ) -> Result<Vec<Tagged>, Stop> {
+    ) -> Vec<Tagged> {
         let (mut found, mut next) = (Vec::new(), 0);
         loop {
             let valued = |point: &Tagged| point.value != Value::Null;
-            next += points[next..].iter().take_while(|point| !valued(point)).count();
-            let Some(first) = points.get(next).filter(|_| !is_given_up()) else { return Ok(found) };
+            next += points[next..].iter().take_while(|point| !valued(point) && !point.is_silence()).count();
+            let Some(first) = points.get(next).filter(|_| !is_given_up()) else { return found };
+            if first.is_silence() {
+                found.push(Tagged::silence());
+                next += 1;
+                continue;
+            }
             let (start, end) = windows.of(first.time);
             let inside = |point: &&Tagged| {
                 (start..end).contains(&point.time) && (!valued(point) || point.at.series == first.at.series)
             };
-            let length = points[next..].iter().take_while(inside).count();
+            let length = points[next..].iter().take_while(|point| !point.is_silence()).take_while(inside).count();
             if length == 0 {
-                return Ok(found);
+                return found;
             }
             let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
             for (number, point) in points[next..next + length].iter().enumerate().filter(|(_, point)| valued(point)) {
@@ -358,12 +399,10 @@ impl Level {
                 }));
             }
             if found.len() == before {
-                let name = &call.name;
-                return Err(Stop::Refused(format!(
-                    "{name}() in a subquery or over one, of windows without a point of it,"
-                )));
+                found.push(Tagged::silence());
             }
             next += length;
+            next += usize::from(points.get(next).is_some_and(Tagged::is_silence));
         }
     }
 
@@ -404,30 +443,57 @@ impl Level {
         let mut rest = points.into_iter().peekable();
         let mut filled: Vec<Tagged> = Vec::new();
         while let Some(first) = rest.peek() {
+            if first.is_silence() {
+                filled.extend(rest.next());
+                continue;
+            }
             let (own, at) = (own_series(first), first.at);
             let begin = if from == TIME_MIN { windows.start(first.time) } else { from };
             let mut previous: Option<Point> = None;
-            for window in windows.steps(begin, ascending) {
-                let next = rest.peek().filter(|point| own_series(point) == own);
-                let is_due = |point: &Tagged| if ascending { point.time > window } else { point.time < window };
+            let mut steps = windows.steps(begin, ascending);
+            let mut window = steps.next().unwrap_or(begin);
+            loop {
+                let is_own = |point: &&Tagged| own_series(point) == own;
+                let is_due = |point: &Point| if ascending { point.time > window } else { point.time < window };
+                let silence = rest.next_if(Tagged::is_silence);
+                let mut next = rest.peek().filter(is_own).filter(|_| silence.is_none()).map(plain);
                 if next.is_none() && !reaches(window) {
-                    break;
+                    let Some(silence) = silence else { break };
+                    filled.push(silence);
+                    continue;
                 }
                 if filled.len() >= self.evaluation.rows_max || is_given_up() {
                     return Err(Stop::Rows(filled.len() + 1));
                 }
-                if next.is_none_or(is_due) {
-                    let next = next.map(plain);
+                if next.as_ref().is_none_or(is_due) {
+                    // A silence in its place is forgotten where a line is drawn to what comes then, as is one behind it.
+                    let draws = how == Fill::Linear && previous.is_some();
+                    if silence.is_some() && draws && rest.next_if(Tagged::is_silence).is_none() {
+                        next = rest.peek().filter(is_own).map(plain);
+                    }
                     let value = missing(window, how, kind, windows.interval, previous.as_ref(), next.as_ref());
                     filled.push(Tagged { at, ..Tagged::new(window, own.1.clone(), value, nulls.clone()) });
                 } else if let Some(point) = rest.next() {
                     previous = Some(plain(&point));
                     filled.push(point);
                 }
+                window = steps.next().unwrap_or(window);
             }
         }
         Ok(filled)
     }
+}
+
+/// Whether a window may make no point of its points.
+fn may_be_silent(call: &Call) -> bool {
+    let inside = || matches!(call.args.first(), Some(Expr::Call(inner)) if may_be_silent(inner));
+    let is_whole = function(&call.name).is_some_and(|function| matches!(function.how, How::Whole(..)));
+    is_whole || call.name == "percentile" || inside()
+}
+
+/// What LIMIT counts by.
+fn counted(point: &Tagged) -> Option<(u32, Tags)> {
+    (!point.is_silence()).then(|| own_series(point))
 }
 
 /// What the same series of a level have in common.
@@ -440,7 +506,7 @@ fn tags_of(rows: &Rows, keys: &[String]) -> Tags {
 }
 
 fn shown(mut points: Vec<Tagged>, windows: &Windows) -> Vec<Tagged> {
-    points.iter_mut().for_each(|point| point.time = windows.shown(point.time));
+    points.iter_mut().filter(|point| !point.is_silence()).for_each(|point| point.time = windows.shown(point.time));
     points
 }
 
@@ -501,11 +567,12 @@ fn by_window(mut sources: Vec<Vec<Tagged>>, windows: &Windows, ascending: bool) 
     merged
 }
 
-/// Point after point, each tags for themselves; what is left at the end comes by tags.
+/// Point after point, each tags for themselves; what is left at the end comes by tags. A silence is the end.
 fn transformed(points: Vec<Tagged>, begin: impl Fn() -> Box<dyn Transformation>) -> Vec<Tagged> {
     let mut states: BTreeMap<(At, Tags), Box<dyn Transformation>> = BTreeMap::new();
     let mut made = Vec::new();
-    for point in points.into_iter().filter(|point| point.value != Value::Null) {
+    let read = points.into_iter().take_while(|point| !point.is_silence());
+    for point in read.filter(|point| point.value != Value::Null) {
         let state = states.entry((point.at, point.tags.clone())).or_insert_with(&begin);
         if let Some(next) = state.push(&Point::new(point.time, point.value)) {
             made.push(Tagged { at: point.at, ..Tagged::new(next.time, point.tags, next.value, point.beside) });
