@@ -411,6 +411,8 @@ fn several_sources() {
         "SELECT sum(n), first(v) FROM (SELECT v AS p FROM one), two GROUP BY host",
         "SELECT last(q) FROM (SELECT n AS q FROM one), (SELECT v AS p FROM one)",
         "SELECT max(q) FROM (SELECT n AS p FROM one), (SELECT v AS q FROM one)",
+        "SELECT difference(x) FROM (SELECT n AS y FROM two), (SELECT max(n) AS x FROM two GROUP BY host), (SELECT max(v) AS x FROM two GROUP BY host)",
+        "SELECT percentile(x, 50) FROM (SELECT n AS y FROM two), (SELECT max(n) AS x FROM two GROUP BY host), (SELECT max(v) AS x FROM two GROUP BY host) GROUP BY region",
         "SELECT v FROM one, one",
         "SELECT mean(v), count(n) FROM one, db.autogen.one GROUP BY host",
     ];

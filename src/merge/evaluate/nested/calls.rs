@@ -144,7 +144,7 @@ impl Level {
         }
         let more = best_keys(call, keys);
         let best_of_tags = more.len() > keys.len();
-        let fed = self.feed(given, self.reach(call, windows.range), &more)?;
+        let fed = self.feed(call, given, self.reach(call, windows.range), &more)?;
         let of_field = matches!(call.args.first(), Some(Expr::VarRef(_)));
         let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });
         let number = given.ended.meet();
@@ -229,7 +229,7 @@ impl Level {
         range: TimeRange,
         keys: &[String],
     ) -> Result<Vec<Tagged>, Stop> {
-        let fed = self.feed(given, range, keys)?;
+        let fed = self.feed(call, given, range, keys)?;
         let windows = Windows { range, ..self.evaluation.windows };
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
@@ -259,8 +259,14 @@ impl Level {
             .collect())
     }
 
-    /// The rows of each source that has any, by tags of `keys`.
-    fn feed<'a>(&self, given: &Given<'a>, range: TimeRange, keys: &[String]) -> Result<Vec<Fed<'a>>, Stop> {
+    /// The rows of each source that has any, by tags of `keys`. InfluxDB does not look into a subquery without the call's name.
+    fn feed<'a>(
+        &self,
+        call: &Call,
+        given: &Given<'a>,
+        range: TimeRange,
+        keys: &[String],
+    ) -> Result<Vec<Fed<'a>>, Stop> {
         let mut all = Vec::new();
         for (number, source) in self.merged_sources().enumerate() {
             let fed = match source {
@@ -269,6 +275,7 @@ impl Level {
                     let member = |rows: &&'a Rows| (tags(rows), self.with_tag_columns(rows, range));
                     Fed { input: number, members: given.of(&names).iter().map(member).collect(), turns: None }
                 }
+                Merged::Subquery(inner) if !inner.knows(call) => continue,
                 Merged::Subquery(inner) => Fed { input: number, ..self.feed_of(inner, given, range, keys)? },
             };
             if !fed.members.is_empty() {
