@@ -415,6 +415,17 @@ fn several_sources() {
         "SELECT percentile(x, 50) FROM (SELECT n AS y FROM two), (SELECT max(n) AS x FROM two GROUP BY host), (SELECT max(v) AS x FROM two GROUP BY host) GROUP BY region",
         "SELECT v FROM one, one",
         "SELECT mean(v), count(n) FROM one, db.autogen.one GROUP BY host",
+        "SELECT min(n) FROM (SELECT v FROM A), B",
+        "SELECT sum(n) + 1, count(n) FROM (SELECT max(v) AS v FROM A), B GROUP BY host",
+        "SELECT max(x) FROM (SELECT last(n) AS x FROM (SELECT v FROM A), B)",
+        "SELECT first(n), host FROM B, (SELECT v FROM A)",
+        "SELECT max(v) FROM (SELECT n FROM A), B",
+        "SELECT top(n, host, 2) FROM (SELECT v FROM A), B",
+        "SELECT bottom(n, host, 1) FROM (SELECT v FROM one), two GROUP BY region",
+        "SELECT top(n, 2) FROM (SELECT v FROM one), two",
+        "SELECT * FROM (SELECT max(n) AS host FROM A), one",
+        "SELECT /^h/, v, host FROM (SELECT max(v) AS host FROM one), two LIMIT 5",
+        "SELECT * FROM (SELECT count(v) AS region FROM two GROUP BY host), B, two GROUP BY host",
     ];
     let queries = queries.map(|text| {
         let named = text.replace("FROM A", &format!("FROM {a}")).replace("FROM B", &format!("FROM {b}"));
@@ -653,6 +664,10 @@ fn what_is_not_exact_is_refused() {
         (
             "SELECT sum(q) FROM one, (SELECT v AS p FROM one), (SELECT n AS q FROM one)",
             "sum() of q::integer beside a subquery without it",
+        ),
+        (
+            "SELECT * FROM (SELECT first(s) AS host FROM one), two",
+            "which is a tag, beside a subquery's column of texts,",
         ),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {

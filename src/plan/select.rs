@@ -324,7 +324,8 @@ pub(super) fn beside(
     }
     subquery::check_repeated(&settled)?;
     let split = shares.iter().any(|share| share.groups.len() > 1);
-    if split || has_twins(shares) || subquery::may_end(select, false) || may_fall_silent(select) {
+    let made_here = || subquery::may_end(select, false) || may_fall_silent(select) || subquery::first_decides(&settled);
+    if split || has_twins(shares) || made_here() {
         return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
     }
     let parts = in_order(shares).into_iter().filter_map(part).collect();

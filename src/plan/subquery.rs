@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::influxql::ast::{BinaryOp, Call, Field, MeasurementName, Source, VarRef};
+use crate::influxql::ast::{BinaryOp, Call, Cast, Field, MeasurementName, Source, VarRef};
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::topology::GroupIndex;
@@ -148,6 +148,36 @@ pub fn may_end(select: &Select, bounded: bool) -> bool {
     let raw = |field: &Field| matches!(field.expr, Expr::VarRef(_) | Expr::Wildcard(_) | Expr::Regex(_));
     let meets = bounded && !select.fields.iter().all(raw) && inside().any(has_windows);
     meets || inside().any(|inner| may_end(inner, bounded))
+}
+
+/// Whether what a call takes of one source may hang on the others: InfluxDB takes what is of the first one's type, and a
+/// subquery that has not what the call is of is one of floats. Types are written out in it.
+pub fn first_decides(select: &Select) -> bool {
+    fn lacks(expr: &Expr, sources: &[Source]) -> bool {
+        let lacks_it = |var: &VarRef| {
+            let has =
+                |inner: &Select| column_of(inner, &var.name).is_some() || dimensions(inner).any(|tag| *tag == var.name);
+            !matches!(var.cast, None | Some(Cast::Float))
+                && sources.iter().filter_map(subquery).any(|inner| !has(inner))
+        };
+        match expr {
+            Expr::Call(Call { name, args }) => match args.first() {
+                Some(Expr::VarRef(var)) => match name.as_str() {
+                    "min" | "max" | "sum" | "first" | "last" => lacks_it(var),
+                    // The best of each tag is a max or a min first.
+                    "top" | "bottom" => args.len() > 2 && lacks_it(var),
+                    _ => false,
+                },
+                _ => args.iter().any(|arg| lacks(arg, sources)),
+            },
+            Expr::Binary { lhs, rhs, .. } => lacks(lhs, sources) || lacks(rhs, sources),
+            Expr::Paren(inner) => lacks(inner, sources),
+            _ => false,
+        }
+    }
+    let several = select.sources.len() > 1;
+    several && select.fields.iter().any(|field| lacks(&field.expr, &select.sources))
+        || select.sources.iter().filter_map(subquery).any(first_decides)
 }
 
 /// Where the outermost GROUP BY has a tag twice InfluxDB takes the tags of a subquery's rows as they are, if these are as many as

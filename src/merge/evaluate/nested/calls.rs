@@ -188,7 +188,9 @@ impl Level {
     /// Of several sources InfluxDB takes what is of the first one's type. A subquery that has not what these calls are of is one
     /// of floats; a measurement that has it not is none.
     pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
-        let same = matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
+        // The best of each tag is a max or a min first.
+        let best_of_tags = matches!(call.name.as_str(), "top" | "bottom") && call.args.len() > 2;
+        let same = best_of_tags || matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
         let (Some(Expr::VarRef(var)), true, 2..) = (call.args.first(), same, self.sources.len()) else {
             return Ok(false);
         };

@@ -126,7 +126,12 @@ impl Level {
         };
         let mut tag_names = BTreeSet::new();
         if over_subqueries {
+            let texts = texts(&effective.fields);
             tags_are_texts(&mut effective.fields, &mut tag_names);
+            let reads = select.sources.iter().any(|source| matches!(source, Source::Measurement(_)));
+            if let (Some(name), true) = (texts.intersection(&tag_names).next(), reads) {
+                return Err(Stop::Refused(format!("{name:?}, which is a tag, beside a subquery's column of texts,")));
+            }
         }
         let mut evaluation = Evaluation::read(&effective, rows_max, false)?;
         evaluation.nested = over_subqueries;
@@ -304,8 +309,15 @@ impl Level {
 
     /// The fields that are asked of the groups.
     pub fn asked(&self) -> Vec<VarRef> {
-        let is_field = |var: &&VarRef| !(self.evaluation.nested && self.tag_names.contains(&var.name));
+        let is_field = |var: &&VarRef| !(self.evaluation.nested && self.is_tag(var));
         self.evaluation.fields.iter().filter(is_field).cloned().collect()
+    }
+
+    /// Whether a column over subqueries means a tag of measurements beside these. One of another type is a subquery's column,
+    /// which measurements do not have.
+    fn is_tag(&self, var: &VarRef) -> bool {
+        let is_text = var.cast == Some(Cast::String) || var.name == "time";
+        is_text && self.tag_names.contains(&var.name)
     }
 
     /// What a call reads: transformations of windows read one before.
@@ -463,7 +475,7 @@ impl Level {
     fn rows_of(&self, rows: &Rows, range: TimeRange, keys: &[String]) -> Vec<Tagged> {
         let tags: Tags = Rc::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect());
         let places: Vec<&Place> = self.evaluation.refs.iter().map(|(_, place)| place).collect();
-        let is_tag = |field: usize| self.tag_names.contains(&self.evaluation.fields[field].name);
+        let is_tag = |field: usize| self.is_tag(&self.evaluation.fields[field]);
         let valued = |row: &usize| {
             let value =
                 |place: &&&Place| matches!(place, Place::Field(at, _) if !is_tag(*at) && !rows.is_null(*at, *row));
@@ -489,7 +501,7 @@ impl Level {
         }
         let mut given = 0..;
         // Tags are not among what the groups gave.
-        let columns = self.evaluation.fields.iter().map(|var| match self.tag_names.contains(&var.name) {
+        let columns = self.evaluation.fields.iter().map(|var| match self.is_tag(var) {
             true => (var, None),
             false => (var, given.next()),
         });
@@ -610,6 +622,25 @@ fn names(fields: &[Field]) -> Vec<(String, usize)> {
         }
     }
     names
+}
+
+/// The names that columns and calls have as fields of texts.
+fn texts(fields: &[Field]) -> BTreeSet<String> {
+    fn find(expr: &Expr, found: &mut BTreeSet<String>) {
+        match expr {
+            Expr::VarRef(var) if var.cast == Some(Cast::String) => drop(found.insert(var.name.clone())),
+            Expr::Call(call) => call.args.iter().for_each(|arg| find(arg, found)),
+            Expr::Binary { lhs, rhs, .. } => {
+                find(lhs, found);
+                find(rhs, found);
+            }
+            Expr::Paren(inner) => find(inner, found),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    fields.iter().for_each(|field| find(&field.expr, &mut found));
+    found
 }
 
 /// Columns of a subquery that are tags are texts to the statement around. One of the time's name no measurement has.
