@@ -396,6 +396,13 @@ fn errors_are_those_of_influxdb() {
         "KILL QUERY x",
         "SELECT v FROM m1s TZ('Nowhere/Land')",
         "SELECT percentile(v) FROM m1s",
+        // What InfluxDB alone can judge stands before what is wrong in any case.
+        "SELECT v FROM m1s TZ('Nowhere/Land') LIMIT 1",
+        "SELECT v FROM (SELECT v FROM m1s TZ('Nowhere/Land') GROUP) WHERE v > 1",
+        "SELECT /(v/ FROM m1s WHERE",
+        "SELECT v FROM m1s WHERE host =~ /a(?<b)/ AND; SELECT v FROM m1s",
+        "SELECT v FROM m1s TZ('Europe/Berlin') LIMIT 1",
+        "SELECT v FROM m1s WHERE host =~ /^a(b|c)$/ AND",
     ] {
         loaded.assert_same(&[], q);
         let seen = loaded.cluster.http().query("db", q);

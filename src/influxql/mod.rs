@@ -49,6 +49,22 @@ pub const EXPR_DEPTH_MAX: usize = 500;
 /// # Errors
 /// The first error in the text, with InfluxDB's words and position.
 pub fn parse_query(text: &str, params: &Params) -> Result<Query, ParseError> {
+    read_query(text, params).map_err(|misread| misread.error)
+}
+
+/// Why a text cannot be parsed.
+#[derive(Debug)]
+pub struct Misread {
+    pub error: ParseError,
+    /// Before that stands what InfluxDB alone can judge: its first error may be another.
+    pub unproven: bool,
+}
+
+/// The same, with whether InfluxDB may have an earlier error.
+///
+/// # Errors
+/// As [`parse_query`].
+pub fn read_query(text: &str, params: &Params) -> Result<Query, Misread> {
     let mut query = parser::Parser::new(text.trim(), params).query()?;
     let stripped_bytes = text.len() - text.trim_start().len();
     for span in &mut query.spans {

@@ -87,13 +87,17 @@ pub async fn forward(
 const TAIL: &str = "\n;SLOTLINE_ENDS_HERE";
 const TAIL_FOUND: &[u8] = b"found SLOTLINE_ENDS_HERE, expected ";
 
-/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can, or nobody says. Nothing of the
-/// request runs.
+/// What it says about what it alone can judge.
+const JUDGED: [&[u8]; 2] = [b"error parsing regexp: ", b"unable to find time zone "];
+
+/// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can, or nobody says. `misread`: there
+/// is an error behind what it alone can judge, and only its own about that counts. Nothing of the request runs.
 pub async fn parse_error(
     queries: &Queries,
     backends: &Backends,
     asked: &Asked,
     until: Instant,
+    misread: bool,
 ) -> Option<Response<Body>> {
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
     let mut candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
@@ -103,8 +107,9 @@ pub async fn parse_error(
         return None;
     }
     let body = body.whole_by(queries.config.limits.replica_answer_bytes_max.0, until).await.ok()?;
-    let is_sound = memchr::memmem::find(&body, TAIL_FOUND).is_some();
-    (!is_sound).then(|| passed_on(head, Body::Whole(body)))
+    let says = |words: &[u8]| memchr::memmem::find(&body, words).is_some();
+    let is_wrong = if misread { JUDGED.into_iter().any(says) } else { !says(TAIL_FOUND) };
+    is_wrong.then(|| passed_on(head, Body::Whole(body)))
 }
 
 /// Replicas that may answer, best first, and what to call them all.

@@ -51,7 +51,7 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Query, parse_query};
+use crate::influxql::{Misread, Query, parse_query, read_query};
 use crate::net::{Body, Budget, Held, Peer, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params};
 use crate::stats::{Recorder, ShardStats};
@@ -158,8 +158,17 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
         return Err(refuse(400, MISSING_Q));
     }
     let params = params::read(asked.params.get("params")).map_err(|error| refuse(400, error))?;
-    let mut query = parse_query(q, &params).map_err(|error| refuse(400, format!("{PARSING}{error}")))?;
     let until = began + queries.config.query.timeout;
+    let mut query = match read_query(q, &params) {
+        Ok(query) => query,
+        Err(Misread { error, unproven }) => {
+            let theirs = match unproven {
+                true => Box::pin(forward::parse_error(queries, &backends, &asked, until, true)).await,
+                false => None,
+            };
+            return theirs.ok_or_else(|| refuse(400, format!("{PARSING}{error}")));
+        }
+    };
     let (shown, shown_params) = (q.to_owned(), params);
     // It has been parsed before.
     let shown = move || parse_query(&shown, &shown_params).map(|query| running::text(&query)).unwrap_or_default();
@@ -196,7 +205,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     // Before a statement runs InfluxDB has parsed them all.
     if query.unproven
         && !matches!(plan, Plan::Whole(_))
-        && let Some(refused) = Box::pin(forward::parse_error(queries, &backends, &asked, until)).await
+        && let Some(refused) = Box::pin(forward::parse_error(queries, &backends, &asked, until, false)).await
     {
         return Ok(refused);
     }

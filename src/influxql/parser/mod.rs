@@ -19,7 +19,7 @@ use super::lexer::{Lexeme, Lexer, Position};
 use super::params::Params;
 use super::text::parse_duration;
 use super::token::{Keyword, Token};
-use super::{NESTING_MAX, ParseError};
+use super::{Misread, NESTING_MAX, ParseError};
 
 type Result<T> = std::result::Result<T, ParseError>;
 
@@ -57,10 +57,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn query(mut self) -> Result<Query> {
+    pub(super) fn query(mut self) -> std::result::Result<Query, Misread> {
         let mut query = Query { statements: Vec::new(), spans: Vec::new(), unproven: false };
-        self.statements(&mut query)?;
-        Ok(Query { unproven: self.unproven, ..query })
+        let read = self.statements(&mut query);
+        let unproven = self.unproven;
+        read.map_err(|error| Misread { error, unproven })?;
+        Ok(Query { unproven, ..query })
     }
 
     fn statements(&mut self, query: &mut Query) -> Result<()> {
