@@ -425,6 +425,23 @@ fn explain_is_told_of_whatever_is_answered() {
     }
 }
 
+/// Types that are written out for groups do not show in what one of them says.
+#[test]
+fn errors_are_about_what_the_client_wrote() {
+    let loaded = loaded();
+    for q in [
+        "SELECT v FROM split1 WHERE host = 'h3' AND v",
+        "SELECT mean(v) FROM split1 WHERE host = 'h3' AND count(v, n) > 1 GROUP BY dc",
+        "SELECT v FROM m1, m2, m3 WHERE v",
+        "SELECT count(v) FROM split1 GROUP BY now()",
+        "SELECT v FROM m1, m2, m3 WHERE time < now() GROUP BY host, now()",
+    ] {
+        let (seen, expected) = loaded.both(&[], "application/json", q);
+        assert!(expected.text().contains("error"), "`{q}`: {}", expected.text());
+        assert_eq!(seen.text(), expected.text(), "`{q}`");
+    }
+}
+
 /// A call of a type that it does not have: where InfluxDB shows a plan there is one, else its words about it.
 #[test]
 fn what_does_not_run_may_be_explained() {

@@ -193,7 +193,10 @@ impl Select {
                 select.replace_now(now_ns);
             }
         }
-        self.condition.iter_mut().chain(&mut self.group_by).for_each(|expr| expr.replace_now(now_ns));
+        // As a tag it is an error, in words of its own.
+        let is_now = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "now");
+        let group_by = self.group_by.iter_mut().filter(|expr| !is_now(expr));
+        self.condition.iter_mut().chain(group_by).for_each(|expr| expr.replace_now(now_ns));
     }
 
     /// Calls `visit` for the target and for every source, of subqueries too.

@@ -83,7 +83,7 @@ pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<E
 /// An InfluxDB that panics tells over which request: that is the client's, with the places of the measurements of what it has
 /// carried out, not what the group was asked.
 pub async fn as_written(running: &Running, id: usize, error: String) -> Result<String, Refusal> {
-    let Some(at) = error.rfind(PANIC) else { return Ok(error) };
+    let Some(at) = error.rfind(PANIC) else { return without_our_types(running, id, error).await };
     let mut texts = Vec::new();
     for (number, statement) in running.query.statements.iter().enumerate() {
         let mut statement = statement.clone();
@@ -93,6 +93,15 @@ pub async fn as_written(running: &Running, id: usize, error: String) -> Result<S
         texts.push(statement.to_string());
     }
     Ok(format!("{}{}", texts.join(";\n"), &error[at..]))
+}
+
+/// The error of one group about names behind which types were written: InfluxDB's words about what the client wrote.
+async fn without_our_types(running: &Running, id: usize, error: String) -> Result<String, Refusal> {
+    let first = running.context.backends.topology.group_indexes().next();
+    match (running.query.statements.get(id), first) {
+        (Some(Statement::Select(select)), Some(group)) => untyped(running, group, select, error).await,
+        _ => Ok(error),
+    }
 }
 
 /// Where a SELECT runs, and what was asked for that.
