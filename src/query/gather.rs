@@ -4,9 +4,9 @@
 //! What can be put together as it comes is (`merge::combine`); else rows are held, both within `query.merge_bytes_max`. Where
 //! floats run over on the way, what comes of them hangs on their order, and a window that is shown at 0 may be the one of
 //! InfluxDB's first times: then rows are asked for after all. Which of several equal rows is the best hangs on others in their
-//! storage shard: then the best row of each series there is asked for. What is made of a series of the answer is made on a thread beside the shard's, so that the shard goes on; series go
-//! on to the client as they are made. On a shard `query.gathers_max` gather at once, `subquery`'s too; others wait. Used by
-//! `select`.
+//! storage shard: then the best row of each series there is asked for. What is made of a series of the answer is made on a thread
+//! beside the shard's, so that the shard goes on; series go on to the client as they are made. On a shard `query.gathers_max`
+//! gather at once, `subquery`'s too; others wait. Used by `select`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
