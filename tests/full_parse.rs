@@ -263,7 +263,7 @@ fn batches_are_answered_as_influxdb_does_and_their_good_lines_are_what_it_stores
         }
     }
     println!("{same} alike, {conflicts} with field type conflicts, {failures} at which InfluxDB fails");
-    assert!(same > 100, "most batches can be compared");
+    assert!(same > 50, "many batches can be compared");
     let held = |server: &Influxd| facts(server.http(), "db");
     assert_same("what got the good lines", &held(&good), &held(&whole));
 }

@@ -187,8 +187,33 @@ fn unreadable(field: &RawField<'_>) -> String {
         _ => ("floating point", "ParseFloat"),
     };
     let value = field.value.strip_suffix(b"i").filter(|_| field.kind() == FieldType::Integer).unwrap_or(field.value);
-    let value = point::text(value).replace('\\', "\\\\").replace('"', "\\\"");
-    format!("engine: unable to parse {kind} value \"{value}\": strconv.{function}: parsing \"{value}\": invalid syntax")
+    let value = go_quoted(value);
+    format!("engine: unable to parse {kind} value {value}: strconv.{function}: parsing {value}: invalid syntax")
+}
+
+/// As Go's strconv.Quote.
+fn go_quoted(bytes: &[u8]) -> String {
+    let mut quoted = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        for ch in chunk.valid().chars() {
+            match ch {
+                '"' | '\\' => quoted.extend(['\\', ch]),
+                '\x07' => quoted.push_str(r"\a"),
+                '\x08' => quoted.push_str(r"\b"),
+                '\x0b' => quoted.push_str(r"\v"),
+                '\x0c' => quoted.push_str(r"\f"),
+                '\n' => quoted.push_str(r"\n"),
+                '\r' => quoted.push_str(r"\r"),
+                '\t' => quoted.push_str(r"\t"),
+                '\0'..' ' | '\x7f' => quoted.push_str(&format!(r"\x{:02x}", u32::from(ch))),
+                _ if ch.is_control() => quoted.push_str(&format!(r"\u{:04x}", u32::from(ch))),
+                _ => quoted.push(ch),
+            }
+        }
+        quoted.extend(chunk.invalid().iter().map(|byte| format!(r"\x{byte:02x}")));
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]
@@ -251,6 +276,12 @@ mod tests {
             "engine: unable to parse bool value \"z\\\"\": strconv.ParseBool: parsing \"z\\\"\": invalid syntax";
         assert_eq!(answer, ReplicaAnswer::Refused { status: 500, error: error.to_owned() });
         assert_eq!(good, lines[..2].concat());
+    }
+
+    #[test]
+    fn values_are_quoted_as_go_does() {
+        let quoted = go_quoted(b"2 5\nm \"a\\\t\x01\x7f\xc3\xa4\xff\xc2\x85");
+        assert_eq!(quoted, r#""2 5\nm \"a\\\t\x01\x7fä\xff\u0085""#);
     }
 
     #[test]
