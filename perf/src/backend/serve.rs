@@ -154,7 +154,7 @@ fn select(
         rows.answer(asked, &mut BufWriter::with_capacity(BUFFER_BYTES, reader.stream()))?;
         return Ok(ControlFlow::Continue(()));
     }
-    answer(reader.stream(), 200, r#"{"results":[{"statement_id":0}]}"#)
+    answer(reader.stream(), 200, "{\"results\":[{\"statement_id\":0}]}\n")
 }
 
 /// What is too much of it is left out.
