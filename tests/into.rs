@@ -63,6 +63,15 @@ impl Loaded {
         assert_eq!(seen.text(), expected.text(), "`{q}` with {params:?}");
         assert_eq!(seen.full_verdict(), expected.full_verdict(), "`{q}` with {params:?}");
     }
+
+    #[track_caller]
+    fn assert_holds_the_same(&self) {
+        let rules = |series: &Series| match series.measurement.as_str() {
+            name @ ("split" | "copies") => slot("db", name, &[series.tag("host")]),
+            name => slot("db", name, &[]),
+        };
+        self.cluster.assert_holds_by("db", &facts(self.reference.http(), "db"), rules);
+    }
 }
 
 const INTO: &[&str] = &[
@@ -125,11 +134,7 @@ fn points_and_answers_are_those_of_one_influxdb() {
         }
     }
     // Each where it belongs, on both replicas.
-    let rules = |series: &Series| match series.measurement.as_str() {
-        name @ ("split" | "copies") => slot("db", name, &[series.tag("host")]),
-        name => slot("db", name, &[]),
-    };
-    loaded.cluster.assert_holds_by("db", &facts(loaded.reference.http(), "db"), rules);
+    loaded.assert_holds_the_same();
     loaded.cluster.assert_holds("db2", &facts(loaded.reference.http(), "db2"));
 }
 
@@ -254,4 +259,26 @@ fn deadline() {
         let seen = http.get_query(&[("db", "db"), ("q", &q), ("chunked", chunked)]).text();
         assert!(seen.contains("\"error\":\"query-timeout limit exceeded (query.timeout = 1s)\""), "{seen}");
     }
+}
+
+/// What InfluxDB alone can judge is asked before anything runs. A NUL ends the text for it: it would not see what keeps it from
+/// running what it was asked about.
+#[test]
+fn nobody_is_asked_about_a_text_that_a_nul_ends() {
+    let fakes: Vec<Fake> = (0..3).map(|_| Fake::start(Play::Answer(400, "{\"error\":\"no\"}\n".to_owned()))).collect();
+    let mut config = Config::new().rule("db", "split", &["host"]);
+    for (number, fake) in fakes.iter().enumerate() {
+        config = config.group(&[(config::replica_name(number, 0), fake.url())]);
+    }
+    let slotline = Slotline::start(&config);
+    let asked_about = |q: &str| {
+        slotline.http().query("db", q);
+        let all = fakes.iter().flat_map(Fake::requests);
+        all.filter(|request| [request.path.as_bytes(), &request.body].concat().windows(4).any(|word| word == b"ENDS"))
+            .count()
+    };
+    let q = "SELECT v INTO copies FROM split WHERE host =~ /[a-z]+$/";
+    assert_eq!(asked_about(&format!("{q}\0")), 0);
+    assert_eq!(asked_about(&format!("{q};\0 x")), 0);
+    assert_eq!(asked_about(q), 1, "as without a NUL");
 }

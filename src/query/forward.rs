@@ -91,7 +91,8 @@ const TAIL_FOUND: &[u8] = b"found SLOTLINE_ENDS_HERE, expected ";
 const JUDGED: [&[u8]; 2] = [b"error parsing regexp: ", b"unable to find time zone "];
 
 /// What InfluxDB says when it cannot parse the request as the client wrote it; `None`: it can, or nobody says. `misread`: there
-/// is an error behind what it alone can judge, and only its own about that counts. Nothing of the request runs.
+/// is an error behind what it alone can judge, and only its own about that counts. Nothing of the request runs: where a NUL ends
+/// the text for InfluxDB, so that it would not see what stands behind it, nobody is asked.
 pub async fn parse_error(
     queries: &Queries,
     backends: &Backends,
@@ -99,6 +100,9 @@ pub async fn parse_error(
     until: Instant,
     misread: bool,
 ) -> Option<Response<Body>> {
+    if asked.params.get("q").contains('\0') {
+        return None;
+    }
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
     let mut candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
     let first = first_answer(queries, &mut candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
@@ -170,7 +174,7 @@ pub async fn first_begun<T>(
             // Those before broke off.
             Err(refusal) if !failures.is_empty() => {
                 if !candidates.replicas.is_empty() {
-                    failures.push(refusal.error);
+                    failures.push(refusal.error.strip_prefix(NO_ANSWER).unwrap_or(&refusal.error).to_owned());
                 }
                 return Err(no_answer(std::mem::take(failures)));
             }
@@ -184,7 +188,7 @@ pub async fn first_begun<T>(
         }
         if until.saturating_duration_since(Instant::now()) < TRY_MIN {
             queries.stats.queries_limited_time.add(1);
-            failures.push("no time is left to ask another (query.timeout)".to_owned());
+            failures.push("no time is left (query.timeout)".to_owned());
             return Err(no_answer(std::mem::take(failures)));
         }
         queries.stats.queries_failed_over.add(1);
@@ -239,9 +243,11 @@ pub fn readable(body: &[u8]) -> String {
     error.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
+const NO_ANSWER: &str = "no answer: ";
+
 pub fn no_answer(failures: Vec<String>) -> Refusal {
     let reason = if failures.is_empty() { "there is no serving replica".to_owned() } else { failures.join("; ") };
-    refuse(503, format!("no answer: {reason}"))
+    refuse(503, format!("{NO_ANSWER}{reason}"))
 }
 
 /// Names the replicas that have still to take points.

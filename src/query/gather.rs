@@ -200,8 +200,20 @@ async fn given(
     running: &Running,
     gathering: &Gathering,
     evaluation: &Evaluation,
+    asked: (&Ask, Option<Combination>),
+    through: Option<&Through>,
+) -> Result<Given, Broken> {
+    given_beside(running, gathering, evaluation, asked, through, 0).await
+}
+
+/// The same, beside so many bytes that are held already.
+async fn given_beside(
+    running: &Running,
+    gathering: &Gathering,
+    evaluation: &Evaluation,
     (ask, combination): (&Ask, Option<Combination>),
     through: Option<&Through>,
+    before: usize,
 ) -> Result<Given, Broken> {
     let asked = asked_for(gathering, ask, &evaluation.fields);
     let asked = asked.map_err(|reason| Broken::Refused(refuse(400, reason)))?;
@@ -217,10 +229,11 @@ async fn given(
             Some(filter) => filter.pass(series, passed),
             None => Some(series),
         };
-        match series {
+        let held_now = match series {
             Some(series) => held.borrow_mut().take(at, series, fields),
             None => Ok(held.borrow().bytes()),
-        }
+        };
+        held_now.map(|bytes| before + bytes)
     };
     let asking = asked.iter().enumerate().map(|(at, part)| gather(running, part, move |series| take(at, series)));
     let parts: Result<Vec<Part>, Broken> = join_all(asking).await.into_iter().collect();
@@ -236,7 +249,8 @@ fn shard_around(shards: &Shards, name: &str, time: i64) -> Option<(i64, i64)> {
     Some((start, starts.get(behind).map_or(TIME_MAX, |next| next - 1)))
 }
 
-/// What was said, and beside it what the same call takes of each series in each of these times.
+/// What was said, and beside it what the same call takes of each series in each of these times, one after the other: all of it
+/// together is within the limit.
 async fn again(
     running: &Running,
     gathering: &Gathering,
@@ -245,14 +259,20 @@ async fn again(
     through: Option<&Through>,
     (mut chosen, ranges): (Given, BTreeSet<(i64, i64)>),
 ) -> Result<Given, Broken> {
-    let asking = ranges.into_iter().map(async |(start, end)| {
+    for (start, end) in ranges {
         let within = gathering.within(TimeRange { start, end });
-        given(running, &within, evaluation, (ask, None), through).await
-    });
-    let more: Result<Vec<Given>, Broken> = join_all(asking).await.into_iter().collect();
-    for Given { held, parts } in more? {
-        chosen.held.join(held);
-        chosen.parts.extend(parts);
+        let before = chosen.held.bytes();
+        let more = given_beside(running, &within, evaluation, (ask, None), through, before).await?;
+        let joining = move || chosen.held.joined(more.held);
+        chosen.held = on_a_thread(&running.context.queries, joining).await.map_err(Broken::Refused)?;
+        for (own, more) in chosen.parts.iter_mut().zip(more.parts) {
+            own.behind = own.behind.take().or(more.behind);
+            for message in more.messages {
+                if !own.messages.contains(&message) {
+                    own.messages.push(message);
+                }
+            }
+        }
     }
     Ok(chosen)
 }
@@ -342,9 +362,9 @@ impl Held {
         }
     }
 
-    /// Takes more rows of the same series.
-    fn join(&mut self, more: Held) {
-        let (Held::Rows(groups, bytes), Held::Rows(more, _)) = (self, more) else { return };
+    /// With more rows of the same series.
+    fn joined(mut self, more: Held) -> Held {
+        let (Held::Rows(groups, bytes), Held::Rows(more, _)) = (&mut self, more) else { return self };
         for (own, more) in groups.iter_mut().zip(more) {
             let mut series: BTreeMap<String, Vec<Rows>> = BTreeMap::new();
             for rows in std::mem::take(own).into_iter().chain(more) {
@@ -353,6 +373,7 @@ impl Held {
             own.extend(series.values().map(|parts| Rows::joined(parts)));
         }
         *bytes = groups.iter().flatten().map(Rows::bytes).sum();
+        self
     }
 
     /// Whether what is made of it does, of points that their windows do not hold, or of their order.

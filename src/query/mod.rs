@@ -162,11 +162,13 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let mut query = match read_query(q, &params) {
         Ok(query) => query,
         Err(Misread { error, unproven }) => {
-            let theirs = match unproven {
-                true => Box::pin(forward::parse_error(queries, &backends, &asked, until, true)).await,
-                false => None,
-            };
-            return theirs.ok_or_else(|| refuse(400, format!("{PARSING}{error}")));
+            if unproven && let Some(_place) = place(queries, client, until).await? {
+                let theirs = Box::pin(forward::parse_error(queries, &backends, &asked, until, true)).await;
+                if let Some(theirs) = theirs {
+                    return Ok(theirs);
+                }
+            }
+            return Err(refuse(400, format!("{PARSING}{error}")));
         }
     };
     let (shown, shown_params) = (q.to_owned(), params);
@@ -186,20 +188,9 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let content_type = http::HeaderValue::from_static(asked.format().content_type());
     let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
     let client = client.filter(|_| !is_async);
-    let mut place = queries.places.hold();
-    let waited = async { Some(deadline(until, place.available()).await) };
-    let given_up = async {
-        running::left(client).await;
-        None
+    let Some(place) = place(queries, client, until).await? else {
+        return Ok(interrupted(&asked, query.statements.len()));
     };
-    match future::or(waited, given_up).await {
-        Some(Ok(())) => place.add(1),
-        Some(Err(_)) => {
-            queries.stats.queries_limited_concurrency.add(1);
-            return Err(refuse(503, "too many queries at once (query.concurrency_max); try again"));
-        }
-        None => return Ok(interrupted(&asked, query.statements.len())),
-    }
     let registered = queries.running.begin(shown, asked.params.get("db").to_owned(), began, queries.shard);
     let registered = registered.waited_for(client);
     // Before a statement runs InfluxDB has parsed them all.
@@ -233,6 +224,25 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert("content-type", content_type);
     Ok(response)
+}
+
+/// A place among the queries at once; `None`: the client has left before there was one.
+async fn place(queries: &Queries, client: Option<Peer>, until: Instant) -> Result<Option<Held>, Refusal> {
+    let mut place = queries.places.hold();
+    let waited = async { Some(deadline(until, place.available()).await) };
+    let given_up = async {
+        running::left(client).await;
+        None
+    };
+    match future::or(waited, given_up).await {
+        Some(Ok(())) => place.add(1),
+        Some(Err(_)) => {
+            queries.stats.queries_limited_concurrency.add(1);
+            return Err(refuse(503, "too many queries at once (query.concurrency_max); try again"));
+        }
+        None => return Ok(None),
+    }
+    Ok(Some(place))
 }
 
 /// Reads an answer that nobody wants to its end.
