@@ -180,10 +180,13 @@ pub async fn first_begun<T>(
             }
             Err(refusal) => return Err(refusal),
         };
-        let replica = first.replica.clone();
+        let (replica, is_stale) = (first.replica.clone(), first.behind.is_some());
         let late = |_| Err(format!("replica {} has not begun its answer in time", replica.target.name));
         match deadline(until, begin(first)).await.unwrap_or_else(late) {
-            Ok(begun) => return Ok(begun),
+            Ok(begun) => {
+                queries.stats.queries_stale.add(u64::from(is_stale));
+                return Ok(begun);
+            }
             Err(error) => failures.push(error),
         }
         if until.saturating_duration_since(Instant::now()) < TRY_MIN {
@@ -222,7 +225,6 @@ pub async fn first_answer(
                 failures.push(format!("replica {name} answered {status}: {}", readable(&text)));
             }
             Ok(answer) => {
-                queries.stats.queries_stale.add(u64::from(behind.is_some()));
                 let replica = replica.clone();
                 candidates.replicas.drain(..=at);
                 return Ok(First { replica, answer, behind });
