@@ -45,6 +45,8 @@ const LINGER: Duration = Duration::from_millis(50);
 /// So long a busy shard may leave its streams and timers unheard.
 const SLICE: Duration = Duration::from_millis(2);
 const SLICE_LONG: Duration = Duration::from_millis(20);
+/// The same while there is work that pauses. A write waits for it twice, with its request and with its replicas' answers.
+const BUSY_LOOK: Duration = Duration::from_micros(500);
 /// So often is seen whether `linger` has its turns.
 const LOOK: Duration = Duration::from_millis(200);
 /// Of an executor: so late it hears, while it lingers, of what neither a stream nor a timer tells and nobody has announced
@@ -246,7 +248,7 @@ impl Drop for Waits {
 /// Lets others have their turn if this task has had its own; they hear what has happened meanwhile.
 pub async fn yield_if_needed() {
     let Ok(readiness) = Readiness::own() else { return glommio::yield_if_needed().await };
-    let is_late = readiness.last_look.get().elapsed() >= SLICE;
+    let is_late = readiness.last_look.get().elapsed() >= BUSY_LOOK;
     if is_late {
         readiness.take(Duration::ZERO);
     }
