@@ -421,6 +421,8 @@ fn several_sources() {
         "SELECT first(n), host FROM B, (SELECT v FROM A)",
         "SELECT max(v) FROM (SELECT n FROM A), B",
         "SELECT top(n, host, 2) FROM (SELECT v FROM A), B",
+        "SELECT max(n) FROM (SELECT n FROM A SLIMIT 3 SOFFSET 2), (SELECT v FROM B)",
+        "SELECT count(x) FROM (SELECT max(n) AS x FROM (SELECT n FROM A LIMIT 6), (SELECT v FROM B)) SLIMIT 1 SOFFSET 1",
         "SELECT bottom(n, host, 1) FROM (SELECT v FROM one), two GROUP BY region",
         "SELECT top(n, 2) FROM (SELECT v FROM one), two",
         "SELECT * FROM (SELECT max(n) AS host FROM A), one",

@@ -50,7 +50,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     if let (Some(group), true) = (groups.first(), groups.len() == 1) {
         return Ok(Outline::One(*group));
     }
-    if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
+    if slimit::is_limited(select) && counts_series_of_several(select, &[], &shares) {
         let limits = slimit::outlined(select, circumstances)?;
         if limits.let_nothing_through(subquery::readers(select).len()) {
             return Ok(Outline::Nothing);

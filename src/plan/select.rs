@@ -157,7 +157,7 @@ pub fn select(select: &Select, schemas: &[Schema], circumstances: Circumstances<
         // Anybody tells what is wrong with the text, or nothing.
         return Ok(Planned::Runs(Selected::One(circumstances.topology.group_indexes().collect())));
     }
-    if slimit::is_limited(select) && counts_series_of_several(select, &shares) {
+    if slimit::is_limited(select) && counts_series_of_several(select, schemas, &shares) {
         return slimit::limits(select, schemas, circumstances).map(|limits| Planned::Lists(Box::new(limits)));
     }
     planned(select, schemas, &shares, probed, Passed::All, circumstances).map(Planned::Runs)
@@ -206,7 +206,7 @@ pub fn narrowed(
 }
 
 /// Whether SLIMIT and SOFFSET count series that lie in several groups: else each group counts for itself.
-pub(super) fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) -> bool {
+pub(super) fn counts_series_of_several(select: &Select, schemas: &[Schema], shares: &[Share<'_>]) -> bool {
     let split = || shares.iter().any(|share| share.groups.len() > 1);
     let made_here = || {
         are_one_series(shares)
@@ -214,8 +214,15 @@ pub(super) fn counts_series_of_several(select: &Select, shares: &[Share<'_>]) ->
             || may_fall_silent(select)
             || leaf(select).is_none() && has_twins(shares)
             || take_turns(select, shares)
+            || leaf(select).is_none() && first_decides(select, schemas)
     };
     groups(shares).len() > 1 && (split() || made_here())
+}
+
+/// [`subquery::first_decides`] of what is not settled yet.
+fn first_decides(select: &Select, schemas: &[Schema]) -> bool {
+    let mut settled = select.clone();
+    subquery::settle(&mut settled, &mut schemas.iter()).is_ok() && subquery::first_decides(&settled)
 }
 
 fn planned(
