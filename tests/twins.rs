@@ -151,6 +151,15 @@ fn rows_and_subqueries_beside_them() {
     loaded().assert_same(&columns, &sources, &["", "GROUP BY host", "GROUP BY region", "LIMIT 3", "GROUP BY *"]);
 }
 
+/// Of two rows the lowest fifth is none.
+#[test]
+fn windows_of_which_a_call_makes_no_point() {
+    let sources = SOURCES
+        .map(|source| format!("(SELECT percentile(v, 20) AS p FROM {source} WHERE BOUNDS GROUP BY time(30m), host)"));
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    loaded().assert_same(&["p, host", "count(p)", "max(p)", "cumulative_sum(p)"], &sources, &["", "GROUP BY host"]);
+}
+
 /// InfluxDB merges what one regular expression means before it merges that with other sources.
 #[test]
 fn one_of_them_by_a_regular_expression() {

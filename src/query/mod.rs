@@ -4,8 +4,8 @@
 //! 2. The topology is taken with its backends, once; the text is parsed whole. What InfluxDB alone can judge in it (most
 //!    regular expressions, time zones) it judges before anything runs.
 //! 3. What looks away from now (`timeshift`) is taken out; `plan::plan` says where the rest runs, or why it is refused.
-//! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before its answer
-//!    began; the answer streams through untouched.
+//! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before a byte of its
+//!    answer is out; the answer streams through untouched.
 //! 5. Else `statement` runs one statement after the other, at the place of each, and tells their results as they come
 //!    (`output`): what one group answers is relayed; a SELECT over several (`select`) asks what they hold (`lookup`, and
 //!    for SLIMIT which series, `slimit`), then each for its part (`partials`), and puts the series in order, or makes
