@@ -1,10 +1,12 @@
 //! One keep-alive HTTP/1.1 connection to a replica.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::panic::catch_unwind;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,9 +15,10 @@ use glommio::TaskQueueHandle;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use hyper::{Request, Response};
 
-use crate::net::{Payload, Stream, deadline, elsewhere, spawn};
+use crate::net::{Heads, Payload, Stream, deadline, elsewhere, spawn};
 use crate::topology::Address;
 
 use super::Target;
@@ -62,6 +65,9 @@ pub enum Purpose {
 pub struct Connection {
     sender: SendRequest<Payload>,
     sent: u32,
+    /// What is known of the answers' heads, and what the last one was asked for with.
+    heads: Rc<RefCell<Heads>>,
+    accepted: [Option<HeaderValue>; 2],
     /// `None`: it has a task of its own.
     driver: Option<Driver>,
 }
@@ -90,6 +96,7 @@ impl Connection {
             Purpose::Writes(_) => builder.max_buf_size(512 * 1024),
             Purpose::Queries => builder.read_buf_exact_size(Some(READ_BYTES)),
         };
+        let heads = stream.heads();
         let handshake = builder.handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| unreachable(error.to_string()))?;
         let driver = match purpose {
@@ -103,7 +110,7 @@ impl Connection {
                 None
             }
         };
-        Ok(Connection { sender, sent: 0, driver })
+        Ok(Connection { sender, sent: 0, heads, accepted: Default::default(), driver })
     }
 
     /// Waits for something that comes over it.
@@ -123,6 +130,15 @@ impl Connection {
         poll_fn(|context| self.poll(context, |context| wanted.as_mut().poll(context))).await
     }
 
+    /// An answer that nobody waits for with `driver` is a write's, which is a head alone.
+    fn await_answer(&mut self, request: &Request<Payload>) {
+        if self.driver.is_some() {
+            let accepts = [ACCEPT, ACCEPT_ENCODING].map(|name| request.headers().get(name).cloned());
+            self.heads.borrow_mut().awaited(self.accepted == accepts);
+            self.accepted = accepts;
+        }
+    }
+
     /// Whether a failure of the request just sent may only mean that the replica has closed an idle connection.
     pub fn was_idle(&self) -> bool {
         self.sent > 1
@@ -139,6 +155,7 @@ impl Connection {
         &mut self,
         request: Request<Payload>,
     ) -> Option<Result<Response<Incoming>, RequestError>> {
+        self.await_answer(&request);
         let sending = self.sender.try_send_request(request);
         let answer = self.driven(sending).await;
         self.sent += 1;
@@ -153,6 +170,7 @@ impl Connection {
 
     /// Sends a request; the answer's head.
     pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, RequestError> {
+        self.await_answer(&request);
         let sending = self.sender.send_request(request);
         let answer = self.driven(sending).await;
         self.sent += 1;

@@ -9,6 +9,7 @@ mod body;
 mod budget;
 mod datagrams;
 mod elsewhere;
+mod heads;
 mod heartbeat;
 mod listen;
 mod peer;
@@ -22,6 +23,7 @@ pub use body::{Body, BodyError, Payload, discard};
 pub use budget::{Budget, Held};
 pub use datagrams::{Datagram, Datagrams, Receiver, UdpPort, share_out, udp_sockets};
 pub use elsewhere::elsewhere;
+pub use heads::Heads;
 pub use heartbeat::Heartbeat;
 #[cfg(test)]
 pub use heartbeat::{on_a_shard, until_ended};

@@ -1,25 +1,35 @@
 //! A TCP stream as hyper wants it: reads into hyper's own buffers, writes several slices at once, and fails a
 //! write that makes no progress for too long.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::ReadBufCursor;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::heads::Heads;
 use super::ready::Watched;
 use super::{Timer, deadline};
+
+/// So long the beginning of a body is waited for, without a look at the head before it.
+const HEAD_WAIT: Duration = Duration::from_millis(100);
 
 pub struct Stream {
     /// Before `inner`, which closes the descriptor.
     watched: Watched,
     inner: TcpStream,
+    /// Of the answers that come over it, if it is said when one does.
+    heads: Rc<RefCell<Heads>>,
+    /// Runs while the kernel says nothing of a head that is there alone.
+    unsaid: Option<Timer>,
     substitute: Option<Substitute>,
     without_nul: bool,
     stall_max: Duration,
@@ -41,7 +51,13 @@ impl Stream {
     /// The kernel watches no more streams.
     pub fn new(inner: TcpStream, stall_max: Duration) -> io::Result<Stream> {
         let watched = Watched::new(inner.as_raw_fd())?;
-        Ok(Stream { watched, inner, substitute: None, without_nul: false, stall_max, stall: None })
+        let heads = Rc::default();
+        Ok(Stream { watched, inner, heads, unsaid: None, substitute: None, without_nul: false, stall_max, stall: None })
+    }
+
+    /// Where it is said that an answer is to come.
+    pub fn heads(&self) -> Rc<RefCell<Heads>> {
+        self.heads.clone()
     }
 
     /// Connects, within a time.
@@ -94,6 +110,32 @@ impl Stream {
         self
     }
 
+    /// Nothing is there: the kernel says when that is so no more, or when enough of an answer is there.
+    fn wait_for_more(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(least) = self.heads.borrow().least() else { return Ok(()) };
+        if self.unsaid.is_none() {
+            self.say_from(least)?;
+        }
+        let unsaid = self.unsaid.get_or_insert_with(|| Timer::new(HEAD_WAIT));
+        if Pin::new(unsaid).poll(context).is_ready() {
+            self.unsaid = None;
+            self.heads.borrow_mut().overdue();
+            // What is there is said at once.
+            self.say_from(1)?;
+        }
+        Ok(())
+    }
+
+    /// Whoever waits is told when so many bytes are there, or the end.
+    fn say_from(&self, bytes: usize) -> io::Result<()> {
+        let low_water = libc::c_int::try_from(bytes).unwrap_or(1);
+        let length = size_of_val(&low_water) as libc::socklen_t;
+        let (socket, name) = (self.inner.as_raw_fd(), libc::SO_RCVLOWAT);
+        // SAFETY: a socket of ours and a number, of the length that is said, which the call only reads.
+        let done = unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const low_water).cast(), length) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// Writes some of it, and begins to count the time while nothing can be written.
     fn poll_send(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -111,7 +153,7 @@ impl Stream {
 
 impl hyper::rt::Read for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
@@ -120,10 +162,18 @@ impl hyper::rt::Read for Stream {
         let unfilled = unsafe { buffer.as_mut() };
         let room = unfilled.len();
         let receive = || SockRef::from(&self.inner).recv_with_flags(unfilled, libc::MSG_DONTWAIT);
-        let read = ready!(self.watched.poll_read(context, room, receive))?;
+        let Poll::Ready(read) = self.watched.poll_read(context, room, receive) else {
+            self.wait_for_more(context)?;
+            return Poll::Pending;
+        };
+        let read = read?;
+        // SAFETY: recv(2) has filled the first `read` bytes.
+        let filled = unsafe { &mut *(&raw mut unfilled[..read] as *mut [u8]) };
+        self.heads.borrow_mut().came(filled);
+        if self.unsaid.take().is_some() {
+            self.say_from(1)?;
+        }
         if self.without_nul {
-            // SAFETY: recv(2) has filled the first `read` bytes.
-            let filled = unsafe { &mut *(&raw mut unfilled[..read] as *mut [u8]) };
             filled.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         }
         // SAFETY: recv(2) has filled the first `read` bytes.
