@@ -257,6 +257,57 @@ mod tests {
         });
     }
 
+    async fn come(stream: &mut Stream) -> Vec<u8> {
+        let mut bytes = [MaybeUninit::uninit(); 512];
+        let mut buffer = hyper::rt::ReadBuf::uninit(&mut bytes);
+        let read = poll_fn(|context| hyper::rt::Read::poll_read(Pin::new(&mut *stream), context, buffer.unfilled()));
+        deadline(Instant::now() + SOON, read).await.expect("it comes in time").expect("it is open");
+        buffer.filled().to_vec()
+    }
+
+    #[test]
+    fn a_head_is_told_with_its_body_or_when_that_takes_long() {
+        on_a_shard(|| async {
+            const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+            const BODY: &[u8] = b"0\r\n\r\n";
+            let (listener, address) = listening(8);
+            let mut stream = Stream::connect(address, SOON, SOON).await.expect("it listens");
+            let (other, _) = listener.accept().expect("it has connected");
+            other.set_tcp_nodelay(true).expect("it is a socket");
+            let (go, pauses) = std::sync::mpsc::channel();
+            let answering = std::thread::spawn(move || {
+                for pause in pauses {
+                    other.send(HEAD).expect("it is open");
+                    std::thread::sleep(pause);
+                    other.send(BODY).expect("it is open");
+                }
+            });
+            let heads = stream.heads();
+            let answer = |pause: Duration| {
+                heads.borrow_mut().awaited(true);
+                go.send(pause).expect("it waits");
+            };
+            let short = HEAD_WAIT / 20;
+            answer(HEAD_WAIT);
+            assert_eq!([come(&mut stream).await, come(&mut stream).await], [HEAD, BODY], "the first that comes so");
+            for _ in 0..2 {
+                answer(short);
+                assert_eq!(come(&mut stream).await, [HEAD, BODY].concat());
+            }
+            let began = Instant::now();
+            answer(HEAD_WAIT * 3);
+            assert_eq!(come(&mut stream).await, HEAD);
+            assert!(began.elapsed() >= HEAD_WAIT, "{:?}", began.elapsed());
+            assert_eq!(come(&mut stream).await, BODY, "shorter than a head, yet told");
+            answer(short);
+            assert_eq!(come(&mut stream).await, [HEAD, BODY].concat());
+            drop(go);
+            answering.join().expect("it does not panic");
+            heads.borrow_mut().awaited(true);
+            assert_eq!(come(&mut stream).await, b"", "the end is told whatever is awaited");
+        });
+    }
+
     #[test]
     fn who_does_not_answer_is_given_up() {
         on_a_shard(|| async {
