@@ -6,50 +6,88 @@ use form_urlencoded::Serializer;
 
 /// The decoded parameters of one request, those of the body before those of the URL, as Go's `FormValue` finds them.
 #[derive(Clone, Debug, Default)]
-pub struct Params(Rc<Vec<(String, String)>>);
+pub struct Params(Rc<Pairs>);
+
+/// Names and values, decoded, one behind the other.
+#[derive(Clone, Debug, Default)]
+struct Pairs {
+    text: String,
+    /// Of each pair: where its name and its value end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Pairs {
+    fn push(&mut self, name: &str, value: &str) {
+        self.text.push_str(name);
+        let name_end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((name_end, self.text.len()));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(name_end, end)| {
+            let pair = (&self.text[start..name_end], &self.text[name_end..end]);
+            start = end;
+            pair
+        })
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Pairs {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Pairs {
+        let mut own = Pairs::default();
+        pairs.into_iter().for_each(|(name, value)| own.push(name, value));
+        own
+    }
+}
 
 impl Params {
     /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many. A pair with a broken
     /// `%` escape is left out, as Go does.
     pub fn parse(text: &[u8]) -> Params {
-        let pairs = text.split(|byte| *byte == b'&').filter(|pair| well_escaped(pair));
-        let pairs = pairs.flat_map(form_urlencoded::parse).map(|(name, value)| (name.into(), value.into()));
-        Params(Rc::new(pairs.collect()))
+        let sound = text.split(|byte| *byte == b'&').filter(|pair| well_escaped(pair));
+        // Decoded they are no longer.
+        let mut pairs = Pairs { text: String::with_capacity(text.len()), ends: Vec::with_capacity(8) };
+        sound.flat_map(form_urlencoded::parse).for_each(|(name, value)| pairs.push(&name, &value));
+        Params(Rc::new(pairs))
     }
 
     /// Parameters that were told otherwise.
     pub fn of(pairs: impl Iterator<Item = (String, String)>) -> Params {
-        Params(Rc::new(pairs.collect()))
+        let mut own = Pairs::default();
+        pairs.for_each(|(name, value)| own.push(&name, &value));
+        Params(Rc::new(own))
     }
 
     /// These parameters, then `behind`: a name in both is found here first.
     pub fn chain(mut self, behind: Params) -> Params {
-        if self.0.is_empty() {
+        if self.0.ends.is_empty() {
             return behind;
         }
-        Rc::make_mut(&mut self.0).extend(behind.0.iter().cloned());
+        let own = Rc::make_mut(&mut self.0);
+        behind.iter().for_each(|(name, value)| own.push(name, value));
         self
     }
 
     /// The first value of a name; empty when absent, which InfluxDB treats alike.
     pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+        self.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| value)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter()
     }
 
     /// Another value for a name, wherever it has one.
     pub fn replace(&mut self, name: &str, value: &str) {
-        for (_, old) in Rc::make_mut(&mut self.0).iter_mut().filter(|(own, _)| own == name) {
-            value.clone_into(old);
-        }
+        let replaced = self.iter().map(|(own, old)| (own, if own == name { value } else { old }));
+        self.0 = Rc::new(replaced.collect());
     }
 
     /// Encoded without the given names.
     pub fn encode_without(&self, names: &[&str]) -> String {
-        let kept = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let kept = self.iter().filter(|(name, _)| !names.contains(name));
         Serializer::new(String::new()).extend_pairs(kept).finish()
     }
 }
@@ -76,5 +114,10 @@ mod tests {
         assert_eq!(Params::parse(b"db=%zz&q=%20x%4&rp=%41").get("db"), "");
         assert_eq!(Params::parse(b"db=%zz&q=%20x%4&rp=%41").encode_without(&[]), "rp=A");
         assert_eq!(encode(&[("db", "a b"), ("rp", ""), ("precision", "s")]), "db=a+b&precision=s");
+        let mut params = Params::parse(b"q=a&db=d&q=b&x");
+        let shared = params.clone();
+        params.replace("q", "SELECT");
+        assert_eq!(params.encode_without(&[]), "q=SELECT&db=d&q=SELECT&x=");
+        assert_eq!(shared.encode_without(&[]), "q=a&db=d&q=b&x=", "as it was for whoever has it");
     }
 }

@@ -1,6 +1,7 @@
 //! Which replica is asked: the same one for the same measurement, so that dashboards do not flap, and one that has still to
 //! take points only when no other can answer.
 
+use std::cell::LazyCell;
 use std::rc::Rc;
 
 use crate::backend::{Backend, Backends};
@@ -9,7 +10,13 @@ use crate::topology::{Backlogs, GroupIndex, ReplicaState};
 /// The replicas of these groups that may answer, best first: complete ones, then those with a backlog, each with those
 /// first that are up, and those that are down behind all of these. Alike ones stand by group, and in it by rendezvous hash
 /// with the key.
-pub fn in_order(backends: &Backends, groups: &[GroupIndex], key: &str, backlogs: &Backlogs) -> Vec<Rc<Backend>> {
+pub fn in_order(
+    backends: &Backends,
+    groups: &[GroupIndex],
+    key: impl FnOnce() -> String,
+    backlogs: &Backlogs,
+) -> Vec<Rc<Backend>> {
+    let key = LazyCell::new(key);
     let serving = |replica: &&Rc<Backend>| replica.state == ReplicaState::Serving;
     let of = |(at, group): (usize, &GroupIndex)| {
         backends.group(*group).iter().filter(serving).map(move |replica| (at, replica.clone()))
@@ -19,7 +26,7 @@ pub fn in_order(backends: &Backends, groups: &[GroupIndex], key: &str, backlogs:
         let stats = &replica.target.stats;
         let (up, down) = (stats.is_up(), stats.is_down());
         let unknown = !up && !down;
-        let score = crc32fast::hash(format!("{}\0{key}", replica.target.name).as_bytes());
+        let score = crc32fast::hash(format!("{}\0{}", replica.target.name, *key).as_bytes());
         (down, behind(replica, backlogs).is_some(), unknown, *group, score)
     });
     order.into_iter().map(|(_, replica)| replica).collect()
@@ -102,7 +109,7 @@ mod tests {
 
     fn order(backends: &Backends, groups: &[GroupIndex], key: &str, others: &[&str]) -> String {
         let backlogs = others.iter().map(|name| ((*name).to_owned(), vec!["p2".to_owned()])).collect();
-        let names = in_order(backends, groups, key, &backlogs).into_iter().map(|r| r.target.name.clone());
+        let names = in_order(backends, groups, || key.to_owned(), &backlogs).into_iter().map(|r| r.target.name.clone());
         names.collect::<Vec<_>>().join(" ")
     }
 

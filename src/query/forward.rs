@@ -62,7 +62,7 @@ pub async fn forward(
     until: Instant,
     place: Held,
 ) -> Result<Response<Passed>, Refusal> {
-    let mut candidates = candidates(queries, backends, groups, &key(&query.statements))?;
+    let mut candidates = candidates(queries, backends, groups, || key(&query.statements))?;
     // A warning cannot be set into what is packed.
     let request = |complete| asked.as_written(complete);
     let comes_whole = asked.params.get("chunked") != "true";
@@ -104,7 +104,7 @@ pub async fn parse_error(
         return None;
     }
     let groups: Vec<GroupIndex> = backends.topology.group_indexes().collect();
-    let mut candidates = candidates(queries, backends, &groups, asked.params.get("q")).ok()?;
+    let mut candidates = candidates(queries, backends, &groups, || asked.params.get("q").to_owned()).ok()?;
     let first = first_answer(queries, &mut candidates, until, |_| asked.followed_by(TAIL)).await.ok()?;
     let (head, body) = first.answer.into_parts();
     if head.status.as_u16() != 400 {
@@ -122,13 +122,13 @@ pub struct Candidates {
     groups: Vec<GroupId>,
 }
 
-/// The replicas of one or several groups, any of which may answer. None of them is complete: an error, if that is not to
+/// The replicas of one or several groups, any of which may answer; `key` decides among them, if there are several. None of them is complete: an error, if that is not to
 /// be answered.
 pub fn candidates(
     queries: &Queries,
     backends: &Backends,
     groups: &[GroupIndex],
-    key: &str,
+    key: impl FnOnce() -> String,
 ) -> Result<Candidates, Refusal> {
     let replicas = choose::in_order(backends, groups, key, &queries.backlogs.load());
     let groups = groups.iter().map(|group| backends.topology.group(*group).id).collect();

@@ -128,10 +128,10 @@ fn fails_there(error: impl Into<String>) -> Refusal {
 const MISSING_Q: &str = "missing required parameter \"q\"";
 
 /// The whole story of one query.
-pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>, client: Peer) -> Response<Body> {
     let began = Instant::now();
     let (accept, uri) = (request.headers().get(hyper::header::ACCEPT).cloned(), request.uri().clone());
-    let answer = run(queries, request, began).await;
+    let answer = run(queries, request, client, began).await;
     queries.latency.record(began.elapsed());
     answer.unwrap_or_else(|refusal| {
         let format = request::format(accept.as_ref(), &uri);
@@ -148,8 +148,12 @@ pub async fn answer(queries: &Rc<Queries>, request: Request<Incoming>) -> Respon
     })
 }
 
-async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) -> Result<Response<Body>, Refusal> {
-    let client = request.extensions().get::<Peer>().copied();
+async fn run(
+    queries: &Rc<Queries>,
+    request: Request<Incoming>,
+    client: Peer,
+    began: Instant,
+) -> Result<Response<Body>, Refusal> {
     let mut asked = request::read(&queries.config.limits, request).await?;
     let backends = queries.backends.take().ok_or_else(|| refuse(503, NO_TOPOLOGY))?;
     let topology = &backends.topology;
@@ -162,7 +166,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     let mut query = match read_query(q, &params) {
         Ok(query) => query,
         Err(Misread { error, unproven }) => {
-            if unproven && let Some(_place) = place(queries, client, until).await? {
+            if unproven && let Some(_place) = place(queries, Some(client), until).await? {
                 let theirs = Box::pin(forward::parse_error(queries, &backends, &asked, until, true)).await;
                 if let Some(theirs) = theirs {
                     return Ok(theirs);
@@ -187,7 +191,7 @@ async fn run(queries: &Rc<Queries>, request: Request<Incoming>, began: Instant) 
     }
     let content_type = http::HeaderValue::from_static(asked.format().content_type());
     let is_async = asked.params.get("async") == "true" && !matches!(plan, Plan::Whole(_));
-    let client = client.filter(|_| !is_async);
+    let client = (!is_async).then_some(client);
     let Some(place) = place(queries, client, until).await? else {
         return Ok(interrupted(&asked, query.statements.len()));
     };

@@ -114,7 +114,7 @@ impl Ask<'_> {
     }
 
     fn candidates(&self) -> Result<Candidates, Refusal> {
-        candidates(self.queries, self.backends, self.groups, self.key)
+        candidates(self.queries, self.backends, self.groups, || self.key.to_owned())
     }
 
     /// The same by one of these, which are then those behind it. `failures`: what those before it had to say.

@@ -483,7 +483,7 @@ async fn ask_groups(
     let text = statement.to_string();
     for group in groups {
         // All first, so that nobody is asked when one of them refuses.
-        candidates(&context.queries, &context.backends, &[*group], &text)?;
+        candidates(&context.queries, &context.backends, &[*group], || text.clone())?;
     }
     let asking = groups.iter().map(async |group| {
         let Context { queries, backends, asked, until, .. } = context;

@@ -44,10 +44,9 @@ impl Shard {
         let source = self.next_source();
         let begun = Event::new();
         let (first, begins) = (begun.listen(), &begun);
-        let service = service_fn(|mut request: Request<Incoming>| async move {
-            request.extensions_mut().insert(peer);
+        let service = service_fn(|request: Request<Incoming>| async move {
             begins.notify(usize::MAX);
-            Ok::<Response<Body>, Infallible>(front::answer(self, api, request, source).await)
+            Ok::<Response<Body>, Infallible>(front::answer(self, api, request, peer, source).await)
         });
         let connection = http1::Builder::new()
             .half_close(true)

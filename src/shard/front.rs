@@ -12,7 +12,7 @@ use crate::http::json;
 use crate::http::params::Params;
 use crate::http::{error_body, error_header};
 use crate::ingest::Dialect;
-use crate::net::{Body, discard};
+use crate::net::{Body, Peer, discard};
 use crate::{ingest, query};
 
 use super::Shard;
@@ -64,7 +64,13 @@ const NO_PROMETHEUS: &str = "slotline does not offer Prometheus' remote write an
                              (Telegraf makes it of remote writes), and query in InfluxQL at /query";
 
 /// Answers one request.
-pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, source: u64) -> Response<Body> {
+pub async fn answer(
+    shard: &Rc<Shard>,
+    api: Api,
+    request: Request<Incoming>,
+    client: Peer,
+    source: u64,
+) -> Response<Body> {
     let path = request.uri().path();
     let found = ROUTES.iter().find(|(own, _, _, admin)| *own == path && (api == Api::Influx || *admin));
     let Some((_, methods, route, _)) = found else {
@@ -83,7 +89,7 @@ pub async fn answer(shard: &Rc<Shard>, api: Api, request: Request<Incoming>, sou
     let mut response = match (route, request.method()) {
         (_, &Method::OPTIONS) => Response::new(Body::Whole(Default::default())),
         (Route::Write(dialect), _) => write(shard, *dialect, request, source).await,
-        (Route::Query, _) => query(shard, request).await,
+        (Route::Query, _) => query(shard, request, client).await,
         (Route::Flux, _) => {
             discard(request.into_body()).await;
             plain(StatusCode::FORBIDDEN, NO_FLUX)
@@ -134,11 +140,11 @@ async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, 
 }
 
 /// A client that leaves ends its query.
-async fn query(shard: &Rc<Shard>, request: Request<Incoming>) -> Response<Body> {
+async fn query(shard: &Rc<Shard>, request: Request<Incoming>, client: Peer) -> Response<Body> {
     use futures_lite::FutureExt;
     let queries = &shard.queries;
     // It is large: made where it stays, it is never moved.
-    let timed = query::timed(queries.clone(), Box::pin(query::answer(queries, request)));
+    let timed = query::timed(queries.clone(), Box::pin(query::answer(queries, request, client)));
     let answer = std::panic::AssertUnwindSafe(timed).catch_unwind().await;
     answer.unwrap_or_else(|_| {
         let mut response = refused(query::PANICKED);

@@ -83,7 +83,14 @@ impl Parser<'_> {
     }
 
     fn sized_expr(&mut self) -> Result<Operand> {
-        let mut operands = vec![self.operand()?];
+        let first = self.operand()?;
+        let is_joined = Operator::of(self.next_token()).is_some();
+        self.unscan();
+        if !is_joined {
+            return Ok(first);
+        }
+        let mut operands = Vec::with_capacity(4);
+        operands.push(first);
         // Operators that wait for their right side, each binding tighter than the one before:
         // never more than there are precedences.
         let mut waiting: Vec<Operator> = Vec::new();
@@ -138,8 +145,11 @@ impl Parser<'_> {
     }
 
     fn call_or_var(&mut self, name: Lexeme<'_>) -> Result<Operand> {
-        if self.scan().token == Token::OpenParen {
-            let lower = name.text.to_lowercase();
+        if self.scan_token() == Token::OpenParen {
+            let lower = match name.text.is_ascii() {
+                true => name.text.to_ascii_lowercase(),
+                false => name.text.to_lowercase(),
+            };
             return self.nested(|parser| parser.call(lower, name.position));
         }
         self.unscan();
@@ -183,7 +193,7 @@ impl Parser<'_> {
     }
 
     fn wildcard_cast(&mut self) -> Result<Option<Cast>> {
-        if self.scan().token != Token::DoubleColon {
+        if self.scan_token() != Token::DoubleColon {
             self.unscan();
             return Ok(None);
         }
@@ -208,7 +218,7 @@ impl Parser<'_> {
         let mut depth = 0;
         let first = self.regex()?;
         if first.is_none() {
-            if self.scan().token == Token::CloseParen {
+            if self.scan_token() == Token::CloseParen {
                 return Ok(Operand::leaf(Expr::Call(Call { name, args })));
             }
             self.unscan();
@@ -236,9 +246,11 @@ impl Parser<'_> {
     }
 
     fn var_ref(&mut self) -> Result<VarRef> {
-        let mut segments = self.segments()?;
-        let name = if segments.len() == 1 { segments.swap_remove(0) } else { segments.join(".") };
-        if self.scan().token != Token::DoubleColon {
+        let first = self.ident()?;
+        let is_dotted = self.scan_token() == Token::Dot;
+        self.unscan();
+        let name = if is_dotted { self.segments_from(first)?.join(".") } else { first };
+        if self.scan_token() != Token::DoubleColon {
             self.unscan();
             return Ok(VarRef { name, cast: None });
         }
@@ -264,9 +276,14 @@ impl Parser<'_> {
 
     /// A dotted name. Stops after a full stop that a regular expression or `:MEASUREMENT` follows.
     pub(super) fn segments(&mut self) -> Result<Vec<String>> {
-        let mut segments = vec![self.ident()?];
+        let first = self.ident()?;
+        self.segments_from(first)
+    }
+
+    fn segments_from(&mut self, first: String) -> Result<Vec<String>> {
+        let mut segments = vec![first];
         loop {
-            if self.scan().token != Token::Dot {
+            if self.scan_token() != Token::Dot {
                 self.unscan();
                 break;
             }

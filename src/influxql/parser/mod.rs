@@ -90,6 +90,15 @@ impl<'a> Parser<'a> {
     }
 
     fn scan_with(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Lexeme<'a>) -> Lexeme<'a> {
+        self.advance(scan).clone()
+    }
+
+    /// Its kind alone.
+    fn scan_token(&mut self) -> Token {
+        self.advance(Lexer::scan).token
+    }
+
+    fn advance(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Lexeme<'a>) -> &Lexeme<'a> {
         if self.unscanned > 0 {
             self.unscanned -= 1;
         } else {
@@ -104,7 +113,7 @@ impl<'a> Parser<'a> {
                 _ => lexeme,
             };
         }
-        self.buffer[(self.latest + BUFFER_TOKENS - self.unscanned) % BUFFER_TOKENS].clone()
+        &self.buffer[(self.latest + BUFFER_TOKENS - self.unscanned) % BUFFER_TOKENS]
     }
 
     /// Takes back the last token.
@@ -116,15 +125,25 @@ impl<'a> Parser<'a> {
     /// The next token but whitespace and comments.
     fn next(&mut self) -> Lexeme<'a> {
         loop {
-            let lexeme = self.scan();
+            let lexeme = self.advance(Lexer::scan);
             if !matches!(lexeme.token, Token::Whitespace | Token::Comment) {
-                return lexeme;
+                return lexeme.clone();
+            }
+        }
+    }
+
+    /// Its kind alone.
+    fn next_token(&mut self) -> Token {
+        loop {
+            let token = self.scan_token();
+            if !matches!(token, Token::Whitespace | Token::Comment) {
+                return token;
             }
         }
     }
 
     fn skip_whitespace(&mut self) {
-        if self.scan().token != Token::Whitespace {
+        if self.scan_token() != Token::Whitespace {
             self.unscan();
         }
     }
@@ -136,7 +155,7 @@ impl<'a> Parser<'a> {
 
     /// Consumes the next token if it is the wanted one.
     fn accept(&mut self, token: Token) -> bool {
-        if self.next().token == token {
+        if self.next_token() == token {
             return true;
         }
         self.unscan();

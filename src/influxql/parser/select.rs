@@ -40,7 +40,7 @@ impl Parser<'_> {
         let mut fields = Vec::new();
         loop {
             fields.push(self.field()?);
-            if self.scan().token != Token::Comma {
+            if self.scan_token() != Token::Comma {
                 self.unscan();
                 return Ok(fields);
             }
