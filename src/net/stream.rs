@@ -20,7 +20,7 @@ use super::ready::Watched;
 use super::{Timer, deadline};
 
 /// So long the beginning of a body is waited for, without a look at the head before it.
-const HEAD_WAIT: Duration = Duration::from_millis(100);
+const HEAD_WAIT: Duration = Duration::from_millis(250);
 
 pub struct Stream {
     /// Before `inner`, which closes the descriptor.
