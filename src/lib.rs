@@ -22,8 +22,8 @@
 //! | `databases` | the databases and policies that InfluxDB was last seen to have | |
 //! | `config` | `config.toml` | `lineprotocol`, `topology` |
 //! | `batch` | lines x topology -> one batch a group; replica answers -> the client's answer | `lineprotocol`, `topology` |
-//! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology` |
 //! | `merge` | groups' answers -> one, in any of InfluxDB's formats | `influxql`, `http`, `memory` |
+//! | `plan` | a request's statements x topology -> where they run, or why not | `influxql`, `topology`, `merge` (its table of functions) |
 //! | `timeshift` | SELECTs that look away from now -> those that InfluxDB knows, and their answers' way back; MATH | `influxql`, `plan`, `merge` |
 //! | `spool` | what waits on disk for replicas: records, segments, logs, a thread each (pure: `spool::record`, the rest with `server`) | `lineprotocol`, `influxql`, `stats`, `config` |
 //! | `fuzz` | the fuzz targets (tests and feature `fuzzing`) | `lineprotocol`, `topology`, `influxql`, `batch`, `merge`, `spool` |

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{Call, Listing, SortOrder, Source};
 use crate::influxql::{Expr, Measurement, Select, Statement};
+use crate::merge::evaluate::functions::{HidesOrder, function};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
@@ -465,27 +466,17 @@ fn shows_order(select: &Select) -> bool {
     !select.fields.iter().all(|field| is_without_order(&field.expr, has_windows))
 }
 
-/// Whether it is the same in whatever order rows of one time come. Of first() and last() without windows InfluxDB reads but a
-/// few rows.
+/// Whether it is the same in whatever order rows of one time come.
 fn is_without_order(expr: &Expr, has_windows: bool) -> bool {
-    const FUNCTIONS: [&str; 8] = ["count", "sum", "mean", "min", "max", "spread", "stddev", "median"];
-    // Of what a call makes of each window.
-    const TRANSFORMATIONS: [&str; 7] = [
-        "derivative",
-        "non_negative_derivative",
-        "difference",
-        "non_negative_difference",
-        "moving_average",
-        "cumulative_sum",
-        "elapsed",
-    ];
     let without = |expr: &Expr| is_without_order(expr, has_windows);
     match expr {
-        Expr::Call(Call { name, args }) => match (name.as_str(), args.as_slice()) {
-            ("first" | "last", [Expr::VarRef(_)]) => has_windows,
-            ("count", [Expr::Call(of)]) => of.name == "distinct",
-            (name, [Expr::VarRef(_)]) => FUNCTIONS.contains(&name),
-            (name, [inner @ Expr::Call(_), ..]) => TRANSFORMATIONS.contains(&name) && without(inner),
+        Expr::Call(Call { name, args }) => match (function(name).map(|function| function.hides_order), args.as_slice())
+        {
+            (Some(HidesOrder::Always), [Expr::VarRef(_)]) => true,
+            (Some(HidesOrder::InWindows), [Expr::VarRef(_)]) => has_windows,
+            // However the different ones come, there are as many.
+            (Some(HidesOrder::Always), [Expr::Call(of)]) => of.name == "distinct",
+            (Some(HidesOrder::OfCalls), [inner @ Expr::Call(_), ..]) => without(inner),
             _ => false,
         },
         Expr::Binary { lhs, rhs, .. } => without(lhs) && without(rhs),

@@ -43,6 +43,7 @@ use crate::influxql::{Expr, Select};
 use super::results::{Series, Value};
 use ends::{Reads, Told};
 use expr::Cell;
+use functions::HidesOrder;
 use rows::{Rows, share_a_time};
 use window::Windows;
 
@@ -226,10 +227,11 @@ impl Evaluation {
 
     /// Whether it shows in which order points of one time come.
     fn shows_order(&self) -> bool {
-        const WITHOUT: [&str; 7] = ["count", "sum", "mean", "min", "max", "spread", "stddev"];
-        let is_without =
-            |call: &Call| WITHOUT.contains(&call.name.as_str()) && matches!(call.args.first(), Some(Expr::VarRef(_)));
-        self.calls.is_empty() || !self.refs.is_empty() || !self.calls.iter().all(is_without)
+        let hides = |call: &Call| {
+            matches!(call.args.first(), Some(Expr::VarRef(_)))
+                && functions::function(&call.name).is_some_and(|function| function.hides_order == HidesOrder::Always)
+        };
+        self.calls.is_empty() || !self.refs.is_empty() || !self.calls.iter().all(hides)
     }
 
     /// Whether there may be points that their own windows do not hold: clocks change in these, or one has the last time of all.

@@ -52,6 +52,7 @@ pub struct Function {
     pub takes: &'static [Kind],
     pub gives: Gives,
     pub how: How,
+    pub hides_order: HidesOrder,
     /// What it says of the points of a group.
     pub help: &'static str,
 }
@@ -62,6 +63,17 @@ pub enum Gives {
     Same,
     Integer,
     Float,
+}
+
+/// When it hides in which order points of one time come: the same comes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HidesOrder {
+    Always,
+    /// Without windows InfluxDB reads but a few points.
+    InWindows,
+    /// Of points it shows. Of what another call makes there is one a window.
+    OfCalls,
+    Never,
 }
 
 /// How it goes over the points.
@@ -127,8 +139,17 @@ const NUMBERS: &[Kind] = &[Float, Integer, Unsigned];
 const ORDERED: &[Kind] = &[Float, Integer, Unsigned, Boolean];
 const ALL: &[Kind] = &[Float, Integer, Unsigned, Text, Boolean];
 
-const fn row(name: &'static str, takes: &'static [Kind], gives: Gives, how: How, help: &'static str) -> Function {
-    Function { name, takes, gives, how, help }
+use HidesOrder::{Always, InWindows, Never, OfCalls};
+
+const fn row(
+    name: &'static str,
+    takes: &'static [Kind],
+    gives: Gives,
+    how: How,
+    hides_order: HidesOrder,
+    help: &'static str,
+) -> Function {
+    Function { name, takes, gives, how, hides_order, help }
 }
 
 const fn stream(reads_before: bool, begin: fn(&Args) -> Box<dyn Stream>) -> How {
@@ -136,36 +157,58 @@ const fn stream(reads_before: bool, begin: fn(&Args) -> Box<dyn Stream>) -> How 
 }
 
 pub const FUNCTIONS: &[Function] = &[
-    row("count", ALL, Gives::Integer, How::Twice(sum::count, sum::sum), "how many"),
-    row("sum", NUMBERS, Gives::Same, How::Twice(sum::sum, sum::sum), "integers wrap"),
-    row("mean", NUMBERS, Gives::Float, How::Twice(mean::mean, mean::mean), "of means, weighted"),
-    row("min", ORDERED, Gives::Same, How::Twice(select::min, select::min), "of equal ones the earliest"),
-    row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), "of equal ones the earliest"),
-    row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, "the earliest"),
-    row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, "the latest"),
-    row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), "greatest less smallest"),
-    row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), "of a sample; null for one point"),
-    row("median", NUMBERS, Gives::Float, How::Window(median::median), "the middle, or between the two"),
-    row("mode", ALL, Gives::Same, How::Window(mode::mode), "the most frequent"),
-    row("percentile", NUMBERS, Gives::Same, How::Window(percentile), "by nearest rank"),
-    row("distinct", ALL, Gives::Same, How::Distinct, "by first occurrence, then value"),
-    row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, "the greatest, by time"),
-    row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, "the smallest, by time"),
-    row("integral", NUMBERS, Gives::Float, stream(false, integral::begin), "by the trapezium rule"),
-    row("derivative", NUMBERS, Gives::Float, stream(true, derivative::derivative), "change a unit of time"),
-    row("non_negative_derivative", NUMBERS, Gives::Float, stream(true, derivative::non_negative), "without what falls"),
-    row("difference", NUMBERS, Gives::Same, stream(true, difference::difference), "change"),
-    row("non_negative_difference", NUMBERS, Gives::Same, stream(true, difference::non_negative), "without what falls"),
-    row("moving_average", NUMBERS, Gives::Float, stream(true, moving_average::begin), "of the last so many"),
-    row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), "so far"),
-    row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), "time since the point before"),
-    row("sample", ALL, Gives::Same, How::Some(sample::sample), "so many by chance"),
-    row("holt_winters", NUMBERS, Gives::Float, How::Whole(holt_winters::predicted, holt_winters::held), "predicted"),
+    row("count", ALL, Gives::Integer, How::Twice(sum::count, sum::sum), Always, "how many"),
+    row("sum", NUMBERS, Gives::Same, How::Twice(sum::sum, sum::sum), Always, "integers wrap"),
+    row("mean", NUMBERS, Gives::Float, How::Twice(mean::mean, mean::mean), Always, "of means, weighted"),
+    row("min", ORDERED, Gives::Same, How::Twice(select::min, select::min), Always, "of equal ones the earliest"),
+    row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), Always, "of equal ones the earliest"),
+    row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, InWindows, "the earliest"),
+    row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, InWindows, "the latest"),
+    row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), Always, "greatest less smallest"),
+    row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), Always, "of a sample; null for one point"),
+    row("median", NUMBERS, Gives::Float, How::Window(median::median), Always, "the middle, or between the two"),
+    row("mode", ALL, Gives::Same, How::Window(mode::mode), Never, "the most frequent"),
+    row("percentile", NUMBERS, Gives::Same, How::Window(percentile), Never, "by nearest rank"),
+    row("distinct", ALL, Gives::Same, How::Distinct, Never, "by first occurrence, then value"),
+    row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, Never, "the greatest, by time"),
+    row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, Never, "the smallest, by time"),
+    row("integral", NUMBERS, Gives::Float, stream(false, integral::begin), Never, "by the trapezium rule"),
+    row("derivative", NUMBERS, Gives::Float, stream(true, derivative::derivative), OfCalls, "change a unit of time"),
+    row(
+        "non_negative_derivative",
+        NUMBERS,
+        Gives::Float,
+        stream(true, derivative::non_negative),
+        OfCalls,
+        "without what falls",
+    ),
+    row("difference", NUMBERS, Gives::Same, stream(true, difference::difference), OfCalls, "change"),
+    row(
+        "non_negative_difference",
+        NUMBERS,
+        Gives::Same,
+        stream(true, difference::non_negative),
+        OfCalls,
+        "without what falls",
+    ),
+    row("moving_average", NUMBERS, Gives::Float, stream(true, moving_average::begin), OfCalls, "of the last so many"),
+    row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), OfCalls, "so far"),
+    row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), OfCalls, "time since the point before"),
+    row("sample", ALL, Gives::Same, How::Some(sample::sample), Never, "so many by chance"),
+    row(
+        "holt_winters",
+        NUMBERS,
+        Gives::Float,
+        How::Whole(holt_winters::predicted, holt_winters::held),
+        Never,
+        "predicted",
+    ),
     row(
         "holt_winters_with_fit",
         NUMBERS,
         Gives::Float,
         How::Whole(holt_winters::fitted, holt_winters::held),
+        Never,
         "fitted and predicted",
     ),
     // From InfluxDB 1.7 on.
@@ -180,7 +223,7 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 const fn average(name: &'static str, begin: fn(&Args) -> Box<dyn Stream>, help: &'static str) -> Function {
-    row(name, NUMBERS, Gives::Float, stream(true, begin), help)
+    row(name, NUMBERS, Gives::Float, stream(true, begin), Never, help)
 }
 
 pub fn function(name: &str) -> Option<&'static Function> {

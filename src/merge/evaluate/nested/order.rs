@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Expr;
 use crate::influxql::ast::Call;
-use crate::merge::evaluate::functions::{Function, How, function};
+use crate::merge::evaluate::functions::{Function, HidesOrder, How, function};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
 use crate::merge::evaluate::{Kind, Place, Stop};
@@ -120,8 +120,8 @@ impl Level {
     ) -> Result<(), Stop> {
         let Some(field) = self.field_of(call).filter(|_| windows.interval != 0) else { return Ok(()) };
         let joins = joins_again(call);
-        let is_plain =
-            matches!(call.args.first(), Some(Expr::VarRef(_))) && !matches!(call.name.as_str(), "top" | "bottom");
+        let is_best = function(&call.name).is_some_and(|function| matches!(function.how, How::Best { .. }));
+        let is_plain = matches!(call.args.first(), Some(Expr::VarRef(_))) && !is_best;
         let alone = self.inputs.len() == 1 && is_plain && matches!(fed, [one] if one.members.len() < 2);
         let is_told = |fed: &Fed<'_>| {
             let start = |(member, row): &(usize, usize)| {
@@ -144,11 +144,7 @@ impl Level {
     /// Rows of several sources take turns: whether it shows which of them is first. Measurements of one name have each its own
     /// storage shards.
     pub fn check_beside(&self, call: &Call, function: &Function, given: &Given<'_>) -> Result<(), Stop> {
-        let shows = match function.how {
-            How::Twice(..) | How::End { .. } => false,
-            How::Window(_) => !matches!(call.name.as_str(), "spread" | "stddev" | "median"),
-            How::Stream { .. } | How::Best { .. } | How::Distinct | How::Whole(..) | How::Some(_) => true,
-        };
+        let shows = matches!(function.hides_order, HidesOrder::OfCalls | HidesOrder::Never);
         let ends = matches!(function.how, How::End { .. }) && self.takes_ends();
         let apart = given.several || self.measurements().count() > 1;
         if ends || apart && (shows || !self.evaluation.refs.is_empty()) {
