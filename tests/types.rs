@@ -99,3 +99,48 @@ fn tags_and_texts_beside_numbers_have_types_of_their_own() {
     }
     loaded().assert_same_with_rows(&queries, 30);
 }
+
+const LONE: [&str; 6] = ["lone0", "lone1", "lone2", "lone3", "lone4", "lone5"];
+
+/// Measurements of several groups, each with a field that no other has; of the split one beside them no region has two series.
+fn loaded_apart() -> Judged {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (number, host) in HOSTS.iter().enumerate().filter(|(_, host)| !host.is_empty()) {
+        body.push_str(&format!("one,host={host},region=r{number} s=\"x\" {T0}000000000\n"));
+    }
+    for (number, lone) in LONE.iter().enumerate() {
+        body.push_str(&format!("{lone} v=1.5,ok=true,own{number}=1i {T0}000000000\n"));
+        let regions = (0..HOSTS.len()).map(|region| format!("{lone},region=r{region} s=\"x\" {T0}000000000\n"));
+        body.extend(regions);
+    }
+    [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    loaded
+}
+
+/// What operators do not take together is told by the types that names have over all sources.
+#[test]
+fn types_beside_a_subquery_are_those_of_all_sources() {
+    let mut queries = Vec::new();
+    for (number, lone) in LONE.iter().enumerate() {
+        let own = format!("own{number}");
+        for other in LONE.iter().filter(|other| *other != lone) {
+            let sources = [
+                format!("{other}, (SELECT s FROM one), {lone}"),
+                format!("{lone}, (SELECT max(v) AS v FROM {other} GROUP BY region)"),
+                format!("(SELECT v, {own} FROM {lone}), {other}"),
+            ];
+            for from in sources {
+                let columns = [
+                    format!("max({own}) & 1.5"),
+                    format!("-1.5 ^ max({own})"),
+                    format!("first(s) + first({own})"),
+                    format!("{own} + s"),
+                    "max(v) & 1".to_owned(),
+                ];
+                queries.extend(columns.map(|columns| format!("SELECT {columns} FROM {from}")));
+            }
+        }
+    }
+    loaded_apart().assert_same_with_rows(&queries, 0);
+}

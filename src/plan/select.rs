@@ -451,6 +451,7 @@ fn split_by(name: &str, tags: &[String]) -> String {
 pub fn typed(select: &Select, schemas: &[Schema]) -> Select {
     let mut typed = select.clone();
     subquery::settle_readers(&mut typed, &mut schemas.iter());
+    subquery::settle_beside(&mut typed, schemas);
     typed
 }
 

@@ -246,6 +246,22 @@ fn settle_readers_of(select: &mut Select, schemas: &mut std::slice::Iter<'_, Sch
     }
 }
 
+/// The same of the columns of a SELECT that reads measurements and subqueries beside each other: what a name is hangs on both.
+pub fn settle_beside(select: &mut Select, schemas: &[Schema]) {
+    let reads = select.sources.iter().any(|source| matches!(source, Source::Measurement(_)));
+    let mut settled = select.clone();
+    let (Some(schema), true) = (schemas.first(), reads && select.sources.iter().any(|own| subquery(own).is_some()))
+    else {
+        return;
+    };
+    // What cannot be read here is left for InfluxDB to judge.
+    if settle(&mut settled, &mut schemas.iter()).is_ok() {
+        let mut own = Select { fields: std::mem::take(&mut select.fields), ..Select::default() };
+        settle_types_by(&mut own, &|name| type_of(name, &settled.sources, schema));
+        select.fields = own.fields;
+    }
+}
+
 /// Whether its wildcards stand for columns, not for calls.
 fn all_plain(select: &Select) -> bool {
     let is_plain =
