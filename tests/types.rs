@@ -144,3 +144,25 @@ fn types_beside_a_subquery_are_those_of_all_sources() {
     }
     loaded_apart().assert_same_with_rows(&queries, 0);
 }
+
+/// Of a subquery that has not what max() is of InfluxDB makes floats, and takes no booleans behind it.
+#[test]
+fn what_is_not_taken_has_no_wrong_type() {
+    let bounds = "time >= 1600000000s AND time < 1600000100s";
+    let mut queries = Vec::new();
+    for lone in LONE {
+        for other in LONE {
+            for first in [format!("(SELECT v FROM {other})"), other.to_owned(), format!("(SELECT ok FROM {other})")] {
+                for call in [
+                    "difference(max(ok))",
+                    "derivative(first(ok), 10s)",
+                    "moving_average(last(ok), 2)",
+                    "holt_winters(max(ok), 2, 0)",
+                ] {
+                    queries.push(format!("SELECT {call} FROM {first}, {lone} WHERE {bounds} GROUP BY time(30s)"));
+                }
+            }
+        }
+    }
+    loaded_apart().assert_same_with_rows(&queries, 0);
+}

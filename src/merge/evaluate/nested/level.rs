@@ -135,10 +135,6 @@ impl Level {
         }
         let mut evaluation = Evaluation::read(&effective, rows_max, false)?;
         evaluation.nested = over_subqueries;
-        let wrong = match evaluation.check_calls() {
-            Err(Stop::Wrong(error)) => Some(error),
-            checked => checked.map(|()| None)?,
-        };
         let raw = !effective.fields.iter().any(|field| calls(&field.expr));
         let mut level = Level {
             fill: if around.is_some() && !raw && select.fill == Fill::Null { Fill::None } else { select.fill },
@@ -158,11 +154,25 @@ impl Level {
             interval,
             pushed: false,
             end_keys: None,
-            wrong,
+            wrong: None,
         };
         level.inputs = level.read_inputs(select, rows_max, inputs)?;
         level.sources = level.read_sources(select);
+        let wrong: Result<Vec<Option<String>>, Stop> =
+            level.evaluation.calls.iter().map(|call| level.wrong_call(call)).collect();
+        level.wrong = wrong?.into_iter().flatten().next();
         Ok(level)
+    }
+
+    /// What is wrong with a call of its own. What the one inside does not take of its sources has no wrong type.
+    fn wrong_call(&self, call: &Call) -> Result<Option<String>, Stop> {
+        match (self.evaluation.check_call(call), call.args.first()) {
+            (Err(Stop::Wrong(error)), Some(Expr::Call(inner))) if self.evaluation.check_call(inner).is_ok() => {
+                Ok((!self.first_is_none(inner)?).then_some(error))
+            }
+            (Err(Stop::Wrong(error)), _) => Ok(Some(error)),
+            (checked, _) => checked.map(|_| None),
+        }
     }
 
     /// What is wrong with it, or first with what it reads.
