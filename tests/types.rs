@@ -166,3 +166,20 @@ fn what_is_not_taken_has_no_wrong_type() {
     }
     loaded_apart().assert_same_with_rows(&queries, 0);
 }
+
+/// Behind a measurement of which a group has no series InfluxDB panics over a call that does not take a type. Others have some.
+#[test]
+fn a_group_without_series_has_words_for_a_wrong_type() {
+    let mut queries = Vec::new();
+    for lone in LONE {
+        for region in (0..HOSTS.len()).filter(|number| !HOSTS[*number].is_empty()) {
+            let rest = format!("WHERE region = 'r{region}' GROUP BY host");
+            for call in ["max(s)", "sum(s)"] {
+                queries.push(format!("SELECT {call} FROM one, {lone} {rest}"));
+                queries
+                    .push(format!("SELECT count(x) FROM (SELECT {call} AS x FROM one, {lone} {rest}) GROUP BY host"));
+            }
+        }
+    }
+    loaded_apart().assert_same_with_rows(&queries, 0);
+}

@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use futures_util::future::join_all;
 
-use crate::influxql::{Select, Source, Statement};
+use crate::influxql::inspect::Mention;
+use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, Value};
@@ -14,10 +15,11 @@ use crate::plan::select::{
     without_types,
 };
 use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
-use crate::plan::subquery::readers;
+use crate::plan::subquery::{part_of, readers};
 use crate::plan::{Circumstances, intervals};
 use crate::topology::GroupIndex;
 
+use super::gather::objection;
 use super::partials::{Partial, document_rows};
 use super::slimit::{self, Through};
 use super::statement::{Ended, PANIC, Running, is_panic};
@@ -202,7 +204,7 @@ async fn untyped(running: &Running, group: GroupIndex, own: &impl Display, error
 pub fn first_source(select: &Select) -> String {
     let mut key = String::new();
     select.visit_measurements(&mut |mention| {
-        if let (true, crate::influxql::inspect::Mention::Source(measurement)) = (key.is_empty(), mention) {
+        if let (true, Mention::Source(measurement)) = (key.is_empty(), mention) {
             key = measurement.to_string();
         }
     });
@@ -238,6 +240,10 @@ async fn concatenate(
             Next::Wants(at) => match parts[at].next().await.map_err(|error| refuse(503, error))? {
                 None => joining.end(at),
                 Some(StatementResult { error: Some(error), .. }) => {
+                    let error = match is_panic(&error) {
+                        true => objection(running, by_measurement(&whole.parts[at]), &error).await?.unwrap_or(error),
+                        false => error,
+                    };
                     let error = untyped(running, texts[at].0, own, error).await?;
                     return failed(running, id, error).await;
                 }
@@ -269,6 +275,21 @@ async fn concatenate(
     with_messages(&mut results, &mut messages);
     running.tell_all(&mut results).await?;
     Ok(Ended::Well)
+}
+
+/// A group's part, by each of its measurements alone. InfluxDB panics over a call that one's type does not have behind one of
+/// which it has no series, though others may have some.
+fn by_measurement((group, part): &(GroupIndex, Select)) -> Vec<(GroupIndex, Select)> {
+    let mut measurements = Vec::new();
+    part.visit_measurements(&mut |mention| {
+        if let Mention::Source(measurement) = mention
+            && !measurements.contains(&measurement)
+        {
+            measurements.push(measurement);
+        }
+    });
+    let alone = |own: &Measurement| part_of(part, &|measurement| measurement == own).map(|part| (*group, part));
+    measurements.into_iter().filter_map(alone).collect()
 }
 
 /// What each group says of its part, behind a line that says which part that is: there is no such line where one group answers
