@@ -121,6 +121,35 @@ fn every_parameter_in_json() {
     }
 }
 
+/// Where a window makes no point InfluxDB gives out what it has as if that were all, also within a series.
+#[test]
+fn chunks_end_in_front_of_a_window_without_a_point() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (host, windows) in [&[2][..], &[1, 2], &[2, 1, 2], &[2, 2], &[1, 2, 2], &[2, 1, 2]].iter().enumerate() {
+        for (window, points) in windows.iter().enumerate() {
+            for point in 0..*points {
+                let time = window * 10 + point;
+                body.push_str(&format!("split,host=w{host} w={point} {time}000000000\n"));
+                body.push_str(&format!("m{host} w={point} {time}000000000\n"));
+            }
+        }
+    }
+    [loaded.cluster.http(), loaded.reference.http()].iter().for_each(|http| http.store("db", &body));
+    let rest = "WHERE time >= 0 AND time < 1m GROUP BY time(10s), host fill(none)";
+    for q in [
+        format!("SELECT percentile(w, 40) FROM split {rest}"),
+        format!("SELECT percentile(w, 40) FROM m0, m1, m2, m3, m4, m5 {rest}"),
+        format!("SELECT percentile(w, 40), percentile(w, 30) FROM split {rest} ORDER BY time DESC"),
+        format!("SELECT percentile(x, 40) FROM (SELECT w AS x FROM split) {rest}"),
+        format!("SELECT x FROM (SELECT percentile(w, 40) AS x FROM split {rest}) GROUP BY host"),
+    ] {
+        for params in ["", "chunked=true", "chunked=true&chunk_size=1", "chunked=true&chunk_size=2"] {
+            loaded.assert_same(&get(&q, params));
+        }
+    }
+}
+
 #[test]
 fn chunks_are_packed_for_who_takes_that() {
     let loaded = loaded();

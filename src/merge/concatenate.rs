@@ -98,7 +98,7 @@ mod tests {
         let values = rows.map(|row| vec![Value::Time(row), Value::Integer(row)]).collect();
         let columns = vec!["time".to_owned(), "v".to_owned()];
         let tags = vec![("host".to_owned(), host.to_owned())];
-        Series { name: name.to_owned(), tags, columns, values, partial: false }
+        Series { name: name.to_owned(), tags, columns, values, ..Series::default() }
     }
 
     /// All that comes out, however the parts' pieces come in: `turns` says whose is next.

@@ -1,8 +1,9 @@
 //! How InfluxDB cuts a statement's rows into results and puts results together again into one answer.
 //!
 //! A SELECT, and the SHOW statements that InfluxDB runs as one, come out of an `Emitter`: a result for each series and, of
-//! longer ones, for each `chunk_size` rows, with `partial` set wherever more follows. A chunked answer has a document for
-//! each result; `gather` puts them into a whole one. Used by `query`.
+//! longer ones, for each `chunk_size` rows, with `partial` set wherever more follows: but not in front of a pause, where InfluxDB
+//! takes what it has for all. A chunked answer has a document for each result; `gather` puts them into a whole one. Used by
+//! `query`.
 
 use super::results::{Series, StatementResult};
 
@@ -26,6 +27,22 @@ impl Emitter {
 
     /// More rows, of the series that came last or of the next one; `partial` of it is not looked at.
     pub fn push(&mut self, mut series: Series, out: &mut Vec<StatementResult>) {
+        let mut pushed = 0;
+        for pause in std::mem::take(&mut series.pauses) {
+            let behind = series.values.split_off(pause - pushed);
+            let before = std::mem::replace(&mut series.values, behind);
+            if !before.is_empty() {
+                self.push_on(Series { values: before, ..series.without_rows() }, out);
+            }
+            if let Some(held) = self.held.take() {
+                self.emit(held, false, out);
+            }
+            pushed = pause;
+        }
+        self.push_on(series, out);
+    }
+
+    fn push_on(&mut self, mut series: Series, out: &mut Vec<StatementResult>) {
         series.partial = false;
         let Some(mut held) = self.held.take() else { return self.cut(series, out) };
         if !held.same_series(&series) || held.columns != series.columns {
@@ -55,8 +72,7 @@ impl Emitter {
             let mut rows = std::mem::take(&mut series.values).into_iter();
             while rows.len() > self.chunk_rows {
                 let values = rows.by_ref().take(self.chunk_rows).collect();
-                let (name, tags, columns) = (series.name.clone(), series.tags.clone(), series.columns.clone());
-                self.emit(Series { name, tags, columns, values, partial: true }, true, out);
+                self.emit(Series { values, partial: true, ..series.without_rows() }, true, out);
             }
             series.values = rows.collect();
         }

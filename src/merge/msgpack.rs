@@ -434,7 +434,7 @@ mod tests {
             )),
             partial: bool,
         ) -> Series {
-            Series { name, tags: tags.into_iter().collect(), columns, values, partial }
+            Series { name, tags: tags.into_iter().collect(), columns, values, partial, ..Series::default() }
         }
     }
 

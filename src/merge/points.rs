@@ -136,7 +136,7 @@ mod tests {
     fn series(tags: &[(&str, &str)], columns: &[&str], values: Vec<Vec<Value>>) -> Series {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let columns = columns.iter().map(|&column| column.to_owned()).collect();
-        Series { name: "from".to_owned(), tags, columns, values, partial: false }
+        Series { name: "from".to_owned(), tags, columns, values, ..Series::default() }
     }
 
     fn lines(series: &Series, measurement: Option<&str>) -> Result<(usize, String), String> {

@@ -56,6 +56,9 @@ pub struct Series {
     /// There are more rows of this series.
     #[serde(default)]
     pub partial: bool,
+    /// In front of which of its rows InfluxDB finds no more, gives out what it has as if that were all, and asks once more.
+    #[serde(skip)]
+    pub pauses: Vec<usize>,
 }
 
 /// A cell. An `Unsigned` is what MessagePack writes as such: an integer field is never one, unless the server was built
@@ -107,6 +110,12 @@ impl Series {
     /// Whether both are pieces of one series.
     pub fn same_series(&self, other: &Series) -> bool {
         self.name == other.name && self.tags == other.tags
+    }
+
+    /// Its name, tags and columns.
+    pub fn without_rows(&self) -> Series {
+        let (name, tags, columns) = (self.name.clone(), self.tags.clone(), self.columns.clone());
+        Series { name, tags, columns, ..Series::default() }
     }
 
     /// How much memory it takes, about.

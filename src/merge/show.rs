@@ -264,7 +264,7 @@ fn united(parts: Vec<Vec<Series>>) -> BTreeMap<Key, Series> {
 
 fn count(name: String, tags: Vec<(String, String)>, column: &str, count: usize) -> Series {
     let (columns, values) = (vec![column.to_owned()], vec![vec![integer(count)]]);
-    Series { name, tags, columns, values, partial: false }
+    Series { name, tags, columns, values, ..Series::default() }
 }
 
 /// Puts a number in the place of a count. What windows of nothing stand behind it stay.
@@ -337,7 +337,7 @@ mod tests {
     fn counted(name: &str, tags: &[(&str, &str)], number: i64) -> Series {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (columns, values) = (vec!["count".to_owned()], vec![vec![Value::Integer(number)]]);
-        Series { name: name.to_owned(), tags, columns, values, partial: false }
+        Series { name: name.to_owned(), tags, columns, values, ..Series::default() }
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Join {
                 }
             }
             let values = self.rows(&name, parts, &kinds)?;
-            joined.push(Series { name, tags, columns: self.columns.clone(), values, partial: false });
+            joined.push(Series { name, tags, columns: self.columns.clone(), values, ..Series::default() });
         }
         joined.retain(|series| !series.values.is_empty());
         if self.descending {

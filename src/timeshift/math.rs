@@ -80,7 +80,7 @@ impl Formula {
             let values: Vec<Vec<Value>> = column.iter().filter_map(row).collect();
             if !values.is_empty() {
                 let columns = vec!["time".to_owned(), self.name.clone()];
-                made.push(Series { name: self.name.clone(), tags: tags.clone(), columns, values, partial: false });
+                made.push(Series { name: self.name.clone(), tags: tags.clone(), columns, values, ..Series::default() });
             }
         }
         Ok(made)
@@ -174,7 +174,7 @@ mod tests {
             tags: vec![("host".to_owned(), tag.to_owned())],
             columns: vec!["time".to_owned(), "mean".to_owned()],
             values: values.iter().map(row).collect(),
-            partial: false,
+            ..Series::default()
         }
     }
 

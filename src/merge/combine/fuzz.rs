@@ -277,7 +277,7 @@ fn as_series(rows: &Rows, fields: &[VarRef]) -> Series {
     };
     let columns = std::iter::once("time".to_owned()).chain(fields.iter().map(|field| field.name.clone())).collect();
     let (name, tags, values) = (rows.name.clone(), rows.tags.clone(), (0..rows.len()).map(row).collect());
-    Series { name, tags, columns, values, partial: false }
+    Series { name, tags, columns, values, ..Series::default() }
 }
 
 /// Floats to a billionth.

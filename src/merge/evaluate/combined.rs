@@ -107,8 +107,9 @@ impl Evaluation {
         for (call, states) in self.calls.iter().zip(states) {
             points.push(self.cut(self.over(call, states, self.windows, carried)?));
         }
-        let rows = self.side_by_side(points, &[], carried)?;
-        self.series_of(name, values, rows)
+        let (rows, pauses) = self.side_by_side(points, &[], carried)?;
+        let series = self.series_of(name, values, rows)?;
+        Ok(series.map(|series| Series { pauses, ..series }))
     }
 
     /// The points of a call whose innermost one is put together.

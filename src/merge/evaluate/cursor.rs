@@ -54,22 +54,26 @@ impl Evaluation {
         Ok(left.map(row).take_while(|_| !is_given_up()).collect())
     }
 
-    /// Rows of the calls, of which each has its points; `ends` says what silences between them do.
+    /// Rows of the calls, of which each has its points, and in front of which of them there was a pause; `ends` says what
+    /// silences between them do.
     pub(super) fn side_by_side(
         &self,
         points: Vec<Vec<Point>>,
         members: &[&Rows],
         carried: &mut Carried,
-    ) -> Result<Vec<Vec<Value>>, Stop> {
+    ) -> Result<(Vec<Vec<Value>>, Vec<usize>), Stop> {
         let mut slots = vec![Value::Null; self.calls.len() + self.refs.len()];
         let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
             points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
-        let (mut rows, limited) = (Vec::new(), self.limit > 0 || self.offset > 0);
+        let (mut rows, mut pauses, limited) = (Vec::new(), Vec::new(), self.limit > 0 || self.offset > 0);
         loop {
             let next = carried.told.next_row(&mut scanners, self.ascending, limited);
-            let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok(rows) };
+            let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok((rows, pauses)) };
+            if std::mem::take(&mut carried.told.paused) {
+                pauses.push(rows.len());
+            }
             let mut tags = Vec::new();
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let point =

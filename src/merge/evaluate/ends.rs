@@ -42,6 +42,8 @@ pub struct Told {
     ended: bool,
     /// There are rows that are not yet given out.
     ungiven: bool,
+    /// All rows so far were given out, as if they were all.
+    pub paused: bool,
     /// How often each call was asked behind its points of the series before.
     ahead: Vec<usize>,
     /// Which calls have said that they have no point in the row that is being made.
@@ -124,7 +126,8 @@ impl Told {
                 return Err(NotWorkedOut);
             }
             self.silent.fill(false);
-            (self.ended, self.ungiven) = (!self.ungiven, false);
+            (self.ended, self.paused) = (!self.ungiven, self.ungiven);
+            self.ungiven = false;
         }
     }
 }

@@ -288,8 +288,8 @@ impl Evaluation {
     /// There are too many rows, or what is asked for cannot be told exactly of these.
     pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Option<Series>, Stop> {
         let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
-        let values = match self.calls.is_empty() {
-            true => self.raw(&members)?,
+        let (values, pauses) = match self.calls.is_empty() {
+            true => (self.raw(&members)?, Vec::new()),
             false => {
                 let mut points = Vec::new();
                 for call in &self.calls {
@@ -298,7 +298,8 @@ impl Evaluation {
                 self.side_by_side(points, &members, carried)?
             }
         };
-        self.series_of(group.name.clone(), group.values.clone(), values)
+        let series = self.series_of(group.name.clone(), group.values.clone(), values)?;
+        Ok(series.map(|series| Series { pauses, ..series }))
     }
 
     /// `tags` are the values of GROUP BY's.
@@ -308,7 +309,7 @@ impl Evaluation {
         }
         let tags = self.dimensions.iter().cloned().zip(tags).collect();
         let columns = self.columns.clone();
-        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, partial: false }))
+        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, ..Series::default() }))
     }
 
     /// The field of this name and type that is asked for; it is asked for from now on.

@@ -147,7 +147,7 @@ fn push_row(found: &mut Vec<Series>, name: &str, tags: Vec<(String, String)>, co
         Some(last) => last.values.push(row),
         None => {
             let (name, columns) = (name.to_owned(), columns.to_vec());
-            found.push(Series { name, tags, columns, values: vec![row], partial: false });
+            found.push(Series { name, tags, columns, values: vec![row], ..Series::default() });
         }
     }
 }

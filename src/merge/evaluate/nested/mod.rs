@@ -201,19 +201,24 @@ impl Nested {
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }
-        let (mut series, mut ungiven): (Vec<(At, Series)>, bool) = (Vec::new(), false);
+        let mut series: Vec<(At, Series)> = Vec::new();
+        let (mut ungiven, mut paused) = (false, false);
         for row in made.rows {
             // InfluxDB gives out what it has, and asks once more.
             let was_ungiven = std::mem::replace(&mut ungiven, !row.is_silence());
             match series.last_mut() {
                 _ if row.is_silence() && !was_ungiven => break,
-                _ if row.is_silence() => {}
-                Some((at, last)) if *at == row.at => last.values.push(self.row(row)),
+                _ if row.is_silence() => paused = true,
+                Some((at, last)) if *at == row.at => {
+                    last.pauses.extend(std::mem::take(&mut paused).then_some(last.values.len()));
+                    last.values.push(self.row(row));
+                }
                 _ => {
                     let group = &groups[row.at.series as usize];
                     let (at, name, tags) = (row.at, group.name.clone(), group.values.clone());
                     let values = vec![self.row(row)];
-                    series.push((at, self.series_of(name, tags, values)));
+                    let pauses = Vec::from_iter(std::mem::take(&mut paused).then_some(0));
+                    series.push((at, Series { pauses, ..self.series_of(name, tags, values) }));
                 }
             }
         }
@@ -230,7 +235,7 @@ impl Nested {
 
     fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Series {
         let tags = self.top.keys.iter().cloned().zip(tags).collect();
-        Series { name, tags, columns: self.top.evaluation.columns.clone(), values, partial: false }
+        Series { name, tags, columns: self.top.evaluation.columns.clone(), values, ..Series::default() }
     }
 }
 
