@@ -167,6 +167,8 @@ fn levels_take_over_what_stands_around() {
         "SELECT max(m) FROM (SELECT moving_average(mean(v), 2) AS m FROM SPLIT GROUP BY time(10s), host) WHERE BOUNDS",
         "SELECT count(x) FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
         "SELECT x, host FROM (SELECT distinct(n) AS x FROM SPLIT GROUP BY host)",
+        "SELECT x, host FROM (SELECT count(distinct(n)) AS x FROM SPLIT GROUP BY host)",
+        "SELECT sum(x) FROM (SELECT count(distinct(s)) AS x FROM SPLIT WHERE BOUNDS GROUP BY time(20s), region)",
         "SELECT * FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
         "SELECT max, n, host FROM (SELECT max(v), n, host FROM SPLIT GROUP BY region)",
         "SELECT * FROM (SELECT top(v, host, 3) FROM SPLIT)",

@@ -359,7 +359,7 @@ impl Level {
             return fed;
         }
         let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
-        let points = self.evaluation.ordered(call, &rows, windows).filter_map(|point| point.row);
+        let points = self.evaluation.ordered(innermost(call), &rows, windows).filter_map(|point| point.row);
         let turns = points.map(|RowAt { series, row }| {
             let (tags, rows) = &fed.members[series as usize];
             (tags, &**rows, row as usize)
