@@ -11,6 +11,8 @@ use regex::Regex;
 
 use crate::influxql::ast::{BinaryOp, Call, Cast, Field, VarRef};
 use crate::influxql::{Expr, Params, Select, Statement, parse_query};
+use crate::merge::evaluate::Kind;
+use crate::merge::evaluate::functions::{Function, How, function};
 
 /// What a field may hold; of two types InfluxDB takes the greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +22,18 @@ pub enum FieldType {
     Unsigned,
     Integer,
     Float,
+}
+
+impl From<Kind> for FieldType {
+    fn from(kind: Kind) -> FieldType {
+        match kind {
+            Kind::Boolean => FieldType::Boolean,
+            Kind::String => FieldType::String,
+            Kind::Unsigned => FieldType::Unsigned,
+            Kind::Integer => FieldType::Integer,
+            Kind::Float => FieldType::Float,
+        }
+    }
 }
 
 /// The fields and tags of all measurements that a SELECT reads.
@@ -261,27 +275,24 @@ fn innermost(call: &Call) -> &Call {
 
 /// `mean(*)` -> `mean(a) AS mean_a, mean(b) AS mean_b`.
 fn expand_call(field: &Field, call: &Call, columns: &[Column], regex: Option<Regex>, out: &mut Vec<Field>) {
-    let takes = takes(&innermost(call).name);
+    let innermost = &innermost(call).name;
     let title = field.alias.as_deref().unwrap_or(&call.name);
     for column in columns {
         let fits = regex.as_ref().is_none_or(|regex| regex.is_match(&column.name));
-        if matches!(column.kind, Some(Type::Field(kind)) if takes.contains(&kind)) && fits {
+        if matches!(column.kind, Some(Type::Field(kind)) if takes(innermost, kind)) && fits {
             let expr = Expr::Call(with_argument(call, column.expr()));
             out.push(Field { expr, alias: Some(format!("{title}_{}", column.name)) });
         }
     }
 }
 
-/// The types that a function's wildcard stands for.
-fn takes(function: &str) -> &'static [FieldType] {
-    use FieldType::*;
-    match function {
-        "count" | "first" | "last" | "distinct" | "elapsed" | "mode" | "sample" => {
-            &[Float, Integer, Unsigned, String, Boolean]
-        }
-        "min" | "max" => &[Float, Integer, Unsigned, Boolean],
-        "holt_winters" | "holt_winters_with_fit" => &[Float, Integer],
-        _ => &[Float, Integer, Unsigned],
+/// Whether a function's wildcard stands for fields of a type: for those that it takes.
+fn takes(name: &str, kind: FieldType) -> bool {
+    match function(name) {
+        // InfluxDB has forgotten it there.
+        Some(Function { how: How::Whole(..), .. }) if kind == FieldType::Unsigned => false,
+        Some(function) => function.takes.iter().any(|taken| FieldType::from(*taken) == kind),
+        None => matches!(kind, FieldType::Float | FieldType::Integer | FieldType::Unsigned),
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{Call, Listing, SortOrder, Source};
 use crate::influxql::{Expr, Measurement, Select, Statement};
-use crate::merge::evaluate::functions::{HidesOrder, function};
+use crate::merge::evaluate::functions::{HidesOrder, How, function};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
@@ -404,7 +404,7 @@ pub(super) fn may_fall_silent(select: &Select) -> bool {
         let here = |call: &Call| match (call.name.as_str(), call.args.get(1)) {
             ("percentile", Some(Expr::Integer(percent))) => !(50..=100).contains(percent),
             ("percentile", Some(Expr::Float(percent))) => !(50.0..=100.0).contains(percent),
-            (name, _) => name.starts_with("holt_winters"),
+            (name, _) => function(name).is_some_and(|function| matches!(function.how, How::Whole(..))),
         };
         match expr {
             Expr::Call(call) => here(call) || call.args.iter().any(falls),

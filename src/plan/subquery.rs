@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::influxql::ast::{BinaryOp, Call, Cast, Field, MeasurementName, Source, VarRef};
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
+use crate::merge::evaluate::functions::{Gives, function};
 use crate::topology::GroupIndex;
 
 use super::columns::{
@@ -414,13 +415,12 @@ fn fitting(expr: &Expr, sources: &[Source]) -> Result<Option<Type>, Misfit> {
             Ok(None)
         }
         Expr::VarRef(var) => Ok(var.cast.and_then(Type::of)),
-        Expr::Call(call) => match call.name.as_str() {
-            "count" | "elapsed" => field(FieldType::Integer),
-            "mean" | "median" | "integral" | "stddev" | "derivative" | "non_negative_derivative" => {
+        Expr::Call(call) => match (call.name.as_str(), function(&call.name).map(|function| function.gives)) {
+            (_, Some(Gives::Integer)) => field(FieldType::Integer),
+            (_, Some(Gives::Float)) => field(FieldType::Float),
+            (name, _) if expr.is_constant() && !["abs", "floor", "ceil", "round"].contains(&name) => {
                 field(FieldType::Float)
             }
-            name if name.ends_with("moving_average") || FLOATS.contains(&name) => field(FieldType::Float),
-            name if expr.is_constant() && !["abs", "floor", "ceil", "round"].contains(&name) => field(FieldType::Float),
             // Mathematics too.
             _ => call.args.first().map_or(Ok(None), |arg| fitting(arg, sources)),
         },
@@ -439,16 +439,6 @@ fn fitting(expr: &Expr, sources: &[Source]) -> Result<Option<Type>, Misfit> {
         _ => Ok(None),
     }
 }
-
-/// Transformations that give floats, beside the averages.
-const FLOATS: &[&str] = &[
-    "relative_strength_index",
-    "triple_exponential_derivative",
-    "kaufmans_efficiency_ratio",
-    "chande_momentum_oscillator",
-    "holt_winters",
-    "holt_winters_with_fit",
-];
 
 /// What an operator makes of two types. An integer divided by an integer counts as one, though its value is none.
 fn joined(op: BinaryOp, lhs: Type, rhs: Type) -> Option<Type> {
