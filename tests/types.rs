@@ -183,3 +183,23 @@ fn a_group_without_series_has_words_for_a_wrong_type() {
     }
     loaded_apart().assert_same_with_rows(&queries, 0);
 }
+
+/// InfluxDB looks at types where it has a storage shard of the range, which may be of another measurement, in one group alone.
+#[test]
+fn type_errors_are_told_where_slimit_finds_no_series() {
+    const WEEK: i64 = 604_800;
+    let loaded = loaded();
+    let mut queries = Vec::new();
+    for number in 0..8_i64 {
+        let time = 1_000_000_000 + number * WEEK;
+        let point = format!("other{number} v=1 {time}000000000\n");
+        [loaded.reference.http(), loaded.cluster.http()].iter().for_each(|http| http.store("db", &point));
+        for columns in ["host / 2.0, v", "v", "ok + n, v", "max(s)", "max(v), host * 2"] {
+            queries.push(format!("SELECT {columns} FROM one WHERE time = {time}s SLIMIT 1"));
+            queries.push(format!(
+                "SELECT {columns} FROM one, two WHERE time = {time}s GROUP BY region SLIMIT 2 SOFFSET 1"
+            ));
+        }
+    }
+    loaded.assert_same_with_rows(&queries, 0);
+}

@@ -1,5 +1,6 @@
 //! A SELECT over several groups: ask what they hold, plan, then put their series in order.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use futures_util::future::join_all;
@@ -163,12 +164,11 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
         Err(error) => return Ok(Err(error)),
     };
     let selected = if through.is_empty(readers(select).len()) {
-        let parts =
-            limits.listings(None).into_iter().map(|(group, _)| (group, without_series(&typed(&read, &schemas))));
-        match parts.into_iter().next() {
-            Some((group, part)) => Selected::Rewritten(group, Box::new(part)),
-            None => Selected::Concatenate(Concatenation { parts: Vec::new(), descending: false }),
-        }
+        // A group without a storage shard in the range looks at nothing.
+        let groups: BTreeSet<GroupIndex> = limits.listings(None).into_iter().map(|(group, _)| group).collect();
+        let part = without_series(&typed(&read, &schemas));
+        let parts = groups.into_iter().map(|group| (group, part.clone())).collect();
+        Selected::Concatenate(Concatenation { parts, descending: false })
     } else {
         let mut rest = read;
         limits.narrow(&mut rest, &through.sets());
