@@ -750,6 +750,24 @@ fn what_is_not_exact_is_refused() {
     }
 }
 
+/// InfluxDB takes the time out of the columns, but one right behind another, which is a column of nothing to it.
+#[test]
+fn the_time_has_the_last_of_its_names() {
+    let columns =
+        ["time AS a, v, time AS b", "time AS a, v, time", "time AS a, max(v), time AS \"b c\", n", "time AS a, *"];
+    let loaded = loaded();
+    loaded.assert_same(&product(&columns, &["", "WHERE n > 2 LIMIT 3"]));
+    for columns in ["time, time, v", "max(v), time AS a, time AS b", "mean(v), time, time"] {
+        let q = format!("SELECT {columns} FROM one");
+        let seen = loaded.cluster.http().query("db", &q);
+        assert!(
+            seen.status == 400 && seen.text().contains("a column time right behind another"),
+            "`{q}`: {}",
+            seen.text()
+        );
+    }
+}
+
 /// What hangs on how Go's sort orders the equal: which of several equally frequent values is the mode, and which of several
 /// points with its value a lone percentile shows.
 #[test]

@@ -10,6 +10,9 @@ use super::{Evaluation, Place, Stop};
 
 /// Reads the fields of a SELECT into an evaluation.
 pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
+    if keeps_time(select) {
+        return Err(Stop::Refused("a column time right behind another".to_owned()));
+    }
     // What is written has as tags what top and bottom group by.
     let fields = fields(select, !evaluation.writes);
     evaluation.columns = names(time_name(select), &fields);
@@ -46,10 +49,16 @@ pub fn fields(select: &Select, beside: bool) -> Vec<Field> {
     fields
 }
 
-/// The name of the first column.
+/// The name of the first column: the last one written.
 pub fn time_name(select: &Select) -> String {
-    let alias = select.fields.iter().filter(|field| is_time(field)).find_map(|field| field.alias.clone());
-    alias.unwrap_or_else(|| "time".to_owned())
+    let last = select.fields.iter().rfind(|field| is_time(field));
+    last.and_then(|field| field.alias.clone()).unwrap_or_else(|| "time".to_owned())
+}
+
+/// InfluxDB takes the time out of the columns while it goes over them, and so passes over what stands behind it: a second
+/// one there stays, as a column of which nothing is known.
+fn keeps_time(select: &Select) -> bool {
+    select.fields.windows(2).any(|pair| pair.iter().all(is_time))
 }
 
 pub fn is_time(field: &Field) -> bool {
