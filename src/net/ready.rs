@@ -7,7 +7,7 @@
 //!
 //! - `hear` has glommio poll the epoll itself, as one more socket: it wakes a shard that sleeps or is busy.
 //! - `linger` has its turn when no other task has anything to do, and only for `LINGER` after something has happened. It
-//!   blocks the thread in epoll_wait(2), for `SLICE` at first, and for up to `SLICE_LONG` where the wait before was long too.
+//!   blocks the thread in epoll_wait(2), for `SLICE_FIRST`, and for up to `SLICE_LONG` where the wait before was long too.
 //!   While somebody pauses who has more to do (`yield_if_needed`) it only looks. While another thread is awaited
 //!   (`elsewhere`), which only a shard's rings tell, it has no turn at all.
 //!
@@ -44,6 +44,8 @@ use super::spawn_loop;
 const LINGER: Duration = Duration::from_millis(50);
 /// So long a busy shard may leave its streams and timers unheard.
 const SLICE: Duration = Duration::from_millis(2);
+/// Most of what is waited for comes sooner, and who wakes for nothing has to find its way back through cold caches.
+const SLICE_FIRST: Duration = Duration::from_millis(8);
 const SLICE_LONG: Duration = Duration::from_millis(20);
 /// The same while there is work that pauses. A write waits for it twice, with its request and with its replicas' answers.
 const BUSY_LOOK: Duration = Duration::from_micros(500);
@@ -434,7 +436,7 @@ impl Readiness {
             let began = Instant::now();
             if is_soon(began) {
                 // Others may have something to do nevertheless: whoever has had more than its share comes after this.
-                let longest = (waited * LONGER).clamp(SLICE, SLICE_LONG);
+                let longest = (waited * LONGER).clamp(SLICE_FIRST, SLICE_LONG);
                 self.take_from(began, if self.pausing.get() > 0 { Duration::ZERO } else { longest });
             }
             now = self.last_look.get().max(began);
