@@ -24,6 +24,9 @@ use crate::topology::Address;
 use super::Target;
 use super::driver::Driver;
 
+/// Where a replica says that it is there.
+pub const PING: &str = "/ping";
+
 /// Answers whose head is larger are garbage.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -130,9 +133,11 @@ impl Connection {
         poll_fn(|context| self.poll(context, |context| wanted.as_mut().poll(context))).await
     }
 
-    /// An answer that nobody waits for with `driver` is a write's, which is a head alone.
+    /// An answer that nobody waits for with `driver` is a write's, which is a head alone; so is a ping's.
     fn await_answer(&mut self, request: &Request<Payload>) {
-        if self.driver.is_some() {
+        if request.uri().path() == PING {
+            self.heads.borrow_mut().bodiless();
+        } else if self.driver.is_some() {
             let accepts = [ACCEPT, ACCEPT_ENCODING].map(|name| request.headers().get(name).cloned());
             self.heads.borrow_mut().awaited(self.accepted == accepts);
             self.accepted = accepts;

@@ -8,6 +8,7 @@ use hyper::Request;
 
 use crate::net::{Payload, sleep};
 
+use super::connection::PING;
 use super::{Current, Pool};
 
 /// Pings a replica after a while; no more once the topology in force does not name it. (What is idle may hold an earlier
@@ -23,7 +24,7 @@ pub async fn watch(pool: Weak<Pool>, current: Rc<Current>, interval: Duration, t
 /// Pings a replica and keeps what it learns in the replica's statistics.
 pub async fn check(pool: &Rc<Pool>, timeout: Duration) {
     let target = pool.target();
-    let ping = || Request::get("/ping").body(Payload::default());
+    let ping = || Request::get(PING).body(Payload::default());
     let until = Instant::now() + timeout;
     let answer = pool.exchange(ping, until).await;
     let failure = match answer {

@@ -238,25 +238,78 @@ pub type Reply = oneshot::Sender<ReplicaAnswer>;
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use hyper::Request;
+
     use super::*;
     use crate::config::Config;
-    use crate::net::on_a_shard;
+    use crate::net::{Payload, on_a_shard};
 
     /// A topology of one group with these replicas.
     fn topology(names: &[&str]) -> Topology {
-        let replica = |name: &&str| format!("[[group.replica]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:9\"\n");
+        topology_at("http://127.0.0.1:9", names)
+    }
+
+    fn topology_at(url: &str, names: &[&str]) -> Topology {
+        let replica = |name: &&str| format!("[[group.replica]]\nname = \"{name}\"\nurl = \"{url}\"\n");
         let replicas: String = names.iter().map(replica).collect();
         let config = Config::parse(&format!("[[group]]\nid = 1\n{replicas}")).expect("it is sound");
         config.topology.expect("it has one")
     }
 
+    fn settings() -> Rc<Settings> {
+        let config = Config::parse(crate::config::DEFAULT).expect("the default is sound");
+        Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout })
+    }
+
+    /// Answers a query in two pieces, as InfluxDB does, and then a ping.
+    fn answering(listener: &TcpListener) {
+        let (mut stream, _) = listener.accept().expect("somebody comes");
+        stream.set_nodelay(true).expect("it is open");
+        let long = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+        for pieces in [&[long, "{}"][..], &["HTTP/1.1 204 No Content\r\n\r\n"]] {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut bytes = [0; 256];
+                let read = stream.read(&mut bytes).expect("it stays");
+                assert!(read > 0, "it has asked for less than it should");
+                request.extend_from_slice(&bytes[..read]);
+            }
+            for piece in pieces {
+                stream.write_all(piece.as_bytes()).expect("it stays");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_heard_at_once_behind_a_query() {
+        on_a_shard(|| async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+            let answerer = thread::spawn(move || answering(&listener));
+            let first = Snapshot::following(None, topology_at(&url, &["a"]), |_| Lasting::default());
+            let queue = glommio::executor().current_task_queue();
+            let backends = Backends::new(&first, None, &settings(), queue);
+            let replica = &backends.group(0)[0];
+            let query = || Request::get("/query?q=SHOW+DATABASES").body(Payload::default());
+            let until = Instant::now() + Duration::from_secs(10);
+            let answer = replica.pool.exchange(query, until).await.expect("it answers");
+            assert_eq!(answer.into_body().whole(64).await.expect("it ends").as_ref(), b"{}");
+            health::check(&replica.pool, Duration::from_millis(200)).await;
+            assert!(replica.target.stats.is_up());
+            answerer.join().expect("it does not panic");
+        });
+    }
+
     #[test]
     fn a_replica_counts_where_its_snapshot_says_though_a_topology_was_skipped() {
         on_a_shard(|| async {
-            let config = Config::parse(crate::config::DEFAULT).expect("the default is sound");
-            let settings =
-                Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout });
-            let queue = glommio::executor().current_task_queue();
+            let (settings, queue) = (settings(), glommio::executor().current_task_queue());
             let first = Snapshot::following(None, topology(&["a", "b"]), |_| Lasting::default());
             let without = Snapshot::following(Some(&first), topology(&["a"]), |_| Lasting::default());
             let last = Snapshot::following(Some(&without), topology(&["a", "b"]), |_| Lasting::default());
