@@ -662,12 +662,12 @@ fn what_is_not_exact_is_refused() {
         ),
         ("SELECT max(x) FROM (SELECT mean(v) AS x FROM one tz('Local'))", "tz('Local'), a zone not known here"),
         (
-            "SELECT max(x) FROM (SELECT percentile(v, 9) AS x FROM one WHERE BOUNDS GROUP BY time(20s)), two GROUP BY host",
-            "a subquery beside measurements, of whose windows",
+            "SELECT max(v) FROM (SELECT percentile(v, 9) AS v FROM one WHERE BOUNDS GROUP BY time(20s), host), two WHERE host = 'x'",
+            "a subquery of whose windows percentile() or holt_winters() makes no point, beside a measurement",
         ),
         (
-            "SELECT sum(q) FROM one, (SELECT v AS p FROM one), (SELECT n AS q FROM one)",
-            "sum() of q::integer beside a subquery without it",
+            "SELECT sum(n) FROM one, (SELECT v AS p FROM one), (SELECT n FROM one) WHERE host = 'x'",
+            "sum() of n::integer beside a subquery without it",
         ),
         (
             "SELECT * FROM (SELECT first(s) AS host FROM one), two",

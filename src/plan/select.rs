@@ -362,7 +362,8 @@ pub(super) fn nested(
     let by_reader: Result<Vec<Vec<Share<'_>>>, String> =
         alone.iter().map(|reader| super::sources::shares(reader, circumstances, &is_field)).collect();
     let (inputs, apart) = subquery::inputs(&settled, &by_reader?);
-    Ok(Nesting { select: settled, inputs, apart, split })
+    let fields = subquery::fields(&settled, schemas);
+    Ok(Nesting { select: settled, inputs, apart, fields, split })
 }
 
 /// Whether rows that have to be combined are evaluated level by level: those of subqueries, those of measurements of one name

@@ -12,6 +12,7 @@ use crate::influxql::ast::{BinaryOp, Call, Cast, Field, MeasurementName, Source,
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::functions::{Gives, function};
+use crate::merge::evaluate::nested::Fields;
 use crate::topology::GroupIndex;
 
 use super::columns::{
@@ -33,6 +34,8 @@ pub struct Nesting {
     pub inputs: Vec<Sources>,
     /// By input: the tags that a SELECT must be grouped by for each of its series to come of one group.
     pub apart: Vec<BTreeSet<String>>,
+    /// By input: the fields that its reader's measurements have in the storage shards that are read. Empty: nobody was asked.
+    pub fields: Vec<Fields>,
     /// What stands in the way of asking one group alone: what a refusal says behind the function's name.
     pub split: String,
 }
@@ -81,6 +84,16 @@ pub fn readers(select: &Select) -> Vec<&Select> {
         }
     }
     readers
+}
+
+/// The fields of each reader's measurements, by input.
+pub fn fields(select: &Select, schemas: &[Schema]) -> Vec<Fields> {
+    let typed = |(name, kind): (&String, &FieldType)| (name.clone(), Type::Field(*kind).cast());
+    let of = |(reader, schema): (&Select, &Schema)| {
+        let fields: Fields = schema.fields.iter().map(typed).collect();
+        vec![fields; copies(reader).len()]
+    };
+    readers(select).into_iter().zip(schemas).flat_map(of).collect()
 }
 
 /// The measurements of a reader: those of each name that come first, those that come second, and so on.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source};
-use crate::merge::evaluate::nested::{self, Nested, Reads};
+use crate::merge::evaluate::nested::{self, Known, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
@@ -38,7 +38,7 @@ pub async fn explained(
     through: Option<&Through>,
     analyze: bool,
 ) -> Result<Result<Vec<(GroupIndex, Select)>, Ended>, Refusal> {
-    match nested(running, nesting, through.map_or(Passed::All, Through::passed)) {
+    match nested(running, nesting, through, None) {
         Ok(nested) => match nested.wrong() {
             Some(error) => unfit(running, id, nesting.parts(), error, analyze).await,
             None => nesting.outline().map(Ok).map_err(|reason| refuse(400, reason)),
@@ -47,10 +47,18 @@ pub async fn explained(
     }
 }
 
-fn nested(running: &Running, nesting: &Nesting, passed: Passed) -> Result<Nested, Stop> {
+/// `reads`: what may be asked of the groups; `None`: as little as what is let through allows.
+fn nested(
+    running: &Running,
+    nesting: &Nesting,
+    through: Option<&Through>,
+    reads: Option<Reads>,
+) -> Result<Nested, Stop> {
     let rows_max = running.context.queries.config.query.rows_max.0;
-    let reads = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
-    Nested::new(&nesting.select, &nesting.apart, reads, rows_max)
+    let passed = through.map_or(Passed::All, Through::passed);
+    let least = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
+    let known = Known { fields: &nesting.fields, whole: passed == Passed::All };
+    Nested::new(&nesting.select, &nesting.apart, known, reads.unwrap_or(least), rows_max)
 }
 
 /// Runs a SELECT over the rows of several groups, level by level; `through` is let through of them.
@@ -60,8 +68,7 @@ pub async fn run(
     nesting: Nesting,
     through: Option<&Through>,
 ) -> Result<Ended, Refusal> {
-    let passed = through.map_or(Passed::All, Through::passed);
-    let mut nested = match nested(running, &nesting, passed) {
+    let mut nested = match nested(running, &nesting, through, None) {
         Ok(nested) => nested,
         Err(stop) => return stopped(running, id, stop, &nesting.split).await,
     };
@@ -80,7 +87,7 @@ pub async fn run(
     };
     if nested.lacks_rows(&rows) {
         drop(rows);
-        nested = match self::nested(running, &nesting, Passed::Rows) {
+        nested = match self::nested(running, &nesting, through, Some(Reads::Rows)) {
             Ok(nested) => nested,
             Err(stop) => return stopped(running, id, stop, &nesting.split).await,
         };
@@ -92,7 +99,10 @@ pub async fn run(
     if running.tells_zones() {
         nested.tell_zone();
     }
-    let looking = move || (nested.ordered_in_shards(&rows), nested, rows);
+    let looking = move || {
+        nested.see(&rows);
+        (nested.ordered_in_shards(&rows), nested, rows)
+    };
     let (ordered, nested, mut rows) = on_a_thread(&running.context.queries, looking).await?;
     let shards = shards(running, &nested, &nesting, ordered).await?;
     rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards));

@@ -17,7 +17,7 @@ use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transform
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
 use crate::merge::evaluate::window::Windows;
-use crate::merge::evaluate::{Carried, Kind, Place, Stop};
+use crate::merge::evaluate::{Carried, Place, Stop};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
@@ -183,37 +183,6 @@ impl Level {
             Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
         };
         sets.into_iter().map(of).collect()
-    }
-
-    /// Of several sources InfluxDB takes what is of the first one's type. A subquery that has not what these calls are of is one
-    /// of floats; a measurement that has it not is none.
-    pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
-        // The best of each tag is a max or a min first.
-        let best_of_tags = matches!(call.name.as_str(), "top" | "bottom") && call.args.len() > 2;
-        let same = best_of_tags || matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
-        let (Some(Expr::VarRef(var)), true, 2..) = (call.args.first(), same, self.sources.len()) else {
-            return Ok(false);
-        };
-        if self.evaluation.check_call(call)?.is_none_or(|kind| kind == Kind::Float) {
-            return Ok(false);
-        }
-        let mut before = false;
-        for (number, source) in self.sources.iter().enumerate() {
-            match &self.inputs[source.input] {
-                Input::Measurements(_) => before = true,
-                Input::Subquery(inner) if inner.has(var) => return Ok(false),
-                // Only the measurements before it can have it.
-                Input::Subquery(_) if before && number + 1 == self.sources.len() => return Ok(false),
-                Input::Subquery(_) if before => {
-                    let name = &call.name;
-                    return Err(Stop::Refused(format!(
-                        "{name}() of {var} beside a subquery without it, which stands before others and behind measurements,"
-                    )));
-                }
-                Input::Subquery(_) => return Ok(true),
-            }
-        }
-        Ok(false)
     }
 
     /// With what stands beside a point in its row.

@@ -22,6 +22,7 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::order::Ended;
+use super::present::{Known, Present};
 use super::stream::{Row, Stream, Tagged, Tags, before, cast, limited, subset};
 
 /// A SELECT, ready for rows.
@@ -57,8 +58,15 @@ pub struct Level {
     /// How many these are as they are written: one may be there twice. InfluxDB holds their number against that of the tags that
     /// a level is grouped by ([`Level::is_apart`]).
     written: usize,
+    pub present: Present,
     /// InfluxDB's own error about a call, once there is a series of it. Else nothing comes of that.
     wrong: Option<String>,
+}
+
+/// The inputs, as SELECTs are met that read them.
+pub struct Inputs<'a> {
+    pub met: usize,
+    pub known: Known<'a>,
 }
 
 /// What the groups have given, by input: the rows of one series of the answer.
@@ -101,7 +109,12 @@ impl<'a> Given<'a> {
 
 impl Level {
     /// `around`: the SELECT that it stands in. `inputs` counts.
-    pub fn new(select: &Select, around: Option<&Level>, rows_max: usize, inputs: &mut usize) -> Result<Level, Stop> {
+    pub fn new(
+        select: &Select,
+        around: Option<&Level>,
+        rows_max: usize,
+        inputs: &mut Inputs<'_>,
+    ) -> Result<Level, Stop> {
         let zone = named_zone(select)?;
         let (rest, range) = match &select.condition {
             Some(condition) => split_time(condition, zone).map_err(Stop::Refused)?,
@@ -137,6 +150,7 @@ impl Level {
         evaluation.nested = over_subqueries;
         let raw = !effective.fields.iter().any(|field| calls(&field.expr));
         let mut level = Level {
+            present: Present::new(rest.as_ref(), inputs.met, inputs.known),
             fill: if around.is_some() && !raw && select.fill == Fill::Null { Fill::None } else { select.fill },
             limit: usize::try_from(select.limit).unwrap_or(usize::MAX),
             offset: usize::try_from(select.offset).unwrap_or(usize::MAX),
@@ -212,9 +226,9 @@ impl Level {
     }
 
     /// A measurement whose name is there again is an input of its own: InfluxDB merges the two like those of any names.
-    fn read_inputs(&self, select: &Select, rows_max: usize, count: &mut usize) -> Result<Vec<Input>, Stop> {
+    fn read_inputs(&self, select: &Select, rows_max: usize, count: &mut Inputs<'_>) -> Result<Vec<Input>, Stop> {
         let mut found: Vec<&str> = Vec::new();
-        let (first, mut copies, mut inputs) = (*count, 0, Vec::new());
+        let (first, mut copies, mut inputs) = (count.met, 0, Vec::new());
         for source in &select.sources {
             if let Source::Measurement(measurement) = source {
                 let name = measurement.name.text();
@@ -222,7 +236,7 @@ impl Level {
                 copies = copies.max(found.iter().filter(|found| **found == name).count());
             }
         }
-        *count += copies;
+        count.met += copies;
         let mut begun = false;
         for source in &select.sources {
             match source {
@@ -271,7 +285,7 @@ impl Level {
         })
     }
 
-    fn named_input<'a>(&self, source: &'a SourceAt) -> Option<(&'a str, usize)> {
+    pub fn named_input<'a>(&self, source: &'a SourceAt) -> Option<(&'a str, usize)> {
         match self.inputs[source.input] {
             Input::Measurements(number) => Some((source.name.as_deref()?, number)),
             Input::Subquery(_) => None,
@@ -557,7 +571,7 @@ pub fn intersection(one: TimeRange, other: TimeRange) -> TimeRange {
 }
 
 /// The name that a call, or the innermost in it, is of.
-fn argument(call: &Call) -> Option<&VarRef> {
+pub fn argument(call: &Call) -> Option<&VarRef> {
     match call.args.first() {
         Some(Expr::VarRef(var)) => Some(var),
         Some(Expr::Call(inner)) => argument(inner),

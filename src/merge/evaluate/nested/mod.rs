@@ -15,6 +15,7 @@ mod calls;
 mod ends;
 mod level;
 mod order;
+mod present;
 mod reads;
 mod stream;
 #[cfg(test)]
@@ -30,8 +31,9 @@ use crate::merge::results::{Series, Value};
 
 use super::Stop;
 use super::rows::{Rows, share_a_time};
-use level::{Given, Level};
+use level::{Given, Inputs, Level};
 pub use order::Ended;
+pub use present::{Fields, Known};
 pub use reads::Reads;
 use stream::At;
 use together::Together;
@@ -59,9 +61,16 @@ impl Nested {
     ///
     /// # Errors
     /// Why it cannot be told exactly.
-    pub fn new(select: &Select, apart: &[BTreeSet<String>], reads: Reads, rows_max: usize) -> Result<Nested, Stop> {
-        let mut inputs = 0;
+    pub fn new(
+        select: &Select,
+        apart: &[BTreeSet<String>],
+        known: Known<'_>,
+        reads: Reads,
+        rows_max: usize,
+    ) -> Result<Nested, Stop> {
+        let mut inputs = Inputs { met: 0, known };
         let mut top = Level::new(select, None, rows_max, &mut inputs)?;
+        let inputs = inputs.met;
         if inputs != apart.len() {
             return Err(Stop::Refused("a SELECT whose measurements are counted in two ways".to_owned()));
         }
@@ -119,6 +128,11 @@ impl Nested {
             }
         });
         inputs
+    }
+
+    /// Looks at what the groups have given, by input: some of it may show which sources are there.
+    pub fn see(&mut self, rows: &[Vec<Rows>]) {
+        self.top.see(rows);
     }
 
     /// Whether of these rows, which are the first or last of each series, InfluxDB's own cannot be told: then all rows are needed

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Ended, Nested, Reads};
+use super::{Ended, Known, Nested, Reads};
 use crate::influxql::ast::Call;
 use crate::influxql::{Expr, Params, Select, Statement, parse_query};
 use crate::merge::evaluate::rows::Rows;
@@ -45,7 +45,7 @@ fn rows() -> Vec<Rows> {
 /// The same for rows that the groups give as they are: `host` parts them, which no statement here is grouped by.
 fn nested(select: &Select) -> Result<Nested, Stop> {
     let apart = vec![BTreeSet::from(["host".to_owned()]); if select.sources.len() > 1 { 2 } else { 1 }];
-    Nested::new(select, &apart, Reads::LeastRows, 1_000)
+    Nested::new(select, &apart, Known::default(), Reads::LeastRows, 1_000)
 }
 
 /// Rows of all series: the second after `T` (`None`: 1970), then the cells as text.
@@ -268,7 +268,7 @@ fn averages_go_on_for_each_tags() {
 fn calls_are_left_to_the_groups_where_they_can_be() {
     let asked = |text: &str| {
         let select = parsed(&text.replace("BOUNDS", BOUNDS));
-        let nested = Nested::new(&select, &[BTreeSet::from(["h".to_owned()])], Reads::LeastRows, 10);
+        let nested = Nested::new(&select, &[BTreeSet::from(["h".to_owned()])], Known::default(), Reads::LeastRows, 10);
         let nested = nested.unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         nested.needs()[0].as_ref().map(Select::to_string).unwrap_or_default()
     };

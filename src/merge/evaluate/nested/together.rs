@@ -104,7 +104,7 @@ impl Level {
             true => before(a, b, ascending),
             false => a.at.series < b.at.series,
         };
-        self.end_at_silences(&mut sources, |_| true)?;
+        self.end_at_silences(&mut sources, None, |_| true)?;
         let merged: Vec<Tagged> = sorted(sources, less).collect();
         self.check_rows(&merged)?;
         Ok(limited(merged, self.limit, self.offset, counted))
@@ -260,7 +260,7 @@ impl Level {
             });
         }
         // One without the name is a source of nothing.
-        self.end_at_silences(&mut sources, |_| true)?;
+        self.end_at_silences(&mut sources, Some(call), |_| true)?;
         let merged = by_window(sources, &windows, self.ascending());
         Ok(self.reduced(&merged, &windows, own, |points| vec![again(points)]))
     }
@@ -293,7 +293,7 @@ impl Level {
                 Merged::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
             });
         }
-        self.end_at_silences(&mut sources, |inner| inner.knows(call))?;
+        self.end_at_silences(&mut sources, Some(call), |inner| inner.knows(call))?;
         let merged = by_window(sources, &windows, self.ascending());
         self.check_rows(&merged)?;
         Ok(merged)
@@ -326,8 +326,13 @@ impl Level {
     /// Of several sources InfluxDB asks none again that was silent. One by itself it does.
     ///
     /// # Errors
-    /// Whether others are there hangs on whether storage shards have their field.
-    fn end_at_silences(&self, sources: &mut [Vec<Tagged>], is_there: impl Fn(&Level) -> bool) -> Result<(), Stop> {
+    /// Whether measurements are there is not known.
+    fn end_at_silences(
+        &self,
+        sources: &mut [Vec<Tagged>],
+        call: Option<&Call>,
+        is_there: impl Fn(&Level) -> bool,
+    ) -> Result<(), Stop> {
         let is_silent = |source: &Vec<Tagged>| source.iter().any(Tagged::is_silence);
         if sources.len() < 2 || !sources.iter().any(is_silent) {
             return Ok(());
@@ -336,14 +341,10 @@ impl Level {
             Merged::Subquery(inner) => Some(is_there(inner)),
             Merged::Measurements(_) => None,
         });
-        let subqueries: Vec<bool> = subqueries.collect();
-        match subqueries.iter().filter(|is_there| **is_there).count() {
-            2.. => {}
-            _ if subqueries.len() == sources.len() => return Ok(()),
-            _ => {
-                let what =
-                    "a subquery beside measurements, of whose windows percentile() or holt_winters() makes no point,";
-                return Err(Stop::Refused(what.to_owned()));
+        if subqueries.filter(|is_there| *is_there).count() < 2 {
+            let what = "a subquery of whose windows percentile() or holt_winters() makes no point, beside a measurement without one,";
+            if !self.has_measurements(call).ok_or_else(|| Stop::Refused(what.to_owned()))? {
+                return Ok(());
             }
         }
         for source in sources {
