@@ -239,7 +239,7 @@ pub type Reply = oneshot::Sender<ReplicaAnswer>;
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -266,8 +266,8 @@ mod tests {
         Rc::new(Settings { write: config.write, limits: config.limits, silence_max: config.query.timeout })
     }
 
-    /// Answers a query in two pieces, as InfluxDB does, and then a ping.
-    fn answering(listener: &TcpListener) {
+    /// Answers a query in two pieces, as InfluxDB does, and then a ping; it stays.
+    fn answering(listener: &TcpListener) -> TcpStream {
         let (mut stream, _) = listener.accept().expect("somebody comes");
         stream.set_nodelay(true).expect("it is open");
         let long = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
@@ -284,6 +284,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(20));
             }
         }
+        stream
     }
 
     #[test]
@@ -302,7 +303,7 @@ mod tests {
             assert_eq!(answer.into_body().whole(64).await.expect("it ends").as_ref(), b"{}");
             health::check(&replica.pool, Duration::from_millis(200)).await;
             assert!(replica.target.stats.is_up());
-            answerer.join().expect("it does not panic");
+            drop(answerer.join().expect("it does not panic"));
         });
     }
 
