@@ -455,6 +455,15 @@ fn answers_end_where_influxdb_ends_them() {
         }
     }
     queries.push(format!("SELECT max(x) FROM (SELECT mean(v) AS x FROM {a}, {b} GROUP BY time(20s)) WHERE {BOUNDS}"));
+    // Measurements beside the subquery are behind it where the call reads both as one.
+    for call in ["median(v)", "percentile(v, 90)", "stddev(v)", "mode(v)", "top(v, 2)", "count(distinct(v))", "max(v)"]
+    {
+        for (inner, beside) in [("one", "two"), ("one", a.as_str()), (a, "one"), ("two", &format!("one, {b}"))] {
+            let from = format!("(SELECT mean(v) AS v FROM {inner} GROUP BY time(20s), host), {beside}");
+            let outers = ["", " GROUP BY host", " ORDER BY time DESC"];
+            queries.extend(outers.map(|outer| format!("SELECT {call} FROM {from} WHERE {BOUNDS}{outer}")));
+        }
+    }
     loaded.judged.assert_same(&queries);
 }
 

@@ -62,14 +62,17 @@ impl Level {
         given: &Given<'_>,
         windows: &Windows,
     ) -> Result<Fed<'a>, Stop> {
-        let (Some(turns), Some(field)) = (&fed.turns, self.field_of(call)) else { return Ok(fed) };
         if windows.interval != 0 || !self.evaluation.nested {
             return Ok(fed);
         }
-        let valued = |(member, row): &&(usize, usize)| !fed.members[*member].1.is_null(field, *row);
-        let beyond = |(member, row): &&(usize, usize)| !windows.range.contains(fed.members[*member].1.time(*row));
         let key = (number, fed.input);
         let mut ended = given.ended.calls.borrow_mut();
+        let (Some(turns), Some(field)) = (&fed.turns, self.field_of(call)) else {
+            // Measurements beside a subquery that has ended what is read of both.
+            return Ok(if ended.contains(&key) { Fed { members: Vec::new(), ..fed } } else { fed });
+        };
+        let valued = |(member, row): &&(usize, usize)| !fed.members[*member].1.is_null(field, *row);
+        let beyond = |(member, row): &&(usize, usize)| !windows.range.contains(fed.members[*member].1.time(*row));
         let end = match ended.contains(&key) {
             true => Some(0),
             false => turns.iter().position(|turn| valued(&turn) && beyond(&turn)),
