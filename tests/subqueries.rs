@@ -458,7 +458,7 @@ fn answers_end_where_influxdb_ends_them() {
     // Measurements beside the subquery are behind it where the call reads both as one.
     for call in ["median(v)", "percentile(v, 90)", "stddev(v)", "mode(v)", "top(v, 2)", "count(distinct(v))", "max(v)"]
     {
-        for (inner, beside) in [("one", "two"), ("one", a.as_str()), (a, "one"), ("two", &format!("one, {b}"))] {
+        for (inner, beside) in [("one", "two"), ("one", "one, two"), (a, "one"), ("two", &format!("one, {b}, two"))] {
             let from = format!("(SELECT mean(v) AS v FROM {inner} GROUP BY time(20s), host), {beside}");
             let outers = ["", " GROUP BY host", " ORDER BY time DESC"];
             queries.extend(outers.map(|outer| format!("SELECT {call} FROM {from} WHERE {BOUNDS}{outer}")));

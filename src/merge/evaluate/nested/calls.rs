@@ -151,6 +151,9 @@ impl Level {
         self.check_windows(call, &fed, &windows, given)?;
         if fed.len() > 1 {
             self.check_beside(call, function, given)?;
+            if !each {
+                self.check_begun(call, &fed, &windows, given)?;
+            }
         }
         let fed = if each { fed } else { self.together(fed, call, &windows).into_iter().collect() };
         let fed: Vec<Fed<'_>> = match each {

@@ -90,6 +90,24 @@ impl Level {
         Ok(self.first(&fed, turns, end))
     }
 
+    /// Where rows of several sources are read as one, a subquery's window that begins before their time ends the call behind
+    /// those of the sources that have had their turn.
+    pub fn check_begun(&self, call: &Call, fed: &[Fed<'_>], windows: &Windows, given: &Given<'_>) -> Result<(), Stop> {
+        let Some(field) = self.field_of(call).filter(|_| windows.interval == 0 && self.evaluation.nested) else {
+            return Ok(());
+        };
+        let is_beyond = |rows: &Rows, row: usize| !rows.is_null(field, row) && !windows.range.contains(rows.time(row));
+        let is_told = |fed: &Fed<'_>| {
+            let mut turns = fed.turns.iter().flatten();
+            !turns.any(|(member, row)| is_beyond(&fed.members[*member].1, *row))
+        };
+        if fed.iter().all(is_told) {
+            return Ok(());
+        }
+        let what = format!("{}() over several sources, of which one has windows before its time,", call.name);
+        Err(given.ended.want_all(what))
+    }
+
     /// The first rows, so many of them.
     fn first<'a>(&self, fed: &Fed<'a>, turns: &[(usize, usize)], count: usize) -> Fed<'a> {
         let mut kept: Vec<BTreeMap<usize, usize>> = vec![BTreeMap::new(); fed.members.len()];
