@@ -122,8 +122,8 @@ pub struct Candidates {
     groups: Vec<GroupId>,
 }
 
-/// The replicas of one or several groups, any of which may answer; `key` decides among them, if there are several. None of them is complete: an error, if that is not to
-/// be answered.
+/// The replicas of one or several groups, any of which may answer; `key` decides among several. None of them is complete: an
+/// error, if that is not to be answered.
 pub fn candidates(
     queries: &Queries,
     backends: &Backends,
