@@ -27,17 +27,21 @@ impl Emitter {
 
     /// More rows, of the series that came last or of the next one; `partial` of it is not looked at.
     pub fn push(&mut self, mut series: Series, out: &mut Vec<StatementResult>) {
-        let mut pushed = 0;
-        for pause in std::mem::take(&mut series.pauses) {
-            let behind = series.values.split_off(pause - pushed);
-            let before = std::mem::replace(&mut series.values, behind);
-            if !before.is_empty() {
-                self.push_on(Series { values: before, ..series.without_rows() }, out);
+        let pauses = std::mem::take(&mut series.pauses);
+        if !pauses.is_empty() {
+            let mut rows = std::mem::take(&mut series.values).into_iter();
+            let mut pushed = 0;
+            for pause in pauses {
+                let values: Vec<_> = rows.by_ref().take(pause - pushed).collect();
+                if !values.is_empty() {
+                    self.push_on(Series { values, ..series.without_rows() }, out);
+                }
+                if let Some(held) = self.held.take() {
+                    self.emit(held, false, out);
+                }
+                pushed = pause;
             }
-            if let Some(held) = self.held.take() {
-                self.emit(held, false, out);
-            }
-            pushed = pause;
+            series.values = rows.collect();
         }
         self.push_on(series, out);
     }
