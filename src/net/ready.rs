@@ -44,11 +44,12 @@ use super::spawn_loop;
 const LINGER: Duration = Duration::from_millis(50);
 /// So long a busy shard may leave its streams and timers unheard.
 const SLICE: Duration = Duration::from_millis(2);
-/// Most of what is waited for comes sooner, and who wakes for nothing has to find its way back through cold caches.
-const SLICE_FIRST: Duration = Duration::from_millis(8);
-const SLICE_LONG: Duration = Duration::from_millis(20);
 /// The same while there is work that pauses. A write waits for it twice, with its request and with its replicas' answers.
 const BUSY_LOOK: Duration = Duration::from_micros(500);
+/// So long `linger` waits at least. Most of what is waited for comes sooner, and a shard that wakes for nothing finds its caches
+/// cold.
+const SLICE_FIRST: Duration = Duration::from_millis(8);
+const SLICE_LONG: Duration = Duration::from_millis(20);
 /// So often is seen whether `linger` has its turns.
 const LOOK: Duration = Duration::from_millis(200);
 /// Of an executor: so late it hears, while it lingers, of what neither a stream nor a timer tells and nobody has announced
@@ -57,7 +58,7 @@ pub const PREEMPT_TIMER: Duration = Duration::from_millis(200);
 /// For all queues whose tasks may keep a shard busy.
 pub const QUEUE_LATENCY: Latency = Latency::Matters(SLICE);
 /// A wait may be so many times as long as the one before. Each leaves the others hundreds of times as much of the core before
-/// the next: whoever has more to do, and does not tell by pausing, is kept waiting for less than it has worked.
+/// the next: whoever has more to do, and does not tell by pausing, is kept waiting for less than it has worked, or for `SLICE_FIRST`.
 const LONGER: u32 = 100;
 /// A wait that is this short leaves them little.
 const AT_ONCE: Duration = Duration::from_micros(30);
