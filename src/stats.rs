@@ -49,6 +49,9 @@ pub struct ShardStats {
     pub divergences: Counter,
     pub queries_refused: Counter,
     pub queries_failed_over: Counter,
+    /// Of requests whose text was parsed before, and texts that are no longer kept parsed.
+    pub queries_parsed_before: Counter,
+    pub queries_parses_forgotten: Counter,
     pub queries_limited_rows: Counter,
     pub queries_limited_series: Counter,
     pub queries_limited_bytes: Counter,

@@ -20,7 +20,7 @@ use super::{ControlStats, Process};
 /// together.
 type ShardRow = (&'static str, &'static str, (&'static str, &'static str), fn(&ShardStats) -> u64);
 
-const SHARD_COUNTERS: [ShardRow; 30] = [
+const SHARD_COUNTERS: [ShardRow; 32] = [
     ("slotline_points_received_total", "Lines received, blanks and comments left out.", ("protocol", "http"), |s| {
         s.points_received_http.get()
     }),
@@ -60,6 +60,15 @@ const SHARD_COUNTERS: [ShardRow; 30] = [
         "Queries, or groups' parts of one, refused because no complete replica could answer.",
         ("", ""),
         |s| s.queries_stale_refused.get(),
+    ),
+    ("slotline_queries_parsed_before_total", "Queries whose text was kept parsed.", ("", ""), |s| {
+        s.queries_parsed_before.get()
+    }),
+    (
+        "slotline_queries_parses_forgotten_total",
+        "Texts of queries that are no longer kept parsed (query.texts_bytes_max).",
+        ("", ""),
+        |s| s.queries_parses_forgotten.get(),
     ),
     ("slotline_queries_limited_total", "Queries that reached a limit of [query].", ("limit", "concurrency"), |s| {
         s.queries_limited_concurrency.get()

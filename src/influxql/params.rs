@@ -55,6 +55,10 @@ impl Params {
         Params::default()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds or replaces a value.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! THE READ STORY, on one shard: from a client's query to its answer.
 //!
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
-//! 2. The topology is taken with its backends, once; the text is parsed whole. What InfluxDB alone can judge in it (most
+//! 2. The topology is taken with its backends, once; the text is parsed whole, or was lately (`texts`). What InfluxDB alone can judge in it (most
 //!    regular expressions, time zones) it judges before anything runs.
 //! 3. What looks away from now (`timeshift`) is taken out; `plan::plan` says where the rest runs, or why it is refused.
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before a byte of its
@@ -33,6 +33,7 @@ mod show;
 mod slimit;
 mod statement;
 mod subquery;
+mod texts;
 mod timeshift;
 mod turns;
 mod warning;
@@ -51,7 +52,7 @@ use hyper::{Request, Response};
 use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
-use crate::influxql::{Misread, Query, parse_query, read_query};
+use crate::influxql::{Misread, Query};
 use crate::net::{Body, Budget, Held, Peer, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params};
 use crate::stats::{Recorder, ShardStats};
@@ -64,6 +65,7 @@ use request::Asked;
 pub use request::format;
 use running::Registered;
 pub use running::RunningQueries;
+pub use texts::Texts;
 use timeshift::Shifts;
 use turns::in_own_queue;
 pub use turns::{PANICKED, timed};
@@ -85,6 +87,7 @@ pub struct Queries {
     pub places: Rc<Budget>,
     /// Of these, those that hold what groups said.
     pub gathers: Rc<Budget>,
+    pub texts: Texts,
     /// Of all shards.
     pub running: Arc<RunningQueries>,
     /// Which of them this is.
@@ -163,7 +166,7 @@ async fn run(
     }
     let params = params::read(asked.params.get("params")).map_err(|error| refuse(400, error))?;
     let until = began + queries.config.query.timeout;
-    let mut query = match read_query(q, &params) {
+    let mut query = match queries.texts.read(q, &params) {
         Ok(query) => query,
         Err(Misread { error, unproven }) => {
             if unproven && let Some(_place) = place(queries, Some(client), until).await? {
@@ -175,9 +178,8 @@ async fn run(
             return Err(refuse(400, format!("{PARSING}{error}")));
         }
     };
-    let (shown, shown_params) = (q.to_owned(), params);
-    // It has been parsed before.
-    let shown = move || parse_query(&shown, &shown_params).map(|query| running::text(&query)).unwrap_or_default();
+    // As the client wrote it.
+    let shown = query.clone();
     let shifts = Box::pin(Shifts::read(queries, &backends, &mut asked, &mut query, until)).await?;
     let asked = Rc::new(asked);
     let auth = &queries.config.auth;
@@ -265,7 +267,7 @@ fn interrupted(asked: &Asked, statements: usize) -> Response<Body> {
 /// A query that may run now.
 struct Planned {
     backends: Rc<Backends>,
-    query: Query,
+    query: Arc<Query>,
     asked: Rc<Asked>,
     shifts: Rc<Shifts>,
     plan: Plan,
@@ -277,7 +279,7 @@ struct Planned {
 
 impl Planned {
     async fn answer(self, queries: Rc<Queries>) -> Result<Response<Body>, Refusal> {
-        let Planned { backends, mut query, asked, shifts, plan, until, now_ns, place, registered } = self;
+        let Planned { backends, query, asked, shifts, plan, until, now_ns, place, registered } = self;
         match plan {
             Plan::Whole(groups) => {
                 let killed = registered.killed().map(|()| None);
@@ -292,7 +294,7 @@ impl Planned {
                 let asking = asked.clone();
                 let request = Box::new(move |text: &str| asking.rewritten(text));
                 // There is one: that is what the plan says.
-                let Some(mut statement) = query.statements.pop() else { return Err(refuse(400, MISSING_Q)) };
+                let Some(mut statement) = query.statements.first().cloned() else { return Err(refuse(400, MISSING_Q)) };
                 statement.replace_now(now_ns);
                 let carried_out = async {
                     let executed = execute::execute(&queries, backends, &statement, &asked, groups, until, request);

@@ -21,7 +21,7 @@ use crate::net::{Doorbell, Peer};
 /// What a killed query answers.
 pub const INTERRUPTED: &str = "query interrupted";
 
-/// A query as it is shown.
+/// A query as it is shown: without passwords.
 pub fn text(query: &Query) -> String {
     query.statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
 }
@@ -59,8 +59,7 @@ pub struct RunningQueries {
 type Table = BTreeMap<u64, Arc<Entry>>;
 
 struct Entry {
-    /// Tells it as it is shown: without passwords.
-    text: Box<dyn Fn() -> String + Send + Sync>,
+    query: Arc<Query>,
     db: String,
     began: Instant,
     /// The shard that runs it.
@@ -85,17 +84,16 @@ impl RunningQueries {
         RunningQueries { doorbells, last_id: AtomicU64::new(0), tables }
     }
 
-    /// `text` is called when somebody wants to see it, on any core.
     pub fn begin(
         self: &Arc<RunningQueries>,
-        text: impl Fn() -> String + Send + Sync + 'static,
+        query: Arc<Query>,
         db: String,
         began: Instant,
         shard: usize,
     ) -> Registered {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (killed, kill) = (AtomicBool::new(false), Event::new());
-        let entry = Arc::new(Entry { text: Box::new(text), db, began, shard, killed, kill });
+        let entry = Arc::new(Entry { query, db, began, shard, killed, kill });
         self.table(shard).insert(id, entry.clone());
         Registered { table: self.clone(), id, entry, client: None }
     }
@@ -106,7 +104,7 @@ impl RunningQueries {
             let status = if entry.killed.load(Ordering::Acquire) { "killed" } else { "running" };
             let duration = duration(now.saturating_duration_since(entry.began));
             let id = Value::Integer(i64::try_from(*id).unwrap_or(i64::MAX));
-            vec![id, (entry.text)().into(), entry.db.as_str().into(), duration.into(), status.into()]
+            vec![id, text(&entry.query).into(), entry.db.as_str().into(), duration.into(), status.into()]
         };
         let columns = ["qid", "query", "database", "duration", "status"].map(str::to_owned).to_vec();
         let mut queries = Table::new();
@@ -171,7 +169,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // Its text is dropped outside the lock.
+        // It is dropped outside the lock.
         let _entry = self.table.table(self.entry.shard).remove(&self.id);
     }
 }
@@ -193,12 +191,17 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::influxql::{Params, parse_query};
     use crate::net::{Wire, deadline, on_a_shard};
 
     /// Of so many shards, and what their bells ring at.
     fn table(shards: usize) -> (Arc<RunningQueries>, Vec<Wire>) {
         let (doorbells, wires): (Vec<_>, Vec<_>) = (0..shards).map(|_| Doorbell::new().expect("a pipe")).unzip();
         (Arc::new(RunningQueries::new(doorbells.into())), wires)
+    }
+
+    fn query(text: &str) -> Arc<Query> {
+        Arc::new(parse_query(text, &Params::new()).expect("it is InfluxQL"))
     }
 
     fn ids(running: &RunningQueries) -> Vec<i64> {
@@ -210,17 +213,17 @@ mod tests {
     fn queries_come_and_go() {
         let (running, _wires) = table(2);
         let now = Instant::now();
-        let first = running.begin(|| "SELECT 1".into(), "db".into(), now, 1);
-        let second = running.begin(|| "SHOW QUERIES".into(), String::new(), now, 0);
+        let first = running.begin(query("SHOW STATS"), "db".into(), now, 1);
+        let second = running.begin(query("SHOW QUERIES"), String::new(), now, 0);
         let shown = running.show(7, now + Duration::from_micros(1_500));
         assert_eq!((shown.statement_id, shown.series[0].columns[4].as_str()), (7, "status"));
         let row = |id: i64, text: &str, db: &str| {
             let cells: [Value; 4] = [text.into(), db.into(), "1ms".into(), "running".into()];
             std::iter::once(id.into()).chain(cells).collect::<Vec<Value>>()
         };
-        assert_eq!(shown.series[0].values, [row(1, "SELECT 1", "db"), row(2, "SHOW QUERIES", "")]);
+        assert_eq!(shown.series[0].values, [row(1, "SHOW STATS", "db"), row(2, "SHOW QUERIES", "")]);
         drop(first);
-        let third = running.begin(|| "x".into(), String::new(), now, 1);
+        let third = running.begin(query(""), String::new(), now, 1);
         assert_eq!(ids(&running), [2, 3]);
         drop((second, third));
         assert_eq!(ids(&running), [] as [i64; 0]);
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn a_killed_query_is_shown_as_killed_and_hears_of_it_later_too() {
         let (running, _wires) = table(1);
-        let query = running.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 0);
+        let query = running.begin(query(""), String::new(), Instant::now(), 0);
         assert_eq!(running.kill(1), Ok(()));
         assert_eq!(running.show(0, Instant::now()).series[0].values[0][4], Value::from("killed"));
         futures_lite::future::block_on(query.killed());
@@ -242,7 +245,7 @@ mod tests {
         let (table, mut wires) = table(2);
         let wire = wires.remove(1);
         on_a_shard(move || async move {
-            let query = table.begin(|| "SELECT 1".into(), String::new(), Instant::now(), 1);
+            let query = table.begin(query(""), String::new(), Instant::now(), 1);
             let (mut bell, killer) = (wire.connect().expect("an epoll"), table.clone());
             let killing = std::thread::spawn(move || killer.kill(1));
             let killed = query.killed();
@@ -265,7 +268,7 @@ mod tests {
         let thread = |_| {
             let running = running.clone();
             std::thread::spawn(move || {
-                let begin = |_| running.begin(String::new, String::new(), Instant::now(), 0);
+                let begin = |_| running.begin(query(""), String::new(), Instant::now(), 0);
                 (0..50).map(begin).collect::<Vec<Registered>>()
             })
         };

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context as Waking, Poll};
 use std::time::Instant;
 
@@ -58,7 +59,7 @@ pub struct Context {
 /// Runs the statements; `place` is kept until the answer has ended.
 pub async fn answer(
     context: Context,
-    query: Query,
+    query: Arc<Query>,
     places: Vec<Place>,
     place: Held,
 ) -> Result<Response<Body>, Refusal> {
@@ -203,7 +204,7 @@ impl http_body::Body for Told {
 pub struct Running {
     pub context: Context,
     /// As the client wrote it.
-    pub query: Rc<Query>,
+    pub query: Arc<Query>,
     output: Output,
     /// Where chunks go; without it `results` hold everything.
     sender: Option<mpsc::Sender<Piece>>,
@@ -240,11 +241,11 @@ pub enum Ended {
 }
 
 impl Running {
-    fn new(context: Context, query: Query, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
+    fn new(context: Context, query: Arc<Query>, output: Output, sender: Option<mpsc::Sender<Piece>>) -> Running {
         let (results, behind) = (Vec::new(), Vec::new());
         Running {
             context,
-            query: Rc::new(query),
+            query,
             output,
             sender,
             results,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backend::Backends;
@@ -20,7 +21,7 @@ use crate::plan::{Circumstances, Place, Plan};
 use crate::timeshift::math::{Formula, mentioned};
 use crate::timeshift::rows::ByRows;
 use crate::timeshift::work::{Part, Work, condition, work};
-use crate::timeshift::{Asked, Moved, ask, read};
+use crate::timeshift::{Asked, Moved, ask, is_asked, read};
 
 use super::beside::{beside, on_a_thread};
 use super::partials::{Ask, Times, in_zone};
@@ -45,12 +46,17 @@ impl Shifts {
         queries: &Queries,
         backends: &Backends,
         asked: &mut request::Asked,
-        query: &mut Query,
+        query: &mut Arc<Query>,
         until: Instant,
     ) -> Result<Shifts, Refusal> {
         let on = queries.config.query.timeshift;
         let named = asked.params.get("db").to_owned();
         let base = if on { base(queries, backends, asked, until).await? } else { None };
+        if base.is_none() && !is_asked(query, on) {
+            return Ok(Shifts::default());
+        }
+        // It is kept for others as it is written.
+        let query = Arc::make_mut(query);
         let renamed = base.is_some() && rename(query, &named, asked.params.get("db"));
         let shifts = read(query, base, on).map_err(|reason| refuse(400, reason))?;
         if shifts.is_empty() && !renamed {

@@ -30,8 +30,8 @@ use crate::ingest::{Databases, Ingest, Teller};
 use crate::net::{
     Budget, Doorbell, Listener, QUEUE_LATENCY, Wire, deadline, guarded, prepare, sleep, spawn, spawn_loop,
 };
-use crate::query::Queries;
 pub use crate::query::RunningQueries;
+use crate::query::{Queries, Texts};
 use crate::stats::{Recorder, ShardStats};
 
 use accept::Service;
@@ -193,6 +193,7 @@ impl Shard {
             queue: queues.query,
             places: Budget::strict(config.query.concurrency_max.0),
             gathers: Budget::strict(config.query.gathers_max.0),
+            texts: Texts::new(config.query.texts_bytes_max.0, stats.clone()),
             running: setup.running.clone(),
             shard: setup.index,
         });

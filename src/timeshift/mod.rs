@@ -39,4 +39,4 @@ mod tests;
 pub mod work;
 
 pub use moved::Moved;
-pub use read::{Asked, read};
+pub use read::{Asked, is_asked, read};

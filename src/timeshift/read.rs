@@ -27,6 +27,16 @@ impl Asked {
     }
 }
 
+/// Whether anything is asked for, or refused. Without `on` aliases mean nothing.
+pub fn is_asked(query: &Query, on: bool) -> bool {
+    query.statements.iter().any(|statement| match statement {
+        Statement::Math(_) => true,
+        Statement::Select(select) | Statement::Explain { select, .. } => clauses(select) || (on && shifts(select)),
+        Statement::CreateContinuousQuery(create) => clauses(&create.select),
+        _ => false,
+    })
+}
+
 /// What is asked for by statement; empty: nothing is. From now on the statements are without TIMESHIFT. `base` is the shift
 /// of the whole request; without `on` aliases mean nothing.
 ///
