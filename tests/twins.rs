@@ -185,3 +185,32 @@ fn tags_of_a_measurement_without_fields_beside_a_subquery() {
         &["GROUP BY *", "GROUP BY /r/"],
     );
 }
+
+/// What one regular expression means is merged first, and then with what stands beside it.
+#[test]
+fn regular_expressions_beside_their_names() {
+    let columns = [
+        "v, n, host",
+        "cumulative_sum(v)",
+        "derivative(v)",
+        "bottom(v, 1)",
+        "percentile(v, 60), host",
+        "max(n), host",
+        "count(distinct(v))",
+    ];
+    let inner = "(SELECT sum(v) AS v, sum(n) AS n FROM x GROUP BY time(7m))";
+    let beside = "/^(x|BESIDE)$/";
+    let sources = [
+        format!("late.x, BESIDE, {beside}"),
+        format!("late.BESIDE, late.{beside}, autogen.x, late.x"),
+        "BEFORE, late./^(x|BEFORE|BESIDE)$/, x, late.BEFORE".to_owned(),
+        format!("{inner}, {beside}"),
+        format!("{beside}, BESIDE, {inner}"),
+        format!("{inner}, BEFORE, /^(x|BEFORE|BESIDE)$/, BESIDE"),
+        format!("BESIDE, {inner}, /^(x|BEHIND)$/"),
+        format!("(SELECT v, n, host FROM late.x, BESIDE, {beside}), late.BESIDE"),
+    ];
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let clauses = ["WHERE BOUNDS", "WHERE BOUNDS GROUP BY region", "WHERE BOUNDS ORDER BY time DESC"];
+    loaded().assert_same(&columns, &sources, &clauses);
+}

@@ -161,7 +161,28 @@ pub fn owned(leaf: &Select, shares: &[Share<'_>], group: GroupIndex) -> Vec<Sour
         true => first == Some(&group),
         false => share.groups.contains(&group),
     };
-    leaf.sources.iter().zip(shares).filter(|(_, share)| owns(share)).map(|(source, _)| source.clone()).collect()
+    let mut shares = shares.iter();
+    kept(&leaf.sources, |source| shares.next().filter(|share| owns(share)).map(|_| source.clone()))
+}
+
+/// What `keep` leaves of sources. Of names that one regular expression stands for the first that is left leads the others.
+pub fn kept(sources: &[Source], mut keep: impl FnMut(&Source) -> Option<Source>) -> Vec<Source> {
+    let (mut found, mut is_led) = (Vec::new(), false);
+    for source in sources {
+        let is_also = is_also(source);
+        is_led &= is_also;
+        let Some(mut source) = keep(source) else { continue };
+        if let (true, false, Source::Measurement(measurement)) = (is_also, is_led, &mut source) {
+            measurement.name = MeasurementName::Name(name_of(measurement).to_owned());
+        }
+        is_led = true;
+        found.push(source);
+    }
+    found
+}
+
+fn is_also(source: &Source) -> bool {
+    matches!(source, Source::Measurement(Measurement { name: MeasurementName::Also(_), .. }))
 }
 
 /// The names that InfluxDB keeps for itself, and refuses in FROM.
@@ -214,6 +235,44 @@ pub fn name_regexes(select: &mut Select, names: &BTreeMap<String, BTreeSet<Strin
     }
     if !named.is_empty() {
         select.sources = named;
+    }
+}
+
+/// Puts a regular expression in the place of names that one stands for, where other sources take turns with them: InfluxDB
+/// merges what it means before it merges that with others.
+pub fn join_names(select: &mut Select) {
+    let (mut names, mut meets) = (BTreeSet::new(), false);
+    for source in &select.sources {
+        meets |= match source {
+            Source::Measurement(measurement) => !names.insert(name_of(measurement)),
+            Source::Subquery(_) => true,
+        };
+    }
+    if meets {
+        let joined = select.sources.chunk_by(|_, next| is_also(next)).map(joined).collect();
+        select.sources = joined;
+    }
+    for source in &mut select.sources {
+        if let Source::Subquery(inner) = source {
+            join_names(inner);
+        }
+    }
+}
+
+/// A source, or all that one regular expression stands for.
+fn joined(sources: &[Source]) -> Source {
+    let name = |source: &Source| match source {
+        // A line ends no regular expression's text.
+        Source::Measurement(measurement) => Some(regex::escape(name_of(measurement)).replace('\n', "\\n")),
+        Source::Subquery(_) => None,
+    };
+    let names: Vec<String> = sources.iter().filter_map(name).collect();
+    match &sources[0] {
+        Source::Measurement(first) if names.len() > 1 => {
+            let name = MeasurementName::Regex(format!("^(?:{})$", names.join("|")));
+            Source::Measurement(Measurement { name, ..first.clone() })
+        }
+        source => source.clone(),
     }
 }
 

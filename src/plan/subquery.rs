@@ -19,7 +19,7 @@ use super::columns::{
     Column, FieldType, Schema, Type, expand_wildcards, has_wildcard, settle_types, settle_types_by, widen,
 };
 use super::gather::{Gathering, named};
-use super::sources::{Share, name_of};
+use super::sources::{Share, kept, name_of};
 
 /// The measurements that each group has.
 pub type Sources = Vec<(GroupIndex, Vec<Source>)>;
@@ -145,7 +145,7 @@ pub fn part_of(select: &Select, owned: &impl Fn(&Measurement) -> bool) -> Option
         Source::Measurement(measurement) => owned(measurement).then(|| source.clone()),
         Source::Subquery(inner) => part_of(inner, owned).map(|inner| Source::Subquery(Box::new(inner))),
     };
-    let sources: Vec<Source> = select.sources.iter().filter_map(own).collect();
+    let sources = kept(&select.sources, own);
     (!sources.is_empty()).then(|| Select { sources, ..select.clone() })
 }
 

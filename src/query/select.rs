@@ -15,7 +15,7 @@ use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
     without_types,
 };
-use crate::plan::sources::{bound_by_now, leaf, name_regexes, regexes};
+use crate::plan::sources::{bound_by_now, join_names, leaf, name_regexes, regexes};
 use crate::plan::subquery::{part_of, readers};
 use crate::plan::{Circumstances, intervals};
 use crate::topology::GroupIndex;
@@ -67,13 +67,23 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         };
         return explain(running, id, [listings, parts].concat(), *analyze).await;
     }
+    if let Statement::Select(select) = &mut statement {
+        join_names(select);
+    }
     match selected {
         Selected::One(groups) => running.relay(id, &groups, &statement.to_string(), &key, zone).await,
-        Selected::Rewritten(group, part) => running.relay(id, &[group], &part.to_string(), &key, zone).await,
+        Selected::Rewritten(group, part) => running.relay(id, &[group], &asked(&part), &key, zone).await,
         Selected::Concatenate(whole) => concatenate(running, id, &statement, whole, zone, through.as_ref()).await,
         Selected::Gather(gathering) => gather::run(running, id, *gathering, through.as_ref()).await,
         Selected::Nest(nesting) => subquery::run(running, id, *nesting, through.as_ref()).await,
     }
+}
+
+/// What a group is asked.
+fn asked(part: &Select) -> String {
+    let mut part = part.clone();
+    join_names(&mut part);
+    part.to_string()
 }
 
 pub async fn failed(running: &mut Running, id: usize, error: String) -> Result<Ended, Refusal> {
@@ -224,7 +234,7 @@ async fn concatenate(
         whole.parts.iter().filter_map(|(_, part)| leaf(part)).flat_map(|own| own.sources.clone()).collect();
     let filter = through.and_then(|through| through.of(0, sources.iter()));
     let texts: Vec<(u16, String, String)> =
-        whole.parts.iter().map(|(group, part)| (*group, part.to_string(), first_source(part))).collect();
+        whole.parts.iter().map(|(group, part)| (*group, asked(part), first_source(part))).collect();
     // One document of each group is held. Rows are cut anew for the client.
     let rows = document_rows(whole.parts.iter().map(|(_, part)| part.fields.len()).max().unwrap_or_default());
     let beginning = texts.iter().map(async |(group, text, key)| running.begin(&[*group], text, key, zone, rows).await);
