@@ -239,3 +239,71 @@ fn rows_of_one_time_under_two_policies_of_several_storage_shards() {
     }
     loaded.assert_same(&queries);
 }
+
+/// Whole numbers whose sum runs over within a series, in some of several storage shards.
+fn whole_numbers(measurements: &[&str], seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut body = String::new();
+    for measurement in measurements {
+        for host in HOSTS.iter().filter(|host| !host.is_empty()) {
+            for region in ["eu", "us"] {
+                for time in [0, 10, 1_800, 3_600, 3_610, 7_200, 90_000, 700_000, 700_010].map(|time| T0 + time) {
+                    let n = if random.bool() {
+                        i64::MAX / 3 - random.i64(0..1 << 40)
+                    } else {
+                        random.i64(1 << 60..1 << 61)
+                    };
+                    let key = format!("{measurement},host={host},region={region}");
+                    body.push_str(&format!("{key} n={n}i,v={} {time}000000000\n", random.i32(0..9)));
+                }
+            }
+        }
+    }
+    body
+}
+
+/// Whole numbers of a mean run over within what a series has in one storage shard.
+#[test]
+fn means_of_whole_numbers_run_over_in_each_storage_shard() {
+    let apart =
+        |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| group_of(slot("db", name, &[]), 3) == group);
+    let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
+    let measurements = ["one", "two", &whole[0], &whole[1]];
+    let cluster = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]).start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    for http in [reference.http(), cluster.http()] {
+        http.run("", "CREATE RETENTION POLICY hours ON db DURATION INF REPLICATION 1 SHARD DURATION 1h");
+        http.store("db", whole_numbers(&measurements, 1));
+        let stored = http.write_with("db=db&rp=hours", whole_numbers(&measurements, 2));
+        assert_eq!(stored.status, 204, "{stored:?}");
+    }
+    let judged = Judged { cluster, reference };
+    let mut queries = Vec::new();
+    let both = format!("{}, {}", whole[0], whole[1]);
+    let inner = "SELECT mean(n) AS n, max(v) FROM hours.two GROUP BY host";
+    for from in ["one", "two", "hours.one", "hours.two", "two, one", &both, &format!("hours.{}, one", whole[0])] {
+        for columns in
+            ["mean(n)", "mean(n), median(v)", "sum(n), mean(n), mode(v)", "stddev(n), mean(n) / 2", "mean(n), max(v)"]
+        {
+            for rest in ["", "GROUP BY host", "GROUP BY time(20m), region fill(none)", "GROUP BY time(9d) fill(none)"] {
+                queries.push(format!(
+                    "SELECT {columns} FROM {from} WHERE time >= 1600000000s AND time < 1600800000s {rest}"
+                ));
+            }
+        }
+        for rest in ["", "GROUP BY host", "GROUP BY region"] {
+            queries
+                .push(format!("SELECT mean(n) FROM (SELECT mean(n) AS n, count(n) FROM {from} GROUP BY host) {rest}"));
+            queries.push(format!("SELECT n FROM (SELECT mean(n) AS n, mode(v) FROM {from} GROUP BY region) {rest}"));
+            queries.push(format!("SELECT mean(n) FROM ({inner}), {from} {rest}"));
+        }
+    }
+    queries.push("SELECT mean(n), max(v) FROM hours.one, one GROUP BY region".to_owned());
+    queries.push("SELECT n, max FROM (SELECT mean(n) AS n, max(v) FROM hours.one, one GROUP BY region)".to_owned());
+    judged.assert_same(&queries);
+    // Of which of the two a row is nobody knows.
+    let refused = judged.cluster.http().query("db", "SELECT mean(n), median(v) FROM hours.one, one");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.text().contains("begins anew in each storage shard"), "{}", refused.text());
+}

@@ -185,6 +185,15 @@ pub async fn run(
             None => shards(running, &gathering).await?,
         };
         held.know_shards(&shards);
+        let twins = twins(&gathering);
+        let unknown;
+        (unknown, evaluation, held) = on_a_thread(&running.context.queries, move || {
+            (held.adds_in_unknown(&evaluation, &twins), evaluation, held)
+        })
+        .await?;
+        if let Some(what) = unknown {
+            return stopped(running, id, Stop::Refused(what), &gathering.split).await;
+        }
     }
     if let Held::Rows(_, bytes) = &held {
         evaluation.sort_within(running.context.queries.config.query.merge_bytes_max.0.saturating_sub(*bytes));
@@ -298,6 +307,18 @@ async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refu
     Ok(shards)
 }
 
+/// The names that several measurements have: of their rows nobody knows whose they are.
+fn twins(gathering: &Gathering) -> BTreeSet<String> {
+    let mut places: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for source in gathering.sources.iter().flat_map(|(_, sources)| sources) {
+        if let Source::Measurement(measurement) = source {
+            places.entry(name_of(measurement)).or_default().insert(source.to_string());
+        }
+    }
+    let several = places.into_iter().filter(|(_, places)| places.len() > 1);
+    several.map(|(name, _)| name.to_owned()).collect()
+}
+
 /// All that one group says. `take` takes each series, and says how much memory all takes by now.
 pub async fn gather(
     running: &Running,
@@ -380,7 +401,15 @@ impl Held {
     fn hangs_on_shards(&self, evaluation: &Evaluation) -> bool {
         let Held::Rows(groups, _) = self else { return false };
         let rows = || groups.iter().flatten();
-        evaluation.may_lose_points() && evaluation.loses_points(rows()) || evaluation.orders_in_shards(rows())
+        evaluation.may_lose_points() && evaluation.loses_points(rows())
+            || evaluation.orders_in_shards(rows())
+            || rows().any(|rows| evaluation.adds_in_shards(rows))
+    }
+
+    /// Why it cannot be told, if it hangs on storage shards that nobody knows.
+    fn adds_in_unknown(&self, evaluation: &Evaluation, twins: &BTreeSet<String>) -> Option<String> {
+        let Held::Rows(groups, _) = self else { return None };
+        groups.iter().flatten().find_map(|rows| evaluation.adds_in_unknown(rows, twins.contains(&rows.name)))
     }
 
     fn know_shards(&mut self, shards: &Shards) {

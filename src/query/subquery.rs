@@ -105,7 +105,14 @@ pub async fn run(
     };
     let (ordered, nested, mut rows) = on_a_thread(&running.context.queries, looking).await?;
     let shards = shards(running, &nested, &nesting, ordered).await?;
-    rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards));
+    let looking = move || {
+        rows.iter_mut().zip(&shards).for_each(|(rows, shards)| know_shards(rows.iter_mut(), shards));
+        (nested.adds_in_unknown(&rows), nested, rows)
+    };
+    let (unknown, nested, rows) = on_a_thread(&running.context.queries, looking).await?;
+    if let Some(what) = unknown {
+        return stopped(running, id, Stop::Refused(what), &nesting.split).await;
+    }
     tell(running, id, nested, rows, messages, &nesting.split).await
 }
 

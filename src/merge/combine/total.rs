@@ -3,7 +3,7 @@
 //! Floats are added with what each addition loses (Neumaier), so that the order in which groups answer does not show.
 
 use super::{Origin, State};
-use crate::merge::evaluate::functions::{Args, plus};
+use crate::merge::evaluate::functions::{Args, WHOLE_SUM_MAX, plus, whole};
 use crate::merge::evaluate::rows::{NO_TIME, Point, as_f64};
 use crate::merge::results::Value;
 
@@ -89,6 +89,8 @@ struct Open {
     origin: Origin,
     count: i64,
     sum: Value,
+    /// Of whole numbers without their signs.
+    most: u64,
 }
 
 impl Default for BySeries {
@@ -117,6 +119,7 @@ impl BySeries {
     fn add(&mut self, value: &Value) {
         let open = &mut self.open[self.at];
         (open.count, open.sum) = (open.count + 1, plus(&open.sum, value));
+        open.most = open.most.saturating_add(whole(value));
     }
 
     /// What it comes to with those that are open.
@@ -127,6 +130,13 @@ impl BySeries {
 
     fn bytes(&self) -> usize {
         self.open.capacity() * size_of::<Open>()
+    }
+}
+
+impl Open {
+    /// Whether whole numbers may have run over, in parts of the series: InfluxDB adds up those of each storage shard.
+    fn runs_over(&self) -> bool {
+        self.most > WHOLE_SUM_MAX
     }
 }
 
@@ -174,6 +184,8 @@ struct Mean {
     count: i64,
     sum: Total,
     series: BySeries,
+    /// Whole numbers of a series that is over may have.
+    ran_over: bool,
 }
 
 pub fn mean(_: &Args) -> Box<dyn State> {
@@ -184,6 +196,7 @@ impl Mean {
     /// Whole numbers are added up as floats from here on.
     fn add(&mut self, open: &Open) {
         self.count += open.count;
+        self.ran_over |= open.runs_over();
         if let Some(sum) = as_f64(&open.sum) {
             self.sum.add(&Value::Float(sum));
         }
@@ -214,7 +227,7 @@ impl State for Mean {
     }
 
     fn runs_over(&self) -> bool {
-        self.series.with(self.sum).runs_over()
+        self.ran_over || self.series.open.iter().any(Open::runs_over) || self.series.with(self.sum).runs_over()
     }
 
     fn bytes(&self) -> usize {
@@ -251,6 +264,10 @@ impl State for MeanOfIntegers {
 
     fn finish(self: Box<Self>) -> Vec<Point> {
         Box::new(self.0).finish()
+    }
+
+    fn runs_over(&self) -> bool {
+        self.0.runs_over()
     }
 
     fn bytes(&self) -> usize {
@@ -295,6 +312,24 @@ mod tests {
         let beyond = [float(1, f64::MAX), float(1, f64::MAX), float(2, f64::MIN), float(2, f64::MIN)];
         for state in [Box::<Sum>::default() as Box<dyn State>, Box::<Mean>::default()] {
             assert!(matches!(of(state, &beyond), Value::Float(value) if value.is_nan()));
+        }
+    }
+
+    #[test]
+    fn whole_numbers_that_may_run_over_are_told() {
+        for (numbers, may) in
+            [([i64::MAX, 1], true), ([i64::MIN, 0], true), ([i64::MAX - 1, 1], false), ([-i64::MAX, 2], true)]
+        {
+            let mut state = MeanOfIntegers::default();
+            for number in numbers {
+                state.begins(Origin { group: 0, series: 0 });
+                state.point(0, &Value::Integer(number));
+            }
+            assert_eq!(state.runs_over(), may, "{numbers:?}");
+            // So they are once the series is over, and of two series each is added up by itself.
+            state.begins(Origin { group: 0, series: 1 });
+            state.point(0, &Value::Integer(7));
+            assert_eq!(state.runs_over(), may, "{numbers:?}");
         }
     }
 

@@ -13,7 +13,7 @@ use super::ends::{is_silence, silence};
 use super::fill::fill;
 use super::functions::distinct::{distinct, is_in_order};
 use super::functions::{Args, Function, Gives, How, best, compare, function, run, running};
-use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards};
+use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards, starts_of};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
 use super::{Carried, Evaluation, Kind, Place, Stop};
@@ -210,13 +210,19 @@ impl Evaluation {
         windows: &Windows,
         (of, again): (Reduce, Reduce),
     ) -> Vec<Point> {
-        let shard = shard_of(members);
-        let mut shards: BTreeMap<usize, Vec<Vec<Point>>> = BTreeMap::new();
+        // Measurements of one name have each its own storage shards.
+        let mut owners: Vec<&[i64]> = Vec::new();
+        let mut shards: BTreeMap<(usize, usize), Vec<Vec<Point>>> = BTreeMap::new();
         for (number, series) in members.iter().enumerate() {
+            let (starts, shard) = (starts_of(&[*series]), shard_of(&[*series]));
+            let owner = owners.iter().position(|own| std::ptr::eq(*own, starts)).unwrap_or_else(|| {
+                owners.push(starts);
+                owners.len() - 1
+            });
             let input: Vec<Point> = self.points_of(call, number, series, *windows, self.ascending).collect();
             for points in input.chunk_by(|a, b| shard(a) == shard(b)) {
                 let found = self.by_windows(points, windows, |points| vec![of(points)]);
-                shards.entry(shard(&points[0])).or_default().push(found);
+                shards.entry((owner, shard(&points[0]))).or_default().push(found);
             }
         }
         let merged = |inputs| {

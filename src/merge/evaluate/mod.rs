@@ -43,8 +43,8 @@ use crate::influxql::{Expr, Select};
 use super::results::{Series, Value};
 use ends::{Reads, Told};
 use expr::Cell;
-use functions::HidesOrder;
-use rows::{Rows, share_a_time};
+use functions::{HidesOrder, WHOLE_SUM_MAX, whole};
+use rows::{Rows, as_f64, share_a_time};
 use window::Windows;
 
 /// What a value may be.
@@ -223,6 +223,39 @@ impl Evaluation {
             sets.entry((&rows.name, values)).or_default().push(rows);
         }
         sets.values().any(|series| share_a_time(series))
+    }
+
+    /// Whether it matters of a series' rows in which storage shards they lie, since what a mean or a sum adds up runs over:
+    /// InfluxDB adds up those of each first.
+    pub fn adds_in_shards(&self, rows: &Rows) -> bool {
+        let runs_over = |(field, kind): (usize, Kind)| {
+            let values = (0..rows.len()).map(|row| rows.value(field, row));
+            match kind {
+                Kind::Float => !values.filter_map(|value| as_f64(&value)).map(f64::abs).sum::<f64>().is_finite(),
+                _ => values.fold(0_u64, |most, value| most.saturating_add(whole(&value))) > WHOLE_SUM_MAX,
+            }
+        };
+        self.calls.iter().filter_map(|call| self.added(call)).any(runs_over)
+    }
+
+    /// The same, where nobody knows in which they lie, or whose they are: why it cannot be told.
+    pub fn adds_in_unknown(&self, rows: &Rows, several: bool) -> Option<String> {
+        let unknown = (several || rows.shards().is_none()) && self.adds_in_shards(rows);
+        unknown.then(|| "a sum that runs over, which InfluxDB begins anew in each storage shard, of which it is not known when they begin,".to_owned())
+    }
+
+    /// The field of which a call adds up values so that it matters where they run over; whole numbers of a sum may.
+    fn added(&self, call: &Call) -> Option<(usize, Kind)> {
+        match call.args.first() {
+            Some(Expr::Call(inner)) => self.added(inner),
+            Some(Expr::VarRef(var)) => match self.place_of(var) {
+                Place::Field(field, kind) if call.name == "mean" || call.name == "sum" && kind == Kind::Float => {
+                    Some((field, kind))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether it shows in which order points of one time come.

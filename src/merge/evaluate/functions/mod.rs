@@ -42,7 +42,7 @@ use crate::merge::results::Value;
 pub use median::halfway;
 pub use percentile::{percentile, rank};
 pub use select::{compare, compare_first};
-pub use sum::{minus, plus};
+pub use sum::{WHOLE_SUM_MAX, minus, plus, whole};
 pub use top::{Best, best};
 
 /// One function.

@@ -12,6 +12,18 @@ pub fn sum(points: &[Point]) -> Point {
     Point::new(NO_TIME, points.iter().map(|point| &point.value).fold(Value::Null, |so_far, value| plus(&so_far, value)))
 }
 
+/// The greatest sum of whole numbers that fits, whatever their kind.
+pub const WHOLE_SUM_MAX: u64 = i64::MAX as u64;
+
+/// A whole number without its sign.
+pub fn whole(value: &Value) -> u64 {
+    match value {
+        Value::Integer(number) => number.unsigned_abs(),
+        Value::Unsigned(number) => *number,
+        _ => 0,
+    }
+}
+
 /// Integers wrap.
 pub fn plus(a: &Value, b: &Value) -> Value {
     match (a, b) {

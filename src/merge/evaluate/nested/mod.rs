@@ -114,7 +114,8 @@ impl Nested {
         inputs
     }
 
-    /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time.
+    /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time, and where a sum
+    /// runs over.
     pub fn ordered_in_shards(&self, rows: &[Vec<Rows>]) -> BTreeSet<usize> {
         let several = |input: &usize| {
             let mut names: BTreeMap<&str, Vec<&Rows>> = BTreeMap::new();
@@ -126,8 +127,22 @@ impl Nested {
             if !level.pushed && level.evaluation.shows_order() {
                 inputs.extend(level.measurements().filter(several));
             }
+            if !level.pushed {
+                let adds = |input: &usize| rows[*input].iter().any(|rows| level.evaluation.adds_in_shards(rows));
+                inputs.extend(level.measurements().filter(adds));
+            }
         });
         inputs
+    }
+
+    /// Why it cannot be told, if it hangs on storage shards that nobody knows.
+    pub fn adds_in_unknown(&self, rows: &[Vec<Rows>]) -> Option<String> {
+        let mut found = None;
+        self.top.visit(&mut |level| {
+            let mut rows = level.measurements().filter(|_| !level.pushed).flat_map(|input| &rows[input]);
+            found = found.take().or_else(|| rows.find_map(|rows| level.evaluation.adds_in_unknown(rows, false)));
+        });
+        found
     }
 
     /// Looks at what the groups have given, by input: some of it may show which sources are there.
