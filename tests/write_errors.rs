@@ -238,6 +238,42 @@ fn points_beyond_the_retention_policy_are_dropped_and_counted() {
     }
 }
 
+/// What a single InfluxDB tells where lines of several groups are dropped, each for a reason of its own.
+#[test]
+fn of_several_reasons_the_one_is_told_that_influxdb_tells() {
+    let (cluster, reference) = pair();
+    let name = |group: usize| (0..99).map(|n| format!("m{n}s")).find(|name| cluster.group_of("db", name) == group);
+    let [one, two] = [0, 1].map(|group| name(group).expect("each group has some"));
+    let create = "CREATE RETENTION POLICY short ON db DURATION 1h REPLICATION 1";
+    let write = |http: Http, body: &str| http.write_with("db=db&rp=short", body).full_verdict();
+    for influxd in cluster.replicas().chain([&reference]) {
+        influxd.http().run("db", create);
+    }
+    let good = format!("{one} v=1\n{two} v=1\n");
+    for http in [cluster.http(), reference.http()] {
+        assert_eq!(http.write_with("db=db&rp=short", &good).status, 204);
+    }
+    let kinds = |name: &str| {
+        [
+            format!("{name} v=1i\n"),
+            format!("{name},time=x v=1\n"),
+            format!("{name} time=1\n"),
+            format!("{name} v=1 1\n"),
+            format!("{name} v=x\n"),
+        ]
+    };
+    for first in kinds(&one) {
+        for second in kinds(&two) {
+            for body in
+                [format!("{first}{second}"), format!("{second}{first}"), format!("{good}{first}{second}{first}")]
+            {
+                let expected = write(reference.http(), &body);
+                assert_eq!(write(cluster.http(), &body), expected, "for the body {body:?}");
+            }
+        }
+    }
+}
+
 fn pick<'a>(random: &mut fastrand::Rng, choices: &[&'a str]) -> &'a str {
     random.choice(choices).expect("there are choices")
 }

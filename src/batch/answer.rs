@@ -37,6 +37,10 @@ pub struct ClientAnswer {
 /// So many lines are complained about one by one; of further ones only their number is told.
 const TOLD_MAX: usize = 10_000;
 const NO_POLICY: &str = "retention policy not found";
+const BEYOND_POLICY: &str = "points beyond retention policy";
+const BAD_TAG: &str = "invalid tag key: ";
+/// The name that no tag may have, and no field alone.
+const TIME: &str = "time";
 pub(super) const PARTIAL: &str = "partial write: ";
 pub(super) const UNPARSED: &str = "unable to parse '";
 
@@ -237,16 +241,21 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// A single InfluxDB tells the reason of the first point that it drops, and how many it drops.
+/// A single InfluxDB looks for tags that it does not take before it looks at fields, and tells of the first point that it drops.
+/// Points beyond the retention policy are told, and counted, where no other is dropped.
 fn dropped<'a>(batches: &Batches, refusals: &[(&Batch, u16, Refusal<'a>)]) -> Option<(&'a str, u64)> {
     let found = refusals.iter().filter_map(|(batch, _, refusal)| match refusal {
         Refusal::Dropped { reason, count } => Some((*batch, *reason, *count)),
         _ => None,
     });
-    let found: Vec<(&Batch, &'a str, u64)> = found.collect();
+    let mut found: Vec<(&Batch, &'a str, u64)> = found.collect();
+    if found.iter().any(|(_, reason, _)| *reason != BEYOND_POLICY) {
+        found.retain(|(_, reason, _)| *reason != BEYOND_POLICY);
+    }
+    let place = |batch, reason: &str| (!reason.starts_with(BAD_TAG), first_line_for(batches, batch, reason));
     let (_, reason, _) = match found.as_slice() {
         [only] => only,
-        _ => found.iter().min_by_key(|(batch, reason, _)| first_line_for(batches, batch, reason))?,
+        _ => found.iter().min_by_key(|(batch, reason, _)| place(*batch, reason))?,
     };
     Some((reason, found.iter().fold(0, |sum, (_, _, count)| sum.saturating_add(*count))))
 }
@@ -273,8 +282,16 @@ fn first_line_for(batches: &Batches, batch: &Batch, reason: &str) -> usize {
 /// Why points were dropped: `… input field "v" on measurement "m" is type string, …` and the like.
 struct Conflict<'a> {
     measurement: &'a str,
-    /// Name and type, where the reason is a field's type.
-    field: Option<(&'a str, &'a str)>,
+    about: About<'a>,
+}
+
+enum About<'a> {
+    /// A field of this name and type.
+    Type(&'a str, &'a str),
+    /// A tag `time`.
+    Tag,
+    /// Fields of which none is other than `time`.
+    Name,
 }
 
 impl<'a> Conflict<'a> {
@@ -283,15 +300,21 @@ impl<'a> Conflict<'a> {
         let (measurement, rest) = rest.rsplit_once("\" is ")?;
         let name = before.split_once("input field \"").map(|(_, name)| name);
         let kind = rest.strip_prefix("type ").and_then(|rest| rest.split(',').next());
-        Some(Conflict { measurement, field: name.zip(kind) })
+        let about = match name.zip(kind) {
+            Some((name, kind)) => About::Type(name, kind),
+            None if reason.starts_with(BAD_TAG) => About::Tag,
+            None => About::Name,
+        };
+        Some(Conflict { measurement, about })
     }
 
     fn fits(&self, line: &Line<'_>) -> bool {
-        let conflicts = |fields: Vec<(Cow<'_, [u8]>, FieldType)>| match self.field {
-            None => true,
-            Some((name, kind)) => {
+        let conflicts = |fields: Vec<(Cow<'_, [u8]>, FieldType)>| match self.about {
+            About::Type(name, kind) => {
                 fields.iter().any(|(own, own_kind)| own.as_ref() == name.as_bytes() && own_kind.name() == kind)
             }
+            About::Tag => !line.tag(TIME).is_empty(),
+            About::Name => fields.iter().all(|(own, _)| own.as_ref() == TIME.as_bytes()),
         };
         line.name().as_ref() == self.measurement.as_bytes() && point::fields(line).is_some_and(conflicts)
     }
@@ -501,6 +524,28 @@ mod tests {
         let lines = [(0, "a v=1 5", false), (1, "b v=\"x\" 5", false), (0, "a v=\"x\" 5", false)];
         let (_, error) = error(&batches(&lines), &[conflict("a"), conflict("b")]);
         assert!(error.contains("measurement \"b\"") && error.ends_with("dropped=2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_told_of_several_reasons() {
+        let dropped = |reason: &str, count: u64| refused(400, &format!("partial write: {reason} dropped={count}"));
+        let tag = "invalid tag key: input tag \"time\" on measurement \"b\" is invalid";
+        let name = "invalid field name: input field \"time\" on measurement \"a\" is invalid";
+        let kind =
+            "field type conflict: input field \"v\" on measurement \"b\" is type string, already exists as type float";
+        let lines =
+            [(0, "a v=1 5", false), (1, "b v=\"x\" 5", false), (0, "a time=1 5", false), (1, "b,time=x v=1 5", false)];
+        let batches = batches(&lines);
+        for (one, other, told, count) in [
+            ((name, 1), (tag, 1), tag, 2),
+            ((name, 1), (kind, 1), kind, 2),
+            ((BEYOND_POLICY, 1), (kind, 2), kind, 2),
+            ((name, 1), (BEYOND_POLICY, 3), name, 1),
+            ((BEYOND_POLICY, 2), (BEYOND_POLICY, 3), BEYOND_POLICY, 5),
+        ] {
+            let answers = [dropped(one.0, one.1), dropped(other.0, other.1)];
+            assert_eq!(error(&batches, &answers).1, format!("partial write: {told} dropped={count}"));
+        }
     }
 
     #[test]
