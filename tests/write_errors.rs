@@ -274,6 +274,27 @@ fn of_several_reasons_the_one_is_told_that_influxdb_tells() {
     }
 }
 
+/// A new field of two types InfluxDB refuses with all of the request where it has no storage shard yet, else by itself: of
+/// replicas of which one has it, both store the rest.
+#[test]
+fn replicas_of_which_one_refuses_all_store_the_same() {
+    let cluster = Cluster::new(1, 2);
+    cluster.create_db("db");
+    for (number, ahead) in cluster.groups[0].iter().enumerate() {
+        let (measurement, time) = (format!("m{number}"), LATE + number as i64 * 86_400_000_000_000 * 30);
+        // As after writes of two clients that reached the replicas in another order.
+        ahead.http().store("db", format!("other v=1 {time}\n"));
+        let body = format!("{measurement} v=1 {time}\n{measurement} v=1i {}\n{measurement} w=1 {time}\n", time + 1);
+        let answer = cluster.http().write("db", &body);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.text().contains("partial write: ") && answer.text().contains(" dropped=1"), "{answer:?}");
+        for replica in &cluster.groups[0] {
+            let text = replica.http().query("db", &format!("SELECT v, w FROM {measurement}")).text();
+            assert!(text.contains("\"values\":[[") && text.contains(",1,1]]"), "{text}");
+        }
+    }
+}
+
 fn pick<'a>(random: &mut fastrand::Rng, choices: &[&'a str]) -> &'a str {
     random.choice(choices).expect("there are choices")
 }

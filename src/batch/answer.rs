@@ -38,6 +38,7 @@ pub struct ClientAnswer {
 const TOLD_MAX: usize = 10_000;
 const NO_POLICY: &str = "retention policy not found";
 const BEYOND_POLICY: &str = "points beyond retention policy";
+const NEW_CONFLICT: &str = "field type conflict";
 const BAD_TAG: &str = "invalid tag key: ";
 /// The name that no tag may have, and no field alone.
 const TIME: &str = "time";
@@ -191,6 +192,12 @@ pub fn is_refused_whole(answer: &ReplicaAnswer) -> bool {
         ReplicaAnswer::Refused { status, .. } => *status == 413,
         _ => false,
     }
+}
+
+/// Whether a replica refused all of a request since a new field has two types in it, and the storage shard is new too. Asked once
+/// more it has both, and stores the rest.
+pub fn is_new_conflict(answer: &ReplicaAnswer) -> bool {
+    matches!(answer, ReplicaAnswer::Refused { status: 400, error } if error == NEW_CONFLICT)
 }
 
 /// How many points of a batch a refusal is about; never more than it has, whatever the replica says.

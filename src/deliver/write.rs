@@ -17,8 +17,8 @@ use futures_channel::oneshot;
 
 use crate::backend::{Backend, Backends, Item, Target, WriteKey};
 use crate::batch::{
-    Batch, Batches, Checked, ClientAnswer, ReplicaAnswer, Verdict, check, lacks_target, merge, merge_replicas,
-    refused_points,
+    Batch, Batches, Checked, ClientAnswer, ReplicaAnswer, Verdict, check, is_new_conflict, lacks_target, merge,
+    merge_replicas, refused_points,
 };
 use crate::net::{Held, deadline, sleep};
 use crate::stats::ShardStats;
@@ -221,6 +221,8 @@ impl Delivery {
                         }
                         true
                     }
+                    // A peer, whose storage shard was there already, has stored a part of it.
+                    State::Answered(answer) if is_new_conflict(answer) => true,
                     State::Answered(answer @ (ReplicaAnswer::Stored | ReplicaAnswer::Refused { status: 400, .. })) => {
                         if overtook && *answer != ReplicaAnswer::Stored {
                             // What it said of it stays said.
