@@ -18,7 +18,7 @@ use super::sources::bound_by_now;
 pub struct Gathering {
     /// Wildcards written out, names with their types.
     pub select: Select,
-    /// The measurements that each group has of it, at least one of them in several groups.
+    /// The measurements that each group has of it.
     pub sources: Vec<(GroupIndex, Vec<Source>)>,
     /// What stands in the way of asking one group alone: what a refusal says behind the function's name.
     pub split: String,

@@ -91,6 +91,14 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
     if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) || looks_nowhere(select) {
         return Ok(Probe::new());
     }
+    questions(select, circumstances)
+}
+
+/// What to ask of the schema in any case.
+///
+/// # Errors
+/// As [`probe`].
+pub fn questions(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe, String> {
     // InfluxDB maps storage shards by the time of the statement around all.
     let bounds = bounds(select);
     let mut questions = Probe::new();
@@ -204,6 +212,20 @@ pub fn narrowed(
         Selected::Rewritten(group, part) => alone(Some(group), *part),
         other => other,
     })
+}
+
+/// Plans a SELECT without SLIMIT and SOFFSET of which no group's own answer tells all that counts: rows come here, be they all of
+/// one group. `schemas`: as [`questions`] has asked for them.
+///
+/// # Errors
+/// Why it cannot be answered.
+pub fn made_here(select: &Select, schemas: &[Schema], circumstances: Circumstances<'_>) -> Result<Selected, String> {
+    let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
+    let shares = shares(select, circumstances, &is_field)?;
+    match looks_nowhere(select) {
+        true => Ok(Selected::One(circumstances.topology.group_indexes().collect())),
+        false => planned(select, schemas, &shares, true, Passed::Rows, circumstances),
+    }
 }
 
 /// Whether SLIMIT and SOFFSET count series that lie in several groups: else each group counts for itself.

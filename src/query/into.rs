@@ -39,6 +39,8 @@ pub struct Into {
     measurement: Option<String>,
     /// Which of the columns that come are tags.
     apart: Option<Apart>,
+    /// No group's own answer tells what is to be written.
+    pub made_here: bool,
     /// Points that have not been written.
     lines: Vec<u8>,
     points: usize,
@@ -60,6 +62,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
     }
     name_tags(&mut read);
     let into = Into { apart: Apart::of(&read), ..Into::new(&running.context, &target)? };
+    // What counts series is told of no rows.
+    let is_limited = read.slimit > 0 || read.soffset > 0;
+    let made_here = !is_limited && into.apart.as_ref().is_some_and(|apart| !apart.is_told());
+    let into = Into { made_here, ..into };
+    let place = if made_here { Place::Asks } else { place };
     // InfluxDB looks for it before it looks for what is read. Where both are one, whoever reads says the same.
     if !reads_there(&read, &into.key.db, running.context.asked.params.get("db"))
         && let Some(error) = lookup::no_database(&running.context, &into.key.db).await?
@@ -151,7 +158,8 @@ impl Into {
         }
         let rp = target.retention_policy.as_deref().unwrap_or(params.get("rp"));
         let key = WriteKey { db: db.into(), rp: rp.into(), precision: Precision::Nanoseconds, consistency: "".into() };
-        Ok(Into { key, measurement: target.name.clone(), apart: None, lines: Vec::new(), points: 0, written: 0 })
+        let (measurement, lines) = (target.name.clone(), Vec::new());
+        Ok(Into { key, measurement, apart: None, made_here: false, lines, points: 0, written: 0 })
     }
 
     /// Series that are made here come with the tags that they are written with.

@@ -12,8 +12,8 @@ use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, Value};
 use crate::net::yield_if_needed;
 use crate::plan::select::{
-    Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, narrowed, probe, select as plan, typed,
-    without_types,
+    Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, made_here, narrowed, probe, questions,
+    select as plan, typed, without_types,
 };
 use crate::plan::sources::{bound_by_now, join_names, leaf, name_regexes, regexes};
 use crate::plan::subquery::{part_of, readers};
@@ -131,7 +131,12 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     let context = &running.context;
     let circumstances =
         Circumstances { topology: &context.backends.topology, db: context.asked.params.get("db"), may_write: false };
-    let probe = probe(select, circumstances).map_err(|reason| refuse(400, reason))?;
+    let made_here = running.into.as_ref().is_some_and(|into| into.made_here);
+    let probe = match made_here {
+        true => questions(select, circumstances),
+        false => probe(select, circumstances),
+    };
+    let probe = probe.map_err(|reason| refuse(400, reason))?;
     let first = probe.first().map(|question| question.group);
     let schemas = match lookup::schemas(context, &probe).await? {
         Ok(schemas) => schemas,
@@ -144,7 +149,11 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
             return Ok(Err(first.unwrap_or(error)));
         }
     };
-    let planned = plan(select, &schemas, circumstances);
+    let plan = |select: &Select| match made_here {
+        true => self::made_here(select, &schemas, circumstances).map(Planned::Runs),
+        false => plan(select, &schemas, circumstances),
+    };
+    let planned = plan(select);
     // What is wrong in InfluxDB's eyes too is told in its words.
     if let Some(group) =
         first.filter(|_| !planned.as_ref().is_ok_and(Planned::is_told_by_groups) || has_wildcard_call(select))
@@ -159,7 +168,7 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     let planned = match planned {
         Ok(planned) if planned.is_told_by_groups() => Ok(planned),
         planned if !intervals::settle(&mut read) => planned,
-        _ => plan(&read, &schemas, circumstances),
+        _ => plan(&read),
     };
     let limits = match planned.map_err(|reason| refuse(400, reason))? {
         Planned::Lists(limits) => limits,

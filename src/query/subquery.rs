@@ -58,7 +58,8 @@ fn nested(
     let passed = through.map_or(Passed::All, Through::passed);
     let least = if passed == Passed::Rows { Reads::Rows } else { Reads::LeastRows };
     let known = Known { fields: &nesting.fields, whole: passed == Passed::All };
-    Nested::new(&nesting.select, &nesting.apart, known, reads.unwrap_or(least), rows_max)
+    let writes = running.into.is_some();
+    Nested::new(&nesting.select, &nesting.apart, known, reads.unwrap_or(least), rows_max, writes)
 }
 
 /// Runs a SELECT over the rows of several groups, level by level; `through` is let through of them.
@@ -77,8 +78,8 @@ pub async fn run(
     {
         return failed(running, id, told).await;
     }
-    if nested.keeps_tags() && running.into.is_some() {
-        return stopped(running, id, Stop::Refused("top() or bottom() INTO".to_owned()), &nesting.split).await;
+    if let Some(into) = &mut running.into {
+        into.come_with_tags();
     }
     let _place = running.place_to_gather().await?;
     let (mut rows, mut messages) = match gathered(running, id, &nesting, &nested, through).await? {
@@ -239,8 +240,8 @@ async fn tell(
         let making = move || {
             let one = nested.series(&rows, &own[number], &over);
             let all = match over.wants_all() {
-                true => nested.all_series(&rows, &own).map(|all| all.into_iter().skip(told).collect()),
-                false => one.map(|one| one.into_iter().collect::<Vec<Series>>()),
+                true => nested.all_series(&rows, &own).map(|all| all.into_iter().skip(told).collect::<Vec<Series>>()),
+                false => one,
             };
             (all, over)
         };

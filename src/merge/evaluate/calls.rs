@@ -82,7 +82,7 @@ impl Evaluation {
             let points = running(&mut *stream, self.ordered(call, members, windows)).skip(self.offset);
             return Ok(points.take(if self.limit > 0 { self.limit } else { usize::MAX }).collect());
         }
-        Ok(self.cut(self.call(call, members, self.windows, carried)?))
+        Ok(self.cut(self.call(call, members, self.windows, carried)?, members))
     }
 
     /// What a transformation reads.
@@ -91,13 +91,17 @@ impl Evaluation {
         if self.ascending { windows.widened(interval, 0) } else { windows.widened(0, interval) }
     }
 
-    /// LIMIT and OFFSET of a series; silences pass.
-    pub(super) fn cut(&self, mut points: Vec<Point>) -> Vec<Point> {
+    /// LIMIT and OFFSET of a series, which count anew wherever the tags change that points keep; silences pass.
+    pub(super) fn cut(&self, mut points: Vec<Point>, members: &[&Rows]) -> Vec<Point> {
         let end = if self.limit > 0 { self.offset.saturating_add(self.limit) } else { usize::MAX };
-        let mut number = 0;
+        let (mut number, mut tags) = (0, Vec::new());
         points.retain(|point| {
             if is_silence(point) {
                 return true;
+            }
+            let own = self.kept_tags(Some(point), members);
+            if own != tags {
+                (number, tags) = (0, own);
             }
             number += 1;
             number > self.offset && number <= end

@@ -105,7 +105,7 @@ impl Evaluation {
         let Combined { name, values, states } = series;
         let mut points = Vec::new();
         for (call, states) in self.calls.iter().zip(states) {
-            points.push(self.cut(self.over(call, states, self.windows, carried)?));
+            points.push(self.cut(self.over(call, states, self.windows, carried)?, &[]));
         }
         let (rows, pauses) = self.side_by_side(points, &[], carried)?;
         let series = self.series_of(name, values, rows)?;

@@ -68,19 +68,24 @@ impl Evaluation {
         let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
         let (mut rows, mut pauses, limited) = (Vec::new(), Vec::new(), self.limit > 0 || self.offset > 0);
+        let mut tags = Vec::new();
         loop {
             let next = carried.told.next_row(&mut scanners, self.ascending, limited);
             let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok((rows, pauses)) };
             if std::mem::take(&mut carried.told.paused) {
                 pauses.push(rows.len());
             }
-            let mut tags = Vec::new();
             for (at, scanner) in scanners.iter_mut().enumerate() {
                 let point =
                     scanner.next_if(|point| point.time == time && !is_silence(point) && !carried.told.without[at]);
+                let own = self.kept_tags(point.as_ref(), members);
+                // What fill() goes by begins anew with another series.
+                if own != tags {
+                    slots.fill(Value::Null);
+                    tags = own;
+                }
                 let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
                 self.set(&mut slots[at], value, kinds[at]);
-                tags.extend(self.kept_tags(point.as_ref(), members));
                 if self.refs.is_empty() {
                     continue;
                 }
@@ -93,7 +98,7 @@ impl Evaluation {
                 return Err(Stop::Rows(rows.len() + 1));
             }
             let mut row = self.row(time, &slots);
-            row.extend(tags);
+            row.extend(tags.iter().cloned());
             rows.push(row);
         }
     }

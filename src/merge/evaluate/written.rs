@@ -1,12 +1,12 @@
 //! SELECT INTO: what top() and bottom() name as tags are tags of what is written, not columns.
 //!
 //! Rows that are made here bring their tags along ([`Evaluation::written`]); in an answer of InfluxDB's own they stand in the
-//! columns behind the call ([`Apart`]).
+//! columns behind the call ([`Apart`]), unless what is filled, cut or named shows that tags are not columns.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::influxql::ast::{Call, Cast, Source};
+use crate::influxql::ast::{Call, Cast, Field, Fill, Source};
 use crate::influxql::{Expr, Select};
 use crate::merge::results::{Series, Value};
 
@@ -42,15 +42,15 @@ impl Evaluation {
     }
 
     /// One without tags keeps those of GROUP BY alone, which the series has.
-    fn keeping_call(&self) -> Option<&Call> {
-        self.calls.iter().find(|call| keeps_tags(call)).filter(|_| self.writes)
+    pub(super) fn keeping_call(&self) -> Option<&Call> {
+        self.calls.iter().find(|call| self.writes && keeps_tags(call))
     }
 }
 
 /// Which columns of InfluxDB's own answer to a SELECT are tags of what is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Apart {
-    /// All columns, as InfluxDB tells them; empty: the tags are not among them.
+    /// All columns, as InfluxDB tells them; empty: its answer does not tell what it would write.
     told: Vec<String>,
     /// Where in `told` the tags stand; not the first, which is the time.
     tags: Range<usize>,
@@ -68,9 +68,17 @@ impl Apart {
         let keys: Vec<String> = tags_of(call).map(name).collect();
         // Behind the time and the call's own column.
         let tags = at + 2..at + 2 + keys.len();
-        let tells = matches!(told[at].expr, Expr::Call(_)) && keys.iter().all(|key| hands_on(select, key));
+        let tells = matches!(told[at].expr, Expr::Call(_))
+            && keys.iter().all(|key| hands_on(select, key))
+            && !begins_anew(select)
+            && !select.fields.iter().any(|field| stands_for_others(&field.expr));
         let told = if tells { names(time_name(select), &told) } else { Vec::new() };
         Some(Apart { told, tags, keys, written: names(time_name(select), &fields(select, false)) })
+    }
+
+    /// Whether InfluxDB's own answer tells what it would write. Else its rows have to come here.
+    pub fn is_told(&self) -> bool {
+        !self.told.is_empty()
     }
 
     /// A series of the answer as it is written: as many series as its points have tags.
@@ -79,8 +87,9 @@ impl Apart {
     /// Its columns are not those that are known of the SELECT.
     pub fn split(&self, series: &Series) -> Result<Vec<Series>, String> {
         if series.columns != self.told {
-            return Err("SELECT INTO with tags of top() or bottom() is not supported yet beside wildcards, within an \
-                        expression, or over subqueries that are not grouped by them"
+            return Err("SELECT INTO with tags of top() or bottom() is not supported yet with SLIMIT or SOFFSET beside \
+                        wildcards, LIMIT, OFFSET or fill(previous), within an expression, or over subqueries that are not \
+                        grouped by them"
                 .to_owned());
         }
         let mut found: Vec<Series> = Vec::new();
@@ -106,13 +115,42 @@ fn keeping_call(expr: &Expr) -> Option<&Call> {
     }
 }
 
-/// Whether a tag of the points is still there for a SELECT around them.
+/// Whether a tag of the points is still there for a SELECT around them, and no column has its name.
 fn hands_on(select: &Select, key: &str) -> bool {
-    let is_key = |expr: &Expr| matches!(expr, Expr::VarRef(var) if var.name == key);
+    let is_key =
+        |expr: &Expr| matches!(expr, Expr::Wildcard(_)) || matches!(expr, Expr::VarRef(var) if var.name == key);
+    let is_hidden = |inner: &Select| {
+        let hides = |field: &Field| stands_for_others(&field.expr) || known_as(field) == key;
+        fields(inner, true).iter().any(hides)
+    };
     select.sources.iter().all(|source| match source {
         Source::Measurement(_) => true,
-        Source::Subquery(inner) => inner.group_by.iter().any(is_key) && hands_on(inner, key),
+        Source::Subquery(inner) => inner.group_by.iter().any(is_key) && !is_hidden(inner) && hands_on(inner, key),
     })
+}
+
+fn known_as(field: &Field) -> String {
+    field.alias.clone().filter(|alias| !alias.is_empty()).unwrap_or_else(|| name(&field.expr))
+}
+
+/// A wildcard, or what else is no column itself.
+fn stands_for_others(expr: &Expr) -> bool {
+    match expr {
+        Expr::Wildcard(_) | Expr::Regex(_) => true,
+        Expr::Call(call) => call.args.iter().any(stands_for_others),
+        Expr::Binary { lhs, rhs, .. } => stands_for_others(lhs) || stands_for_others(rhs),
+        Expr::Paren(inner) => stands_for_others(inner),
+        _ => false,
+    }
+}
+
+/// Whether LIMIT, OFFSET and fill() show where points' own tags change, where these are tags of what is written.
+fn begins_anew(select: &Select) -> bool {
+    let has_windows = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(_)));
+    // One window has no more points than LIMIT lets through.
+    let is_cut = select.offset > 0 || select.limit > 0 && has_windows;
+    // What is filled is the tags' columns too.
+    is_cut || select.fill == Fill::Previous
 }
 
 /// Says of what top() and bottom() name as tags that it is tags: of a field InfluxDB writes nothing.

@@ -171,11 +171,12 @@ impl Level {
             let shown = |point: Tagged| Tagged { time: self.shown_end(point.time, &windows), ..point };
             return Ok(ends.map(|point| vec![shown(point)]).collect());
         }
-        let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
+        let mut sets: BTreeMap<Tags, Vec<(&Tags, &Rows)>> = BTreeMap::new();
         for (tags, rows) in fed.iter().flat_map(|fed| &fed.members) {
-            sets.entry(subset(&more, tags, keys)).or_default().push(rows);
+            sets.entry(subset(&more, tags, keys)).or_default().push((tags, rows));
         }
-        let of = |(tags, rows): (Tags, Vec<&Rows>)| {
+        let of = |(tags, members): (Tags, Vec<(&Tags, &Rows)>)| {
+            let (own, rows): (Vec<&Tags>, Vec<&Rows>) = members.into_iter().unzip();
             let mut carried = Carried::default();
             let points = self.evaluation.call(call, &rows, windows, &mut carried)?;
             // How far InfluxDB reads on depends on all that is around.
@@ -183,7 +184,11 @@ impl Level {
                 let what = format!("{name}() in a subquery or over one, of windows without a point of it,");
                 return Err(given.ended.want_all(what));
             }
-            Ok(points.into_iter().map(|point| self.tagged(point, &tags, &rows)).collect())
+            let tagged = |point: Point| {
+                let kept = point.row.filter(|_| self.evaluation.writes).map(|at| own[at.series as usize]);
+                self.tagged(point, kept.unwrap_or(&tags), &rows)
+            };
+            Ok(points.into_iter().map(tagged).collect())
         };
         sets.into_iter().map(of).collect()
     }

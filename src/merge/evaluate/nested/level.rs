@@ -108,11 +108,12 @@ impl<'a> Given<'a> {
 }
 
 impl Level {
-    /// `around`: the SELECT that it stands in. `inputs` counts.
+    /// `around`: the SELECT that it stands in. `inputs` counts. `writes`: its rows become points.
     pub fn new(
         select: &Select,
         around: Option<&Level>,
         rows_max: usize,
+        writes: bool,
         inputs: &mut Inputs<'_>,
     ) -> Result<Level, Stop> {
         let zone = named_zone(select)?;
@@ -146,7 +147,7 @@ impl Level {
                 return Err(Stop::Refused(format!("{name:?}, which is a tag, beside a subquery's column of texts,")));
             }
         }
-        let mut evaluation = Evaluation::read(&effective, rows_max, false)?;
+        let mut evaluation = Evaluation::read(&effective, rows_max, writes)?;
         evaluation.nested = over_subqueries;
         let raw = !effective.fields.iter().any(|field| calls(&field.expr));
         let mut level = Level {
@@ -246,7 +247,7 @@ impl Level {
                     inputs.extend((first..first + copies).map(Input::Measurements));
                 }
                 Source::Subquery(inner) => {
-                    inputs.push(Input::Subquery(Box::new(Level::new(inner, Some(self), rows_max, count)?)));
+                    inputs.push(Input::Subquery(Box::new(Level::new(inner, Some(self), rows_max, false, count)?)));
                 }
             }
         }

@@ -35,6 +35,7 @@ use level::{Given, Inputs, Level};
 pub use order::Ended;
 pub use present::{Fields, Known};
 pub use reads::Reads;
+use reads::best_keys;
 use stream::At;
 use together::Together;
 
@@ -58,6 +59,7 @@ pub struct Group {
 impl Nested {
     /// Names have their types in `select`, wildcards are written out, `now()` is a literal and GROUP BY time has its upper
     /// bound. `apart` says for each input which tags a SELECT must be grouped by for the groups to answer each for its own.
+    /// `writes`: its rows become points.
     ///
     /// # Errors
     /// Why it cannot be told exactly.
@@ -67,9 +69,10 @@ impl Nested {
         known: Known<'_>,
         reads: Reads,
         rows_max: usize,
+        writes: bool,
     ) -> Result<Nested, Stop> {
         let mut inputs = Inputs { met: 0, known };
-        let mut top = Level::new(select, None, rows_max, &mut inputs)?;
+        let mut top = Level::new(select, None, rows_max, writes, &mut inputs)?;
         let inputs = inputs.met;
         if inputs != apart.len() {
             return Err(Stop::Refused("a SELECT whose measurements are counted in two ways".to_owned()));
@@ -158,11 +161,6 @@ impl Nested {
         lacks
     }
 
-    /// Whether a call keeps each point's tags where its rows are written.
-    pub fn keeps_tags(&self) -> bool {
-        self.top.evaluation.calls.iter().any(|call| matches!(call.name.as_str(), "top" | "bottom"))
-    }
-
     /// From now on times are told as texts in the zone of the outermost tz(), if there is one.
     pub fn tell_zone(&mut self) {
         self.top.evaluation.tell_zone();
@@ -197,18 +195,25 @@ impl Nested {
         groups
     }
 
-    /// A series of the answer, those before it made already; `None`: it has no rows.
+    /// A series of the answer, those before it made already; nothing: it has no rows. Several: it is written, and its points have
+    /// tags of their own.
     ///
     /// # Errors
     /// There are too many rows.
-    pub fn series(&self, rows: &[Vec<Rows>], group: &Group, ended: &Ended) -> Result<Option<Series>, Stop> {
+    pub fn series(&self, rows: &[Vec<Rows>], group: &Group, ended: &Ended) -> Result<Vec<Series>, Stop> {
         ended.rewind();
         let made = self.top.run(&given(rows, group, ended), TimeRange::default(), &[])?;
         if made.rows.len() > self.rows_max {
             return Err(Stop::Rows(made.rows.len()));
         }
-        let values: Vec<Vec<Value>> = made.rows.into_iter().map(|row| self.row(row)).collect();
-        Ok((!values.is_empty()).then(|| self.series_of(group.name.clone(), group.values.clone(), values)))
+        let mut series: Vec<Series> = Vec::new();
+        for row in made.rows {
+            match series.last_mut() {
+                Some(last) if self.goes_on(last, &row) => last.values.push(self.row(row)),
+                _ => series.push(self.begun(group, row)),
+            }
+        }
+        Ok(series)
     }
 
     /// All series of the answer, where one by one is not enough ([`Ended::wants_all`]).
@@ -238,16 +243,14 @@ impl Nested {
             match series.last_mut() {
                 _ if row.is_silence() && !was_ungiven => break,
                 _ if row.is_silence() => paused = true,
-                Some((at, last)) if *at == row.at => {
+                Some((at, last)) if *at == row.at && self.goes_on(last, &row) => {
                     last.pauses.extend(std::mem::take(&mut paused).then_some(last.values.len()));
                     last.values.push(self.row(row));
                 }
                 _ => {
-                    let group = &groups[row.at.series as usize];
-                    let (at, name, tags) = (row.at, group.name.clone(), group.values.clone());
-                    let values = vec![self.row(row)];
+                    let at = row.at;
                     let pauses = Vec::from_iter(std::mem::take(&mut paused).then_some(0));
-                    series.push((at, Series { pauses, ..self.series_of(name, tags, values) }));
+                    series.push((at, Series { pauses, ..self.begun(&groups[at.series as usize], row) }));
                 }
             }
         }
@@ -262,9 +265,24 @@ impl Nested {
         std::iter::once(self.top.evaluation.told(row.time)).chain(row.values.into_iter().map(shown)).collect()
     }
 
-    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Series {
-        let tags = self.top.keys.iter().cloned().zip(tags).collect();
-        Series { name, tags, columns: self.top.evaluation.columns.clone(), values, ..Series::default() }
+    /// A series with its first row.
+    fn begun(&self, group: &Group, row: stream::Row) -> Series {
+        let tags = match self.kept_keys() {
+            Some(keys) => keys.into_iter().zip(row.tags.iter().cloned()).collect(),
+            None => self.top.keys.iter().cloned().zip(group.values.iter().cloned()).collect(),
+        };
+        let columns = self.top.evaluation.columns.clone();
+        Series { name: group.name.clone(), tags, columns, values: vec![self.row(row)], ..Series::default() }
+    }
+
+    /// Whether one more row of the same series of the answer is written with the same tags.
+    fn goes_on(&self, series: &Series, row: &stream::Row) -> bool {
+        self.top.evaluation.keeping_call().is_none() || series.tags.iter().map(|(_, value)| value).eq(row.tags.iter())
+    }
+
+    /// What the tags of a row are values of, if a point that is written keeps its own.
+    fn kept_keys(&self) -> Option<Vec<String>> {
+        self.top.evaluation.keeping_call().map(|call| best_keys(call, &self.top.keys))
     }
 }
 

@@ -44,8 +44,12 @@ fn rows() -> Vec<Rows> {
 
 /// The same for rows that the groups give as they are: `host` parts them, which no statement here is grouped by.
 fn nested(select: &Select) -> Result<Nested, Stop> {
+    nested_for(select, false)
+}
+
+fn nested_for(select: &Select, writes: bool) -> Result<Nested, Stop> {
     let apart = vec![BTreeSet::from(["host".to_owned()]); if select.sources.len() > 1 { 2 } else { 1 }];
-    Nested::new(select, &apart, Known::default(), Reads::LeastRows, 1_000)
+    Nested::new(select, &apart, Known::default(), Reads::LeastRows, 1_000, writes)
 }
 
 /// Rows of all series: the second after `T` (`None`: 1970), then the cells as text.
@@ -155,7 +159,7 @@ fn raw_rows_are_cut_in_each_storage_shard() {
         let starts: Arc<[i64]> = starts.iter().map(|at| (T + at) * SECOND).collect();
         inputs.iter_mut().flatten().for_each(|rows| rows.know_shards(starts.clone()));
         let series = nested.series(&inputs, &nested.groups(&inputs)[0], &Ended::default()).expect("few rows");
-        series.map_or(0, |series| series.values.len())
+        series.iter().map(|series| series.values.len()).sum::<usize>()
     };
     let offset = "SELECT x::float FROM (SELECT v::float AS x FROM m OFFSET 2)";
     assert_eq!((made(offset, &[]), made(offset, &[0, 30])), (1, 4), "three of each shard, without the first two");
@@ -213,24 +217,30 @@ fn one_level_is_a_plain_evaluation() {
         "SELECT mean(v::float), sum(n::integer) FROM m WHERE BOUNDS GROUP BY time(20s), h fill(linear)",
         "SELECT derivative(max(v::float)), count(n::integer) FROM m WHERE BOUNDS GROUP BY time(20s) fill(previous) LIMIT 3",
         "SELECT top(v::float, h::tag, 2) FROM m",
+        "SELECT bottom(v::float, h::tag, 3), n::integer FROM m GROUP BY r fill(previous) LIMIT 1",
+        "SELECT top(v::float, h::tag, 1) * 2 FROM m WHERE BOUNDS GROUP BY time(20s) LIMIT 1 OFFSET 1",
         "SELECT first(n::integer) FROM m GROUP BY h ORDER BY time DESC",
         "SELECT exponential_moving_average(v::float, 2), kaufmans_efficiency_ratio(n::integer, 2) FROM m",
         "SELECT mode(v::float), sample(n::integer, 3) FROM m",
         "SELECT holt_winters_with_fit(max(v::float), 2, 0) FROM m WHERE BOUNDS GROUP BY time(20s)",
     ] {
         let select = parsed(&text.replace("BOUNDS", BOUNDS));
-        let plain = Evaluation::new(&select, 1_000, false).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
-        let nested = nested(&select).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
-        let need = nested.needs()[0].as_ref().expect("it has fields");
-        let rows = read(need, rows());
-        let mut carried = Default::default();
-        let made = plain.groups(&rows).into_iter().map(|group| plain.series(&rows, &group, &mut carried));
-        let made: Result<Vec<_>, Stop> = made.collect();
-        let inputs = [rows];
-        let ended = Ended::default();
-        let levels: Result<Vec<_>, Stop> =
-            nested.groups(&inputs).iter().map(|group| nested.series(&inputs, group, &ended)).collect();
-        assert_eq!(levels, made, "{text}");
+        for writes in [false, true] {
+            let plain = Evaluation::new(&select, 1_000, writes).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
+            let nested = nested_for(&select, writes).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
+            let need = nested.needs()[0].as_ref().expect("it has fields");
+            let rows = read(need, rows());
+            let mut carried = Default::default();
+            let made = plain.groups(&rows).into_iter().map(|group| plain.series(&rows, &group, &mut carried));
+            let made: Result<Vec<Vec<_>>, Stop> = made
+                .map(|made| made.map(|made| made.into_iter().flat_map(|series| plain.written(series)).collect()))
+                .collect();
+            let inputs = [rows];
+            let ended = Ended::default();
+            let levels: Result<Vec<_>, Stop> =
+                nested.groups(&inputs).iter().map(|group| nested.series(&inputs, group, &ended)).collect();
+            assert_eq!(levels, made, "{text}");
+        }
     }
 }
 
@@ -268,7 +278,8 @@ fn averages_go_on_for_each_tags() {
 fn calls_are_left_to_the_groups_where_they_can_be() {
     let asked = |text: &str| {
         let select = parsed(&text.replace("BOUNDS", BOUNDS));
-        let nested = Nested::new(&select, &[BTreeSet::from(["h".to_owned()])], Known::default(), Reads::LeastRows, 10);
+        let apart = [BTreeSet::from(["h".to_owned()])];
+        let nested = Nested::new(&select, &apart, Known::default(), Reads::LeastRows, 10, false);
         let nested = nested.unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
         nested.needs()[0].as_ref().map(Select::to_string).unwrap_or_default()
     };

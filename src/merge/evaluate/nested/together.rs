@@ -396,7 +396,8 @@ impl Level {
                     let nulls = || vec![Value::Null; self.evaluation.refs.len()];
                     let beside = point.row.map_or_else(nulls, |row| points[row.row as usize].beside.clone());
                     let (at, count) = (first.at, point.count);
-                    Tagged { at, count, ..Tagged::new(time, tags.clone(), point.value, beside) }
+                    let kept = point.row.filter(|_| self.evaluation.writes).map(|row| &points[row.row as usize].tags);
+                    Tagged { at, count, ..Tagged::new(time, kept.unwrap_or(&tags).clone(), point.value, beside) }
                 }));
             }
             if found.len() == before {
