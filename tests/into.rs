@@ -229,6 +229,10 @@ const BEST: &[&str] = &[
     "SELECT top(v, host, 3) INTO target FROM (SELECT v FROM FROM), (SELECT v FROM OTHER)",
     "SELECT top(v, host, 3) INTO target FROM FROM, FROM",
     "SELECT top(v, host, 3), n INTO target FROM (SELECT v, n FROM FROM), FROM",
+    // A subquery's window that begins before the range ends its own source alone, also where GROUP BY has the call's tags.
+    "SELECT top(x, dc, 1) INTO target FROM (SELECT sum(v) AS x FROM OTHER GROUP BY host, dc), \
+     (SELECT mean(v) AS x FROM FROM GROUP BY time(20m), host) \
+     WHERE time >= 1600000000s AND time < 1600000120s GROUP BY host, dc",
     "SELECT top(v, s, 3) INTO target FROM (SELECT v, s FROM FROM)",
     "SELECT top(v, nothing, 3) INTO target FROM (SELECT v FROM FROM)",
     "SELECT top(nothing, host, 3) INTO target FROM (SELECT v FROM FROM)",

@@ -22,7 +22,7 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::level::{Given, Input, Level, Merged, kind_of};
-use super::reads::best_keys;
+use super::reads::{best_keys, is_best_of_tags};
 use super::stream::{Tagged, Tags, subset, taken};
 
 /// Rows of one source, those of one series or of one set of tags together.
@@ -143,7 +143,7 @@ impl Level {
             return Ok(Vec::new());
         }
         let more = best_keys(call, keys);
-        let best_of_tags = more.len() > keys.len();
+        let best_of_tags = is_best_of_tags(call);
         let fed = self.feed(call, given, self.reach(call, windows.range), &more)?;
         let of_field = matches!(call.args.first(), Some(Expr::VarRef(_)));
         let each = best_of_tags || of_field && matches!(function.how, How::Twice(..) | How::End { .. });

@@ -13,6 +13,7 @@ use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Kind, Stop};
 
 use super::level::{Input, Level, argument};
+use super::reads::is_best_of_tags;
 
 /// Fields and their types.
 pub type Fields = BTreeMap<String, Cast>;
@@ -92,8 +93,7 @@ impl Level {
     /// That hangs on a measurement of which it is not known.
     pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
         // The best of each tag is a max or a min first.
-        let best_of_tags = matches!(call.name.as_str(), "top" | "bottom") && call.args.len() > 2;
-        let same = best_of_tags || matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
+        let same = is_best_of_tags(call) || matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
         let (Some(Expr::VarRef(var)), true, 2..) = (call.args.first(), same, self.sources.len()) else {
             return Ok(false);
         };

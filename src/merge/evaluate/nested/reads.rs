@@ -181,6 +181,11 @@ fn is_end(call: &Call) -> bool {
     matches!(call.name.as_str(), "first" | "last") && matches!(call.args.first(), Some(Expr::VarRef(_)))
 }
 
+/// Whether it is a top or bottom of the best of each tag.
+pub fn is_best_of_tags(call: &Call) -> bool {
+    matches!(call.name.as_str(), "top" | "bottom") && call.args.len() > 2
+}
+
 /// What top and bottom take the best of is grouped by their tags as well.
 pub fn best_keys(call: &Call, keys: &[String]) -> Vec<String> {
     let tags = call.args.iter().skip(1).filter_map(|arg| match arg {

@@ -38,7 +38,7 @@ use crate::merge::results::Value;
 
 use super::calls::Fed;
 use super::level::{Given, Level, Merged, kind_of};
-use super::reads::best_keys;
+use super::reads::{best_keys, is_best_of_tags};
 use super::stream::{At, Row, Stream, Tagged, Tags, before, limited, subset, taken};
 
 /// All series of the answer, in InfluxDB's order.
@@ -179,7 +179,7 @@ impl Level {
                 let more = best_keys(call, keys);
                 let of = self::function(if greatest { "max" } else { "min" });
                 let points = match of.map(|function| function.how) {
-                    Some(How::Twice(of, again)) if call.args.len() > 2 => {
+                    Some(How::Twice(of, again)) if is_best_of_tags(call) => {
                         self.twice_together(call, all, windows, &more, of, again)?
                     }
                     _ => input(range)?,
