@@ -233,6 +233,8 @@ const BEST: &[&str] = &[
     "SELECT top(x, dc, 1) INTO target FROM (SELECT sum(v) AS x FROM OTHER GROUP BY host, dc), \
      (SELECT mean(v) AS x FROM FROM GROUP BY time(20m), host) \
      WHERE time >= 1600000000s AND time < 1600000120s GROUP BY host, dc",
+    // One that nobody knows in a subquery is a tag beside another that is grouped by it.
+    "SELECT top(v, host, 2), * INTO target FROM (SELECT v, dc FROM nowhere), (SELECT v FROM FROM GROUP BY dc)",
     "SELECT top(v, s, 3) INTO target FROM (SELECT v, s FROM FROM)",
     "SELECT top(v, nothing, 3) INTO target FROM (SELECT v FROM FROM)",
     "SELECT top(nothing, host, 3) INTO target FROM (SELECT v FROM FROM)",

@@ -333,12 +333,13 @@ fn known(sources: &[Source], schema: &Schema) -> (Vec<Column>, BTreeSet<String>)
         }
         tags.extend(dimensions(inner).cloned());
     }
-    // What a subquery's column is nobody may know, while a measurement beside it has a tag of that name.
+    // What a subquery's column is nobody may know, while a source beside it has a tag of that name.
     let column = |(name, kind): (String, Option<Type>)| {
-        let kind = kind.or_else(|| schema.tags.contains(&name).then_some(Type::Tag));
+        let kind = kind.or_else(|| tags.contains(&name).then_some(Type::Tag));
         Column { name, kind }
     };
-    (fields.into_iter().map(column).collect(), tags)
+    let fields = fields.into_iter().map(column).collect();
+    (fields, tags)
 }
 
 fn dimensions(select: &Select) -> impl Iterator<Item = &String> {
