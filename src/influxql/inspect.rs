@@ -339,16 +339,6 @@ impl Expr {
         }
     }
 
-    /// The most that any of its calls has.
-    pub fn intervals_before(&self) -> i64 {
-        match self {
-            Expr::Call(call) => call.intervals_before(),
-            Expr::Binary { lhs, rhs, .. } => lhs.intervals_before().max(rhs.intervals_before()),
-            Expr::Paren(inner) => inner.intervals_before(),
-            _ => 0,
-        }
-    }
-
     /// The terms that must all hold: those of an AND, looking through parentheses; a single
     /// expression is its own only term.
     pub fn conjuncts(&self) -> Vec<&Expr> {
@@ -375,35 +365,6 @@ impl Expr {
         }
     }
 }
-
-impl Call {
-    /// How many intervals of GROUP BY time before the range InfluxDB looks for storage shards: one for what looks at the window
-    /// before, for averages as many as they are of. cumulative_sum() does not look back, but counts too.
-    pub fn intervals_before(&self) -> i64 {
-        let own = match (self.name.as_str(), self.args.get(1)) {
-            (name, Some(Expr::Integer(values))) if AVERAGES.contains(&name) => *values,
-            (name, _) => i64::from(LOOK_BACK.contains(&name)),
-        };
-        self.args.iter().map(Expr::intervals_before).fold(own, i64::max)
-    }
-}
-
-/// Calls that are of the window before, too.
-const LOOK_BACK: [&str; 6] =
-    ["derivative", "non_negative_derivative", "difference", "non_negative_difference", "elapsed", "cumulative_sum"];
-
-/// Calls whose second argument tells of how many values they are.
-const AVERAGES: [&str; 9] = [
-    "moving_average",
-    "exponential_moving_average",
-    "double_exponential_moving_average",
-    "triple_exponential_moving_average",
-    "triple_exponential_derivative",
-    "relative_strength_index",
-    "chande_momentum_oscillator",
-    "kaufmans_efficiency_ratio",
-    "kaufmans_adaptive_moving_average",
-];
 
 #[cfg(test)]
 mod tests {
@@ -524,22 +485,6 @@ mod tests {
     }
 
     /// As influxd 1.6.7 has it: with so many less there is no answer once the range begins at the first time.
-    #[test]
-    fn what_looks_back_is_told_by_its_calls() {
-        for (columns, intervals) in [
-            ("mean(v)", 0),
-            ("integral(v), holt_winters(mean(v), 3, 0)", 0),
-            ("2 * derivative(mean(v), 10s) - mean(v)", 1),
-            ("cumulative_sum(count(v))", 1),
-            ("difference(difference(mean(v)))", 1),
-            ("moving_average(difference(mean(v)), 3)", 3),
-            ("exponential_moving_average(mean(v), 2, 5)", 2),
-        ] {
-            let Statement::Select(select) = statement(&format!("SELECT {columns} FROM m")) else { panic!("a SELECT") };
-            let seen = select.fields.iter().map(|field| field.expr.intervals_before()).max();
-            assert_eq!(seen, Some(intervals), "{columns}");
-        }
-    }
 
     #[test]
     fn conjuncts_look_through_parentheses() {

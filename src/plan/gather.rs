@@ -9,6 +9,7 @@ use crate::influxql::ast::{BinaryOp, Field, SortOrder, Source, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
+use crate::merge::evaluate::functions::intervals_before;
 use crate::topology::GroupIndex;
 
 use super::sources::bound_by_now;
@@ -116,7 +117,7 @@ fn read_before(select: &Select) -> i64 {
 /// How much longer than its range the time is in which InfluxDB looks for storage shards, of whose fields and tags it then
 /// knows.
 pub fn looked_before(select: &Select) -> i64 {
-    let most = select.fields.iter().map(|field| field.expr.intervals_before()).max().unwrap_or_default();
+    let most = select.fields.iter().map(|field| intervals_before(&field.expr)).max().unwrap_or_default();
     interval(select).saturating_mul(most)
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::influxql::ast::{BinaryOp, Call, Cast, Field, MeasurementName, Source, VarRef};
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
-use crate::merge::evaluate::functions::{Gives, function};
+use crate::merge::evaluate::functions::{Function, Gives, function};
 use crate::merge::evaluate::nested::Fields;
 use crate::topology::GroupIndex;
 
@@ -176,12 +176,12 @@ pub fn first_decides(select: &Select) -> bool {
         };
         match expr {
             Expr::Call(Call { name, args }) => match args.first() {
-                Some(Expr::VarRef(var)) => match name.as_str() {
-                    "min" | "max" | "sum" | "first" | "last" => lacks_it(var),
+                Some(Expr::VarRef(var)) => {
                     // The best of each tag is a max or a min first.
-                    "top" | "bottom" => args.len() > 2 && lacks_it(var),
-                    _ => false,
-                },
+                    let best_of_tags = matches!(name.as_str(), "top" | "bottom") && args.len() > 2;
+                    let joins = function(name).is_some_and(Function::joins_one_type);
+                    (joins || best_of_tags) && lacks_it(var)
+                }
                 _ => args.iter().any(|arg| lacks(arg, sources)),
             },
             Expr::Binary { lhs, rhs, .. } => lacks(lhs, sources) || lacks(rhs, sources),

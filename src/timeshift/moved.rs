@@ -6,6 +6,7 @@ use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, parse_time, split_ti
 use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::expr::math;
+use crate::merge::evaluate::functions::{Function, function};
 use crate::merge::results::{StatementResult, Value};
 
 use super::ask;
@@ -159,14 +160,9 @@ pub fn calls_of(select: &Select) -> Vec<&Call> {
     found
 }
 
-/// One of the points, with its time when it stands alone.
-fn is_selector(call: &Call) -> bool {
-    matches!(call.name.as_str(), "first" | "last" | "min" | "max" | "percentile")
-}
-
 /// Whether what it makes has the points' own times without GROUP BY time, and is one row.
 pub fn is_lone_selector(select: &Select) -> bool {
-    matches!(calls_of(select).as_slice(), [call] if is_selector(call))
+    matches!(calls_of(select).as_slice(), [call] if function(&call.name).is_some_and(Function::takes_one))
 }
 
 /// Functions that tell of points at their times.

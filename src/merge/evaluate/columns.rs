@@ -6,6 +6,7 @@ use crate::influxql::ast::{BinaryOp, Call, Field, VarRef};
 use crate::influxql::{Expr, Select};
 
 use super::expr::{Cell, math};
+use super::functions::{Function, function};
 use super::{Evaluation, Place, Stop};
 
 /// Reads the fields of a SELECT into an evaluation.
@@ -21,9 +22,7 @@ pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
     }
     evaluation.refs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then_with(|| cast(a).cmp(&cast(b))));
     evaluation.selector = match evaluation.calls.as_slice() {
-        [call] => {
-            matches!(call.name.as_str(), "first" | "last" | "min" | "max" | "percentile" | "sample" | "top" | "bottom")
-        }
+        [call] => function(&call.name).is_some_and(Function::selects),
         _ => false,
     };
     if !evaluation.selector && !evaluation.calls.is_empty() && !evaluation.refs.is_empty() {

@@ -53,6 +53,12 @@ pub struct Function {
     pub gives: Gives,
     pub how: How,
     pub hides_order: HidesOrder,
+    /// It takes one of the points, as those of an end, the best and some do anyhow.
+    selects: bool,
+    /// Of each window that has points it makes one with a value, as those of an end and all that work twice do anyhow.
+    always: bool,
+    /// InfluxDB looks for storage shards an interval before the range, though it does not read there.
+    maps_before: bool,
     /// What it says of the points of a group.
     pub help: &'static str,
 }
@@ -149,7 +155,7 @@ const fn row(
     hides_order: HidesOrder,
     help: &'static str,
 ) -> Function {
-    Function { name, takes, gives, how, hides_order, help }
+    Function { name, takes, gives, how, hides_order, selects: false, always: false, maps_before: false, help }
 }
 
 const fn stream(reads_before: bool, begin: fn(&Args) -> Box<dyn Stream>) -> How {
@@ -160,15 +166,18 @@ pub const FUNCTIONS: &[Function] = &[
     row("count", ALL, Gives::Integer, How::Twice(sum::count, sum::sum), Always, "how many"),
     row("sum", NUMBERS, Gives::Same, How::Twice(sum::sum, sum::sum), Always, "integers wrap"),
     row("mean", NUMBERS, Gives::Float, How::Twice(mean::mean, mean::mean), Always, "of means, weighted"),
-    row("min", ORDERED, Gives::Same, How::Twice(select::min, select::min), Always, "of equal ones the earliest"),
-    row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), Always, "of equal ones the earliest"),
+    row("min", ORDERED, Gives::Same, How::Twice(select::min, select::min), Always, "of equal ones the earliest")
+        .selecting(),
+    row("max", ORDERED, Gives::Same, How::Twice(select::max, select::max), Always, "of equal ones the earliest")
+        .selecting(),
     row("first", ALL, Gives::Same, How::End { last: false, of: select::first }, InWindows, "the earliest"),
     row("last", ALL, Gives::Same, How::End { last: true, of: select::last }, InWindows, "the latest"),
-    row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), Always, "greatest less smallest"),
+    row("spread", NUMBERS, Gives::Same, How::Window(spread::spread), Always, "greatest less smallest").always(),
     row("stddev", NUMBERS, Gives::Float, How::Window(stddev::stddev), Always, "of a sample; null for one point"),
-    row("median", NUMBERS, Gives::Float, How::Window(median::median), Always, "the middle, or between the two"),
+    row("median", NUMBERS, Gives::Float, How::Window(median::median), Always, "the middle, or between the two")
+        .always(),
     row("mode", ALL, Gives::Same, How::Window(mode::mode), Never, "the most frequent"),
-    row("percentile", NUMBERS, Gives::Same, How::Window(percentile), Never, "by nearest rank"),
+    row("percentile", NUMBERS, Gives::Same, How::Window(percentile), Never, "by nearest rank").selecting(),
     row("distinct", ALL, Gives::Same, How::Distinct, Never, "by first occurrence, then value"),
     row("top", NUMBERS, Gives::Same, How::Best { greatest: true }, Never, "the greatest, by time"),
     row("bottom", NUMBERS, Gives::Same, How::Best { greatest: false }, Never, "the smallest, by time"),
@@ -192,7 +201,8 @@ pub const FUNCTIONS: &[Function] = &[
         "without what falls",
     ),
     row("moving_average", NUMBERS, Gives::Float, stream(true, moving_average::begin), OfCalls, "of the last so many"),
-    row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), OfCalls, "so far"),
+    row("cumulative_sum", NUMBERS, Gives::Same, stream(false, cumulative_sum::begin), OfCalls, "so far")
+        .mapping_before(),
     row("elapsed", ALL, Gives::Integer, stream(true, elapsed::begin), OfCalls, "time since the point before"),
     row("sample", ALL, Gives::Same, How::Some(sample::sample), Never, "so many by chance"),
     row(
@@ -231,12 +241,62 @@ pub fn function(name: &str) -> Option<&'static Function> {
 }
 
 impl Function {
+    const fn selecting(self) -> Function {
+        Function { selects: true, ..self }
+    }
+
+    const fn always(self) -> Function {
+        Function { always: true, ..self }
+    }
+
+    const fn mapping_before(self) -> Function {
+        Function { maps_before: true, ..self }
+    }
+
+    /// Whether it makes one of the points: alone and without windows at that one's time.
+    pub fn takes_one(&self) -> bool {
+        self.selects || matches!(self.how, How::End { .. })
+    }
+
+    /// Whether it makes one of the points, or some: alone it may stand beside other columns.
+    pub fn selects(&self) -> bool {
+        self.takes_one() || matches!(self.how, How::Best { .. } | How::Some(_))
+    }
+
+    /// Whether it makes one point of each window that has any, never one without a value.
+    pub fn makes_one(&self) -> bool {
+        self.always || matches!(self.how, How::Twice(..) | How::End { .. })
+    }
+
+    /// Whether InfluxDB makes its points of each source and then of all of these, which must be of the first one's type.
+    pub fn joins_one_type(&self) -> bool {
+        self.gives == Gives::Same && matches!(self.how, How::Twice(..) | How::End { .. })
+    }
+
     /// What InfluxDB calls it where a type does not fit.
     pub fn named_in_errors(&self) -> String {
         match self.name {
             "holt_winters" | "holt_winters_with_fit" => "elapsed".to_owned(),
             name => name.trim_start_matches("non_negative_").replace('_', " "),
         }
+    }
+}
+
+/// How many intervals of GROUP BY time before the range InfluxDB looks for storage shards: one for what looks at the window
+/// before, for averages as many as they are of.
+pub fn intervals_before(expr: &Expr) -> i64 {
+    match expr {
+        Expr::Call(Call { name, args }) => {
+            let own = match (function(name).map(|function| (function.how, function.maps_before)), args.get(1)) {
+                (Some((How::Stream { reads_before: true, .. }, _)), Some(Expr::Integer(values))) => *values,
+                (Some((How::Stream { reads_before: true, .. }, _) | (_, true)), _) => 1,
+                _ => 0,
+            };
+            args.iter().map(intervals_before).fold(own, i64::max)
+        }
+        Expr::Binary { lhs, rhs, .. } => intervals_before(lhs).max(intervals_before(rhs)),
+        Expr::Paren(inner) => intervals_before(inner),
+        _ => 0,
     }
 }
 
@@ -280,6 +340,7 @@ pub fn running<'a>(
 pub mod tests {
     use super::*;
     use crate::influxql::range::TimeRange;
+    use crate::influxql::{Params, Statement, parse_query};
 
     pub fn floats(values: &[(i64, f64)]) -> Vec<Point> {
         values.iter().map(|(time, value)| Point::new(*time, Value::Float(*value))).collect()
@@ -296,5 +357,38 @@ pub mod tests {
             assert!(FUNCTIONS[at + 1..].iter().all(|other| other.name != function.name), "{}", function.name);
             assert!(!function.help.is_empty() && !function.takes.is_empty());
         }
+    }
+
+    #[test]
+    fn what_looks_back_is_told_by_its_calls() {
+        for (columns, intervals) in [
+            ("mean(v)", 0),
+            ("integral(v), holt_winters(mean(v), 3, 0)", 0),
+            ("2 * derivative(mean(v), 10s) - mean(v)", 1),
+            ("cumulative_sum(count(v))", 1),
+            ("difference(difference(mean(v)))", 1),
+            ("moving_average(difference(mean(v)), 3)", 3),
+            ("elapsed(v, 1s) + moving_average(v, 4)", 4),
+            ("exponential_moving_average(mean(v), 2, 5)", 2),
+        ] {
+            let query = parse_query(&format!("SELECT {columns} FROM m"), &Params::new()).expect("it reads");
+            let Statement::Select(select) = &query.statements[0] else { panic!("a SELECT") };
+            let seen = select.fields.iter().map(|field| intervals_before(&field.expr)).max();
+            assert_eq!(seen, Some(intervals), "{columns}");
+        }
+    }
+
+    /// What statements ask of functions beside what these do to points.
+    #[test]
+    fn functions_tell_what_they_make() {
+        let names = |tells: fn(&Function) -> bool| -> Vec<&str> {
+            FUNCTIONS.iter().filter(|function| tells(function)).map(|function| function.name).collect()
+        };
+        let one = ["min", "max", "first", "last", "percentile"];
+        assert_eq!(names(Function::takes_one), one);
+        assert_eq!(names(Function::selects), [&one[..], &["top", "bottom", "sample"]].concat());
+        let always = ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median"];
+        assert_eq!(names(Function::makes_one), always);
+        assert_eq!(names(Function::joins_one_type), ["sum", "min", "max", "first", "last"]);
     }
 }

@@ -13,7 +13,7 @@ use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::columns::{is_time, name};
 use crate::merge::evaluate::filter::Filter;
-use crate::merge::evaluate::functions::{How, function};
+use crate::merge::evaluate::functions::{How, function, intervals_before};
 use crate::merge::evaluate::order::{sorted, sorted_in_shards, starts_of};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
@@ -323,7 +323,8 @@ impl Level {
     /// Of the outermost level: the time beyond which InfluxDB reads no measurement, whatever a subquery would read before
     /// its windows.
     pub fn mapped(&self) -> TimeRange {
-        let windows = self.evaluation.calls.iter().map(|call| call.intervals_before()).max().unwrap_or_default();
+        let calls = self.evaluation.calls.iter().cloned().map(Expr::Call);
+        let windows = calls.map(|call| intervals_before(&call)).max().unwrap_or_default();
         let windows = windows.saturating_mul(self.evaluation.windows.interval);
         let (start, end) = (self.range.start, self.range.end);
         match self.ascending() {

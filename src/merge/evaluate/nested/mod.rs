@@ -25,7 +25,6 @@ mod together;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Select;
-use crate::influxql::ast::Call;
 use crate::influxql::range::TimeRange;
 use crate::merge::results::{Series, Value};
 
@@ -35,7 +34,7 @@ use level::{Given, Inputs, Level};
 pub use order::Ended;
 pub use present::{Fields, Known};
 pub use reads::Reads;
-use reads::best_keys;
+use reads::{best_keys, takes_end};
 use stream::At;
 use together::Together;
 
@@ -109,8 +108,7 @@ impl Nested {
     pub fn ends_in_shards(&self) -> BTreeSet<usize> {
         let mut inputs = BTreeSet::new();
         self.top.visit(&mut |level| {
-            let ends = |call: &Call| matches!(call.name.as_str(), "first" | "last");
-            if level.takes_ends() && level.evaluation.calls.iter().any(ends) {
+            if level.takes_ends() && level.evaluation.calls.iter().any(takes_end) {
                 inputs.extend(level.measurements());
             }
         });

@@ -1,14 +1,15 @@
 //! Which sources of a level are there for a call, or for rows.
 //!
 //! Of several sources InfluxDB takes what is of the type of the first that is there, and asks none again that was silent. A
-//! subquery that has not what min, max, sum, first and last are of is there all the same, as one of floats. A measurement is
-//! there if one of the storage shards that are read knows the field and a series of it that WHERE leaves, be it without a value
-//! in the range. That is told by the schema, or by a value that the groups have given.
+//! subquery that has not what a call is of that joins one type ([`Function::joins_one_type`]) is there all the same, as one of
+//! floats. A measurement is there if one of the storage shards that are read knows the field and a series of it that WHERE
+//! leaves, be it without a value in the range. That is told by the schema, or by a value that the groups have given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Cast};
+use crate::merge::evaluate::functions::{Function, function};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Kind, Stop};
 
@@ -93,7 +94,7 @@ impl Level {
     /// That hangs on a measurement of which it is not known.
     pub fn first_is_none(&self, call: &Call) -> Result<bool, Stop> {
         // The best of each tag is a max or a min first.
-        let same = is_best_of_tags(call) || matches!(call.name.as_str(), "min" | "max" | "sum" | "first" | "last");
+        let same = is_best_of_tags(call) || function(&call.name).is_some_and(Function::joins_one_type);
         let (Some(Expr::VarRef(var)), true, 2..) = (call.args.first(), same, self.sources.len()) else {
             return Ok(false);
         };

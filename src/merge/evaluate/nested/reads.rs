@@ -10,14 +10,11 @@ use crate::influxql::ast::{BinaryOp, Call, Field, Fill, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange};
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::functions::function;
+use crate::merge::evaluate::functions::{Function, How, function};
 use crate::merge::evaluate::window::Windows;
 
 use super::level::{Given, Input, Level, intersection};
 use super::stream::{Tagged, Tags};
-
-/// The calls that make one point of each window that has any, never one without a value.
-const PUSHED: [&str; 9] = ["count", "sum", "mean", "min", "max", "first", "last", "spread", "median"];
 
 /// What may be asked of the groups.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,7 +85,7 @@ impl Level {
     fn can_push(&self, keys: &[String], apart: &BTreeSet<String>) -> bool {
         let evaluation = &self.evaluation;
         let plain = |call: &Call| {
-            PUSHED.contains(&call.name.as_str())
+            function(&call.name).is_some_and(Function::makes_one)
                 && !(self.interval.is_none() && is_end(call))
                 && matches!(call.args.first(), Some(Expr::VarRef(_)))
                 && matches!(evaluation.check_call(call), Ok(Some(_)))
@@ -177,8 +174,13 @@ impl Level {
     }
 }
 
+/// Whether it makes the first or last point in time.
+pub fn takes_end(call: &Call) -> bool {
+    function(&call.name).is_some_and(|function| matches!(function.how, How::End { .. }))
+}
+
 fn is_end(call: &Call) -> bool {
-    matches!(call.name.as_str(), "first" | "last") && matches!(call.args.first(), Some(Expr::VarRef(_)))
+    takes_end(call) && matches!(call.args.first(), Some(Expr::VarRef(_)))
 }
 
 /// Whether it is a top or bottom of the best of each tag.

@@ -38,7 +38,7 @@ use crate::merge::results::Value;
 
 use super::calls::Fed;
 use super::level::{Given, Level, Merged, kind_of};
-use super::reads::{best_keys, is_best_of_tags};
+use super::reads::{best_keys, is_best_of_tags, takes_end};
 use super::stream::{At, Row, Stream, Tagged, Tags, before, limited, subset, taken};
 
 /// All series of the answer, in InfluxDB's order.
@@ -224,7 +224,7 @@ impl Level {
         again: fn(&[Point]) -> Point,
     ) -> Result<Vec<Tagged>, Stop> {
         let own = |point: &Tagged| point.tags.clone();
-        let takes_ends = self.takes_ends() && matches!(call.name.as_str(), "first" | "last");
+        let takes_ends = self.takes_ends() && takes_end(call);
         let of_rows = |own: &[&Rows]| -> Vec<Tagged> {
             let rows: Vec<_> = own.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
             let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
