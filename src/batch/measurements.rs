@@ -18,8 +18,9 @@ const KNOWN_MIN: usize = 16;
 pub const KNOWN_MAX: usize = 4096;
 /// Those with the same hash, for all that counts.
 const SET: usize = 4;
-/// Room for the name of each; longer ones take their own, those beyond the second limit are looked up each time.
-const NAME_ROOM_BYTES: usize = 48;
+/// Names so long are kept beside what is known of them, longer ones elsewhere; those beyond the second limit are looked up
+/// each time.
+const SHORT_BYTES_MAX: usize = 22;
 const NAME_BYTES_MAX: usize = 256;
 
 /// What the routers of one shard share: at most `DATABASES_MAX` tables of `KNOWN_MAX` measurements. While all of these are in
@@ -71,10 +72,38 @@ struct Table {
     len_max: usize,
 }
 
+/// In one line of the processor's cache: where measurements take turns, each line looks for its own.
+#[repr(align(64))]
 struct Known {
-    /// As lines have it.
-    name: Vec<u8>,
+    name: Name,
     way: Way,
+}
+
+const _: () = assert!(size_of::<Option<Known>>() == 64);
+
+/// A measurement's name as lines have it.
+enum Name {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Box<[u8]>),
+}
+
+impl Name {
+    fn new(name: &[u8]) -> Name {
+        if name.len() > SHORT_BYTES_MAX {
+            return Name::Long(name.into());
+        }
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        bytes[..name.len()].copy_from_slice(name);
+        Name::Short { len: name.len() as u8, bytes }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Name::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Name::Long(name) => name,
+        }
+    }
 }
 
 /// Where lines of a measurement go.
@@ -85,7 +114,7 @@ pub struct Way {
     /// By measurement alone.
     pub slot: SlotId,
     /// Its rule, if that has tags.
-    pub rule: Option<usize>,
+    pub rule: Option<u32>,
 }
 
 impl Measurements {
@@ -109,12 +138,12 @@ impl Measurements {
         let name = line.raw_name();
         let hash = self.hashes.hash_one(name);
         let mut table = self.table.borrow_mut();
-        if let Some(known) = table.set(hash).iter().flatten().find(|known| same(&known.name, name)) {
+        if let Some(known) = table.set(hash).iter().flatten().find(|known| same(known.name.bytes(), name)) {
             return known.way.clone();
         }
         let way = self.find(line);
         if name.len() <= NAME_BYTES_MAX {
-            table.put(hash, name, way.clone(), |known| self.hashes.hash_one(&*known.name));
+            table.put(hash, name, way.clone(), |known| self.hashes.hash_one(known.name.bytes()));
         }
         way
     }
@@ -131,13 +160,14 @@ impl Measurements {
         Way { slot: key.clone().slot(), key, rule: self.rule_with_tags(line) }
     }
 
-    fn rule_with_tags(&self, line: &Line<'_>) -> Option<usize> {
+    fn rule_with_tags(&self, line: &Line<'_>) -> Option<u32> {
         if !self.ruled {
             return None;
         }
         let name = line.name();
         let rules = self.topology.rules();
-        rules.iter().position(|rule| rule.fits(&self.db, &name)).filter(|&at| !rules[at].tags.is_empty())
+        let rule = rules.iter().position(|rule| rule.fits(&self.db, &name)).filter(|&at| !rules[at].tags.is_empty());
+        rule.map(|at| u32::try_from(at).expect("a topology's document has less than 2^32 bytes"))
     }
 }
 
@@ -147,7 +177,7 @@ impl Table {
         &mut self.known[first..first + SET]
     }
 
-    /// In the place, and the memory, of the earliest in its set.
+    /// In the place of the earliest in its set.
     fn put(&mut self, hash: u64, name: &[u8], way: Way, hash_of: impl Fn(&Known) -> u64) {
         self.misses += 1;
         if self.misses > self.known.len() / 2 && self.known.len() < self.len_max {
@@ -159,18 +189,7 @@ impl Table {
             }
             self.misses = 0;
         }
-        match self.first(hash) {
-            Some(known) => {
-                known.name.clear();
-                known.name.extend_from_slice(name);
-                known.way = way;
-            }
-            empty => {
-                let mut room = Vec::with_capacity(name.len().max(NAME_ROOM_BYTES));
-                room.extend_from_slice(name);
-                *empty = Some(Known { name: room, way });
-            }
-        }
+        *self.first(hash) = Some(Known { name: Name::new(name), way });
     }
 
     /// The first place of a set: the others move on, and the last of them is now there.

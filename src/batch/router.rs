@@ -16,15 +16,55 @@ pub struct Router {
     tags: Tags,
 }
 
+/// Names so long are compared with the next line's.
+const LAST_BYTES_MAX: usize = 64;
+
 /// The last line's measurement.
 #[derive(Default)]
 struct Last {
-    /// Raw.
-    name: Vec<u8>,
+    name: LastName,
     /// `None`: there was no line yet.
     way: Option<Way>,
-    /// Where lines of that name go, unless a rule has tags.
+    /// Where lines of that name go, unless a rule has tags or the name is too long.
     slot: Option<SlotId>,
+}
+
+/// A raw name.
+struct LastName {
+    /// The name and what stood behind it: to copy a fixed length takes no call.
+    begins: [u8; LAST_BYTES_MAX],
+    len: usize,
+    /// There was one, and it is not too long.
+    is_kept: bool,
+}
+
+impl Default for LastName {
+    fn default() -> LastName {
+        LastName { begins: [0; LAST_BYTES_MAX], len: 0, is_kept: false }
+    }
+}
+
+impl LastName {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.begins.get(..self.len).unwrap_or_default()
+    }
+
+    #[inline]
+    fn is_of(&self, line: &Line<'_>) -> bool {
+        self.is_kept && same(line.raw_name(), self.bytes())
+    }
+
+    #[inline]
+    fn set(&mut self, line: &Line<'_>) {
+        let name = line.raw_name();
+        self.is_kept = name.len() <= LAST_BYTES_MAX;
+        self.len = if self.is_kept { name.len() } else { 0 };
+        match line.bytes().first_chunk() {
+            Some(begins) => self.begins = *begins,
+            None => self.begins[..self.len].copy_from_slice(&name[..self.len]),
+        }
+    }
 }
 
 /// What the search for a rule's tags leaves for the next line.
@@ -55,7 +95,7 @@ impl Router {
     /// Reads a line; `None` for blanks and comments.
     #[inline]
     pub fn read<'l>(&self, line: &'l [u8]) -> Option<Line<'l>> {
-        let name = &self.last.name;
+        let name = self.last.name.bytes();
         let named = line.get(..name.len()).is_some_and(|begin| same(begin, name));
         named.then(|| Line::named(line, name.len())).flatten().or_else(|| Line::read(line))
     }
@@ -69,26 +109,24 @@ impl Router {
     #[inline]
     pub fn slot(&mut self, line: &Line<'_>) -> SlotId {
         match self.last.slot {
-            Some(slot) if same(line.raw_name(), &self.last.name) => slot,
+            Some(slot) if same(line.raw_name(), self.last.name.bytes()) => slot,
             _ => self.find_slot(line),
         }
     }
 
     #[inline(never)]
     fn find_slot(&mut self, line: &Line<'_>) -> SlotId {
-        let name = line.raw_name();
-        let Last { name: last_name, way, slot } = &mut self.last;
-        if !same(name, last_name) {
+        let Last { name, way, slot } = &mut self.last;
+        if !name.is_of(line) {
             *way = None;
         }
         let way = way.get_or_insert_with(|| {
-            last_name.clear();
-            last_name.extend_from_slice(name);
+            name.set(line);
             self.measurements.way(line)
         });
-        *slot = way.rule.is_none().then_some(way.slot);
+        *slot = (name.is_kept && way.rule.is_none()).then_some(way.slot);
         match way.rule {
-            Some(rule) => self.tags.slot(&self.measurements.topology.rules()[rule].tags, &way.key, line),
+            Some(rule) => self.tags.slot(&self.measurements.topology.rules()[rule as usize].tags, &way.key, line),
             None => way.slot,
         }
     }
@@ -230,6 +268,32 @@ mod tests {
             let read = router.read(line.as_bytes()).expect("a line");
             assert_eq!(router.slot(&read), key.slot(), "{line}");
         }
+    }
+
+    /// Kept in one way or another, or not at all; behind themselves and behind others that begin alike.
+    #[test]
+    fn names_of_every_length() {
+        let mut router = Router::new(topology(vec![rule("*", "/^r/", &["host"])]), "db");
+        let lens = (1..80).chain(250..262);
+        for (first, len) in lens.clone().flat_map(|len| [("m", len), ("m", len), ("r", len), ("r", len)]) {
+            for (len, host) in [(len, 1), (len, 2), (len + 1, 1)] {
+                let name = first.repeat(len);
+                let mut key = SlotKey::database("db");
+                key.push(name.as_bytes());
+                if first == "r" {
+                    key.push(format!("h{host}").as_bytes());
+                }
+                for tail in [" v=1", " v=1,much=2,more=3,behind=4,it=5,than=6,sixty=7,four=8,bytes=9"] {
+                    let line = format!("{name},host=h{host}{tail}");
+                    let read = router.read(line.as_bytes()).expect("a line");
+                    assert_eq!(router.slot(&read), key.clone().slot(), "{line}");
+                }
+            }
+        }
+        let empty = router.read(b",host=h1 v=1").expect("a line");
+        let mut key = SlotKey::database("db");
+        key.push(b"");
+        assert_eq!(router.slot(&empty), key.slot());
     }
 
     /// However many databases are written to at once, each with many measurements.
