@@ -484,8 +484,6 @@ mod tests {
         }
     }
 
-    /// As influxd 1.6.7 has it: with so many less there is no answer once the range begins at the first time.
-
     #[test]
     fn conjuncts_look_through_parentheses() {
         let Statement::Select(select) =
