@@ -307,16 +307,20 @@ async fn shards(running: &Running, gathering: &Gathering) -> Result<Shards, Refu
     Ok(shards)
 }
 
-/// The names that several measurements have: of their rows nobody knows whose they are.
+/// The names that several sources have, be it of one measurement: of their rows nobody knows whose they are.
 fn twins(gathering: &Gathering) -> BTreeSet<String> {
-    let mut places: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for source in gathering.sources.iter().flat_map(|(_, sources)| sources) {
-        if let Source::Measurement(measurement) = source {
-            places.entry(name_of(measurement)).or_default().insert(source.to_string());
+    let (mut places, mut several) = (BTreeMap::new(), BTreeSet::new());
+    for (group, sources) in &gathering.sources {
+        for source in sources {
+            let Source::Measurement(measurement) = source else { continue };
+            let (name, place) = (name_of(measurement), source.to_string());
+            let (first, read_by) = places.entry(name).or_insert_with(|| (place.clone(), BTreeSet::new()));
+            if *first != place || !read_by.insert(*group) {
+                several.insert(name.to_owned());
+            }
         }
     }
-    let several = places.into_iter().filter(|(_, places)| places.len() > 1);
-    several.map(|(name, _)| name.to_owned()).collect()
+    several
 }
 
 /// All that one group says. `take` takes each series, and says how much memory all takes by now.
