@@ -1,8 +1,8 @@
 //! THE READ STORY, on one shard: from a client's query to its answer.
 //!
 //! 1. `request::read` takes the parameters from URL and form, as InfluxDB does.
-//! 2. The topology is taken with its backends, once; the text is parsed whole, or was lately (`texts`). What InfluxDB alone can judge in it (most
-//!    regular expressions, time zones) it judges before anything runs.
+//! 2. The topology is taken with its backends, once; the text is parsed whole, or was lately (`texts`). What InfluxDB
+//!    alone can judge in it (most regular expressions, time zones) it judges before anything runs.
 //! 3. What looks away from now (`timeshift`) is taken out; `plan::plan` says where the rest runs, or why it is refused.
 //! 4. One group has the whole answer: `forward` asks one healthy replica, and the next if that one fails before a byte of its
 //!    answer is out; the answer streams through untouched.

@@ -115,8 +115,8 @@ impl Nested {
         inputs
     }
 
-    /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time, and where a sum
-    /// runs over.
+    /// The inputs of which it matters as well, of these rows: where it shows in which order several series' come at one time,
+    /// and where a sum runs over.
     pub fn ordered_in_shards(&self, rows: &[Vec<Rows>]) -> BTreeSet<usize> {
         let several = |input: &usize| {
             let mut names: BTreeMap<&str, Vec<&Rows>> = BTreeMap::new();
