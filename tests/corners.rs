@@ -223,3 +223,29 @@ fn best_and_different_ones_of_what_is_no_number() {
         "distinct() of numbers and of what is none",
     );
 }
+
+/// Line protocol takes a carriage return in a name, and InfluxQL has no escape for one: only regular expressions mean such a
+/// measurement.
+#[test]
+fn a_name_that_no_identifier_can_say() {
+    let cluster = Setup::new(3, 1).rule("db", "/split/", &["host"]).start();
+    let reference = cluster.reference("db");
+    cluster.create_db("db");
+    let mut body = String::new();
+    for name in ["split\r1", "split2", "a\r1", "a2", "a3", "a4", "a5"] {
+        for (number, host) in HOSTS.iter().filter(|host| !host.is_empty()).enumerate() {
+            body.push_str(&format!("{name},host={host} v={number},n={number}i {}000000000\n", T0 + number as i64));
+        }
+    }
+    for http in [reference.http(), cluster.http()] {
+        http.store("db", &body);
+    }
+    let judged = Judged { cluster, reference };
+    let mut queries = vec!["SHOW FIELD KEYS FROM /./".to_owned(), "SHOW TAG KEYS FROM /a/".to_owned()];
+    for from in ["/./", "/split/", "/a/", "/1/", "a2, /a/", "(SELECT v, n FROM /1/), /a/", "(SELECT v, n FROM /./)"] {
+        for columns in ["v, n", "max(v)", "mean(n), mode(v)", "top(v, host, 2)", "*"] {
+            queries.push(format!("SELECT {columns} FROM {from}"));
+        }
+    }
+    judged.assert_same(&queries);
+}

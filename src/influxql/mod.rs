@@ -34,7 +34,9 @@ pub use ast::{Expr, Measurement, Query, Select, Source, Statement};
 pub use error::ParseError;
 pub use lexer::Position;
 pub use params::{ParamError, ParamValue, Params, named_in};
-pub use text::{DurationError, format_duration, format_float, parse_duration, quote_ident, quote_regex, quote_string};
+pub use text::{
+    DurationError, format_duration, format_float, parse_duration, quote_ident, quote_regex, quote_string, regex_of,
+};
 
 /// How deep parentheses, calls and subqueries may stand inside each other.
 pub const NESTING_MAX: usize = 100;

@@ -14,6 +14,11 @@ pub fn quote_ident(name: &str) -> Cow<'_, str> {
     if is_bare_ident(name) { Cow::Borrowed(name) } else { Cow::Owned(in_quotes(name, '"')) }
 }
 
+/// Whether a text between quotes can say it: for NUL and carriage return there is no escape.
+pub fn is_printable(text: &str) -> bool {
+    !text.contains(['\0', '\r'])
+}
+
 /// The dotted name as InfluxDB's errors show it: all but the last segment always in quotes.
 pub(super) fn quote_segments(segments: &[String]) -> String {
     let last = segments.len().saturating_sub(1);
@@ -53,6 +58,36 @@ pub(super) fn in_quotes(text: &str, quote: char) -> String {
 /// A regular expression between slashes.
 pub fn quote_regex(regex: &str) -> String {
     format!("/{}/", regex.replace('/', "\\/"))
+}
+
+/// The regular expression that means these names alone.
+pub fn regex_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| printable_regex(&regex::escape(name))).collect();
+    format!("^(?:{})$", names.join("|"))
+}
+
+/// The same expression in characters that `/…/` can hold: no raw line ends or NUL, and no
+/// backslash at the end, where it would escape the closing slash.
+pub(super) fn printable_regex(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        let raw = matches!(c, '\n' | '\r' | '\0');
+        if raw && !escaped {
+            out.push('\\');
+        }
+        match c {
+            '\n' => out.push('n'),
+            '\r' => out.push('r'),
+            '\0' => out.push_str("x00"),
+            other => out.push(other),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    if text.ends_with('\\') {
+        out.push_str("(?:)");
+    }
+    out
 }
 
 /// Units of a duration in nanoseconds, longest first, as durations are printed.
@@ -225,5 +260,29 @@ mod tests {
             assert_eq!(text.parse(), Ok(value));
         }
         assert_eq!(format_float(1e23).parse(), Ok(1e23));
+    }
+
+    #[test]
+    fn names_as_regexes() {
+        let names = ["a.b/c|d", "a\\", "x\\\ry\0"];
+        let regex = regex_of(names);
+        assert_eq!(regex, r"^(?:a\.b/c\|d|a\\(?:)|x\\\ry\x00)$");
+        let regex = regex::Regex::new(&regex).expect("it is one");
+        assert!(names.iter().all(|name| regex.is_match(name)) && !regex.is_match("a") && !regex.is_match("axb/c"));
+    }
+
+    #[test]
+    fn regexes_become_printable() {
+        let cases = [
+            ("a/b", "a/b"),
+            ("a\nb", "a\\nb"),
+            ("a\\\nb", "a\\nb"),
+            ("a\\\\\nb", "a\\\\\\nb"),
+            ("a\r\0", "a\\r\\x00"),
+            ("a\\\\", "a\\\\(?:)"),
+        ];
+        for (raw, printable) in cases {
+            assert_eq!(printable_regex(raw), printable, "{raw:?}");
+        }
     }
 }

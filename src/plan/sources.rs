@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{BinaryOp, MeasurementName, Source};
 use crate::influxql::inspect::Mention;
-use crate::influxql::{Expr, Measurement, Select};
+use crate::influxql::{Expr, Measurement, Select, regex_of};
 use crate::topology::{GroupIndex, Rule, Topology};
 
 use super::Circumstances;
@@ -261,18 +261,15 @@ pub fn join_names(select: &mut Select) {
 
 /// A source, or all that one regular expression stands for.
 fn joined(sources: &[Source]) -> Source {
-    let name = |source: &Source| match source {
-        // A line ends no regular expression's text.
-        Source::Measurement(measurement) => Some(regex::escape(name_of(measurement)).replace('\n', "\\n")),
-        Source::Subquery(_) => None,
-    };
-    let names: Vec<String> = sources.iter().filter_map(name).collect();
-    match &sources[0] {
-        Source::Measurement(first) if names.len() > 1 => {
-            let name = MeasurementName::Regex(format!("^(?:{})$", names.join("|")));
-            Source::Measurement(Measurement { name, ..first.clone() })
+    match sources {
+        [Source::Measurement(first), _, ..] => {
+            let names = sources.iter().filter_map(|source| match source {
+                Source::Measurement(measurement) => Some(name_of(measurement)),
+                Source::Subquery(_) => None,
+            });
+            Source::Measurement(Measurement { name: MeasurementName::Regex(regex_of(names)), ..first.clone() })
         }
-        source => source.clone(),
+        _ => sources[0].clone(),
     }
 }
 

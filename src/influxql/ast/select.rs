@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Expr, Shift, write_clause, write_limits, write_opt};
-use crate::influxql::text::{format_float_short, quote_ident, quote_regex, quote_string};
+use crate::influxql::text::{format_float_short, is_printable, quote_ident, quote_regex, quote_string, regex_of};
 
 /// `SELECT … [INTO …] FROM … [WHERE …] [GROUP BY …] [fill(…)] [ORDER BY …] [LIMIT …] …`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -173,9 +173,13 @@ impl fmt::Display for Measurement {
     }
 }
 
+/// What no identifier can say is printed as a regular expression that means it alone.
 impl fmt::Display for MeasurementName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            MeasurementName::Name(name) | MeasurementName::Also(name) if !is_printable(name) => {
+                f.write_str(&quote_regex(&regex_of([name.as_str()])))
+            }
             MeasurementName::Name(name) | MeasurementName::Also(name) => f.write_str(&quote_ident(name)),
             MeasurementName::Regex(regex) => f.write_str(&quote_regex(regex)),
         }
