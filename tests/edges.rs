@@ -297,6 +297,7 @@ fn means_of_whole_numbers_run_over_in_each_storage_shard() {
                 .push(format!("SELECT mean(n) FROM (SELECT mean(n) AS n, count(n) FROM {from} GROUP BY host) {rest}"));
             queries.push(format!("SELECT n FROM (SELECT mean(n) AS n, mode(v) FROM {from} GROUP BY region) {rest}"));
             queries.push(format!("SELECT mean(n) FROM ({inner}), {from} {rest}"));
+            queries.push(format!("SELECT mean(host), mean(n) FROM ({inner}), {from} {rest}"));
         }
     }
     queries.push("SELECT mean(n), max(v) FROM hours.one, one GROUP BY region".to_owned());

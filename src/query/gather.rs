@@ -407,13 +407,13 @@ impl Held {
         let rows = || groups.iter().flatten();
         evaluation.may_lose_points() && evaluation.loses_points(rows())
             || evaluation.orders_in_shards(rows())
-            || rows().any(|rows| evaluation.adds_in_shards(rows))
+            || rows().any(|rows| evaluation.adds_in_shards(rows, Some))
     }
 
     /// Why it cannot be told, if it hangs on storage shards that nobody knows.
     fn adds_in_unknown(&self, evaluation: &Evaluation, twins: &BTreeSet<String>) -> Option<String> {
         let Held::Rows(groups, _) = self else { return None };
-        groups.iter().flatten().find_map(|rows| evaluation.adds_in_unknown(rows, twins.contains(&rows.name)))
+        groups.iter().flatten().find_map(|rows| evaluation.adds_in_unknown(rows, twins.contains(&rows.name), Some))
     }
 
     fn know_shards(&mut self, shards: &Shards) {

@@ -226,9 +226,10 @@ impl Evaluation {
     }
 
     /// Whether it matters of a series' rows in which storage shards they lie, since what a mean or a sum adds up runs over:
-    /// InfluxDB adds up those of each first.
-    pub fn adds_in_shards(&self, rows: &Rows) -> bool {
+    /// InfluxDB adds up those of each first. `given`: where in the rows a field stands, if it is there.
+    pub fn adds_in_shards(&self, rows: &Rows, given: impl Fn(usize) -> Option<usize>) -> bool {
         let runs_over = |(field, kind): (usize, Kind)| {
+            let Some(field) = given(field) else { return false };
             let values = (0..rows.len()).map(|row| rows.value(field, row));
             match kind {
                 Kind::Float => !values.filter_map(|value| as_f64(&value)).map(f64::abs).sum::<f64>().is_finite(),
@@ -239,8 +240,13 @@ impl Evaluation {
     }
 
     /// The same, where nobody knows in which they lie, or whose they are: why it cannot be told.
-    pub fn adds_in_unknown(&self, rows: &Rows, several: bool) -> Option<String> {
-        let unknown = (several || rows.shards().is_none()) && self.adds_in_shards(rows);
+    pub fn adds_in_unknown(
+        &self,
+        rows: &Rows,
+        several: bool,
+        given: impl Fn(usize) -> Option<usize>,
+    ) -> Option<String> {
+        let unknown = (several || rows.shards().is_none()) && self.adds_in_shards(rows, given);
         unknown.then(|| "a sum that runs over, which InfluxDB begins anew in each storage shard, of which it is not known when they begin,".to_owned())
     }
 

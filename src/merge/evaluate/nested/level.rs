@@ -520,18 +520,23 @@ impl Level {
         if self.ascending() { found.collect() } else { found.rev().collect() }
     }
 
+    /// Where a field stands in what the groups gave: tags are not among it.
+    pub fn given(&self, field: usize) -> Option<usize> {
+        let fields = &self.evaluation.fields;
+        if !self.evaluation.nested {
+            return Some(field);
+        }
+        let before = fields[..field].iter().filter(|var| !self.is_tag(var)).count();
+        (!self.is_tag(&fields[field])).then_some(before)
+    }
+
     /// Rows of measurements beside a subquery: only those that are read, with columns for tags.
     pub fn with_tag_columns<'a>(&self, rows: &'a Rows, range: TimeRange) -> Cow<'a, Rows> {
         if !self.evaluation.nested {
             return Cow::Borrowed(rows);
         }
-        let mut given = 0..;
-        // Tags are not among what the groups gave.
-        let columns = self.evaluation.fields.iter().map(|var| match self.is_tag(var) {
-            true => (var, None),
-            false => (var, given.next()),
-        });
-        let columns: Vec<(&VarRef, Option<usize>)> = columns.collect();
+        let fields = self.evaluation.fields.iter().enumerate();
+        let columns: Vec<(&VarRef, Option<usize>)> = fields.map(|(at, var)| (var, self.given(at))).collect();
         let mut read = Rows::new(rows.name.clone(), rows.tags.clone());
         rows.shards().into_iter().for_each(|starts| read.know_shards(starts.clone()));
         for row in (0..rows.len()).filter(|row| range.contains(rows.time(*row))).take_while(|_| !is_given_up()) {

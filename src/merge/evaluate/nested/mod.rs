@@ -129,7 +129,8 @@ impl Nested {
                 inputs.extend(level.measurements().filter(several));
             }
             if !level.pushed {
-                let adds = |input: &usize| rows[*input].iter().any(|rows| level.evaluation.adds_in_shards(rows));
+                let given = |field| level.given(field);
+                let adds = |input: &usize| rows[*input].iter().any(|rows| level.evaluation.adds_in_shards(rows, given));
                 inputs.extend(level.measurements().filter(adds));
             }
         });
@@ -141,7 +142,9 @@ impl Nested {
         let mut found = None;
         self.top.visit(&mut |level| {
             let mut rows = level.measurements().filter(|_| !level.pushed).flat_map(|input| &rows[input]);
-            found = found.take().or_else(|| rows.find_map(|rows| level.evaluation.adds_in_unknown(rows, false)));
+            found = found.take().or_else(|| {
+                rows.find_map(|rows| level.evaluation.adds_in_unknown(rows, false, |field| level.given(field)))
+            });
         });
         found
     }
