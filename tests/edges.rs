@@ -302,6 +302,14 @@ fn means_of_whole_numbers_run_over_in_each_storage_shard() {
     }
     queries.push("SELECT mean(n), max(v) FROM hours.one, one GROUP BY region".to_owned());
     queries.push("SELECT n, max FROM (SELECT mean(n) AS n, max(v) FROM hours.one, one GROUP BY region)".to_owned());
+    // No window has a sum that does.
+    let windows = "WHERE time >= 1600000000s AND time < 1600800000s GROUP BY time(10s) fill(none) \
+                   tz('Europe/Berlin')";
+    for from in ["hours.one, one", "one, one", "two, hours.two"] {
+        for columns in ["mean(n)", "mean(n), count(distinct(v))", "elapsed(mean(n))"] {
+            queries.push(format!("SELECT {columns} FROM {from} {windows}"));
+        }
+    }
     judged.assert_same(&queries);
     // Of which of the two a row is nobody knows.
     for from in ["hours.one, one", "one, one", "one, /^one$/"] {

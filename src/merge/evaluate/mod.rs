@@ -225,18 +225,25 @@ impl Evaluation {
         sets.values().any(|series| share_a_time(series))
     }
 
-    /// Whether it matters of a series' rows in which storage shards they lie, since what a mean or a sum adds up runs over:
-    /// InfluxDB adds up those of each first. `given`: where in the rows a field stands, if it is there.
+    /// Whether it matters of a series' rows in which storage shards they lie, since what a mean or a sum adds up of a window runs
+    /// over: InfluxDB adds up those of each first. `given`: where in the rows a field stands, if it is there.
     pub fn adds_in_shards(&self, rows: &Rows, given: impl Fn(usize) -> Option<usize>) -> bool {
-        let runs_over = |(field, kind): (usize, Kind)| {
-            let Some(field) = given(field) else { return false };
-            let values = (0..rows.len()).map(|row| rows.value(field, row));
-            match kind {
-                Kind::Float => !values.filter_map(|value| as_f64(&value)).map(f64::abs).sum::<f64>().is_finite(),
-                _ => values.fold(0_u64, |most, value| most.saturating_add(whole(&value))) > WHOLE_SUM_MAX,
+        let mut added = self.calls.iter().filter_map(|call| self.added(call));
+        added.any(|(field, kind)| given(field).is_some_and(|field| self.runs_over(rows, field, kind)))
+    }
+
+    /// Whether what a window has of a field may, in some order and parts of it.
+    fn runs_over(&self, rows: &Rows, field: usize, kind: Kind) -> bool {
+        let (mut until, mut wholes, mut floats) = (i64::MIN, 0_u64, 0.0);
+        (0..rows.len()).any(|row| {
+            let (time, value) = (rows.time(row), rows.value(field, row));
+            if self.windows.interval > 0 && time >= until {
+                (until, wholes, floats) = (self.windows.of(time).1, 0, 0.0);
             }
-        };
-        self.calls.iter().filter_map(|call| self.added(call)).any(runs_over)
+            wholes = wholes.saturating_add(whole(&value));
+            floats += as_f64(&value).map_or(0.0, f64::abs);
+            if kind == Kind::Float { !floats.is_finite() } else { wholes > WHOLE_SUM_MAX }
+        })
     }
 
     /// The same, where nobody knows in which they lie, or whose they are: why it cannot be told.
@@ -247,7 +254,8 @@ impl Evaluation {
         given: impl Fn(usize) -> Option<usize>,
     ) -> Option<String> {
         let unknown = (several || rows.shards().is_none()) && self.adds_in_shards(rows, given);
-        unknown.then(|| "a sum that runs over, which InfluxDB begins anew in each storage shard, of which it is not known when they begin,".to_owned())
+        let why = "a sum that runs over, which InfluxDB begins anew in each storage shard, of which it is not known when they begin,";
+        unknown.then(|| why.to_owned())
     }
 
     /// The field of which a call adds up values so that it matters where they run over; whole numbers of a sum may.
