@@ -77,3 +77,36 @@ fn requests_of_one_text_have_databases_shifts_and_parameters_of_their_own() {
         assert!(named("none").contains("{\"statement_id\":0}"));
     }
 }
+
+#[test]
+fn texts_that_differ_in_their_times_hear_of_their_own() {
+    let cluster = cluster();
+    let since = |from: u64, to: u64| {
+        let text = format!(
+            "SELECT v FROM m WHERE time >= {from}m AND time <= {to}m; SELECT count(v) FROM m WHERE time > {from}h"
+        );
+        let found = cluster.http().run("db", &text);
+        let rows = found["results"][0]["series"][0]["values"].as_array().map_or(0, Vec::len) as u64;
+        // Points stand at the hours 1 to 8.
+        assert_eq!(rows, to / 60 + 1 - from.div_ceil(60), "{text}: {found}");
+        assert!(found["results"][1].get("series").is_none(), "{text}: {found}");
+    };
+    for (from, to) in [(60, 120), (60, 119), (61, 480), (99, 360), (10, 90), (12, 24), (60, 120), (60, 60)] {
+        since(from, to);
+    }
+    let asked = parsed_before(&cluster);
+    std::thread::scope(|scope| {
+        for turn in 0..12 {
+            scope.spawn(move || (60..99).for_each(|minute| since(minute, 480 - turn * 7 - minute)));
+        }
+    });
+    assert!(parsed_before(&cluster) - asked >= 12 * 38, "all but the first of them");
+    // A time that is too large for InfluxDB is no other one here.
+    let text = |seconds: u64| format!("SELECT v FROM m WHERE time < {seconds}s");
+    for (seconds, is_time) in
+        [(9_000_000_000, true), (9_000_000_001, true), (9_223_372_037, false), (9_000_000_002, true)]
+    {
+        let answer = cluster.http().query("db", &text(seconds));
+        assert_eq!(answer.status == 200, is_time, "{seconds}: {}", answer.text());
+    }
+}

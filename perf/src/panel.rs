@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::sys::cpu_seconds_of;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NS_MAX: u64 = 60_000_000_000;
 
-static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -36,9 +36,12 @@ pub struct Args {
     /// Milliseconds between an answer and the next request on its connection
     #[arg(long, default_value_t = 0.0)]
     pause: f64,
-    /// No text is asked twice: a comment behind it counts, as the times of a moving dashboard do
+    /// No text is asked twice: what stands for `@` in it is a nanosecond less each time
     #[arg(long)]
     moving: bool,
+    /// What stands for `@` in the text otherwise
+    #[arg(long, default_value_t = 0)]
+    from: u64,
     q: String,
 }
 
@@ -107,14 +110,13 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
 
 fn measure(args: &Args, side: &Side, length: Duration) -> Result<Round, String> {
     let pause = Duration::try_from_secs_f64(args.pause / 1e3).map_err(|error| format!("pause: {error}"))?;
-    let path = format!("/query?db={}&epoch=ms&q={}", args.db, encoded(&args.q));
-    // A number for each connection that was ever made.
-    let next = || args.moving.then(|| CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+    // A number for each connection that was ever made; none asks a million times.
+    let next = || args.moving.then(|| 1 + CONNECTIONS.fetch_add(1, Ordering::Relaxed) * 1_000_000);
     let spent = cpu_seconds_of(side.pid).map_err(|error| error.to_string())?;
     let until = Instant::now() + length;
     let asked: Vec<io::Result<(Histogram<u64>, usize)>> = thread::scope(|scope| {
         let each: Vec<_> =
-            (0..args.connections).map(|_| scope.spawn(|| ask_until(&side.addr, &path, next(), until, pause))).collect();
+            (0..args.connections).map(|_| scope.spawn(|| ask_until(&side.addr, args, next(), until, pause))).collect();
         each.into_iter().map(|asking| asking.join().expect("it does not panic")).collect()
     });
     let spent = cpu_seconds_of(side.pid).map_err(|error| error.to_string())? - spent;
@@ -135,25 +137,28 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, NS_MAX, 3).expect("bounds in order, three digits")
 }
 
-/// One request after the other, those that move with their connection's number and their own behind the text; how long each
-/// took to the last byte, and the last answer's length.
+/// One request after the other, those that move each a nanosecond earlier, and the first so many; how long each took to the last
+/// byte, and the last answer's length.
 fn ask_until(
     addr: &str,
-    path: &str,
-    moving: Option<usize>,
+    args: &Args,
+    moving: Option<u64>,
     until: Instant,
     pause: Duration,
 ) -> io::Result<(Histogram<u64>, usize)> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    let head = |end: &str| format!("GET {path}{end} HTTP/1.1\r\nHost: {addr}\r\nAccept: application/json\r\n\r\n");
+    let head = |earlier: u64| {
+        let q = args.q.replace('@', &(args.from - earlier).to_string());
+        let path = format!("/query?db={}&epoch=ms&q={}", args.db, encoded(&q));
+        format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: application/json\r\n\r\n")
+    };
     let mut reader = Reader::new(stream.try_clone()?, 64 << 10);
     let (mut times, mut body) = (histogram(), Vec::new());
     while Instant::now() < until {
         body.clear();
-        let end = moving.map(|connection| encoded(&format!(" -- {connection}.{}", times.len()))).unwrap_or_default();
-        let head = head(&end);
+        let head = head(moving.map_or(0, |earlier| earlier + times.len()));
         let began = Instant::now();
         stream.write_all(head.as_bytes())?;
         let answer = reader.response()?;

@@ -61,9 +61,12 @@ const SHARD_COUNTERS: [ShardRow; 32] = [
         ("", ""),
         |s| s.queries_stale_refused.get(),
     ),
-    ("slotline_queries_parsed_before_total", "Queries whose text was kept parsed.", ("", ""), |s| {
-        s.queries_parsed_before.get()
-    }),
+    (
+        "slotline_queries_parsed_before_total",
+        "Queries whose text was kept parsed, be it with other times.",
+        ("", ""),
+        |s| s.queries_parsed_before.get(),
+    ),
     (
         "slotline_queries_parses_forgotten_total",
         "Texts of queries that are no longer kept parsed (query.texts_bytes_max).",

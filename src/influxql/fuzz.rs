@@ -1,5 +1,6 @@
 //! Fuzz bodies of the lexer and of the parser; see `src/fuzz.rs`.
 
+use super::bounds::{Bounds, Written, times};
 use super::lexer::{Lexer, Position};
 use super::token::Token;
 use super::{ParamValue, Params, Statement, parse_query};
@@ -47,6 +48,24 @@ pub fn query(input: &[u8]) {
         let again = only(&printed, &Params::new());
         assert_eq!(again, *statement, "{printed:?}");
         assert_eq!(again.to_forwardable(), printed);
+    }
+    moved(text);
+}
+
+/// A text whose times are known to be no more than that means with others what they mean.
+fn moved(text: &str) {
+    let Ok(mut query) = parse_query(text, &Params::new()) else { return };
+    let Some(bounds) = Bounds::of(text, &query) else { return };
+    let mut other = text.to_owned();
+    for (at, digits) in times(text).enumerate() {
+        let turned =
+            text[digits.clone()].bytes().map(|digit| char::from(b'0' + (digit - b'0' + 3 + at as u8 % 5) % 10));
+        other.replace_range(digits, &turned.collect::<String>());
+    }
+    let mut written = Written::default();
+    written.read(&other);
+    if bounds.put(&written.numbers, &mut query) {
+        assert_eq!(parse_query(&other, &Params::new()).as_ref(), Ok(&query), "{other:?}");
     }
 }
 

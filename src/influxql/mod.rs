@@ -14,6 +14,7 @@
 //! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are.
 
 pub mod ast;
+pub mod bounds;
 pub mod civil;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]

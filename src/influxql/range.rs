@@ -71,7 +71,7 @@ pub fn split_time(condition: &Expr, zone: Option<Zone>) -> Result<(Option<Expr>,
     }
 }
 
-fn is_time(expr: &Expr) -> bool {
+pub(super) fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::VarRef(var) if var.name.eq_ignore_ascii_case("time"))
 }
 

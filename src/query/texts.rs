@@ -1,16 +1,19 @@
-//! Texts that were parsed lately, of one shard: dashboards ask the same ones over and over (`time >= now() - 6h`).
+//! Texts that were parsed lately, of one shard: dashboards ask the same ones over and over (`time >= now() - 6h`), or with other
+//! times (`time >= 1700000000000ms`).
 //!
 //! What a text means hangs on the text alone (`now()` is a call until a statement runs), so nothing here grows stale. With
 //! `params` it hangs on these as well, and such a request is parsed anew; so is what cannot be parsed.
 //!
-//! Kept is what has come before: where every text is another one (times in them that move), what was parsed goes at once, and
-//! the next is parsed into memory that is still warm.
+//! Kept is what has come before, whatever its times were: what never comes again goes at once, and the next is parsed into memory
+//! that is still warm. Of texts that differ in their times alone (`bounds`) one tree serves after the other; several are kept
+//! where they are asked at once.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use lru::LruCache;
 
+use crate::influxql::bounds::{Bounds, Written};
 use crate::influxql::{Misread, Params, Query, read_query};
 use crate::stats::ShardStats;
 
@@ -20,25 +23,42 @@ pub struct Texts {
 }
 
 struct Kept {
-    queries: LruCache<Box<str>, Arc<Query>, ahash::RandomState>,
+    forms: LruCache<Box<str>, Form, ahash::RandomState>,
     hasher: ahash::RandomState,
-    /// Hashes of texts that have come, each at a place that hangs on it.
+    /// Hashes of forms that have come, each at a place that hangs on it.
     seen: Box<[u64]>,
-    /// Of the texts; never more than `bytes_max`.
+    /// Of the texts whose trees are kept; never more than `bytes_max`.
     bytes: usize,
     bytes_max: usize,
+    /// Of the text that was asked for last.
+    written: Written,
 }
 
-/// Texts that are remembered to have come: of those that share a place the last.
+/// Texts that differ in nothing but numbers.
+struct Form {
+    /// `None`: what else its texts mean may hang on them; each is parsed.
+    bounds: Option<Bounds>,
+    /// At least one.
+    trees: Vec<Tree>,
+}
+
+struct Tree {
+    numbers: Vec<i64>,
+    query: Arc<Query>,
+}
+
+/// Forms that are remembered to have come: of those that share a place the last.
 const SEEN: usize = 1024;
+/// Of one form: as many as are often asked for at once.
+const TREES_MAX: usize = 8;
 
 impl Texts {
     /// Keeps so many bytes of text; of none longer than a sixteenth of that.
     pub fn new(bytes_max: usize, stats: Arc<ShardStats>) -> Texts {
         let hasher = ahash::RandomState::new();
-        let queries = LruCache::unbounded_with_hasher(hasher.clone());
-        let seen = vec![0; SEEN].into();
-        Texts { kept: RefCell::new(Kept { queries, hasher, seen, bytes: 0, bytes_max }), stats }
+        let forms = LruCache::unbounded_with_hasher(hasher.clone());
+        let (seen, written) = (vec![0; SEEN].into(), Written::default());
+        Texts { kept: RefCell::new(Kept { forms, hasher, seen, bytes: 0, bytes_max, written }), stats }
     }
 
     /// What a text says.
@@ -51,33 +71,77 @@ impl Texts {
         if !may_be_kept {
             return read_query(text, params).map(Arc::new);
         }
-        if let Some(query) = kept.queries.get(text) {
+        kept.written.read(text);
+        if let Some(query) = kept.known() {
             self.stats.queries_parsed_before.add(1);
-            return Ok(query.clone());
+            kept.forget_beyond_max(&self.stats);
+            return Ok(query);
         }
         let query = Arc::new(read_query(text, params)?);
-        if kept.has_come(text) {
-            kept.keep(text, query.clone(), &self.stats);
+        if kept.has_come() {
+            kept.keep(text, query.clone());
+            kept.forget_beyond_max(&self.stats);
         }
         Ok(query)
     }
 }
 
 impl Kept {
-    /// Whether a text has come lately; from now on it has.
-    fn has_come(&mut self, text: &str) -> bool {
-        let hash = self.hasher.hash_one(text);
+    /// The tree of the text that is asked for, if it need not be parsed.
+    fn known(&mut self) -> Option<Arc<Query>> {
+        let Written { form, numbers } = &self.written;
+        let Form { bounds, trees } = self.forms.get_mut(form.as_str())?;
+        if let Some(tree) = trees.iter().find(|tree| tree.numbers == *numbers) {
+            return Some(tree.query.clone());
+        }
+        let bounds = bounds.as_ref()?;
+        let free = trees.iter_mut().find_map(|tree| Some((&mut tree.numbers, Arc::get_mut(&mut tree.query)?)));
+        if let Some((of, query)) = free {
+            if !bounds.put(numbers, query) {
+                return None;
+            }
+            of.clone_from(numbers);
+            return trees.iter().find(|tree| tree.numbers == *numbers).map(|tree| tree.query.clone());
+        }
+        let mut query = Query::clone(&trees.first()?.query);
+        if !bounds.put(numbers, &mut query) {
+            return None;
+        }
+        let query = Arc::new(query);
+        if trees.len() < TREES_MAX {
+            trees.push(Tree { numbers: numbers.clone(), query: query.clone() });
+            self.bytes += form.len();
+        }
+        Some(query)
+    }
+
+    /// Whether a text of this form has come lately; from now on one has.
+    fn has_come(&mut self) -> bool {
+        let hash = self.hasher.hash_one(&self.written.form);
         let place = usize::try_from(hash % SEEN as u64).unwrap_or(0);
         std::mem::replace(&mut self.seen[place], hash) == hash
     }
 
-    fn keep(&mut self, text: &str, query: Arc<Query>, stats: &ShardStats) {
-        self.bytes += text.len();
-        self.queries.put(text.into(), query);
+    fn keep(&mut self, text: &str, query: Arc<Query>) {
+        let Written { form, numbers } = self.written.clone();
+        let tree = Tree { numbers, query };
+        if let Some(known) = self.forms.get_mut(form.as_str()) {
+            // Whoever asks for this one again asks for it next; a time that no tree can have is not waited for.
+            if known.bounds.is_none() {
+                known.trees = vec![tree];
+            }
+            return;
+        }
+        let bounds = Bounds::of(text, &tree.query);
+        self.bytes += form.len();
+        self.forms.put(form.into(), Form { bounds, trees: vec![tree] });
+    }
+
+    fn forget_beyond_max(&mut self, stats: &ShardStats) {
         while self.bytes > self.bytes_max
-            && let Some((forgotten, _)) = self.queries.pop_lru()
+            && let Some((form, forgotten)) = self.forms.pop_lru()
         {
-            self.bytes -= forgotten.len();
+            self.bytes -= forgotten.trees.len() * form.len();
             stats.queries_parses_forgotten.add(1);
         }
     }
@@ -112,10 +176,10 @@ mod tests {
         assert_eq!(counted(), (4, 0));
         // Longer than a sixteenth.
         ask(&texts, "SELECT v FROM ab");
-        assert_eq!((texts.kept.borrow().queries.len(), counted()), (16, (4, 0)));
+        assert_eq!((texts.kept.borrow().forms.len(), counted()), (16, (4, 0)));
         (16..26).for_each(|n| drop(ask(&texts, &text(n))));
         let kept = texts.kept.borrow();
-        let named = |n: u8| kept.queries.contains(text(n).as_str());
+        let named = |n: u8| kept.forms.contains(text(n).as_str());
         assert!((11..26).all(named) && named(0) && !(1..11).any(named), "b to k have not been asked for longest");
         assert_eq!((counted(), kept.bytes), ((4, 10), kept.bytes_max));
     }
@@ -123,11 +187,62 @@ mod tests {
     #[test]
     fn texts_that_never_come_again_are_not_kept() {
         let (texts, _) = texts(1 << 20);
-        let text = |n: usize| format!("SELECT v FROM m WHERE time >= {n}ms");
+        let text = |n: usize| format!("SELECT v FROM m WHERE host = 'h{n}' AND time >= {n}ms");
         for n in 0..3 * SEEN {
             texts.read(&text(n), &Params::new()).expect("it is InfluxQL");
         }
         assert_eq!(texts.kept.borrow().bytes, 0);
+    }
+
+    #[test]
+    fn texts_that_differ_in_their_times_alone_have_the_tree_of_the_others() {
+        let (texts, stats) = texts(1 << 20);
+        let text = |n: i64| format!("SELECT v FROM m WHERE time >= {n}ms AND time < {}ms", n + 5);
+        let read = |n: i64| {
+            let query = texts.read(&text(n), &Params::new()).expect("it is InfluxQL");
+            assert_eq!(*query, read_query(&text(n), &Params::new()).expect("it is InfluxQL"));
+            query
+        };
+        drop((read(100), read(200)));
+        assert_eq!((stats.queries_parsed_before.get(), texts.kept.borrow().bytes), (0, text(100).len()));
+        let one = Arc::as_ptr(&read(300));
+        assert_eq!(Arc::as_ptr(&read(400)), one);
+        // Asked at once each has its own; what is asked for twice is one.
+        let all: Vec<_> = (0..20).map(|n| read(500 + n)).collect();
+        let again = read(505);
+        assert!(Arc::ptr_eq(&all[5], &again));
+        for (n, query) in (0_i64..).zip(&all) {
+            assert_eq!(**query, read_query(&text(500 + n), &Params::new()).expect("it is InfluxQL"));
+        }
+        assert_eq!(stats.queries_parsed_before.get(), 23);
+        let form = || {
+            texts.kept.borrow().forms.iter().map(|(form, known)| (form.len(), known.trees.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (form(), texts.kept.borrow().bytes),
+            (vec![(text(100).len(), TREES_MAX)], TREES_MAX * text(100).len())
+        );
+        drop((all, again));
+        drop(read(600));
+        assert_eq!(form(), [(text(100).len(), TREES_MAX)]);
+    }
+
+    #[test]
+    fn texts_whose_numbers_may_mean_more_are_parsed_each() {
+        let (texts, stats) = texts(1 << 20);
+        let text = |n: i64| format!("SELECT \"time > {n}\" FROM m WHERE time > -7");
+        for n in [11, 12, 13, 13, 12, 11, 11] {
+            let query = texts.read(&text(n), &Params::new()).expect("it is InfluxQL");
+            assert_eq!(*query, read_query(&text(n), &Params::new()).expect("it is InfluxQL"));
+        }
+        assert_eq!(stats.queries_parsed_before.get(), 2, "who asks for the same twice");
+        // Too large for a tree: the parser says so, and those that are not are known nevertheless.
+        let text = |n: u64| format!("SELECT v FROM m WHERE time > {n}s");
+        for n in [9_000_000_000, 9_000_000_001, 9_000_000_002, 9_223_372_037, 9_000_000_003] {
+            let read = texts.read(&text(n), &Params::new());
+            assert_eq!(read.is_ok(), n < 9_223_372_037, "{n}");
+        }
+        assert_eq!(stats.queries_parsed_before.get(), 4);
     }
 
     fn shown(query: &Query) -> String {
@@ -146,7 +261,7 @@ mod tests {
             assert!(texts.read("SELECT v FROM m WHERE host = $host", &Params::new()).is_err());
         }
         assert_eq!(stats.queries_parsed_before.get(), 0);
-        assert!(texts.kept.borrow().queries.is_empty());
+        assert!(texts.kept.borrow().forms.is_empty());
     }
 
     #[test]
