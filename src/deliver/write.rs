@@ -221,7 +221,7 @@ impl Delivery {
                         }
                         true
                     }
-                    // A peer, whose storage shard was there already, has stored a part of it.
+                    // A peer, whose storage shard was there already, has stored a part of it, or one that waits shall.
                     State::Answered(answer) if is_new_conflict(answer) => true,
                     State::Answered(answer @ (ReplicaAnswer::Stored | ReplicaAnswer::Refused { status: 400, .. })) => {
                         if overtook && *answer != ReplicaAnswer::Stored {
@@ -244,7 +244,13 @@ impl Delivery {
     /// The lines of a batch that are kept for replicas that wait; `None` if there is nothing to keep, for good.
     /// `gone`: other groups say that they have no such database or retention policy.
     fn what_is_kept(&self, write: &Write, batch: &Batch, sent: &mut Sent, gone: bool) -> Option<Kept> {
-        match Verdict::of(batch, sent.parts.iter().filter_map(Part::answer)) {
+        let answers = || sent.parts.iter().filter_map(Part::answer);
+        let verdict = match Verdict::of(batch, answers()) {
+            // What it has of other storage shards it does not say.
+            Verdict::Refuse if answers().any(is_new_conflict) && answers().count() < sent.parts.len() => Verdict::Keep,
+            verdict => verdict,
+        };
+        match verdict {
             Verdict::Keep => {
                 // What its peers refused line by line is not kept.
                 let refused = |part: &Part| matches!(part.answer(), Some(ReplicaAnswer::Refused { status: 400, .. }));
