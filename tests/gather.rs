@@ -351,6 +351,7 @@ fn raw_rows() {
         "v, host",
         "s, n",
         "*::tag, v",
+        "v, host::field, host::tag, region",
         "/^[nv]$/",
         "v + n",
         "v * 2 AS twice, n / 3",

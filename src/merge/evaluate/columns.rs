@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::influxql::ast::{BinaryOp, Call, Field, VarRef};
+use crate::influxql::ast::{BinaryOp, Call, Cast, Field, VarRef};
 use crate::influxql::{Expr, Select};
 
 use super::expr::{Cell, math};
@@ -20,7 +20,7 @@ pub fn read(evaluation: &mut Evaluation, select: &Select) -> Result<(), Stop> {
     for field in &fields {
         collect(evaluation, &field.expr)?;
     }
-    evaluation.refs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then_with(|| cast(a).cmp(&cast(b))));
+    evaluation.refs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then_with(|| order(a.cast).cmp(&order(b.cast))));
     evaluation.selector = match evaluation.calls.as_slice() {
         [call] => function(&call.name).is_some_and(Function::selects),
         _ => false,
@@ -65,8 +65,19 @@ pub fn is_time(field: &Field) -> bool {
     matches!(&field.expr, Expr::VarRef(VarRef { name, cast: None }) if name == "time")
 }
 
-fn cast(var: &VarRef) -> String {
-    var.cast.map_or_else(String::new, |cast| cast.to_string())
+/// How InfluxDB numbers its types.
+fn order(cast: Option<Cast>) -> u8 {
+    match cast {
+        None => 0,
+        Some(Cast::Float) => 1,
+        Some(Cast::Integer) => 2,
+        Some(Cast::String) => 3,
+        Some(Cast::Boolean) => 4,
+        Some(Cast::Tag) => 7,
+        // A field that there is has one of the others.
+        Some(Cast::Field) => 8,
+        Some(Cast::Unsigned) => 9,
+    }
 }
 
 /// As `SelectStatement.ColumnNames` has it: what would be there twice is numbered.
