@@ -682,6 +682,7 @@ fn what_is_not_exact_is_refused() {
             "SELECT * FROM (SELECT first(s) AS host FROM one), two",
             "which is a tag, beside a subquery's column of texts,",
         ),
+        ("SELECT count(v) FROM two, (SELECT s + 1 AS v FROM one)", "has no type, since what a subquery puts together"),
         ("SELECT x FROM (SELECT v AS x FROM one) WHERE x =~ /(?<!a)b/", "error parsing"),
     ] {
         let q = q.replace("OTHER", &loaded.other).replace("BOUNDS", BOUNDS);

@@ -353,6 +353,7 @@ pub(super) fn beside(
         return Ok(Selected::Rewritten(*group, Box::new(settled)));
     }
     subquery::check_repeated(&settled)?;
+    subquery::check_fits(&settled)?;
     let split = shares.iter().any(|share| share.groups.len() > 1);
     let made_here = || subquery::may_end(select, false) || may_fall_silent(select) || subquery::first_decides(&settled);
     if split || has_twins(shares) || made_here() {

@@ -415,6 +415,38 @@ fn type_of_expr(expr: &Expr, sources: &[Source]) -> Option<Type> {
 /// around neither.
 struct Misfit;
 
+/// Refuses names for which a subquery puts together what does not fit, while measurements beside it may have them: InfluxDB
+/// knows no type, and what it reads of these hangs on what is made of it.
+///
+/// # Errors
+/// It is such a SELECT. Types are written out in it.
+pub fn check_fits(select: &Select) -> Result<(), String> {
+    let inner = || select.sources.iter().filter_map(subquery);
+    let fits = |name: &&str| {
+        inner().all(|inner| column_of(inner, name).is_none_or(|expr| fitting(expr, &inner.sources).is_ok()))
+    };
+    let mut names = Vec::new();
+    let reads = select.sources.iter().any(|source| subquery(source).is_none());
+    select.fields.iter().filter(|_| reads).for_each(|field| untyped(&field.expr, &mut names));
+    match names.iter().find(|name| !fits(name)) {
+        Some(name) => Err(format!(
+            "{name:?} has no type, since what a subquery puts together for it does not fit, and measurements stand beside it"
+        )),
+        None => inner().try_for_each(check_fits),
+    }
+}
+
+/// The names that have no type.
+fn untyped<'a>(expr: &'a Expr, found: &mut Vec<&'a str>) {
+    match expr {
+        Expr::VarRef(VarRef { name, cast: None }) => found.push(name),
+        Expr::Call(call) => call.args.iter().for_each(|arg| untyped(arg, found)),
+        Expr::Paren(inner) => untyped(inner, found),
+        Expr::Binary { lhs, rhs, .. } => [lhs, rhs].into_iter().for_each(|side| untyped(side, found)),
+        _ => {}
+    }
+}
+
 /// `sources` are those of the SELECT that it stands in.
 fn fitting(expr: &Expr, sources: &[Source]) -> Result<Option<Type>, Misfit> {
     let field = |kind| Ok(Some(Type::Field(kind)));
