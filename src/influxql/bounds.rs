@@ -93,11 +93,11 @@ impl Bounds {
         let bounds = Bounds { units };
         let other = another(text);
         let others = Written::of(&other).numbers;
-        // No number is taken for the place of another: that would be seen.
+        // Each is another one, and none is taken for the place of another: that would be seen.
         let ratios = || numbers.iter().zip(&others).map(|(one, other)| (i128::from(*one), i128::from(*other)));
-        let are_apart = ratios()
-            .enumerate()
-            .all(|(at, (one, other))| ratios().take(at).all(|(first, second)| one * second != other * first));
+        let are_apart = ratios().enumerate().all(|(at, (one, other))| {
+            one != other && ratios().take(at).all(|(first, second)| one * second != other * first)
+        });
         let mut put = query.clone();
         let is_shown = are_apart
             && bounds.put(&others, &mut put)
@@ -213,6 +213,8 @@ mod tests {
             "SELECT v FROM m WHERE h = 'time>1' AND time > 7d",
             "SELECT v FROM m WHERE time > -5",
             "SELECT v FROM m WHERE time > 1h30m",
+            "SELECT v FROM m WHERE time > 5 AND time < 5h30m",
+            "SELECT v FROM m WHERE time > 0000000000000000000000000000000000000005h30m",
             "SELECT v FROM m WHERE time > 1.5",
             "SELECT v FROM m WHERE time > 5 + 3",
             "SELECT v FROM m WHERE 5 < time",
