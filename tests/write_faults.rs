@@ -101,6 +101,33 @@ fn with_all_replicas_down_a_database_that_was_seen_is_written_to() {
     }
 }
 
+/// A replica that refuses all of a request is asked once more where a peer waits: if it does not answer then, what it said
+/// stays said.
+#[test]
+fn what_a_replica_refused_is_not_acknowledged_since_it_was_away_when_it_was_asked_once_more() {
+    let failure = || Play::Answer(500, "{\"error\":\"timeout\"}".to_owned());
+    let writes = AtomicUsize::new(0);
+    let first = Fake::start_by(move |request| match request.path.starts_with("/write") {
+        true if writes.fetch_add(1, Ordering::Relaxed) > 0 => failure(),
+        true => Play::Answer(400, "{\"error\":\"field type conflict\"}".to_owned()),
+        false => Play::stored(),
+    });
+    let second = Fake::start(failure());
+    let replicas = [&first, &second].into_iter().zip(0..).map(|(fake, number)| (replica_name(0, number), fake.url()));
+    let slotline = Slotline::start(&Config::new().group(&replicas.collect::<Vec<_>>()));
+    let answer = slotline.http().write("db", "m v=1 1\nm v=1i 2\nm w=1 3\n");
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(answer.error(), "field type conflict");
+    assert!(first.writes().len() > 1, "it was asked once more");
+    for backend in ["backend=\"g1a\"", "backend=\"g1b\""] {
+        assert_eq!(
+            slotline.metric("slotline_spool_points", &[backend]),
+            3,
+            "{backend} gets the good lines all the same"
+        );
+    }
+}
+
 #[test]
 fn a_replica_restarted_between_two_writes_costs_no_client_an_error() {
     let mut cluster = quick(2, 2);

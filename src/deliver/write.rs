@@ -199,6 +199,7 @@ impl Delivery {
         let gone = answers.clone().any(lacks_target) && !answers.clone().any(|answer| *answer == ReplicaAnswer::Stored);
         for (index, (sent, batch)) in sent.iter_mut().zip(&write.batches.list).enumerate() {
             let Some(kept) = self.what_is_kept(write, batch, sent, gone) else { continue };
+            let refused = sent.parts.iter().filter_map(Part::answer).find(|answer| is_new_conflict(answer)).cloned();
             for part in &mut sent.parts {
                 let target = &part.backend.target;
                 let overtook = behind.iter().any(|other| Rc::ptr_eq(other, &part.backend));
@@ -237,6 +238,11 @@ impl Delivery {
                     // Directly or into the log: it came behind what was sent at first.
                     behind.push(part.backend.clone());
                 }
+            }
+            // Asked once more it may not have answered: what lies in logs alone is refused all the same.
+            let is_answer = |answer| matches!(answer, &ReplicaAnswer::Stored | &ReplicaAnswer::Refused { .. });
+            if !sent.parts.iter().filter_map(Part::answer).any(is_answer) {
+                sent.verdict = sent.verdict.take().or(refused);
             }
         }
     }
