@@ -68,6 +68,9 @@ fn ends_with_time(before: &[u8]) -> bool {
     is_whole && last.eq_ignore_ascii_case(b"time")
 }
 
+/// Each is held against each: texts with more of them are parsed each.
+const NUMBERS_MAX: usize = 64;
+
 /// How the times of a form's texts stand in their trees.
 #[derive(Debug)]
 pub struct Bounds {
@@ -81,6 +84,9 @@ impl Bounds {
     /// Shown by another text of the form, which is parsed.
     pub fn of(text: &str, query: &Query) -> Option<Bounds> {
         let numbers = Written::of(text).numbers;
+        if numbers.len() > NUMBERS_MAX {
+            return None;
+        }
         let mut units = Vec::new();
         let mut left = numbers.iter();
         each_bound(&mut query.clone(), &mut |bound| {
@@ -241,6 +247,16 @@ mod tests {
         assert!(moved(text, "SELECT v FROM m WHERE time > 9223372037s").is_none());
         let large = "SELECT v FROM m WHERE time > 9300000000000000000";
         assert_eq!(Written::of(large), Written { form: large.to_owned(), numbers: Vec::new() });
+    }
+
+    #[test]
+    fn a_text_of_very_many_times_has_none() {
+        let is_known = |times: usize| {
+            let times: Vec<String> = (100..100 + times).map(|n| format!("time = {n}s")).collect();
+            let text = format!("SELECT v FROM m WHERE {}", times.join(" OR "));
+            Bounds::of(&text, &parsed(&text)).is_some()
+        };
+        assert!(is_known(NUMBERS_MAX) && !is_known(NUMBERS_MAX + 1));
     }
 
     #[test]
