@@ -295,28 +295,38 @@ fn replicas_of_which_one_refuses_all_store_the_same() {
     }
 }
 
-/// What one replica says of it tells nothing of other storage shards, of which it has stored the points: a replica that is away
-/// gets what its peer has.
+/// What one replica says of it tells nothing of other storage shards, of which it has stored the points: a replica that is away,
+/// or lacks the database, gets what its peer has.
 #[test]
-fn a_replica_that_is_away_gets_what_its_peer_stored_of_a_request_that_it_refused() {
+fn a_replica_that_takes_nothing_gets_what_its_peer_stored_of_a_request_that_it_refused() {
     let mut cluster = Cluster::new(1, 2);
     cluster.create_db("db");
     let month = 86_400_000_000_000 * 30;
-    cluster.http().store("db", format!("other v=1 {LATE}\n"));
-    cluster.groups[0][1].kill9();
-    // The first goes into a storage shard that is there, the others into one that is not.
-    let new = LATE + month;
-    let body = format!("m w=1 {LATE}\nm v=1 {new}\nm v=1i {}\nm w=2 {new}\n", new + 1);
-    let answer = cluster.http().write("db", &body);
-    assert_eq!(answer.status, 400, "{answer:?}");
-    assert!(answer.text().contains("partial write: ") && answer.text().contains(" dropped=1"), "{answer:?}");
-    cluster.groups[0][1].restart();
-    cluster.slotline.wait_direct();
-    for replica in &cluster.groups[0] {
-        let found = replica.http().run("db", "SELECT v, w FROM m");
-        let values = &found["results"][0]["series"][0]["values"];
-        assert_eq!(values.as_array().map_or(0, Vec::len), 2, "{found}");
-        assert_eq!((&values[0][2], &values[1][1], &values[1][2]), (&1.into(), &1.into(), &2.into()), "{found}");
+    for (measurement, old) in [("m", LATE), ("n", LATE + 3 * month)] {
+        cluster.http().store("db", format!("other v=1 {old}\n"));
+        let is_away = measurement == "m";
+        match is_away {
+            true => cluster.groups[0][1].kill9(),
+            false => drop(cluster.groups[0][1].http().run("", "DROP DATABASE db")),
+        }
+        // The first goes into a storage shard that is there, the others into one that is not.
+        let new = old + month;
+        let body = format!("x w=1 {old}\nx v=1 {new}\nx v=1i {}\nx w=2 {new}\n", new + 1).replace('x', measurement);
+        let answer = cluster.http().write("db", &body);
+        match is_away {
+            true => cluster.groups[0][1].restart(),
+            false => drop(cluster.groups[0][1].http().run("", "CREATE DATABASE db")),
+        }
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.text().contains("partial write: ") && answer.text().contains(" dropped=1"), "{answer:?}");
+        cluster.slotline.wait_direct();
+        cluster.slotline.wait_metric("slotline_spool_points{backend=\"g1b\"}", 0.0);
+        for replica in &cluster.groups[0] {
+            let found = replica.http().run("db", &format!("SELECT v, w FROM {measurement}"));
+            let values = &found["results"][0]["series"][0]["values"];
+            assert_eq!(values.as_array().map_or(0, Vec::len), 2, "{found}");
+            assert_eq!((&values[0][2], &values[1][1], &values[1][2]), (&1.into(), &1.into(), &2.into()), "{found}");
+        }
     }
 }
 

@@ -251,9 +251,10 @@ impl Delivery {
     /// `gone`: other groups say that they have no such database or retention policy.
     fn what_is_kept(&self, write: &Write, batch: &Batch, sent: &mut Sent, gone: bool) -> Option<Kept> {
         let answers = || sent.parts.iter().filter_map(Part::answer);
+        let new_conflicts = answers().filter(|answer| is_new_conflict(answer)).count();
         let verdict = match Verdict::of(batch, answers()) {
             // What it has of other storage shards it does not say.
-            Verdict::Refuse if answers().any(is_new_conflict) && answers().count() < sent.parts.len() => Verdict::Keep,
+            Verdict::Refuse if (1..sent.parts.len()).contains(&new_conflicts) => Verdict::Keep,
             verdict => verdict,
         };
         match verdict {
