@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn texts_whose_numbers_may_mean_more_are_parsed_each() {
         let (texts, stats) = texts(1 << 20);
-        let text = |n: i64| format!("SELECT \"time > {n}\" FROM m WHERE time > -7");
+        let text = |n: i64| format!("SELECT \"a time > {n}\" FROM m WHERE time > -7");
         for n in [11, 12, 13, 13, 12, 11, 11] {
             let query = texts.read(&text(n), &Params::new()).expect("it is InfluxQL");
             assert_eq!(*query, read_query(&text(n), &Params::new()).expect("it is InfluxQL"));
