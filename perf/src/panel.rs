@@ -36,12 +36,12 @@ pub struct Args {
     /// Milliseconds between an answer and the next request on its connection
     #[arg(long, default_value_t = 0.0)]
     pause: f64,
-    /// No text is asked twice: what stands for `@` in it is a nanosecond less each time
+    /// What stands for `@` in the text: nanoseconds
     #[arg(long)]
+    from: Option<u64>,
+    /// No text is asked twice: each time it is a nanosecond less
+    #[arg(long, requires = "from")]
     moving: bool,
-    /// What stands for `@` in the text otherwise
-    #[arg(long, default_value_t = 0)]
-    from: u64,
     q: String,
 }
 
@@ -150,7 +150,7 @@ fn ask_until(
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let head = |earlier: u64| {
-        let q = args.q.replace('@', &(args.from - earlier).to_string());
+        let q = args.q.replace('@', &args.from.map_or_else(|| "@".to_owned(), |from| (from - earlier).to_string()));
         let path = format!("/query?db={}&epoch=ms&q={}", args.db, encoded(&q));
         format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: application/json\r\n\r\n")
     };
