@@ -1,4 +1,4 @@
-//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, and what is no number. Whatever slotline
+//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, and what is no number or no point. Whatever slotline
 //! answers is what one influxd answers that holds everything.
 
 mod support;
@@ -248,4 +248,29 @@ fn a_name_that_no_identifier_can_say() {
         }
     }
     judged.assert_same(&queries);
+}
+
+/// What asin() and acos() make of what is beyond them is no number, and yet a value; a line between whole numbers that are
+/// far apart runs over as Go's does.
+#[test]
+fn what_is_no_number_is_a_value() {
+    let loaded = loaded();
+    let mut body = String::new();
+    for (number, host) in (0i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        let (v, time) = (number - 1, T0 + number);
+        body.push_str(&format!("one,host={host} angle={v}.5,zero=0i {time}000000000\n"));
+        for (second, big) in [(0, i64::MAX), (40, i64::MIN), (90, i64::MAX)] {
+            body.push_str(&format!("one,host={host} big={big}i {}000000000\n", T0 + 10 + second));
+        }
+    }
+    loaded.judged.reference.http().store("db", &body);
+    loaded.judged.cluster.http().store("db", &body);
+    let queries = loaded.written(&[
+        "SELECT asin(angle) / zero, acos(angle) / zero, asin(angle) FROM one",
+        "SELECT count(v), last(v) FROM (SELECT asin(angle) AS v FROM one)",
+        "SELECT v FROM (SELECT acos(angle) / zero AS v FROM one) WHERE v >= 0",
+        "SELECT max(big) FROM one WHERE BOUNDS GROUP BY time(10s) fill(linear)",
+        "SELECT min(big) FROM one WHERE BOUNDS GROUP BY time(7s), region fill(linear) ORDER BY time DESC",
+    ]);
+    loaded.judged.assert_same_with_rows(&queries, 5);
 }

@@ -9,7 +9,7 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::Kind;
-use super::rows::Point;
+use super::rows::{Point, whole};
 use super::window::Windows;
 
 /// A number of fill() as a value of this kind: InfluxDB makes something of it whatever the kind is.
@@ -18,7 +18,7 @@ pub fn number(value: FillValue, kind: Kind) -> Value {
         (FillValue::Integer(number), Kind::Float) => Value::Float(number as f64),
         (FillValue::Float(number), Kind::Float) => Value::Float(number),
         (FillValue::Integer(number), Kind::Integer) => Value::Integer(number),
-        (FillValue::Float(number), Kind::Integer) => Value::Integer(number as i64),
+        (FillValue::Float(number), Kind::Integer) => Value::Integer(whole(number)),
         (FillValue::Integer(number), Kind::Unsigned) => Value::Unsigned(number as u64),
         (FillValue::Float(number), Kind::Unsigned) => Value::Unsigned(number as u64),
         (_, Kind::String) => Value::String(String::new()),
@@ -93,7 +93,7 @@ fn linear(at: i64, previous: &Point, next: &Point, interval: i64) -> Value {
         (Value::Float(a), Value::Float(b)) => Value::Float(between(at, from, to, *a, *b)),
         (Value::Integer(a), Value::Integer(b)) => {
             let slope = b.wrapping_sub(*a) as f64 / (to - from) as f64;
-            Value::Integer((slope * (at - from) as f64 + *a as f64) as i64)
+            Value::Integer(whole(slope * (at - from) as f64 + *a as f64))
         }
         _ => Value::Null,
     }

@@ -62,6 +62,12 @@ pub fn as_f64(value: &Value) -> Option<f64> {
     }
 }
 
+/// As Go makes an integer of a float: what does not fit is the smallest.
+pub fn whole(number: f64) -> i64 {
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    if (-BEYOND..BEYOND).contains(&number) { number as i64 } else { i64::MIN }
+}
+
 impl Rows {
     pub fn new(name: String, tags: Vec<(String, String)>) -> Rows {
         Rows { name, tags, ..Rows::default() }

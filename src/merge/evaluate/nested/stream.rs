@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::evaluate::fill::number;
-use crate::merge::evaluate::rows::NO_TIME;
+use crate::merge::evaluate::rows::{NO_TIME, whole};
 use crate::merge::evaluate::{Kind, Place};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
@@ -211,7 +211,7 @@ pub fn cast(value: &Value, kind: Option<Kind>) -> Value {
     match (kind, value) {
         (Some(Kind::Float), Value::Integer(number)) => Value::Float(*number as f64),
         (Some(Kind::Float), Value::Unsigned(number)) => Value::Float(*number as f64),
-        (Some(Kind::Integer), Value::Float(number)) if !number.is_nan() => whole(*number),
+        (Some(Kind::Integer), Value::Float(number)) if !number.is_nan() => Value::Integer(whole(*number)),
         (Some(Kind::Integer), Value::Unsigned(number)) => Value::Integer(*number as i64),
         (Some(Kind::Unsigned), Value::Float(number)) => Value::Unsigned(*number as u64),
         (Some(Kind::Unsigned), Value::Integer(number)) => Value::Unsigned(*number as u64),
@@ -219,17 +219,10 @@ pub fn cast(value: &Value, kind: Option<Kind>) -> Value {
     }
 }
 
-/// As Go makes an integer of a float: what does not fit is the smallest.
-fn whole(number: f64) -> Value {
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    let fits = (-BEYOND..BEYOND).contains(&number);
-    Value::Integer(if fits { number as i64 } else { i64::MIN })
-}
-
 /// What a call takes of a value that was cast: nothing, unless it is of this kind.
 pub fn taken(value: Value, kind: Option<Kind>) -> Value {
     match (kind, &value) {
-        (Some(Kind::Integer), Value::Float(number)) => whole(*number),
+        (Some(Kind::Integer), Value::Float(number)) => Value::Integer(whole(*number)),
         (Some(Kind::Float), Value::Float(_))
         | (Some(Kind::Integer), Value::Integer(_))
         | (Some(Kind::Unsigned), Value::Unsigned(_))
