@@ -1,5 +1,5 @@
-//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, and what is no number or no point. Whatever slotline
-//! answers is what one influxd answers that holds everything.
+//! SELECTs over split measurements in corners of InfluxDB: a tag that GROUP BY has twice, and what is no number or no point.
+//! Whatever slotline answers is what one influxd answers that holds everything.
 
 mod support;
 
@@ -248,6 +248,29 @@ fn a_name_that_no_identifier_can_say() {
         }
     }
     judged.assert_same(&queries);
+}
+
+/// A call of whose windows some make no point lags behind the others; LIMIT and OFFSET count the points of each.
+#[test]
+fn limits_where_a_window_makes_no_point() {
+    let mut queries = Vec::new();
+    let calls = [
+        "percentile(v, 5), mean(v)",
+        "count(n), percentile(v, 12), percentile(n, 30)",
+        "100 * percentile(v, 10) / max(v)",
+    ];
+    for columns in calls {
+        for rest in ["", "fill(none)", "fill(previous)", "fill(0) ORDER BY time DESC"] {
+            for limit in ["LIMIT 1", "LIMIT 3", "LIMIT 4 OFFSET 1"] {
+                queries.push(format!("SELECT {columns} FROM SPLIT WHERE BOUNDS GROUP BY time(13s) {rest} {limit}"));
+            }
+        }
+    }
+    let loaded = loaded();
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    let of_both = |q: String| ["one", "two"].map(|split| q.replace("SPLIT", split));
+    let queries: Vec<String> = loaded.written(&queries).into_iter().flat_map(of_both).collect();
+    loaded.judged.assert_same(&queries);
 }
 
 /// What asin() and acos() make of what is beyond them is no number, and yet a value; a line between whole numbers that are

@@ -67,10 +67,10 @@ impl Evaluation {
             points.into_iter().map(|points| points.into_iter().peekable()).collect();
         let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
-        let (mut rows, mut pauses, limited) = (Vec::new(), Vec::new(), self.limit > 0 || self.offset > 0);
+        let (mut rows, mut pauses) = (Vec::new(), Vec::new());
         let mut tags = Vec::new();
         loop {
-            let next = carried.told.next_row(&mut scanners, self.ascending, limited);
+            let next = carried.told.next_row(&mut scanners, self.ascending);
             let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok((rows, pauses)) };
             if std::mem::take(&mut carried.told.paused) {
                 pauses.push(rows.len());

@@ -6,8 +6,8 @@
 //! ([`Evaluation::side_by_side`]): for each, every call is asked for the time of its next point, and one that says no more once
 //! again when values are taken, be it of a later series. Where none has a time, what was told so far is given out, and they are
 //! asked once more; where none has again, the answer ends. So a call may lag behind the others: its first windows come where
-//! the others are further on, in rows of their own. What then comes under LIMIT or OFFSET, or where none has a time, is not
-//! worked out: that is refused.
+//! the others are further on, in rows of their own. LIMIT and OFFSET count the points of each call. What comes where none
+//! of calls that lag has a time is not worked out: that is refused.
 //!
 //! A silence is a point of no points ([`silence`]) up to there.
 
@@ -54,7 +54,7 @@ pub struct Told {
     pub without: Vec<bool>,
 }
 
-/// Some calls lag behind others where none has a point, or under LIMIT or OFFSET.
+/// Some calls lag behind others where none has a point.
 pub struct NotWorkedOut;
 
 impl Told {
@@ -66,7 +66,6 @@ impl Told {
         &mut self,
         calls: &mut [Peekable<IntoIter<Point>>],
         ascending: bool,
-        limited: bool,
     ) -> Result<Option<i64>, NotWorkedOut> {
         self.ahead.resize(calls.len(), 0);
         self.silent.resize(calls.len(), false);
@@ -104,9 +103,6 @@ impl Told {
             }
             if next.is_some() {
                 self.lags |= self.silent.contains(&true);
-                if self.lags && limited {
-                    return Err(NotWorkedOut);
-                }
                 self.ungiven = true;
                 passed.into_iter().for_each(|number| self.ahead[number] += ASKED);
                 for (number, points) in calls.iter_mut().enumerate() {
