@@ -297,3 +297,26 @@ fn what_is_no_number_is_a_value() {
     ]);
     loaded.judged.assert_same_with_rows(&queries, 5);
 }
+
+/// Where InfluxDB has no storage shard to read of a policy, it knows no tags of its measurements either.
+#[test]
+fn tags_of_what_no_shard_is_read_of() {
+    let loaded = loaded();
+    for http in [loaded.judged.cluster.http(), loaded.judged.reference.http()] {
+        http.run("", "CREATE RETENTION POLICY empty ON db DURATION INF REPLICATION 1");
+        http.run("", "CREATE RETENTION POLICY late ON db DURATION INF REPLICATION 1 SHARD DURATION 1h");
+        assert_eq!(http.write_with("db=db&rp=late", "other,rack=r v=1 1700000000000000000\n").status, 204);
+    }
+    let mut queries = Vec::new();
+    for silent in ["db.empty.one", "db.late.one", "db.empty.two", "db.late.WHOLE"] {
+        for other in ["(SELECT last(v) AS x FROM two WHERE BOUNDS GROUP BY host)", "(SELECT v AS x FROM OTHER)", "one"]
+        {
+            let sources = format!("(SELECT mean(v) AS x FROM {silent} GROUP BY *), {other}");
+            queries.push(format!("SELECT max(x) FROM {sources} WHERE BOUNDS GROUP BY *"));
+            queries.push(format!("SELECT max(x) FROM {sources} GROUP BY *"));
+            queries.push(format!("SELECT * FROM {sources} WHERE BOUNDS"));
+        }
+    }
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    loaded.judged.assert_same_with_rows(&loaded.written(&queries), 12);
+}

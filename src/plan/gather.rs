@@ -138,7 +138,7 @@ pub fn looks_nowhere(select: &Select) -> bool {
 }
 
 /// WHERE without its bounds in time, and these.
-fn split(select: &Select) -> Result<(Option<Expr>, TimeRange), String> {
+pub(super) fn split(select: &Select) -> Result<(Option<Expr>, TimeRange), String> {
     let zone = match &select.timezone {
         Some(name) => Some(Zone::named(name).ok_or_else(|| format!("the time zone {name:?} is not known here"))?),
         None => None,

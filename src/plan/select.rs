@@ -12,13 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{Call, Listing, SortOrder, Source};
+use crate::influxql::range::TimeRange;
 use crate::influxql::{Expr, Measurement, Select, Statement};
 use crate::merge::evaluate::functions::{HidesOrder, How, function};
 use crate::topology::GroupIndex;
 
 use super::Circumstances;
 use super::columns::{Schema, has_wildcard, widen};
-use super::gather::{Gathering, condition_within, looked_before, looks_nowhere};
+use super::gather::{Gathering, condition_within, looked_before, looks_nowhere, split};
 use super::slimit::{self, Limits};
 use super::sources::{
     Share, are_one_series, groups, in_order, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
@@ -63,8 +64,18 @@ pub struct Question {
     pub reader: usize,
     /// The EXPLAIN that tells its schema: nothing, where it has no field in the policies and times that are read.
     pub explain: String,
-    /// Then its tags count all the same: InfluxDB knows them of whole databases. A SHOW TAG KEYS for each.
-    pub tag_keys: Vec<String>,
+    /// Then its tags count all the same: InfluxDB knows them of whole databases.
+    pub tag_keys: Vec<TagKeys>,
+    /// The times of which storage shards are read.
+    pub range: TimeRange,
+}
+
+/// What asks for the tags of measurements of one policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagKeys {
+    /// One of them. Where no storage shard is read of its policy, InfluxDB knows no tags.
+    pub of: Measurement,
+    pub show: String,
 }
 
 /// All that has to be asked.
@@ -112,7 +123,9 @@ pub fn questions(select: &Select, circumstances: Circumstances<'_>) -> Result<Pr
             let timezone = select.timezone.clone();
             let own = Select { fields: vec![star()], sources, condition, timezone, ..Select::default() };
             let tag_keys = tag_keys(&own, circumstances.db);
-            Question { group, reader: number, explain: format!("EXPLAIN {own}"), tag_keys }
+            // What cannot be read here is left for InfluxDB to judge.
+            let range = split(&own).map_or(TimeRange::default(), |(_, range)| range);
+            Question { group, reader: number, explain: format!("EXPLAIN {own}"), tag_keys, range }
         };
         questions.extend(in_order(&everywhere).into_iter().map(ask));
     }
@@ -140,17 +153,23 @@ pub fn alone(select: &Select) -> Select {
 }
 
 /// What asks for the tags of a SELECT's measurements.
-fn tag_keys(select: &Select, db: &str) -> Vec<String> {
-    let mut listings: BTreeMap<&str, Listing> = BTreeMap::new();
+fn tag_keys(select: &Select, db: &str) -> Vec<TagKeys> {
+    let mut listings: BTreeMap<(&str, Option<&str>), (&Measurement, Listing)> = BTreeMap::new();
     for source in &select.sources {
         let Source::Measurement(measurement) = source else { continue };
         let db = measurement.database.as_deref().unwrap_or(db);
         let named = Measurement { database: None, retention_policy: None, ..measurement.clone() };
-        let listing =
-            listings.entry(db).or_insert_with(|| Listing { database: Some(db.to_owned()), ..Listing::default() });
+        let place = (db, measurement.retention_policy.as_deref());
+        let (_, listing) = listings
+            .entry(place)
+            .or_insert_with(|| (measurement, Listing { database: Some(db.to_owned()), ..Listing::default() }));
         listing.sources.push(named);
     }
-    listings.into_values().map(|listing| Statement::ShowTagKeys(Box::new(listing)).to_string()).collect()
+    let ask = |(of, listing): (&Measurement, Listing)| {
+        let show = Statement::ShowTagKeys(Box::new(listing)).to_string();
+        TagKeys { of: of.clone(), show }
+    };
+    listings.into_values().map(ask).collect()
 }
 
 /// Plans a SELECT whose measurements have names, once its probe has told the schemas of its readers (none, if there was no

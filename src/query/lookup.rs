@@ -52,7 +52,7 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
     let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
     let readers = probe.iter().map(|question| question.reader + 1).max().unwrap_or_default();
     let mut schemas = vec![Schema::default(); readers];
-    let mut silent = Vec::new();
+    let (mut silent, mut shards_known) = (Vec::new(), BTreeMap::new());
     for (question, answer) in probe.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
@@ -62,7 +62,7 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
         let id = context.backends.topology.group(question.group).id;
         match schemas[question.reader].add_explained(lines.iter().map(String::as_str)) {
             Ok(true) => {}
-            Ok(false) => silent.extend(question.tag_keys.iter().map(|text| (question, text))),
+            Ok(false) => silent.extend(question.tag_keys.iter().map(|keys| (question, keys))),
             Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
         }
     }
@@ -70,8 +70,16 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
     if schemas.iter().all(|schema| schema.fields.is_empty()) {
         silent.clear();
     }
-    let asking = silent.iter().map(|(question, text)| whole(context, question.group, (*text).clone()));
-    for ((question, _), answer) in silent.iter().zip(join_all(asking).await) {
+    let mut asked = Vec::new();
+    for (question, keys) in silent {
+        let reads = !schemas[question.reader].fields.is_empty()
+            || has_shard(context, &keys.of, question.range, &mut shards_known).await?;
+        if reads {
+            asked.push((question, keys));
+        }
+    }
+    let asking = asked.iter().map(|(question, keys)| whole(context, question.group, keys.show.clone()));
+    for ((question, _), answer) in asked.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
             return Ok(Err(error));
@@ -79,6 +87,27 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
         schemas[question.reader].tags.extend(first_column(answer));
     }
     Ok(Ok(schemas))
+}
+
+/// Whether any group has a storage shard of a measurement's policy within `range`, be it of other measurements; also where the
+/// replicas' user may not ask.
+async fn has_shard(
+    context: &Context,
+    measurement: &Measurement,
+    range: TimeRange,
+    known: &mut BTreeMap<(String, String), Vec<TimeRange>>,
+) -> Result<bool, Refusal> {
+    let place = place_of(context, measurement).await?;
+    if !known.contains_key(&place) {
+        let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
+        let shards = match shards(context, &groups, &place.0, &place.1).await {
+            Ok(Ok(shards)) => shards,
+            Err(refusal) if !refusal.denied => return Err(refusal),
+            _ => vec![TimeRange::default()],
+        };
+        known.insert(place.clone(), shards);
+    }
+    Ok(known[&place].iter().any(|shard| shard.start <= range.end && range.start <= shard.end))
 }
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data, where it only plans it.

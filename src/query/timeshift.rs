@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use crate::backend::Backends;
 use crate::influxql::ast::{Listing, Shift};
+use crate::influxql::range::TimeRange;
 use crate::influxql::zone::Zone;
 use crate::influxql::{Measurement, Query, Select, Statement};
 use crate::merge::evaluate::Stop;
 use crate::merge::results::{Message, Series, StatementResult, Value};
-use crate::plan::select::{Question, probe};
+use crate::plan::select::{Question, TagKeys, probe};
 use crate::plan::sources::regexes;
 use crate::plan::{Circumstances, Place, Plan};
 use crate::timeshift::math::{Formula, mentioned};
@@ -394,12 +395,17 @@ fn questions(running: &Running, by_rows: &ByRows, everything: &Select) -> Result
         sources: vec![Measurement { database: None, retention_policy: None, ..measurement.clone() }],
         ..Listing::default()
     };
-    let tag_keys: Vec<String> = by_rows
+    let tag_keys: Vec<TagKeys> = by_rows
         .measurements()
-        .map(|measurement| Statement::ShowTagKeys(Box::new(listing(measurement))).to_string())
+        .map(|measurement| {
+            let show = Statement::ShowTagKeys(Box::new(listing(measurement))).to_string();
+            TagKeys { of: measurement.clone(), show }
+        })
         .collect();
-    let question =
-        |group| Question { group, reader: 0, explain: format!("EXPLAIN {everything}"), tag_keys: tag_keys.clone() };
+    let question = |group| {
+        let (tag_keys, range) = (tag_keys.clone(), TimeRange::default());
+        Question { group, reader: 0, explain: format!("EXPLAIN {everything}"), tag_keys, range }
+    };
     Ok(groups.into_iter().map(question).collect())
 }
 
