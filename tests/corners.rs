@@ -308,13 +308,17 @@ fn tags_of_what_no_shard_is_read_of() {
         assert_eq!(http.write_with("db=db&rp=late", "other,rack=r v=1 1700000000000000000\n").status, 204);
     }
     let mut queries = Vec::new();
-    for silent in ["db.empty.one", "db.late.one", "db.empty.two", "db.late.WHOLE"] {
+    for silent in ["db.empty.one", "db.late.one", "db.late.WHOLE", "db.empty.other", "db.late.other"] {
         for other in ["(SELECT last(v) AS x FROM two WHERE BOUNDS GROUP BY host)", "(SELECT v AS x FROM OTHER)", "one"]
         {
             let sources = format!("(SELECT mean(v) AS x FROM {silent} GROUP BY *), {other}");
             queries.push(format!("SELECT max(x) FROM {sources} WHERE BOUNDS GROUP BY *"));
             queries.push(format!("SELECT max(x) FROM {sources} GROUP BY *"));
             queries.push(format!("SELECT * FROM {sources} WHERE BOUNDS"));
+        }
+        for other in ["two", "OTHER", "db.late.OTHER"] {
+            queries.push(format!("SELECT max(v) FROM {silent}, {other} WHERE BOUNDS GROUP BY *"));
+            queries.push(format!("SELECT * FROM {other}, {silent} WHERE BOUNDS"));
         }
     }
     let queries: Vec<&str> = queries.iter().map(String::as_str).collect();

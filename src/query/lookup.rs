@@ -12,7 +12,7 @@ use crate::influxql::range::{TimeRange, nearest_time};
 use crate::influxql::{Measurement, Statement};
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::columns::{Schema, field_type_named};
-use crate::plan::select::Probe;
+use crate::plan::select::{Probe, TagKeys};
 use crate::plan::slimit::Fields;
 use crate::plan::sources::may_own;
 use crate::topology::GroupIndex;
@@ -70,11 +70,16 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
     if schemas.iter().all(|schema| schema.fields.is_empty()) {
         silent.clear();
     }
+    let mut policies = vec![BTreeSet::new(); readers];
+    for question in probe {
+        let written = |keys: &TagKeys| (keys.of.database.clone(), keys.of.retention_policy.clone());
+        policies[question.reader].extend(question.tag_keys.iter().map(written));
+    }
     let mut asked = Vec::new();
     for (question, keys) in silent {
-        let reads = !schemas[question.reader].fields.is_empty()
-            || has_shard(context, &keys.of, question.range, &mut shards_known).await?;
-        if reads {
+        // Of the only policy that is read some group has told fields.
+        let is_read = !schemas[question.reader].fields.is_empty() && policies[question.reader].len() == 1;
+        if is_read || has_shard(context, &keys.of, question.range, &mut shards_known).await? {
             asked.push((question, keys));
         }
     }
