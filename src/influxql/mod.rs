@@ -11,7 +11,8 @@
 //! and time zone names are not checked here: a backend refuses bad ones.
 //!
 //! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
-//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are.
+//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are; `bounds`
+//! uses `range`, and parses.
 
 pub mod ast;
 pub mod bounds;
