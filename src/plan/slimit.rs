@@ -393,8 +393,8 @@ fn has_zone(select: &Select) -> bool {
     select.timezone.is_some() || select.sources.iter().any(inside)
 }
 
-/// The names without a type, which are no times.
-fn untyped_names(expr: &Expr, found: &mut BTreeSet<String>) {
+/// The names without a type.
+pub(super) fn untyped_names(expr: &Expr, found: &mut BTreeSet<String>) {
     match expr {
         Expr::VarRef(VarRef { name, cast: None }) => drop(found.insert(name.clone())),
         Expr::And(terms) | Expr::Or(terms) => terms.iter().for_each(|term| untyped_names(term, found)),

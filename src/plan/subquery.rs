@@ -19,6 +19,7 @@ use super::columns::{
     Column, FieldType, Schema, Type, expand_wildcards, has_wildcard, settle_types, settle_types_by, widen,
 };
 use super::gather::{Gathering, named};
+use super::slimit::untyped_names;
 use super::sources::{Share, kept, name_of};
 
 /// The measurements that each group has.
@@ -422,28 +423,17 @@ struct Misfit;
 /// It is such a SELECT. Types are written out in it.
 pub fn check_fits(select: &Select) -> Result<(), String> {
     let inner = || select.sources.iter().filter_map(subquery);
-    let fits = |name: &&str| {
+    let fits = |name: &str| {
         inner().all(|inner| column_of(inner, name).is_none_or(|expr| fitting(expr, &inner.sources).is_ok()))
     };
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     let reads = select.sources.iter().any(|source| subquery(source).is_none());
-    select.fields.iter().filter(|_| reads).for_each(|field| untyped(&field.expr, &mut names));
+    select.fields.iter().filter(|_| reads).for_each(|field| untyped_names(&field.expr, &mut names));
     match names.iter().find(|name| !fits(name)) {
         Some(name) => Err(format!(
             "{name:?} has no type, since what a subquery puts together for it does not fit, and measurements stand beside it"
         )),
         None => inner().try_for_each(check_fits),
-    }
-}
-
-/// The names that have no type.
-fn untyped<'a>(expr: &'a Expr, found: &mut Vec<&'a str>) {
-    match expr {
-        Expr::VarRef(VarRef { name, cast: None }) => found.push(name),
-        Expr::Call(call) => call.args.iter().for_each(|arg| untyped(arg, found)),
-        Expr::Paren(inner) => untyped(inner, found),
-        Expr::Binary { lhs, rhs, .. } => [lhs, rhs].into_iter().for_each(|side| untyped(side, found)),
-        _ => {}
     }
 }
 
