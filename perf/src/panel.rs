@@ -150,7 +150,8 @@ fn ask_until(
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let head = |earlier: u64| {
-        let q = args.q.replace('@', &args.from.map_or_else(|| "@".to_owned(), |from| (from - earlier).to_string()));
+        let from = args.from.map(|from| (from - earlier).to_string());
+        let q = from.map_or_else(|| args.q.clone(), |from| args.q.replace('@', &from));
         let path = format!("/query?db={}&epoch=ms&q={}", args.db, encoded(&q));
         format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: application/json\r\n\r\n")
     };
