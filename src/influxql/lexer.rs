@@ -61,12 +61,18 @@ struct Unit {
 const UNREAD_MAX: usize = 3;
 
 /// Reads characters with push-back, and counts lines.
+///
+/// Most characters are plain: a byte each, one place behind the last. Those since the last other one stand in the text, where
+/// they are read again; the others are kept in a ring, and the plain ones before them.
 #[derive(Debug)]
 struct Reader<'a> {
     text: &'a str,
+    /// Of the next character that is in no ring; where that is a plain one `position` is its place.
     next: usize,
     position: Position,
     ended: bool,
+    /// Plain characters right before `next`. There are none while some of the ring are pushed back.
+    plain: usize,
     ring: [Unit; UNREAD_MAX],
     latest: usize,
     /// How many of the ring's characters were pushed back; < UNREAD_MAX.
@@ -81,17 +87,50 @@ impl<'a> Reader<'a> {
             next: 0,
             position: Position::default(),
             ended: false,
+            plain: 0,
             ring: [blank; UNREAD_MAX],
             latest: 0,
             unread: 0,
         }
     }
 
+    #[inline]
     fn read(&mut self) -> Unit {
+        match self.text.as_bytes().get(self.next) {
+            Some(byte) if is_plain(*byte) && self.unread == 0 && !self.ended => {
+                self.pass(1);
+                self.before(1)
+            }
+            _ => self.read_other(),
+        }
+    }
+
+    /// Passes over so many plain characters.
+    fn pass(&mut self, count: usize) {
+        self.next += count;
+        self.plain += count;
+        self.position.char = self.position.char.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// A plain character: the so manieth before the next one, counted from 1.
+    fn before(&self, back: usize) -> Unit {
+        let start = self.next - back;
+        let char = self.position.char.saturating_sub(u32::try_from(back).unwrap_or(u32::MAX));
+        let ch = char::from(self.text.as_bytes()[start]);
+        Unit { ch, position: Position { char, ..self.position }, start, end: start + 1 }
+    }
+
+    /// What was pushed back into the ring, or what is not plain.
+    #[inline(never)]
+    fn read_other(&mut self) -> Unit {
         if self.unread > 0 {
             self.unread -= 1;
             return self.current();
         }
+        for back in (1..=self.plain.min(UNREAD_MAX - 1)).rev() {
+            self.keep(self.before(back));
+        }
+        self.plain = 0;
         let start = self.next;
         let mut ch = END;
         if let Some(c) = self.text[start..].chars().next() {
@@ -104,8 +143,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.latest = (self.latest + 1) % UNREAD_MAX;
-        self.ring[self.latest] = Unit { ch, position: self.position, start, end: self.next };
+        self.keep(Unit { ch, position: self.position, start, end: self.next });
         if ch == '\n' {
             self.position.line = self.position.line.saturating_add(1);
             self.position.char = 0;
@@ -118,14 +156,28 @@ impl<'a> Reader<'a> {
         self.current()
     }
 
+    fn keep(&mut self, unit: Unit) {
+        self.latest = (self.latest + 1) % UNREAD_MAX;
+        self.ring[self.latest] = unit;
+    }
+
     fn unread(&mut self) {
+        if self.plain > 0 {
+            self.plain -= 1;
+            self.next -= 1;
+            self.position.char = self.position.char.saturating_sub(1);
+            return;
+        }
         debug_assert!(self.unread + 1 < UNREAD_MAX, "the ring forgets older characters");
         self.unread += 1;
     }
 
     /// The last character read and not pushed back.
     fn current(&self) -> Unit {
-        self.ring[(self.latest + UNREAD_MAX - self.unread) % UNREAD_MAX]
+        match self.plain {
+            0 => self.ring[(self.latest + UNREAD_MAX - self.unread) % UNREAD_MAX],
+            _ => self.before(1),
+        }
     }
 
     fn peek(&mut self) -> char {
@@ -136,26 +188,26 @@ impl<'a> Reader<'a> {
 
     /// Reads while `wanted` holds; the first other character is pushed back.
     fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
-        while self.unread > 0 {
+        loop {
+            if self.unread == 0 && !self.ended {
+                let ahead = &self.text.as_bytes()[self.next..];
+                let is_wanted = |byte: &&u8| is_plain(**byte) && wanted(char::from(**byte));
+                let count = ahead.iter().take_while(is_wanted).count();
+                self.pass(count);
+                if ahead.get(count).is_some_and(|byte| is_plain(*byte)) {
+                    return;
+                }
+            }
             if !wanted(self.read().ch) {
                 return self.unread();
             }
         }
-        self.pass_over(&wanted);
-        while wanted(self.read().ch) {}
-        self.unread();
     }
+}
 
-    /// Passes over wanted characters, as long as they are plain ones, but for the last few, which may be pushed back.
-    fn pass_over(&mut self, wanted: impl Fn(char) -> bool) {
-        let ahead = self.text.as_bytes()[self.next..].iter();
-        let plain = ahead.take_while(|byte| matches!(byte, b' '..=b'~') && wanted(char::from(**byte))).count();
-        let passed = plain.saturating_sub(UNREAD_MAX);
-        self.next += passed;
-        if !self.ended {
-            self.position.char = self.position.char.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
-        }
-    }
+/// Of a byte: whether it is a character for which nothing special holds.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// Why a quoted text could not be read.
@@ -192,10 +244,7 @@ impl<'a> Lexer<'a> {
         let first = self.reader.read();
         match first.ch {
             c if is_whitespace(c) => self.whitespace(first),
-            c if is_letter(c) || c == '_' || c == '"' => {
-                self.reader.unread();
-                self.ident(true)
-            }
+            c if is_letter(c) || c == '_' || c == '"' => self.ident(first, true),
             c if c.is_ascii_digit() => self.number(first),
             '\'' => self.string(),
             '.' if self.reader.peek().is_ascii_digit() => self.number(first),
@@ -256,24 +305,17 @@ impl<'a> Lexer<'a> {
 
     /// Consumes the next character if it is `ch`.
     fn follows(&mut self, ch: char) -> bool {
-        if self.reader.read().ch == ch {
-            return true;
+        let is_next = self.reader.read().ch == ch;
+        if !is_next {
+            self.reader.unread();
         }
-        self.reader.unread();
-        false
+        is_next
     }
 
     fn whitespace(&mut self, first: Unit) -> Lexeme<'a> {
-        loop {
-            let ch = self.reader.read().ch;
-            if ch == END {
-                break;
-            }
-            if !is_whitespace(ch) {
-                self.reader.unread();
-                break;
-            }
-        }
+        self.reader.skip_while(is_whitespace);
+        // The end of the text is swallowed, and counts.
+        self.follows(END);
         self.verbatim(Token::Whitespace, first)
     }
 
@@ -288,28 +330,24 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// An identifier, bare or quoted; a bare one may be a keyword. A quote right after a bare
-    /// identifier replaces it: `foo"bar"` is `bar`, as InfluxDB reads it.
-    fn ident(&mut self, keywords: bool) -> Lexeme<'a> {
-        let first = self.reader.read();
-        self.reader.unread();
+    /// An identifier, bare or quoted, whose first character has been read; a bare one may be a keyword. A quote right after a
+    /// bare identifier replaces it: `foo"bar"` is `bar`, as InfluxDB reads it.
+    fn ident(&mut self, first: Unit, keywords: bool) -> Lexeme<'a> {
         let mut bare = Cow::Borrowed("");
-        loop {
-            let unit = self.reader.read();
-            if unit.ch == END {
-                break;
-            }
+        let mut unit = first;
+        while unit.ch != END {
             if unit.ch == '"' {
                 return self.quoted_ident(first);
             }
-            self.reader.unread();
             if !is_ident_char(unit.ch) {
+                self.reader.unread();
                 break;
             }
             self.reader.skip_while(is_ident_char);
             bare += &self.reader.text[unit.start..self.reader.current().end];
             // A NUL inside an identifier is skipped.
             self.follows(END);
+            unit = self.reader.read();
         }
         match Keyword::lookup(&bare) {
             Some(token) if keywords => self.lexeme(token, first, ""),
@@ -346,7 +384,8 @@ impl<'a> Lexer<'a> {
     fn quoted_text(&mut self, quote: char) -> Result<Cow<'a, str>, BadText> {
         let source = &self.reader.text[self.reader.current().end..];
         // Most are written as they are meant.
-        if let Some(length) = source.find(['\n', '\r', END, '\\', quote])
+        let is_special = |byte: u8| matches!(byte, b'\n' | b'\r' | b'\0' | b'\\') || char::from(byte) == quote;
+        if let Some(length) = source.bytes().position(is_special)
             && source[length..].starts_with(quote)
         {
             self.reader.skip_while(|ch| ch != quote);
@@ -369,7 +408,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn bound_param(&mut self, dollar: Unit) -> Lexeme<'a> {
-        let name = self.ident(false);
+        let first = self.reader.read();
+        let name = self.ident(first, false);
         let token = if name.token == Token::Ident { Token::BoundParam } else { name.token };
         self.lexeme(token, dollar, format!("${}", name.text))
     }
@@ -455,35 +495,63 @@ pub fn is_bare_ident(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// What can be known of a reader: its next characters, and those that it takes back.
-    fn seen(mut reader: Reader<'_>) -> Vec<(char, Position, usize, usize)> {
-        let seen = |unit: Unit| (unit.ch, unit.position, unit.start, unit.end);
-        let current = reader.current();
-        reader.unread();
-        let before = reader.current();
-        let ahead: Vec<Unit> = (0..6).map(|_| reader.read()).collect();
-        [current, before].into_iter().chain(ahead).map(seen).collect()
+    /// All characters of a text, as whoever reads them one by one has them, and some of the ends behind them.
+    fn units(text: &str) -> Vec<Unit> {
+        let mut units = vec![Unit { ch: END, position: Position::default(), start: 0, end: 0 }; UNREAD_MAX];
+        let (mut position, mut ended, mut rest) = (Position::default(), false, text);
+        for _ in 0..text.len() + 4 {
+            let start = text.len() - rest.len();
+            let length = if rest.starts_with("\r\n") { 2 } else { rest.chars().next().map_or(0, char::len_utf8) };
+            let (read, behind) = rest.split_at(length);
+            rest = behind;
+            let ch = if read.starts_with('\r') { '\n' } else { read.chars().next().unwrap_or(END) };
+            units.push(Unit { ch, position, start, end: start + length });
+            match ch {
+                '\n' => position = Position { line: position.line + 1, char: 0 },
+                _ if !ended => position.char += 1,
+                _ => {}
+            }
+            ended |= ch == END;
+        }
+        units
     }
 
-    #[test]
-    fn whoever_passes_over_characters_comes_where_whoever_reads_them_does() {
-        for length in 0..9 {
-            for behind in ["", "é", "\n", "\r\nb", "\0", "\"x", " a"] {
-                for taken_back in 0..2 {
-                    let text = format!("-{}{behind} end", "a".repeat(length));
-                    let [mut fast, mut slow] = [0, 1].map(|_| Reader::new(&text));
-                    for reader in [&mut fast, &mut slow] {
-                        reader.read();
-                        (0..taken_back).for_each(|_| reader.unread());
+    fn seen(unit: Unit) -> (char, Position, usize, usize) {
+        (unit.ch, unit.position, unit.start, unit.end)
+    }
+
+    proptest! {
+        /// 0: one back; 1: passes over letters; else one on.
+        #[test]
+        fn a_reader_stands_where_its_steps_lead(
+            text in r"([ a\-]{0,5}|[\n\r\x00é\t]|\r\n){0,8}",
+            steps in proptest::collection::vec(0_u8..5, 0..60),
+        ) {
+            let all = units(&text);
+            let (mut reader, mut at, mut farthest) = (Reader::new(&text), UNREAD_MAX - 1, UNREAD_MAX - 1);
+            for step in steps {
+                match step {
+                    0 if at + UNREAD_MAX > farthest + 1 => {
+                        reader.unread();
+                        at -= 1;
                     }
-                    let wanted = |ch| ch == 'a' || ch == '-';
-                    fast.skip_while(wanted);
-                    while wanted(slow.read().ch) {}
-                    slow.unread();
-                    assert_eq!(seen(fast), seen(slow), "{text:?}, {taken_back} taken back");
+                    1 => {
+                        reader.skip_while(|ch| ch == 'a');
+                        let passed = all[at + 1..].iter().take_while(|unit| unit.ch == 'a').count();
+                        (at, farthest) = (at + passed, farthest.max(at + passed + 1));
+                    }
+                    _ if at + 2 < all.len() => {
+                        at += 1;
+                        farthest = farthest.max(at);
+                        prop_assert_eq!(seen(reader.read()), seen(all[at]));
+                    }
+                    _ => {}
                 }
+                prop_assert_eq!(seen(reader.current()), seen(all[at]));
             }
         }
     }
