@@ -324,3 +324,36 @@ fn tags_of_what_no_shard_is_read_of() {
     let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
     loaded.judged.assert_same_with_rows(&loaded.written(&queries), 12);
 }
+
+/// Where another group has a storage shard to read of a policy, InfluxDB knows the tags of all that is in the database: also
+/// the group that owns all measurements, or has told of others, may lack the shard.
+#[test]
+fn tags_of_what_others_have_a_shard_of() {
+    let loaded = loaded();
+    let owned: Vec<String> =
+        (0..99).map(|n| format!("x{n}")).filter(|name| group_of(slot("db", name, &[]), 3) == 0).collect();
+    let [near, far, elsewhere] = [&owned[0], &owned[1], &loaded.whole[1]];
+    for http in [loaded.judged.cluster.http(), loaded.judged.reference.http()] {
+        for policy in ["p", "q"] {
+            http.run("", &format!("CREATE RETENTION POLICY {policy} ON db DURATION INF REPLICATION 1"));
+        }
+        http.store("db", format!("{far},rack=r v=1 {T0}000000000\n"));
+        for (policy, name) in [("p", near), ("q", elsewhere)] {
+            let line = format!("{name},host=h v=1 {}000000000\n", T0 + 10);
+            assert_eq!(http.write_with(&format!("db=db&rp={policy}"), line).status, 204);
+        }
+    }
+    let mut queries = Vec::new();
+    for (one, other) in [(format!("db.p.{near}"), format!("db.q.{far}")), ("one".to_owned(), format!("db.q.{far}"))] {
+        queries.push(format!("SELECT * FROM {one}, {other} WHERE BOUNDS"));
+        queries.push(format!("SELECT max(v) FROM {one}, {other} WHERE BOUNDS GROUP BY *"));
+        queries.push(format!("SELECT v FROM {one}, {other} WHERE BOUNDS GROUP BY /r|h/"));
+        queries.push(format!("SELECT * FROM (SELECT v AS x FROM {one}), (SELECT v AS x FROM {other} GROUP BY *)"));
+        queries.push(format!("SELECT mean(v) FROM (SELECT max(v) AS v FROM {one}, {other} GROUP BY *) GROUP BY *"));
+        queries.push(format!("SELECT max(v) FROM {one}, {other} WHERE BOUNDS GROUP BY rack"));
+        // A policy of which nobody has a shard.
+        queries.push(format!("SELECT * FROM {one}, db.p.{far} WHERE time > {}s", T0 + 40_000_000));
+    }
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    loaded.judged.assert_same_with_rows(&loaded.written(&queries), 12);
+}

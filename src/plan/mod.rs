@@ -123,7 +123,9 @@ fn place_show(statement: &Statement, circumstances: Circumstances<'_>) -> Place 
 
 /// A SELECT that one group answers whatever the schema, or else one that has to ask.
 fn place_select(select: &Select, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    if let Some(group) = sources::whole_in_one(select, circumstances) {
+    if let Some(group) = sources::whole_in_one(select, circumstances)
+        && !select::hangs_on_shards(select, circumstances)
+    {
         return Ok(Place::One(vec![group]));
     }
     let several = circumstances.topology.groups().len() > 1;

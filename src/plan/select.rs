@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::influxql::ast::{Call, Listing, SortOrder, Source};
+use crate::influxql::inspect::Mention;
 use crate::influxql::range::TimeRange;
 use crate::influxql::{Expr, Measurement, Select, Statement};
 use crate::merge::evaluate::functions::{HidesOrder, How, function};
@@ -64,7 +65,8 @@ pub struct Question {
     pub reader: usize,
     /// The EXPLAIN that tells its schema: nothing, where it has no field in the policies and times that are read.
     pub explain: String,
-    /// Then its tags count all the same: InfluxDB knows them of whole databases.
+    /// Then its tags count all the same, and so do those of measurements in a policy of which the group has no storage shard
+    /// in these times, but others have: InfluxDB knows tags of whole databases.
     pub tag_keys: Vec<TagKeys>,
     /// The times of which storage shards are read.
     pub range: TimeRange,
@@ -99,10 +101,30 @@ pub fn probe(select: &Select, circumstances: Circumstances<'_>) -> Result<Probe,
     let everywhere = unpinned(select, circumstances)?;
     let all = groups(&everywhere);
     // What one group sees it sees as all would, but for the columns that only others have.
-    if all.len() < 2 || (unsure.len() < 2 && !has_wildcards(select)) || looks_nowhere(select) {
+    let is_sure = all.len() < 2 && !hangs_on_shards(select, circumstances);
+    if is_sure || (unsure.len() < 2 && !has_wildcards(select)) || looks_nowhere(select) {
         return Ok(Probe::new());
     }
     questions(select, circumstances)
+}
+
+/// Whether wildcards may stand for more tags than the group knows that owns the measurements: of a policy of which it has no
+/// storage shard, and another group has one. Where there is but one policy, it has a shard or nothing to tell.
+pub(super) fn hangs_on_shards(select: &Select, circumstances: Circumstances<'_>) -> bool {
+    circumstances.topology.groups().len() > 1 && has_wildcards(select) && reads_several_policies(select)
+}
+
+fn reads_several_policies(select: &Select) -> bool {
+    if let [Source::Measurement(_)] = select.sources.as_slice() {
+        return false;
+    }
+    let mut policies = BTreeSet::new();
+    select.visit_measurements(&mut |mention| {
+        if let Mention::Source(measurement) = mention {
+            policies.insert((measurement.database.clone(), measurement.retention_policy.clone()));
+        }
+    });
+    policies.len() > 1
 }
 
 /// What to ask of the schema in any case.

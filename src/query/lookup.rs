@@ -12,7 +12,7 @@ use crate::influxql::range::{TimeRange, nearest_time};
 use crate::influxql::{Measurement, Statement};
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::columns::{Schema, field_type_named};
-use crate::plan::select::{Probe, TagKeys};
+use crate::plan::select::{Probe, Question, TagKeys};
 use crate::plan::slimit::Fields;
 use crate::plan::sources::may_own;
 use crate::topology::GroupIndex;
@@ -52,7 +52,7 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
     let asking = probe.iter().map(|question| whole(context, question.group, question.explain.clone()));
     let readers = probe.iter().map(|question| question.reader + 1).max().unwrap_or_default();
     let mut schemas = vec![Schema::default(); readers];
-    let (mut silent, mut shards_known) = (Vec::new(), BTreeMap::new());
+    let (mut silent, mut told) = (Vec::new(), Vec::new());
     for (question, answer) in probe.iter().zip(join_all(asking).await) {
         let answer = answer?;
         if let Some(error) = answer.error {
@@ -60,9 +60,12 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
         }
         let lines = first_column(answer);
         let id = context.backends.topology.group(question.group).id;
+        let keys = question.tag_keys.iter().map(|keys| (question, keys));
         match schemas[question.reader].add_explained(lines.iter().map(String::as_str)) {
-            Ok(true) => {}
-            Ok(false) => silent.extend(question.tag_keys.iter().map(|keys| (question, keys))),
+            // Of the only policy that it reads it has a storage shard.
+            Ok(true) if question.tag_keys.len() < 2 => {}
+            Ok(true) => told.extend(keys),
+            Ok(false) => silent.extend(keys),
             Err(error) => return Err(refuse(503, format!("group {id}: {error}"))),
         }
     }
@@ -75,12 +78,27 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
         let written = |keys: &TagKeys| (keys.of.database.clone(), keys.of.retention_policy.clone());
         policies[question.reader].extend(question.tag_keys.iter().map(written));
     }
-    let mut asked = Vec::new();
+    let (mut asked, mut known) = (Vec::new(), ShardsByPlace::new());
     for (question, keys) in silent {
         // Of the only policy that is read some group has told fields.
         let is_read = !schemas[question.reader].fields.is_empty() && policies[question.reader].len() == 1;
-        if is_read || has_shard(context, &keys.of, question.range, &mut shards_known).await? {
+        // Also where the replicas' user may not ask.
+        if is_read
+            || groups_that_read(context, question, keys, &mut known).await?.is_none_or(|groups| !groups.is_empty())
+        {
             asked.push((question, keys));
+        }
+    }
+    for (question, keys) in told {
+        let groups = groups_that_read(context, question, keys, &mut known).await?.unwrap_or_default();
+        if groups.is_empty() || groups.contains(&question.group) {
+            continue;
+        }
+        let (db, _) = place_of(context, &keys.of).await?;
+        match indexes_each_shard(context, question.group, &db).await? {
+            Ok(true) => {}
+            Ok(false) => asked.push((question, keys)),
+            Err(error) => return Ok(Err(error)),
         }
     }
     let asking = asked.iter().map(|(question, keys)| whole(context, question.group, keys.show.clone()));
@@ -94,25 +112,37 @@ pub async fn schemas(context: &Context, probe: &Probe) -> Result<Result<Vec<Sche
     Ok(Ok(schemas))
 }
 
-/// Whether any group has a storage shard of a measurement's policy within `range`, be it of other measurements; also where the
+/// Each group's storage shards of databases' policies; `None`: the replicas' user may not ask.
+type ShardsByPlace = BTreeMap<Place, Option<Vec<(GroupIndex, TimeRange)>>>;
+
+/// The groups that have a storage shard of a policy in the times that are read, be it of other measurements; `None`: the
 /// replicas' user may not ask.
-async fn has_shard(
+async fn groups_that_read(
     context: &Context,
-    measurement: &Measurement,
-    range: TimeRange,
-    known: &mut BTreeMap<(String, String), Vec<TimeRange>>,
-) -> Result<bool, Refusal> {
-    let place = place_of(context, measurement).await?;
+    question: &Question,
+    keys: &TagKeys,
+    known: &mut ShardsByPlace,
+) -> Result<Option<BTreeSet<GroupIndex>>, Refusal> {
+    let place = place_of(context, &keys.of).await?;
     if !known.contains_key(&place) {
         let groups: Vec<GroupIndex> = context.backends.topology.group_indexes().collect();
-        let shards = match shards(context, &groups, &place.0, &place.1).await {
-            Ok(Ok(shards)) => shards,
-            Err(refusal) if !refusal.denied => return Err(refusal),
-            _ => vec![TimeRange::default()],
-        };
-        known.insert(place.clone(), shards);
+        let asking = groups.iter().map(async |group| (*group, shards(context, &[*group], &place.0, &place.1).await));
+        let mut found = Some(Vec::new());
+        for (group, answer) in join_all(asking).await {
+            match answer {
+                Ok(Ok(own)) => found.iter_mut().for_each(|all| all.extend(own.iter().map(|shard| (group, *shard)))),
+                Err(refusal) if !refusal.denied => return Err(refusal),
+                _ => found = None,
+            }
+        }
+        known.insert(place.clone(), found);
     }
-    Ok(known[&place].iter().any(|shard| shard.start <= range.end && range.start <= shard.end))
+    let range = question.range;
+    let is_read = |shard: &TimeRange| shard.start <= range.end && range.start <= shard.end;
+    let groups = |all: &Vec<(GroupIndex, TimeRange)>| {
+        all.iter().filter(|(_, shard)| is_read(shard)).map(|(group, _)| *group).collect()
+    };
+    Ok(known[&place].as_ref().map(groups))
 }
 
 /// What InfluxDB has against a SELECT as it is written, whatever the data, where it only plans it.
