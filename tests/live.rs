@@ -311,6 +311,37 @@ fn what_waits_behind_a_slow_batch_goes_by_the_topology_in_force() {
     assert_eq!(fakes[0].lines_of("lines"), ["zero v=1 1", "one v=1 1"]);
 }
 
+/// What is acknowledged lies where it is looked for, whenever its request began.
+#[test]
+fn a_request_whose_body_takes_long_goes_by_the_topology_in_force() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let fakes = fakes(2);
+    let mut document = Document::of(urls(&fakes));
+    znodes.put("topology", document.text());
+    let slotline = Slotline::start(&config(&zookeeper));
+    slotline.wait_epoch(1);
+    let body = "one v=1 1\ntwo v=1 2\none v=2 3\n";
+    let request = Request::write("db=slow", body).to_bytes();
+    let (begun, rest) = request.split_at(request.len() - 14);
+    let mut clients: Vec<Conn> = (0..8).map(|_| slotline.http().connect()).collect();
+    clients.iter_mut().for_each(|client| client.send(begun));
+    // All have begun once the one behind them has been answered.
+    for _ in 0..8 {
+        assert_eq!(slotline.http().write("before", "b v=1 1\n").status, 204);
+    }
+    document.epoch += 1;
+    document.slots = vec![(0, 1023, 2)];
+    znodes.put("topology", document.text());
+    slotline.wait_epoch(2);
+    for client in &mut clients {
+        client.send(rest);
+        assert_eq!(client.answer().status, 204);
+    }
+    assert_eq!(fakes[0].lines_of("slow"), Vec::<String>::new());
+    assert_eq!(fakes[1].lines_of("slow").len(), 3 * clients.len());
+}
+
 const REFUSED: &str = "slotline_topology_refused_total";
 
 #[test]

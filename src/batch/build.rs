@@ -184,19 +184,15 @@ impl Builder {
     /// The body has ended properly.
     pub fn finish(mut self) -> Batches {
         let open = std::mem::take(&mut self.splitter).finish().and_then(|rest| self.add_rest(&rest));
+        self.end(open)
+    }
+
+    /// `open`: the group of the line that nothing may follow.
+    fn end(mut self, open: Option<GroupIndex>) -> Batches {
         for group in 0..self.growing.len() {
             self.close_batch(group, open == Some(group as GroupIndex));
         }
         self.taken()
-    }
-
-    /// The same; without any line there is one empty batch, for the given group to say whether the database exists.
-    pub fn finish_or_empty(self, group: GroupIndex) -> Batches {
-        let mut batches = self.finish();
-        if batches.list.is_empty() {
-            batches.list.push(Batch { group, pieces: Vec::new(), bytes: 0, points: 0, open: false });
-        }
-        batches
     }
 
     fn taken(&mut self) -> Batches {
@@ -266,6 +262,20 @@ impl Builder {
         self.count(group, 1, false);
         self.copy(group, &[&rest.line]);
         Some(group)
+    }
+
+    /// Adds a line that was built before; its group if nothing may follow it.
+    fn add_again(&mut self, sent: &Sent<'_>, stamped: bool) -> Option<GroupIndex> {
+        let line = self.router.read(sent.text)?;
+        let group = self.router.group(&line);
+        self.count(group, 1, stamped);
+        if sent.open {
+            self.copy(group, &[sent.text]);
+            return Some(group);
+        }
+        self.copy(group, &[sent.text, b"\n"]);
+        self.close_full(group);
+        None
     }
 
     fn add_stamped(&mut self, group: GroupIndex, text: &[u8], gap: &[u8]) {
@@ -347,11 +357,58 @@ impl Growing {
     }
 }
 
+/// A line as it stands in a batch.
+struct Sent<'a> {
+    text: &'a [u8],
+    /// Nothing may follow it.
+    open: bool,
+}
+
+/// The lines of a batch's piece.
+fn sent(piece: &[u8]) -> impl Iterator<Item = Sent<'_>> {
+    let mut lines = Splitter::lines(piece, 0);
+    let mut ended = false;
+    std::iter::from_fn(move || match lines.next_range() {
+        Some((start, end)) => Some(Sent { text: &piece[start..end], open: false }),
+        None => {
+            let rest = piece.get(lines.rest()..).filter(|rest| !rest.is_empty() && !ended)?;
+            ended = true;
+            Some(Sent { text: rest, open: true })
+        }
+    })
+}
+
 impl Batches {
     /// Other batches of the same request.
     pub fn with(&self, list: Vec<Batch>) -> Batches {
         let points = list.iter().map(|batch| u64::from(batch.points)).sum();
         Batches { list, runs: Vec::new(), stamp: self.stamp.clone(), points }
+    }
+
+    /// Without any line one empty batch, for the given group to say whether the database exists.
+    pub fn or_empty(mut self, group: GroupIndex) -> Batches {
+        if self.list.is_empty() {
+            self.list.push(Batch { group, pieces: Vec::new(), bytes: 0, points: 0, open: false });
+        }
+        self
+    }
+
+    /// The same request as another topology has it.
+    pub fn by(&self, router: Router, limits: BatchLimits) -> Batches {
+        let mut builder = Builder::new(router, Stamps::same(Precision::Nanoseconds, 0), limits);
+        let of = |group| self.list.iter().filter(move |batch| batch.group == group).flat_map(|batch| &batch.pieces);
+        let groups = self.list.iter().map(|batch| usize::from(batch.group) + 1).max().unwrap_or_default();
+        let mut lines: Vec<_> =
+            (0..groups).map(|group| of(group as GroupIndex).flat_map(|piece| sent(piece))).collect();
+        let mut open = None;
+        for run in &self.runs {
+            let lines = lines.get_mut(usize::from(run.group)).into_iter().flatten();
+            for line in lines.take(run.lines as usize) {
+                open = builder.add_again(&line, run.stamped).or(open);
+            }
+        }
+        let batches = builder.end(open);
+        Batches { stamp: self.stamp.clone(), ..batches }
     }
 
     /// The same lines by another topology. All have their timestamps, and none is open.
@@ -454,6 +511,46 @@ mod tests {
             let points: u32 = batches.list.iter().map(|batch| batch.points).sum();
             let lines: u32 = batches.runs.iter().map(|run| run.lines).sum();
             prop_assert_eq!((u64::from(points), u64::from(lines)), (batches.points, batches.points));
+        }
+    }
+
+    fn two_of_three() -> Arc<Topology> {
+        let mut spec = three_groups().spec().clone();
+        spec.slots = evenly(&[3, 1]);
+        Arc::new(spec.build(2).expect("a sound topology"))
+    }
+
+    /// What a client's answer hangs on: what each group gets, and where the lines come from.
+    fn of_each_group(batches: &Batches) -> (Vec<Vec<u8>>, Vec<bool>, &[Run], &str, u64) {
+        let (mut lines, mut open) = (vec![Vec::new(); 3], vec![false; 3]);
+        for batch in &batches.list {
+            lines[usize::from(batch.group)].extend(batch.joined());
+            open[usize::from(batch.group)] |= batch.open;
+        }
+        (lines, open, &batches.runs, &batches.stamp, batches.points)
+    }
+
+    proptest! {
+        #[test]
+        fn another_topology_has_the_request_as_if_it_had_come_by_it(
+            lines in prop::collection::vec("[a-f]{1,2}(,t=[xyz])? (v=[0-9]|s=\"[a-c \n,=]{0,9}\")( [0-9]{1,3})?|#c|[a-c]|v=\\\\", 0..80),
+            end in "(\n|\\\\|\"| s=\"a|[a-c]{0,2})",
+            bytes_max in 1usize..300,
+        ) {
+            let body = Bytes::from(lines.join("\n") + &end);
+            let limits = BatchLimits { bytes_max, points_max: 100 };
+            let built = |topology: Arc<Topology>| {
+                let stamps = Stamps::same(Precision::Nanoseconds, 77);
+                let mut builder = Builder::new(Router::new(topology, "db"), stamps, limits);
+                builder.frame(&body);
+                builder.finish()
+            };
+            let moved = built(three_groups()).by(Router::new(two_of_three(), "db"), limits);
+            let anew = built(two_of_three());
+            prop_assert_eq!(of_each_group(&moved), of_each_group(&anew));
+            for batch in &moved.list {
+                prop_assert_eq!(batch.bytes, batch.joined().len());
+            }
         }
     }
 

@@ -64,14 +64,21 @@ pub async fn write(ingest: &Ingest, dialect: Dialect, request: Request<Incoming>
         discard(request.into_body()).await;
         return refuse(503, NO_TOPOLOGY);
     };
-    let topology = &backends.topology;
     let precision = Precision::parse(precision);
-    let mut builder = builder(ingest, topology, db, precision);
+    let mut builder = builder(ingest, &backends.topology, db, precision);
     let mut held = ingest.budget.hold();
     if let Err(fault) = body::read(ingest, request, &mut builder, &mut held).await {
         return fault.answer(&ingest.stats);
     }
-    let batches = builder.finish_or_empty(existence_group(db, topology));
+    // A body may take minutes to come: what is acknowledged shall not lie where nobody looks any more.
+    let (backends, batches) = match ingest.backends.take().filter(|now| !Rc::ptr_eq(now, &backends)) {
+        Some(now) => {
+            let router = ingest.routes.router(&now.topology, db);
+            (now, builder.finish().by(router, batch_limits(&ingest.config.write)))
+        }
+        None => (backends, builder.finish()),
+    };
+    let batches = batches.or_empty(existence_group(db, &backends.topology));
     ingest.stats.points_received_http.add(batches.points);
     let key = WriteKey {
         db: db.into(),

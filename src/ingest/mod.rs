@@ -3,7 +3,8 @@
 //! 1. `http::write` reads the request's parameters as InfluxDB does and takes the topology with its
 //!    backends, once.
 //! 2. `body::read` receives the frames, unpacks gzip, and hands them to `batch::Builder`, which splits them into lines
-//!    and gathers these by group. Only a body that ended properly counts.
+//!    and gathers these by group. Only a body that ended properly counts. What has come by a topology that is no longer in
+//!    force goes by the one that is.
 //! 3. `Delivery::write` puts every batch into a lane of each replica of its group whose gate is open (lanes share requests
 //!    over clients), and into the logs of the others.
 //! 4. Every replica has answered, or its log has synced: `batch::merge` says what a single InfluxDB would have said.
