@@ -92,6 +92,25 @@ fn what_was_repeated_on_a_new_connection_lands_on_nothing_newer() {
     assert_eq!([0, 1].map(|replica| values(&cluster.groups[0][replica], "m")), [["1 v=2"], ["1 v=2"]]);
 }
 
+/// The first line of a storage shard has a name that is no text: InfluxDB fails at it, and stores it when it comes once more. A
+/// replica that takes what its peer has stored then must store it too.
+#[test]
+fn what_a_peer_has_stored_at_its_second_attempt_is_stored_out_of_the_log() {
+    let mut cluster = Cluster::new(1, 2);
+    cluster.http().run("", "CREATE DATABASE fresh");
+    cluster.groups[0][1].kill9();
+    let line = b"\xff v=1 1\n";
+    let first = cluster.http().write("fresh", line);
+    assert!(first.status == 500 && first.text().contains("invalid UTF-8"), "{first:?}");
+    cluster.http().store("fresh", line);
+    cluster.groups[0][1].restart();
+    cluster.slotline.wait_direct();
+    let [one, two] = [0, 1].map(|replica| facts(cluster.groups[0][replica].http(), "fresh"));
+    assert_eq!(one.len(), 1, "{one:?}");
+    assert_same("g1b", &two, &one);
+    assert_eq!(cluster.slotline.metric("slotline_spool_dead_points_total", &[]), 0);
+}
+
 /// A DELETE that waits for a replica is no backlog to readers: deleted points are told as if they were there.
 #[test]
 fn a_replica_that_has_a_statement_to_take_is_behind() {

@@ -39,6 +39,7 @@ const TOLD_MAX: usize = 10_000;
 const NO_POLICY: &str = "retention policy not found";
 const BEYOND_POLICY: &str = "points beyond retention policy";
 const NEW_CONFLICT: &str = "field type conflict";
+const NO_TEXT: &str = "contains invalid UTF-8";
 const BAD_TAG: &str = "invalid tag key: ";
 /// The name that no tag may have, and no field alone.
 const TIME: &str = "time";
@@ -131,7 +132,13 @@ pub fn lacks_target(answer: &ReplicaAnswer) -> bool {
 
 /// A 500 that is about a line, and so will be said again and again: one that parses, but that the storage cannot read.
 fn is_poison(error: &str) -> bool {
-    error.starts_with("engine: unable to parse") || error.contains("contains invalid UTF-8")
+    error.starts_with("engine: unable to parse") || error.contains(NO_TEXT)
+}
+
+/// Whether InfluxDB may store it when it is sent once more: it has taken a new measurement or field into its list, and could not
+/// write that down for a name there, of whatever line, that is no text. It tries again with the next new one alone.
+pub fn passes_again(answer: &ReplicaAnswer) -> bool {
+    matches!(answer, ReplicaAnswer::Refused { status: 500, error } if error.contains(NO_TEXT))
 }
 
 impl ReplicaAnswer {

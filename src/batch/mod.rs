@@ -16,7 +16,7 @@ mod stamp;
 
 pub use answer::{
     ClientAnswer, ReplicaAnswer, Verdict, is_new_conflict, is_refused_whole, lacks_target, merge, merge_replicas,
-    read_answer, refused_points,
+    passes_again, read_answer, refused_points,
 };
 pub use build::{Batch, BatchLimits, Batches, Builder, Run};
 pub use check::{Checked, check};

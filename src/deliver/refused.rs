@@ -4,7 +4,7 @@
 //! it, and each half is sent again, in order: good lines are stored twice, which is as once.
 
 use crate::backend::{Courier, WriteKey};
-use crate::batch::{Batch, ReplicaAnswer, is_refused_whole, lacks_target, refused_points};
+use crate::batch::{Batch, ReplicaAnswer, is_refused_whole, lacks_target, passes_again, refused_points};
 use crate::net::yield_if_needed;
 
 /// Lines that InfluxDB will never take, and its reason.
@@ -33,8 +33,9 @@ const REASON_CHARS_MAX: usize = 1000;
 /// Sends a batch; the lines that were refused for good.
 pub async fn send(courier: &Courier, key: &WriteKey, batch: Batch) -> Result<Vec<Dead>, Trouble> {
     let mut dead = Vec::new();
-    let mut unsent = vec![batch];
-    while let Some(part) = unsent.pop() {
+    // What is to be sent, and whether for the first time.
+    let mut unsent = vec![(batch, true)];
+    while let Some((part, first)) = unsent.pop() {
         let (status, answer) = courier.write(key, || part.pieces.clone()).await;
         match answer {
             ReplicaAnswer::Stored | ReplicaAnswer::Spooled => {}
@@ -46,11 +47,13 @@ pub async fn send(courier: &Courier, key: &WriteKey, batch: Batch) -> Result<Vec
             ReplicaAnswer::Refused { status, error } => {
                 let answer = ReplicaAnswer::Refused { status, error: error.clone() };
                 let all = !is_refused_whole(&answer) && refused_points(&part, status, &error) >= u64::from(part.points);
-                if all || part.points <= 1 {
+                if first && part.points <= 1 && passes_again(&answer) {
+                    unsent.push((part, false));
+                } else if all || part.points <= 1 {
                     let reason = error.chars().take(REASON_CHARS_MAX).collect();
                     dead.push(Dead { lines: part.joined(), points: part.points, reason });
                 } else {
-                    unsent.extend(part.halves().into_iter().rev());
+                    unsent.extend(part.halves().into_iter().rev().map(|half| (half, true)));
                 }
             }
         }
