@@ -342,6 +342,33 @@ fn a_request_whose_body_takes_long_goes_by_the_topology_in_force() {
     assert_eq!(fakes[1].lines_of("slow").len(), 3 * clients.len());
 }
 
+#[test]
+fn what_a_select_writes_goes_by_the_topology_in_force_then() {
+    let zookeeper = Zookeeper::start();
+    let mut znodes = Znodes::of(zookeeper.addr());
+    let [reader, writer] = [Influxd::start(), Influxd::start()];
+    let meddler = Meddler::start(reader.http());
+    meddler.set(Meddle::SlowAnswerTo("SELECT".into(), Duration::from_secs(2)));
+    let mut document = Document::of(vec![meddler.url(), writer.url()]);
+    document.slots = vec![(0, 1023, 1)];
+    znodes.put("topology", document.text());
+    let slotline = Slotline::start(&config(&zookeeper));
+    slotline.wait_epoch(1);
+    let http = slotline.http();
+    assert_eq!(http.query("", "CREATE DATABASE db").status, 200);
+    assert_eq!(http.write("db", "one v=7 1\n").status, 204);
+    let into = std::thread::spawn(move || http.query("db", "SELECT v INTO two FROM one"));
+    wait_for("the SELECT is asked", Duration::from_secs(10), || (meddler.met() > 0).then_some(()));
+    document.epoch += 1;
+    document.slots = vec![(0, 1023, 2)];
+    znodes.put("topology", document.text());
+    slotline.wait_epoch(2);
+    let answer = into.join().expect("it is answered");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let stored = |influxd: &Influxd| influxd.http().query("db", "SELECT v FROM two").text().contains("7]");
+    assert_eq!((stored(&reader), stored(&writer)), (false, true), "{}", answer.text());
+}
+
 const REFUSED: &str = "slotline_topology_refused_total";
 
 #[test]

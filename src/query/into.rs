@@ -22,12 +22,11 @@ use crate::merge::evaluate::written::{Apart, name_tags};
 use crate::merge::points::push_lines;
 use crate::merge::results::{Series, StatementResult, Value};
 use crate::plan::Place;
-use crate::topology::Topology;
 
 use super::running::deprecated;
 use super::select::failed;
 use super::statement::{Context, Ended, Running};
-use super::{Refusal, fails, fails_there, lookup, refuse};
+use super::{Queries, Refusal, fails, fails_there, lookup, refuse};
 
 /// Of one write.
 const BATCH_POINTS: usize = 10_000;
@@ -190,12 +189,13 @@ impl Into {
         if self.points == 0 {
             return Ok(());
         }
-        let (delivery, backends) = (&context.queries.delivery, &context.backends);
-        let topology: &std::sync::Arc<Topology> = &backends.topology;
-        let settings = &context.queries.config.write;
+        let Queries { delivery, backends, config, .. } = &*context.queries;
+        // The statement may have run for long: what is written shall not lie where nobody looks any more.
+        let backends = backends.take().unwrap_or_else(|| context.backends.clone());
+        let settings = &config.write;
         let limits = BatchLimits { bytes_max: settings.request_bytes_max.0, points_max: settings.request_points_max.0 };
         let stamps = Stamps::same(Precision::Nanoseconds, context.now_ns);
-        let mut builder = Builder::new(Router::new(topology.clone(), &self.key.db), stamps, limits);
+        let mut builder = Builder::new(Router::new(backends.topology.clone(), &self.key.db), stamps, limits);
         builder.frame(&Bytes::from(std::mem::take(&mut self.lines)));
         let points = std::mem::take(&mut self.points) as u64;
         let write = Write {
@@ -206,7 +206,7 @@ impl Into {
             makes_database: false,
             held: None,
         };
-        match delivery.write(backends.clone(), write).await {
+        match delivery.write(backends, write).await {
             ClientAnswer { error: None, .. } => {
                 self.written += points;
                 Ok(())
