@@ -46,10 +46,18 @@ impl Params {
     /// Reads a query string or a form body. A raw `;` is a byte like others: InfluxQL has many. A pair with a broken
     /// `%` escape is left out, as Go does.
     pub fn parse(text: &[u8]) -> Params {
-        let sound = text.split(|byte| *byte == b'&').filter(|pair| well_escaped(pair));
         // Decoded they are no longer.
         let mut pairs = Pairs { text: String::with_capacity(text.len()), ends: Vec::with_capacity(8) };
-        sound.flat_map(form_urlencoded::parse).for_each(|(name, value)| pairs.push(&name, &value));
+        let mut decoded = Vec::with_capacity(text.len());
+        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_at(memchr::memchr(b'=', pair).unwrap_or(pair.len()));
+            decoded.clear();
+            let Some(name_end) = decode(name, &mut decoded) else { continue };
+            if decode(value.get(1..).unwrap_or_default(), &mut decoded).is_some() {
+                let (name, value) = decoded.split_at(name_end);
+                pairs.push(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+            }
+        }
         Params(Rc::new(pairs))
     }
 
@@ -92,9 +100,25 @@ impl Params {
     }
 }
 
-fn well_escaped(pair: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', pair)
-        .all(|at| pair.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+/// Adds what a name or a value of a form means; how long all is then. `None`: an escape is broken.
+fn decode(mut encoded: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+    while let Some(at) = memchr::memchr2(b'%', b'+', encoded) {
+        decoded.extend_from_slice(&encoded[..at]);
+        let length = match encoded[at] {
+            b'+' => {
+                decoded.push(b' ');
+                1
+            }
+            _ => {
+                let digit = |at: usize| char::from(*encoded.get(at)?).to_digit(16);
+                decoded.push(u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()?);
+                3
+            }
+        };
+        encoded = &encoded[at + length..];
+    }
+    decoded.extend_from_slice(encoded);
+    Some(decoded.len())
 }
 
 /// Encodes parameters, leaving out empty values.
