@@ -318,3 +318,38 @@ fn means_of_whole_numbers_run_over_in_each_storage_shard() {
         assert!(refused.text().contains("begins anew in each storage shard"), "{}", refused.text());
     }
 }
+
+/// Of integers integral() takes the range for a window: backwards its end is shown, and what stands at its start is told apart.
+/// Without a start it begins at 0.
+#[test]
+fn integrals_of_integers_have_the_range_for_a_window() {
+    let mut body = String::new();
+    for (number, host) in (0i64..).zip(HOSTS.iter().filter(|host| !host.is_empty())) {
+        for step in 0i64..6 {
+            let (n, v) = ((step * 7 + number * 5) % 11, (step * 3 + number) % 7);
+            let late = T0 + step * 17 + number * 3;
+            body.push_str(&format!("wide,host={host} n={n}i,v={v} {late}000000000\n"));
+            body.push_str(&format!("wide,host={host} old={n}i,v={v} {}000000000\n", (step - 5) * 7));
+        }
+    }
+    let clauses = [
+        "".to_owned(),
+        "WHERE time <= 0".to_owned(),
+        "WHERE time >= -35s AND time <= 0".to_owned(),
+        format!("WHERE time >= {T0}s"),
+        format!("WHERE time < {}s", T0 + 40),
+        format!("WHERE time >= {T0}s AND time < {}s", T0 + 40),
+    ];
+    let mut queries = Vec::new();
+    for columns in ["integral(n)", "integral(n, 1m), max(v)", "integral(*)", "integral(old)", "integral(old) / 60"] {
+        for clause in &clauses {
+            queries
+                .extend(["", "ORDER BY time DESC"].map(|order| format!("SELECT {columns} FROM wide {clause} {order}")));
+        }
+    }
+    for inner in ["integral(n) AS v", "old AS v", "n AS v"] {
+        let inner = format!("(SELECT {inner} FROM wide)");
+        queries.extend(["v", "sum(v)", "integral(v)"].map(|v| format!("SELECT {v} FROM {inner} ORDER BY time DESC")));
+    }
+    loaded(&["wide"], &body).assert_same_with_rows(&queries, 40);
+}

@@ -42,9 +42,6 @@ impl Evaluation {
             },
             _ => return Err(Stop::Refused(format!("{call}"))),
         };
-        if function.name == "integral" && kind == Kind::Integer && !self.ascending && self.windows.interval == 0 {
-            return Err(Stop::Refused("integral() of integers ORDER BY time DESC".to_owned()));
-        }
         if panics(call) {
             return Err(Stop::Refused("chande_momentum_oscillator() of period 1 without a warm-up".to_owned()));
         }

@@ -4,6 +4,7 @@
 //! begins, and backwards in time the windows' ends are shown.
 
 use super::{Args, Stream};
+use crate::influxql::range::TIME_MIN;
 use crate::merge::evaluate::fill::between;
 use crate::merge::evaluate::rows::Point;
 use crate::merge::evaluate::window::Windows;
@@ -15,7 +16,7 @@ struct Integral {
     unit: f64,
     ascending: bool,
     windows: Windows,
-    /// What is shown, and where it ends; (0, 0) without windows.
+    /// What is shown, and where it ends; (0, 0) of floats without windows. Of integers InfluxDB takes the range for one.
     window: (i64, i64),
     previous: Option<(i64, f64)>,
     sum: f64,
@@ -43,10 +44,13 @@ impl Stream for Integral {
     fn push(&mut self, point: &Point) -> Option<Point> {
         let current = (point.time, point.number()?);
         self.of_integers = matches!(point.value, Value::Integer(_));
-        let windowed = self.windows.interval > 0;
+        let windowed = self.windows.interval > 0 || self.of_integers;
         let Some(mut previous) = self.previous.replace(current) else {
             if windowed {
                 self.window = self.window_of(point.time);
+                if self.of_integers && self.window.0 == TIME_MIN {
+                    self.window.0 = 0;
+                }
             }
             return None;
         };
@@ -76,11 +80,6 @@ impl Stream for Integral {
 
     fn finish(&mut self) -> Option<Point> {
         let (time, _) = self.previous?;
-        if self.of_integers && self.windows.interval == 0 {
-            // Only of integers InfluxDB shows the start of the range, and nothing of points that all stand there.
-            return (time != self.windows.start(time))
-                .then(|| Point::new(self.windows.shown(time), Value::Float(self.sum)));
-        }
         (time != self.window.0).then(|| Point::new(self.window.0, Value::Float(self.sum)))
     }
 }
@@ -97,6 +96,9 @@ mod tests {
         args.windows.range.start = 100;
         let of = |time: i64| run(&mut *begin(&args), &[Point::new(time, Value::Integer(7))]);
         assert_eq!((of(100), of(101)), (Vec::new(), floats(&[(100, 0.0)])));
+        args.windows.range.start = TIME_MIN;
+        let of = |time: i64| run(&mut *begin(&args), &[Point::new(time, Value::Integer(7))]);
+        assert_eq!((of(0), of(1)), (Vec::new(), floats(&[(0, 0.0)])), "a range without a start begins at 0");
         assert_eq!(run(&mut *begin(&args), &floats(&[(100, 7.0)])), floats(&[(0, 0.0)]));
     }
 
