@@ -163,3 +163,15 @@ fn fields_in_the_where_of_a_show_are_those_of_the_shard_that_was_opened_last() {
     let asked = [&one, &other].map(|influxd| ask(influxd, "SHOW TAG VALUES FROM m WITH KEY = host WHERE v = 'x'"));
     assert_ne!(asked[0], asked[1]);
 }
+
+/// DELETE by time leaves a series in the index as long as one whose key begins with its own has points in the cache.
+#[test]
+fn a_series_without_points_is_told_on_beside_one_whose_key_begins_alike() {
+    let [alike, other] = ["m,host=a", "other,host=a"].map(|neighbour| {
+        let influxd = of_shards("1h");
+        influxd.http().store("db", format!("m v=1 {HOUR}\n{neighbour} v=1 {HOUR}\n{neighbour} v=1 {}\n", HOUR + 1));
+        influxd.http().run("db", &format!("DELETE WHERE time = {HOUR}"));
+        ask(&influxd, "SHOW SERIES")
+    });
+    assert!(alike.contains("[\"m\"]") && !other.contains("[\"m\"]"), "{alike}{other}");
+}
