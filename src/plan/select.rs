@@ -23,7 +23,7 @@ use super::columns::{Schema, has_wildcard, widen};
 use super::gather::{Gathering, condition_within, looked_before, looks_nowhere, split};
 use super::slimit::{self, Limits};
 use super::sources::{
-    Share, are_one_series, groups, in_order, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
+    Share, are_one_series, groups, in_order, is_system, leaf, leaf_mut, name_of, owned, shares, time_terms, unpinned,
 };
 use super::subquery::{self, Nesting, has_twins, readers};
 
@@ -120,7 +120,9 @@ fn reads_several_policies(select: &Select) -> bool {
     }
     let mut policies = BTreeSet::new();
     select.visit_measurements(&mut |mention| {
-        if let Mention::Source(measurement) = mention {
+        if let Mention::Source(measurement) = mention
+            && !is_system(name_of(measurement))
+        {
             policies.insert((measurement.database.clone(), measurement.retention_policy.clone()));
         }
     });

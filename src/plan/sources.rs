@@ -186,7 +186,7 @@ fn is_also(source: &Source) -> bool {
 }
 
 /// The names that InfluxDB keeps for itself, and refuses in FROM.
-fn is_system(name: &str) -> bool {
+pub fn is_system(name: &str) -> bool {
     matches!(name, "_fieldKeys" | "_measurements" | "_series" | "_tagKeys" | "_tags")
 }
 
