@@ -31,5 +31,5 @@ pub use listen::{Listener, check_free, listening_sockets};
 pub use peer::Peer;
 pub use ready::{PREEMPT_TIMER, QUEUE_LATENCY, prepare, yield_if_needed};
 pub use stream::Stream;
-pub use task::{guarded, panics, spawn, spawn_kept, spawn_loop, yield_to_others};
+pub use task::{apart, guarded, panics, spawn, spawn_kept, spawn_loop, yield_to_others};
 pub use timer::{HyperTimer, TimedOut, Timer, deadline, sleep};

@@ -6,7 +6,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_lite::FutureExt;
+use futures_lite::FutureExt as _;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use glommio::{Task, TaskQueueHandle};
 
 use super::yield_if_needed;
@@ -15,6 +17,14 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// So much less the kernel gives to a thread beside a shard's: about a tenth of the core, while the shard wants it.
 const NICE: libc::c_int = 10;
+
+/// A future that lies apart from whoever awaits it: that one is so much smaller, and so is its share of the stack whether it
+/// comes to this one or not.
+#[inline(never)]
+pub fn apart<'a, F: Future + 'a>(make: impl FnOnce() -> F) -> LocalBoxFuture<'a, F::Output> {
+    let future: Box<F> = Box::write(Box::new_uninit(), make());
+    Box::into_pin(future)
+}
 
 /// Runs a future on this shard's queue to its end.
 pub fn spawn(name: &'static str, queue: TaskQueueHandle, future: impl Future<Output = ()> + 'static) {
@@ -29,12 +39,13 @@ pub fn spawn_kept(
     queue: TaskQueueHandle,
     future: impl Future<Output = ()> + 'static,
 ) -> Option<Task<()>> {
-    let guarded = async move {
-        if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+    // In an async block it would be held twice.
+    let guarded = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
+        if ended.is_err() {
             PANICS.fetch_add(1, Ordering::Relaxed);
             tracing::error!(task = name, "a task panicked; the shard goes on");
         }
-    };
+    });
     let started = glommio::spawn_local_into(guarded, queue);
     // The queue was made by this very executor.
     started.inspect_err(|error| tracing::error!(task = name, %error, "a task could not be started")).ok()

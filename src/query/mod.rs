@@ -53,7 +53,7 @@ use crate::backend::{Backend, Backends, Current, NO_TOPOLOGY};
 use crate::config::Config;
 use crate::deliver::Delivery;
 use crate::influxql::{Misread, Query};
-use crate::net::{Body, Budget, Held, Peer, deadline, spawn};
+use crate::net::{Body, Budget, Held, Peer, apart, deadline, spawn};
 use crate::plan::{Circumstances, Plan, params};
 use crate::stats::{Recorder, ShardStats};
 use crate::topology::Backlogs;
@@ -170,7 +170,7 @@ async fn run(
         Ok(query) => query,
         Err(Misread { error, unproven }) => {
             if unproven && let Some(_place) = place(queries, Some(client), until).await? {
-                let theirs = Box::pin(forward::parse_error(queries, &backends, &asked, until, true)).await;
+                let theirs = apart(|| forward::parse_error(queries, &backends, &asked, until, true)).await;
                 if let Some(theirs) = theirs {
                     return Ok(theirs);
                 }
@@ -180,7 +180,7 @@ async fn run(
     };
     // As the client wrote it.
     let shown = query.clone();
-    let shifts = Box::pin(Shifts::read(queries, &backends, &mut asked, &mut query, until)).await?;
+    let shifts = Shifts::read(queries, &backends, &mut asked, &mut query, until).await?;
     let asked = Rc::new(asked);
     let auth = &queries.config.auth;
     let may_write = auth.trust_clients || !topology.has_credentials();
@@ -202,7 +202,7 @@ async fn run(
     // Before a statement runs InfluxDB has parsed them all.
     if query.unproven
         && !matches!(plan, Plan::Whole(_))
-        && let Some(refused) = Box::pin(forward::parse_error(queries, &backends, &asked, until, false)).await
+        && let Some(refused) = apart(|| forward::parse_error(queries, &backends, &asked, until, false)).await
     {
         return Ok(refused);
     }
@@ -211,8 +211,7 @@ async fn run(
     let shifts = Rc::new(shifts);
     let is_whole = matches!(plan, Plan::Whole(_));
     let planned = Planned { backends, query, asked, shifts, plan, until, now_ns, place, registered };
-    // It is large, and is handed on.
-    let answered = Box::pin(planned.answer(queries.clone()));
+    let answered = apart(|| planned.answer(queries.clone()));
     if is_whole {
         return answered.await;
     }
@@ -225,7 +224,7 @@ async fn run(
             Err(refusal) => tracing::warn!(reason = refusal.error, "a query whose client does not wait was refused"),
         }
     };
-    spawn("async query", queries.queue, timed(queries.clone(), unheard));
+    spawn("async query", queries.queue, timed(queries.clone(), apart(|| unheard)));
     let mut response = Response::new(Body::Whole(Default::default()));
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert("content-type", content_type);
@@ -297,8 +296,8 @@ impl Planned {
                 let Some(mut statement) = query.statements.first().cloned() else { return Err(refuse(400, MISSING_Q)) };
                 statement.replace_now(now_ns);
                 let carried_out = async {
-                    let executed = execute::execute(&queries, backends, &statement, &asked, groups, until, request);
-                    let answer = Box::pin(executed).await?;
+                    let execute = || execute::execute(&queries, backends, &statement, &asked, groups, until, request);
+                    let answer = apart(execute).await?;
                     let (head, body) = answer.into_parts();
                     Ok(forward::passed_on(head, Body::Whole(body)))
                 };
@@ -314,7 +313,7 @@ impl Planned {
                 let queries = queries.clone();
                 let context =
                     statement::Context { queries, backends, asked, shifts, until, now_ns, registered, source };
-                Box::pin(statement::answer(context, query, places, place)).await
+                apart(|| statement::answer(context, query, places, place)).await
             }
             Plan::Refuse(reason) => Err(refuse(400, reason)),
         }

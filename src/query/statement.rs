@@ -26,7 +26,7 @@ use crate::influxql::{Query, Statement};
 use crate::merge::emit::{Emitter, not_executed};
 use crate::merge::format::Format;
 use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, parse};
-use crate::net::{Body, BodyError, Held, deadline, spawn_kept};
+use crate::net::{Body, BodyError, Held, apart, deadline, spawn_kept};
 use crate::plan::Place;
 use crate::topology::GroupIndex;
 
@@ -103,13 +103,13 @@ pub async fn answer(
             _ => send(sender, Piece::End).await,
         }
     };
-    let telling = async move {
+    let telling = apart(|| async move {
         match packing {
             // A statement that is broken off breaks no piece off.
             Some(packing) => drop(future::zip(telling, packing).await),
             None => telling.await,
         }
-    };
+    });
     let task = spawn_kept("query", queries.queue, timed(queries, telling));
     // What comes first decides on the head.
     let (first, behind) = match poll_fn(|context| Pin::new(&mut pieces).poll_next(context)).await {

@@ -16,6 +16,7 @@ use crate::influxql::zone::Zone;
 use crate::influxql::{Measurement, Query, Select, Statement};
 use crate::merge::evaluate::Stop;
 use crate::merge::results::{Message, Series, StatementResult, Value};
+use crate::net::apart;
 use crate::plan::select::{Question, TagKeys, probe};
 use crate::plan::sources::regexes;
 use crate::plan::{Circumstances, Place, Plan};
@@ -120,7 +121,7 @@ async fn base(
 ) -> Result<Option<Shift>, Refusal> {
     let mut base = None;
     if let Some((db, shift)) = ask::of_database(asked.params.get("db"))
-        && !exists(queries, backends, asked, until).await?
+        && !apart(|| exists(queries, backends, asked, until)).await?
     {
         let db = db.to_owned();
         asked.replace("db", &db);

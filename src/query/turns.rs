@@ -6,11 +6,11 @@
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
 use futures_lite::FutureExt;
+use futures_util::future::LocalBoxFuture;
 
 use super::{Queries, Refusal, refuse};
 
@@ -20,7 +20,7 @@ pub const PANICKED: &str = "internal error: the query panicked; see slotline's l
 /// Runs a task in the queue of queries, as long as this is waited for.
 pub async fn in_own_queue<T: 'static>(
     queries: &Rc<Queries>,
-    task: impl Future<Output = Result<T, Refusal>> + 'static,
+    task: LocalBoxFuture<'static, Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
     let guarded = AssertUnwindSafe(timed(queries.clone(), task)).catch_unwind();
     let ended = match glommio::spawn_local_into(async { guarded.await.ok() }, queries.queue) {
@@ -31,8 +31,7 @@ pub async fn in_own_queue<T: 'static>(
 }
 
 /// Times the turns of a task.
-pub async fn timed<T>(queries: Rc<Queries>, task: impl Future<Output = T>) -> T {
-    let mut task = pin!(task);
+pub async fn timed<T>(queries: Rc<Queries>, mut task: LocalBoxFuture<'_, T>) -> T {
     poll_fn(|context| {
         let began = Instant::now();
         let polled = task.as_mut().poll(context);

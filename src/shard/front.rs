@@ -12,7 +12,7 @@ use crate::http::json;
 use crate::http::params::Params;
 use crate::http::{error_body, error_header};
 use crate::ingest::Dialect;
-use crate::net::{Body, Peer, discard};
+use crate::net::{Body, Peer, apart, discard};
 use crate::{ingest, query};
 
 use super::Shard;
@@ -143,8 +143,7 @@ async fn write(shard: &Rc<Shard>, dialect: Dialect, request: Request<Incoming>, 
 async fn query(shard: &Rc<Shard>, request: Request<Incoming>, client: Peer) -> Response<Body> {
     use futures_lite::FutureExt;
     let queries = &shard.queries;
-    // It is large: made where it stays, it is never moved.
-    let timed = query::timed(queries.clone(), Box::pin(query::answer(queries, request, client)));
+    let timed = query::timed(queries.clone(), apart(|| query::answer(queries, request, client)));
     let answer = std::panic::AssertUnwindSafe(timed).catch_unwind().await;
     answer.unwrap_or_else(|_| {
         let mut response = refused(query::PANICKED);
