@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Request;
 
-use crate::net::{Payload, sleep};
+use crate::net::{Payload, sleep_about};
 
 use super::connection::PING;
 use super::{Current, Pool};
@@ -14,7 +14,7 @@ use super::{Current, Pool};
 /// Pings a replica after a while; no more once the topology in force does not name it. (What is idle may hold an earlier
 /// topology for long.)
 pub async fn watch(pool: Weak<Pool>, current: Rc<Current>, interval: Duration, timeout: Duration) -> ControlFlow<()> {
-    sleep(interval).await;
+    sleep_about(interval).await;
     let named = |pool: &Rc<Pool>| current.take().is_some_and(|backends| backends.uses(pool));
     let Some(pool) = pool.upgrade().filter(named) else { return ControlFlow::Break(()) };
     check(&pool, timeout).await;

@@ -14,8 +14,8 @@ use std::time::Duration;
 #[cfg(test)]
 use super::{PREEMPT_TIMER, prepare};
 
-/// A shard can have slept by mistake for twice as long.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// A shard can have slept by mistake for twice as long. To look more often takes a machine that is idle its rest.
+const INTERVAL: Duration = Duration::from_millis(250);
 /// Ignored unless handled, and used by nobody else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 

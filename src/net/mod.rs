@@ -32,4 +32,4 @@ pub use peer::Peer;
 pub use ready::{PREEMPT_TIMER, QUEUE_LATENCY, prepare, yield_if_needed};
 pub use stream::Stream;
 pub use task::{apart, guarded, panics, spawn, spawn_kept, spawn_loop, yield_to_others};
-pub use timer::{HyperTimer, TimedOut, Timer, deadline, sleep};
+pub use timer::{HyperTimer, TimedOut, Timer, deadline, sleep, sleep_about};

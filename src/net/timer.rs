@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,26 @@ pub async fn sleep(duration: Duration) {
     Timer::new(duration).await;
 }
 
+/// All that sleeps about so long wakes at once: an idle shard that goes to sleep and wakes up again takes a tenth of a
+/// millisecond, whatever it does meanwhile.
+const ABOUT: Duration = Duration::from_millis(250);
+
+/// Sleeps for so long at least, and for up to a quarter of a second more, for which nobody waits. What is shorter than that is
+/// slept as it is.
+pub async fn sleep_about(duration: Duration) {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Timer::at(about(*BEGAN, Instant::now(), duration)).await;
+}
+
+fn about(began: Instant, now: Instant, duration: Duration) -> Instant {
+    let at = now + duration;
+    let beyond = (at - began).as_nanos() % ABOUT.as_nanos();
+    if duration < ABOUT || beyond == 0 {
+        return at;
+    }
+    at + ABOUT - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default())
+}
+
 /// Runs a future until a moment; it is dropped when that comes first.
 // An async function would hold the future three times over, and deadlines stand within deadlines.
 pub fn deadline<T>(at: Instant, future: impl Future<Output = T>) -> impl Future<Output = Result<T, TimedOut>> {
@@ -110,6 +131,15 @@ mod tests {
     use crate::net::{elsewhere, on_a_shard};
 
     const COUNT: u64 = 5_000;
+
+    #[test]
+    fn whoever_sleeps_about_so_long_wakes_with_others() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let of = |now: u64, long: u64| about(began, began + ms(now), ms(long)) - began;
+        assert_eq!([of(0, 250), of(1, 250), of(249, 250), of(251, 300)], [ms(250), ms(500), ms(500), ms(750)]);
+        assert_eq!((of(3, 2000), of(3, 20)), (ms(2250), ms(23)), "what is short is as it is");
+        assert_eq!(about(began, began + Duration::from_nanos(1), ms(250)) - began, ms(500));
+    }
 
     /// Each beside one that is due with it and dropped when it goes off, whoever looks after them: a shard that sleeps does
     /// while another thread is awaited.

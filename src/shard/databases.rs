@@ -15,7 +15,7 @@ use crate::databases::{DATABASES_MAX, List, Round};
 use crate::http::params;
 use crate::influxql::quote_ident;
 use crate::merge::results::{StatementResult, Value, parse};
-use crate::net::{Payload, sleep, spawn_loop};
+use crate::net::{Payload, sleep_about, spawn_loop};
 
 use super::Shard;
 
@@ -55,7 +55,7 @@ pub(super) fn watch(shard: &Rc<Shard>) {
                 *last.borrow_mut() = Some(Last { at, backends: backends.clone(), dead });
                 shard.process.last_seen.listed(round(&shard, &backends, at).await);
             }
-            sleep(LOOK_EVERY).await;
+            sleep_about(LOOK_EVERY).await;
             ControlFlow::Continue(())
         }
     });

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::deliver::{Delivery, Replays};
 use crate::ingest::{Databases, Ingest, Teller};
 use crate::net::{
-    Budget, Doorbell, Listener, QUEUE_LATENCY, Wire, deadline, guarded, prepare, sleep, spawn, spawn_loop,
+    Budget, Doorbell, Listener, QUEUE_LATENCY, Wire, deadline, guarded, prepare, sleep, sleep_about, spawn, spawn_loop,
 };
 pub use crate::query::RunningQueries;
 use crate::query::{Queries, Texts};
@@ -40,7 +40,7 @@ use apply::RunningUdp;
 /// So long a connection that was handed over may take to be taken.
 const HAND_OVER_MAX: Duration = Duration::from_millis(10);
 /// How old the figures of `/metrics` may be.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(250);
 
 /// What a shard starts with.
 pub struct Setup {
@@ -239,7 +239,7 @@ impl Shard {
 
     /// What other threads shall see.
     async fn tick(self: Rc<Shard>) -> ControlFlow<()> {
-        sleep(TICK).await;
+        sleep_about(TICK).await;
         let now = Instant::now();
         self.ingest.latency.publish(now);
         self.queries.latency.publish(now);

@@ -20,7 +20,7 @@ use glommio::TaskQueueHandle;
 
 use crate::backend::{Backend, Courier, Current, Settings, health};
 use crate::gate::Gate;
-use crate::net::{elsewhere, sleep, spawn, spawn_loop, yield_if_needed};
+use crate::net::{elsewhere, sleep, sleep_about, spawn, spawn_loop, yield_if_needed};
 use crate::spool::{DeadLetter, Entry, Finished, Position, Queue};
 
 use super::pace::Pace;
@@ -34,8 +34,8 @@ mod run;
 use drain::Hold;
 use run::Run;
 
-/// How often gates are looked at: each time wakes a shard that has nothing else to do.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often gates are looked at.
+const LOOK: Duration = Duration::from_millis(250);
 /// The same of one that is not open.
 const WATCH: Duration = Duration::from_millis(20);
 /// How often it is seen whether what was on its way has ended.
@@ -72,7 +72,7 @@ impl Replays {
         spawn_loop("replay watch", queue, move || {
             let replays = self.clone();
             async move {
-                sleep(LOOK).await;
+                sleep_about(LOOK).await;
                 replays.look();
                 std::ops::ControlFlow::Continue(())
             }
