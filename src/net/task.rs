@@ -1,4 +1,4 @@
-//! Tasks that cannot end a shard: a panic is caught, counted and logged.
+//! Tasks that cannot end a shard: a panic is caught, counted and logged. Futures that lie apart from those who await them.
 
 use std::future::Future;
 use std::ops::ControlFlow;

@@ -70,24 +70,24 @@ pub async fn sleep(duration: Duration) {
     Timer::new(duration).await;
 }
 
-/// All that sleeps about so long wakes at once: an idle shard that goes to sleep and wakes up again takes a tenth of a
-/// millisecond, whatever it does meanwhile.
+/// All that sleeps about so long wakes at multiples of this, and so at once: an idle shard that goes to sleep and wakes up again
+/// takes a tenth of a millisecond, whatever it does meanwhile.
 const ABOUT: Duration = Duration::from_millis(250);
 
-/// Sleeps for so long at least, and for up to a quarter of a second more, for which nobody waits. What is shorter than that is
-/// slept as it is.
+/// Sleeps for so long, half of `ABOUT` more or less: for what comes again and again, and nobody waits for. What is shorter than
+/// `ABOUT` is slept as it is.
 pub async fn sleep_about(duration: Duration) {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     Timer::at(about(*BEGAN, Instant::now(), duration)).await;
 }
 
 fn about(began: Instant, now: Instant, duration: Duration) -> Instant {
-    let at = now + duration;
-    let beyond = (at - began).as_nanos() % ABOUT.as_nanos();
-    if duration < ABOUT || beyond == 0 {
-        return at;
+    if duration < ABOUT {
+        return now + duration;
     }
-    at + ABOUT - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default())
+    let Some(late) = now.checked_add(duration).and_then(|at| at.checked_add(ABOUT / 2)) else { return now + NEVER };
+    let beyond = (late - began).as_nanos() % ABOUT.as_nanos();
+    late - Duration::from_nanos(u64::try_from(beyond).unwrap_or_default())
 }
 
 /// Runs a future until a moment; it is dropped when that comes first.
@@ -136,9 +136,10 @@ mod tests {
     fn whoever_sleeps_about_so_long_wakes_with_others() {
         let (began, ms) = (Instant::now(), Duration::from_millis);
         let of = |now: u64, long: u64| about(began, began + ms(now), ms(long)) - began;
-        assert_eq!([of(0, 250), of(1, 250), of(249, 250), of(251, 300)], [ms(250), ms(500), ms(500), ms(750)]);
-        assert_eq!((of(3, 2000), of(3, 20)), (ms(2250), ms(23)), "what is short is as it is");
-        assert_eq!(about(began, began + Duration::from_nanos(1), ms(250)) - began, ms(500));
+        assert_eq!([of(0, 250), of(1, 250), of(124, 250), of(126, 250)], [ms(250), ms(250), ms(250), ms(500)]);
+        assert_eq!([of(251, 300), of(3, 2000), of(499, 2000)], [ms(500), ms(2000), ms(2500)]);
+        assert_eq!((of(3, 20), of(3, 249)), (ms(23), ms(252)), "what is short is as it is");
+        assert_eq!(about(began, began, Duration::MAX), began + NEVER);
     }
 
     /// Each beside one that is due with it and dropped when it goes off, whoever looks after them: a shard that sleeps does
