@@ -128,7 +128,26 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn forms_whose_escapes_are_sound_are_read_as_others_read_them(text in r"([a&=+;]|é|%[0-9a-fA-F]{2}){0,24}") {
+            let params = Params::parse(text.as_bytes());
+            let theirs: Vec<_> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+            let own: Vec<_> = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            prop_assert_eq!(own, theirs);
+            for broken in ["%", "%4", "%g1", "%1g", "%+1", "%é"] {
+                let with = format!("x=1&{text}{broken}&y=2&{broken}=3&z");
+                let last = text.rfind('&').map_or("", |at| &text[..at]);
+                let without = format!("x=1&{last}&y=2&z");
+                let read = |text: &str| Params::parse(text.as_bytes()).encode_without(&[]);
+                prop_assert_eq!(read(&with), read(&without), "a pair with a broken escape is left out");
+            }
+        }
+    }
 
     #[test]
     fn the_body_comes_before_the_url() {
