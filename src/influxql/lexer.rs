@@ -67,7 +67,7 @@ const UNREAD_MAX: usize = 3;
 #[derive(Debug)]
 struct Reader<'a> {
     text: &'a str,
-    /// Of the next character that is in no ring; where that is a plain one `position` is its place.
+    /// Where the text goes on behind all that was read, but for plain characters that were pushed back.
     next: usize,
     position: Position,
     ended: bool,
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         self.position.char = self.position.char.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// A plain character: the so manieth before the next one, counted from 1.
+    /// One of the plain characters right before the next: 1 is the last of them.
     fn before(&self, back: usize) -> Unit {
         let start = self.next - back;
         let char = self.position.char.saturating_sub(u32::try_from(back).unwrap_or(u32::MAX));
