@@ -79,7 +79,7 @@ fn requests_of_one_text_have_databases_shifts_and_parameters_of_their_own() {
 }
 
 #[test]
-fn texts_that_differ_in_their_times_hear_of_their_own() {
+fn texts_that_differ_in_their_values_hear_of_their_own() {
     let cluster = cluster();
     let since = |from: u64, to: u64| {
         let text = format!(
@@ -101,6 +101,21 @@ fn texts_that_differ_in_their_times_hear_of_their_own() {
         }
     });
     assert!(parsed_before(&cluster) - asked >= 12 * 38, "all but the first of them");
+    // Which host a text names says as well where it is asked for.
+    let asked = parsed_before(&cluster);
+    std::thread::scope(|scope| {
+        for turn in 0..4 {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                for n in (1..9).chain([5, 5, 8]).map(|n| (n + turn) % 8 + 1) {
+                    let text = format!("SELECT v FROM m WHERE host = 'h{n}' AND time >= '1970-01-01T0{n}:00:00Z'");
+                    let found = cluster.http().run("db", &text);
+                    assert_eq!(found["results"][0]["series"][0]["values"][0][1], n, "{text}: {found}");
+                }
+            });
+        }
+    });
+    assert!(parsed_before(&cluster) - asked >= 4 * 11 - 2 - 4, "all but the first of them");
     // A time that is too large for InfluxDB is no other one here.
     let text = |seconds: u64| format!("SELECT v FROM m WHERE time < {seconds}s");
     for (seconds, is_time) in

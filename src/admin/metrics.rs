@@ -63,7 +63,7 @@ const SHARD_COUNTERS: [ShardRow; 32] = [
     ),
     (
         "slotline_queries_parsed_before_total",
-        "Queries whose text was kept parsed, be it with other times.",
+        "Queries whose text was kept parsed, be it with other times or other values in quotes.",
         ("", ""),
         |s| s.queries_parsed_before.get(),
     ),

@@ -1,8 +1,8 @@
 //! Fuzz bodies of the lexer and of the parser; see `src/fuzz.rs`.
 
-use super::bounds::{Bounds, Written, times};
 use super::lexer::{Lexer, Position};
 use super::token::Token;
+use super::values::{Form, Place, Written, places};
 use super::{ParamValue, Params, Statement, parse_query};
 
 /// Tokens follow each other without gaps up to the end (a NUL is one), and never step back.
@@ -30,7 +30,7 @@ pub fn lexer(input: &[u8]) {
     assert!(text.len() == end || text.as_bytes()[end] == 0, "the end before the end");
 }
 
-/// Statements print as texts that parse to the same, and stand where their spans say. `$a` to `$g` are bound.
+/// Statements print as texts that parse to the same. `$a` to `$g` are bound.
 pub fn query(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let params = params();
@@ -38,39 +38,43 @@ pub fn query(input: &[u8]) {
         Ok(query) => query,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    assert_eq!(query.spans.len(), query.statements.len());
-    let mut end = 0;
-    for (statement, span) in query.statements.iter().zip(&query.spans) {
-        assert!(end <= span.start && span.start < span.end, "{span:?} behind {end}");
-        end = span.end;
-        assert_eq!(only(&text[span.clone()], &params), *statement);
+    for statement in &query.statements {
         let printed = statement.to_forwardable();
-        let again = only(&printed, &Params::new());
+        let again = only(&printed);
         assert_eq!(again, *statement, "{printed:?}");
         assert_eq!(again.to_forwardable(), printed);
     }
     moved(text);
 }
 
-/// A text whose times are known to be no more than that means with others what they mean.
+/// A text whose values are known to be no more than that means with others what they mean.
 fn moved(text: &str) {
     let Ok(mut query) = parse_query(text, &Params::new()) else { return };
-    let Some(bounds) = Bounds::of(text, &query) else { return };
-    let mut other = text.to_owned();
-    for (at, digits) in times(text).enumerate() {
-        let turned =
-            text[digits.clone()].bytes().map(|digit| char::from(b'0' + (digit - b'0' + 3 + at as u8 % 5) % 10));
-        other.replace_range(digits, &turned.collect::<String>());
+    let Some(form) = Form::of(text, &query) else { return };
+    let (mut other, mut copied) = (String::new(), 0);
+    for (nth, place) in places(text).enumerate() {
+        let at = place.at();
+        other.push_str(&text[copied..at.start]);
+        let own = &text[at.clone()];
+        match place {
+            Place::Number(_) => {
+                let turned = |digit: u8| char::from(b'0' + (digit - b'0' + 3 + nth as u8 % 5) % 10);
+                other.extend(own.bytes().map(turned));
+            }
+            Place::Word(_) => other.extend(own.chars().rev().chain("/=>\"".chars().take(nth % 5))),
+        }
+        copied = at.end;
     }
+    other.push_str(&text[copied..]);
     let mut written = Written::default();
     written.read(&other);
-    if bounds.put(&written.numbers, &mut query) {
+    if form.put(&written.values, &mut query) {
         assert_eq!(parse_query(&other, &Params::new()).as_ref(), Ok(&query), "{other:?}");
     }
 }
 
-fn only(text: &str, params: &Params) -> Statement {
-    let query = parse_query(text, params).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+fn only(text: &str) -> Statement {
+    let query = parse_query(text, &Params::new()).unwrap_or_else(|error| panic!("{error}: {text:?}"));
     let [statement] = query.statements.try_into().unwrap_or_else(|_| panic!("not one statement: {text:?}"));
     statement
 }

@@ -11,11 +11,10 @@
 //! and time zone names are not checked here: a backend refuses bad ones.
 //!
 //! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
-//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are; `bounds`
+//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are; `values`
 //! uses `range`, and parses.
 
 pub mod ast;
-pub mod bounds;
 pub mod civil;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -30,6 +29,7 @@ pub mod range;
 mod tests;
 mod text;
 mod token;
+pub mod values;
 pub mod zone;
 
 pub use ast::{Expr, Measurement, Query, Select, Source, Statement};
@@ -69,10 +69,5 @@ pub struct Misread {
 /// # Errors
 /// As [`parse_query`].
 pub fn read_query(text: &str, params: &Params) -> Result<Query, Misread> {
-    let mut query = parser::Parser::new(text.trim(), params).query()?;
-    let stripped_bytes = text.len() - text.trim_start().len();
-    for span in &mut query.spans {
-        *span = span.start + stripped_bytes..span.end + stripped_bytes;
-    }
-    Ok(query)
+    parser::Parser::new(text.trim(), params).query()
 }

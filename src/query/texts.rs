@@ -1,19 +1,19 @@
 //! Texts that were parsed lately, of one shard: dashboards ask the same ones over and over (`time >= now() - 6h`), or with other
-//! times (`time >= 1700000000000ms`).
+//! values (`time >= 1700000000000ms`, `host = 'a'`).
 //!
 //! What a text means hangs on the text alone (`now()` is a call until a statement runs), so nothing here grows stale. With
 //! `params` it hangs on these as well, and such a request is parsed anew; so is what cannot be parsed.
 //!
-//! Kept is what has come before, whatever its times were: what never comes again goes at once, and the next is parsed into memory
-//! that is still warm. Of texts that differ in their times alone (`bounds`) one tree serves after the other; several are kept
-//! where they are asked at once.
+//! Kept is what has come before, whatever its values were: what never comes again goes at once, and the next is parsed into
+//! memory that is still warm. Of texts that differ in their values alone (`influxql::values`) one tree serves after the other;
+//! several are kept where they are asked at once.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use lru::LruCache;
 
-use crate::influxql::bounds::{Bounds, Written};
+use crate::influxql::values::{Form, Values, Written};
 use crate::influxql::{Misread, Params, Query, read_query};
 use crate::stats::ShardStats;
 
@@ -23,7 +23,7 @@ pub struct Texts {
 }
 
 struct Kept {
-    forms: LruCache<Box<str>, Form, ahash::RandomState>,
+    forms: LruCache<Box<str>, Known, ahash::RandomState>,
     hasher: ahash::RandomState,
     /// Hashes of forms that have come, each at a place that hangs on it.
     seen: Box<[u64]>,
@@ -34,17 +34,22 @@ struct Kept {
     written: Written,
 }
 
-/// Texts that differ in nothing but numbers.
-struct Form {
+/// Texts that differ in nothing but values.
+struct Known {
     /// `None`: what else its texts mean may hang on them; each is parsed.
-    bounds: Option<Bounds>,
+    form: Option<Form>,
     /// At least one.
     trees: Vec<Tree>,
 }
 
 struct Tree {
-    numbers: Vec<i64>,
+    values: Values,
     query: Arc<Query>,
+}
+
+/// How long the text of a tree is, and some quotes more.
+fn bytes(form: &str, tree: &Tree) -> usize {
+    form.len() + tree.values.bytes()
 }
 
 /// Forms that are remembered to have come: of those that share a place the last.
@@ -89,28 +94,31 @@ impl Texts {
 impl Kept {
     /// The tree of the text that is asked for, if it need not be parsed.
     fn known(&mut self) -> Option<Arc<Query>> {
-        let Written { form, numbers } = &self.written;
-        let Form { bounds, trees } = self.forms.get_mut(form.as_str())?;
-        if let Some(tree) = trees.iter().find(|tree| tree.numbers == *numbers) {
+        let Written { form: text, values } = &mut self.written;
+        let Known { form, trees } = self.forms.get_mut(text.as_str())?;
+        if let Some(tree) = trees.iter().find(|tree| tree.values == *values) {
             return Some(tree.query.clone());
         }
-        let bounds = bounds.as_ref()?;
-        let free = trees.iter_mut().find_map(|tree| Some((&mut tree.numbers, Arc::get_mut(&mut tree.query)?)));
-        if let Some((of, query)) = free {
-            if !bounds.put(numbers, query) {
+        let form = form.as_ref()?;
+        let free = trees.iter().position(|tree| Arc::strong_count(&tree.query) == 1);
+        if let Some(tree) = free.and_then(|free| trees.get_mut(free)) {
+            let query = Arc::get_mut(&mut tree.query)?;
+            if !form.put(values, query) {
                 return None;
             }
-            of.clone_from(numbers);
-            return trees.iter().find(|tree| tree.numbers == *numbers).map(|tree| tree.query.clone());
+            self.bytes = self.bytes + values.bytes() - tree.values.bytes();
+            std::mem::swap(values, &mut tree.values);
+            return Some(tree.query.clone());
         }
         let mut query = Query::clone(&trees.first()?.query);
-        if !bounds.put(numbers, &mut query) {
+        if !form.put(values, &mut query) {
             return None;
         }
-        let query = Arc::new(query);
+        let tree = Tree { values: values.clone(), query: Arc::new(query) };
+        let query = tree.query.clone();
         if trees.len() < TREES_MAX {
-            trees.push(Tree { numbers: numbers.clone(), query: query.clone() });
-            self.bytes += form.len();
+            self.bytes += bytes(text, &tree);
+            trees.push(tree);
         }
         Some(query)
     }
@@ -123,25 +131,27 @@ impl Kept {
     }
 
     fn keep(&mut self, text: &str, query: Arc<Query>) {
-        let Written { form, numbers } = self.written.clone();
-        let tree = Tree { numbers, query };
+        let Written { form, values } = self.written.clone();
+        let tree = Tree { values, query };
         if let Some(known) = self.forms.get_mut(form.as_str()) {
             // Whoever asks for this one again asks for it next; a time that no tree can have is not waited for.
-            if known.bounds.is_none() {
+            if known.form.is_none() {
+                self.bytes += bytes(&form, &tree);
+                self.bytes -= known.trees.iter().map(|tree| bytes(&form, tree)).sum::<usize>();
                 known.trees = vec![tree];
             }
             return;
         }
-        let bounds = Bounds::of(text, &tree.query);
-        self.bytes += form.len();
-        self.forms.put(form.into(), Form { bounds, trees: vec![tree] });
+        let same = Form::of(text, &tree.query);
+        self.bytes += bytes(&form, &tree);
+        self.forms.put(form.into(), Known { form: same, trees: vec![tree] });
     }
 
     fn forget_beyond_max(&mut self, stats: &ShardStats) {
         while self.bytes > self.bytes_max
             && let Some((form, forgotten)) = self.forms.pop_lru()
         {
-            self.bytes -= forgotten.trees.len() * form.len();
+            self.bytes -= forgotten.trees.iter().map(|tree| bytes(&form, tree)).sum::<usize>();
             stats.queries_parses_forgotten.add(1);
         }
     }
@@ -185,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_never_come_again_are_not_kept() {
+    fn texts_of_which_none_is_like_another_are_not_kept() {
         let (texts, _) = texts(1 << 20);
-        let text = |n: usize| format!("SELECT v FROM m WHERE host = 'h{n}' AND time >= {n}ms");
+        let text = |n: usize| format!("SELECT v AS v{n} FROM m WHERE host = 'h{n}' AND time >= {n}ms");
         for n in 0..3 * SEEN {
             texts.read(&text(n), &Params::new()).expect("it is InfluxQL");
         }
@@ -225,6 +235,37 @@ mod tests {
         drop((all, again));
         drop(read(600));
         assert_eq!(form(), [(text(100).len(), TREES_MAX)]);
+    }
+
+    #[test]
+    fn texts_that_differ_in_their_words_count_what_they_hold() {
+        let (texts, stats) = texts(1 << 20);
+        let text = |host: &str| format!("SELECT v FROM m WHERE host = '{host}' AND time > 7m");
+        let read = |host: &str| {
+            let query = texts.read(&text(host), &Params::new()).expect("it is InfluxQL");
+            assert_eq!(*query, read_query(&text(host), &Params::new()).expect("it is InfluxQL"));
+            query
+        };
+        let bytes = || texts.kept.borrow().bytes;
+        drop((read("a"), read("bcd")));
+        let one = text("").len() + 1;
+        assert_eq!(bytes(), one + 3);
+        let held = read("a longer one");
+        assert_eq!(bytes(), one + 12);
+        let other = read("a");
+        assert_eq!(bytes(), one + 12 + one + 1);
+        drop((held, other));
+        ["a", "b", "cdefg"].map(|host| drop(read(host)));
+        assert_eq!((bytes(), stats.queries_parsed_before.get()), (one + 5 + one + 1, 5));
+        // Each of these is parsed.
+        let text = |host: &str| format!("SELECT \"= 'x'\" FROM m WHERE host = '{host}'");
+        for (host, length) in [("x", 0), ("x", 2), ("yyy", 4), ("z", 2)] {
+            let before = one + 5 + one + 1;
+            texts.read(&text(host), &Params::new()).expect("it is InfluxQL");
+            let form = text("").len() - 1;
+            assert_eq!(bytes(), before + if length > 0 { form + 2 + length } else { 0 }, "{host}");
+        }
+        assert_eq!(stats.queries_parsed_before.get(), 5);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! held, within `query.merge_bytes_max`. Parts run one after the other. Used by `query` and `statement`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -90,7 +89,7 @@ impl Shifts {
 
 /// The place of one statement, as if it were the whole request.
 fn place(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Place, String> {
-    let query = Query { statements: vec![statement.clone()], spans: vec![Range::default()], unproven: false };
+    let query = Query { statements: vec![statement.clone()], unproven: false };
     match crate::plan::plan(&query, circumstances) {
         Plan::Whole(groups) => Ok(Place::One(groups)),
         Plan::Everywhere(groups) => Ok(Place::Everywhere(groups)),

@@ -14,7 +14,6 @@ mod show;
 mod users;
 
 use std::fmt;
-use std::ops::Range;
 
 pub use ddl::{
     AlterRetentionPolicy, CreateContinuousQuery, CreateDatabase, CreateRetentionPolicy, CreateSubscription, Delivery,
@@ -34,9 +33,6 @@ use super::text::{quote_ident, quote_string};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     pub statements: Vec<Statement>,
-    /// Where each statement stands in the text, in bytes, from its first token to its last:
-    /// `spans.len() == statements.len()`.
-    pub spans: Vec<Range<usize>>,
     /// It has a time zone, or a regular expression that is not plain: whether there is such a one InfluxDB alone knows, which
     /// refuses the whole text otherwise.
     pub unproven: bool,

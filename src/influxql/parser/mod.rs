@@ -36,8 +36,6 @@ pub(super) struct Parser<'a> {
     /// How many of the buffer's tokens were taken back; <= BUFFER_TOKENS.
     unscanned: usize,
     nesting: usize,
-    /// End of the last token but whitespace, comments, `;` and the end.
-    last_end: usize,
     /// See [`Query::unproven`].
     unproven: bool,
 }
@@ -52,13 +50,12 @@ impl<'a> Parser<'a> {
             latest: 0,
             unscanned: 0,
             nesting: 0,
-            last_end: 0,
             unproven: false,
         }
     }
 
     pub(super) fn query(mut self) -> std::result::Result<Query, Misread> {
-        let mut query = Query { statements: Vec::new(), spans: Vec::new(), unproven: false };
+        let mut query = Query { statements: Vec::new(), unproven: false };
         let read = self.statements(&mut query);
         let unproven = self.unproven;
         read.map_err(|error| Misread { error, unproven })?;
@@ -75,7 +72,6 @@ impl<'a> Parser<'a> {
             }
             query.statements.push(self.statement()?);
             let after = self.next();
-            query.spans.push(first.start..self.last_end);
             match after.token {
                 Token::Eof => return Ok(()),
                 Token::Semicolon => {}
@@ -104,10 +100,6 @@ impl<'a> Parser<'a> {
         } else {
             self.latest = (self.latest + 1) % BUFFER_TOKENS;
             let lexeme = scan(&mut self.lexer);
-            use Token::{Comment, Eof, Semicolon, Whitespace};
-            if !matches!(lexeme.token, Comment | Eof | Semicolon | Whitespace) {
-                self.last_end = lexeme.end;
-            }
             self.buffer[self.latest] = match lexeme.token {
                 Token::BoundParam => self.params.resolve(lexeme),
                 _ => lexeme,

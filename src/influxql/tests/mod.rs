@@ -155,13 +155,10 @@ fn deviations() {
 }
 
 #[test]
-fn statements_know_their_place_in_the_text() {
-    let text = " ;SELECT v FROM cpu /*a*/; ; -- é\n  SHOW DATABASES -- b\n; DROP USER \"é\" ";
-    let text = text.replace("cpu /*a*/", "cpu -- a\n");
-    let query = parse(&text).expect("it is right");
-    let parts: Vec<&str> = query.spans.iter().map(|span| &text[span.clone()]).collect();
-    assert_eq!(parts, ["SELECT v FROM cpu", "SHOW DATABASES", "DROP USER \"é\""]);
-    assert_eq!(query.statements.len(), 3);
+fn statements_stand_between_semicolons() {
+    let text = " ;SELECT v FROM cpu -- a\n; ; -- é\n  SHOW DATABASES -- b\n; DROP USER \"é\" ";
+    let query = parse(text).expect("it is right");
+    assert_eq!(query.to_string(), "SELECT v FROM cpu; SHOW DATABASES; DROP USER \"é\"");
     assert!(parse(" ; ;").expect("empty statements are allowed").statements.is_empty());
 }
 
