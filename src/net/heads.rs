@@ -83,7 +83,8 @@ impl Heads {
 
 /// Of what begins with a head, if that is whole.
 fn head_length(bytes: &[u8]) -> Option<usize> {
-    memchr::memmem::find(bytes, END).map(|at| at + END.len())
+    let mut ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1);
+    ends.find(|end| bytes[..*end].ends_with(END))
 }
 
 #[cfg(test)]

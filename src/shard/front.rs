@@ -225,8 +225,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         [X_REQUEST_ID, REQUEST_ID].iter().find_map(|name| headers.get(name).filter(|id| !id.is_empty()).cloned());
     given.unwrap_or_else(|| {
         let random = fastrand::u128(..).to_ne_bytes();
-        let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
-        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""))
+        let id = uuid::Builder::from_random_bytes(random).into_uuid();
+        let mut text = uuid::Uuid::encode_buffer();
+        HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static(""))
     })
 }
 
