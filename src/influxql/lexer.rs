@@ -28,10 +28,6 @@ pub struct Lexeme<'a> {
     /// keywords.
     pub text: Cow<'a, str>,
     pub position: Position,
-    /// Byte offset of the token's first character.
-    pub start: usize,
-    /// Byte offset just past the token.
-    pub end: usize,
 }
 
 impl Lexeme<'_> {
@@ -112,6 +108,12 @@ impl<'a> Reader<'a> {
         self.position.char = self.position.char.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
+    /// What follows, where reading it means passing over it, as long as it is plain.
+    fn ahead(&self) -> &'a str {
+        let is_ahead = self.unread == 0 && !self.ended;
+        self.text.get(self.next..).filter(|_| is_ahead).unwrap_or("")
+    }
+
     /// One of the plain characters right before the next: 1 is the last of them.
     fn before(&self, back: usize) -> Unit {
         let start = self.next - back;
@@ -189,14 +191,11 @@ impl<'a> Reader<'a> {
     /// Reads while `wanted` holds; the first other character is pushed back.
     fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
         loop {
-            if self.unread == 0 && !self.ended {
-                let ahead = &self.text.as_bytes()[self.next..];
-                let is_wanted = |byte: &&u8| is_plain(**byte) && wanted(char::from(**byte));
-                let count = ahead.iter().take_while(is_wanted).count();
-                self.pass(count);
-                if ahead.get(count).is_some_and(|byte| is_plain(*byte)) {
-                    return;
-                }
+            let ahead = self.ahead().as_bytes();
+            let count = count(ahead, |byte| is_plain(byte) && wanted(char::from(byte)));
+            self.pass(count);
+            if ahead.get(count).is_some_and(|byte| is_plain(*byte)) {
+                return;
             }
             if !wanted(self.read().ch) {
                 return self.unread();
@@ -208,6 +207,11 @@ impl<'a> Reader<'a> {
 /// Of a byte: whether it is a character for which nothing special holds.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
+}
+
+/// How many of the first bytes are such ones.
+fn count(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|byte| !wanted(*byte)).unwrap_or(bytes.len())
 }
 
 /// Why a quoted text could not be read.
@@ -241,6 +245,74 @@ impl<'a> Lexer<'a> {
 
     /// The next token, whitespace and comments included. At the end [`Token::Eof`], for ever.
     pub fn scan(&mut self) -> Lexeme<'a> {
+        self.plain().unwrap_or_else(|| self.scan_any())
+    }
+
+    /// The next token, if it is one that needs no look at anything but plain characters, as most do: what [`Lexer::scan_any`]
+    /// would find, for less.
+    #[inline]
+    fn plain(&mut self) -> Option<Lexeme<'a>> {
+        let ahead = self.reader.ahead();
+        let bytes = ahead.as_bytes();
+        let position = self.reader.position;
+        let (token, text, length) = match *bytes.first()? {
+            b' ' => {
+                let length = 1 + count(&bytes[1..], |byte| byte == b' ');
+                (Token::Whitespace, &ahead[..length], length)
+            }
+            first if first == b'_' || first.is_ascii_alphabetic() => {
+                let length = 1 + count(&bytes[1..], |byte| is_ident_char(char::from(byte)));
+                if bytes.get(length) == Some(&b'"') {
+                    return None;
+                }
+                match Keyword::lookup(&ahead[..length]) {
+                    Some(token) => (token, "", length),
+                    None => (Token::Ident, &ahead[..length], length),
+                }
+            }
+            first if first.is_ascii_digit() => {
+                let digits = 1 + count(&bytes[1..], |byte| byte.is_ascii_digit());
+                let length = digits + count(&bytes[digits..], |byte| byte.is_ascii_alphanumeric());
+                let token = match bytes.get(digits)? {
+                    b'.' => return None,
+                    letter if letter.is_ascii_alphabetic() => Token::Duration,
+                    _ => Token::Integer,
+                };
+                (token, &ahead[..length], length)
+            }
+            quote @ (b'"' | b'\'') => {
+                let length = count(&bytes[1..], |byte| is_plain(byte) && byte != quote && byte != b'\\');
+                if bytes.get(length + 1) != Some(&quote) {
+                    return None;
+                }
+                let text = &ahead[1..=length];
+                let lexeme = match quote {
+                    b'"' => Lexeme { token: Token::Ident, text: text.into(), position },
+                    // See `string`.
+                    _ if self.reader.plain == 0 => return None,
+                    _ => Lexeme { token: Token::String, text: text.into(), position: self.reader.before(1).position },
+                };
+                self.reader.pass(length + 2);
+                return Some(lexeme);
+            }
+            b'(' => (Token::OpenParen, "", 1),
+            b')' => (Token::CloseParen, "", 1),
+            b',' => (Token::Comma, "", 1),
+            b'=' if bytes.get(1) == Some(&b' ') => (Token::Equal, "", 1),
+            b'<' if bytes.get(1) == Some(&b' ') => (Token::Less, "", 1),
+            b'>' if bytes.get(1) == Some(&b'=') => (Token::GreaterEqual, "", 2),
+            _ => return None,
+        };
+        // What ends a token is looked at, and an end or a newline leaves traces.
+        if !bytes.get(length).is_some_and(|byte| is_plain(*byte)) {
+            return None;
+        }
+        self.reader.pass(length);
+        Some(Lexeme { token, text: text.into(), position })
+    }
+
+    #[inline(never)]
+    fn scan_any(&mut self) -> Lexeme<'a> {
         let first = self.reader.read();
         match first.ch {
             c if is_whitespace(c) => self.whitespace(first),
@@ -287,13 +359,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn lexeme(&self, token: Token, first: Unit, text: impl Into<Cow<'a, str>>) -> Lexeme<'a> {
-        Lexeme {
-            token,
-            text: text.into(),
-            position: first.position,
-            start: first.start,
-            end: self.reader.current().end,
-        }
+        Lexeme { token, text: text.into(), position: first.position }
+    }
+
+    /// How much of the text the tokens hold that were scanned.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn scanned_bytes(&self) -> usize {
+        self.reader.current().end
     }
 
     /// A lexeme whose text is the source from `first` to here.
@@ -362,7 +434,6 @@ impl<'a> Lexer<'a> {
             quoted.token = Token::Ident;
             quoted.position = first.position;
         }
-        quoted.start = first.start;
         quoted
     }
 
@@ -524,7 +595,62 @@ mod tests {
         (unit.ch, unit.position, unit.start, unit.end)
     }
 
+    /// What is in all texts, and where tokens begin and end in ways of their own.
+    const PIECES: [&str; 40] = [
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\r\n",
+        "\0",
+        "a",
+        "FROM",
+        "and",
+        "true",
+        "_b1",
+        "é",
+        "1",
+        "20",
+        "5m",
+        "1h30m",
+        "3µ",
+        ".",
+        "7.5",
+        "1.",
+        "'c'",
+        "'d e'",
+        "'é'",
+        "'\\''",
+        "'",
+        "\"f\"",
+        "\"g\\\"\"",
+        "\"",
+        "(",
+        ")",
+        ",",
+        ";",
+        "=",
+        "!",
+        "~",
+        "<",
+        ">",
+        "--",
+        "/*",
+        "*/",
+    ];
+
     proptest! {
+        #[test]
+        fn a_plain_token_is_the_one_that_any_look_finds(pieces in proptest::collection::vec(0..PIECES.len(), 0..25)) {
+            let text: String = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+            let (mut lexer, mut careful) = (Lexer::new(&text), Lexer::new(&text));
+            for _ in 0..30 {
+                prop_assert_eq!(lexer.scan(), careful.scan_any(), "{:?}", &text);
+                prop_assert_eq!(seen(lexer.reader.current()), seen(careful.reader.current()), "{:?}", &text);
+                prop_assert_eq!(lexer.peek_char(), careful.peek_char(), "{:?}", &text);
+            }
+        }
+
         /// 0: one back; 1: passes over letters; else one on.
         #[test]
         fn a_reader_stands_where_its_steps_lead(

@@ -255,7 +255,7 @@ mod tests {
         let other = read("a");
         assert_eq!(bytes(), one + 12 + one + 1);
         drop((held, other));
-        ["a", "b", "cdefg"].map(|host| drop(read(host)));
+        ["a", "b", "cdefg"].iter().for_each(|host| drop(read(host)));
         assert_eq!((bytes(), stats.queries_parsed_before.get()), (one + 5 + one + 1, 5));
         // Each of these is parsed.
         let text = |host: &str| format!("SELECT \"= 'x'\" FROM m WHERE host = '{host}'");

@@ -2,7 +2,7 @@
 
 use super::{Parser, Result};
 use crate::influxql::ast::{AND_PRECEDENCE, BinaryOp, Call, Cast, Expr, OR_PRECEDENCE, VarRef};
-use crate::influxql::lexer::{Lexeme, Lexer, Position};
+use crate::influxql::lexer::{Lexeme, Position};
 use crate::influxql::plain::is_plain;
 use crate::influxql::text::{parse_duration, quote_segments};
 use crate::influxql::token::{Keyword, Token};
@@ -316,7 +316,7 @@ impl Parser<'_> {
             }
             _ => return Ok(None),
         }
-        let lexeme = self.scan_with(Lexer::scan_regex);
+        let lexeme = self.scan_regex();
         match lexeme.token {
             Token::Regex => self.checked_regex(lexeme).map(Some),
             Token::BadRegex => {

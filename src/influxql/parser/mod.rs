@@ -25,7 +25,10 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 /// Tokens that can be taken back: as many as InfluxDB keeps, since it shows in one error, where a
 /// continuous query lacks its GROUP BY.
-const BUFFER_TOKENS: usize = 3;
+const UNSCAN_MAX: usize = 3;
+
+/// Tokens that are kept.
+const BUFFER_TOKENS: usize = UNSCAN_MAX.next_power_of_two();
 
 /// The state of one parse.
 pub(super) struct Parser<'a> {
@@ -33,7 +36,7 @@ pub(super) struct Parser<'a> {
     params: &'a Params,
     buffer: [Lexeme<'a>; BUFFER_TOKENS],
     latest: usize,
-    /// How many of the buffer's tokens were taken back; <= BUFFER_TOKENS.
+    /// How many of the buffer's tokens were taken back; <= UNSCAN_MAX.
     unscanned: usize,
     nesting: usize,
     /// See [`Query::unproven`].
@@ -42,11 +45,11 @@ pub(super) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str, params: &'a Params) -> Self {
-        let blank = Lexeme { token: Token::Eof, text: "".into(), position: Position::default(), start: 0, end: 0 };
+        let blank = || Lexeme { token: Token::Eof, text: "".into(), position: Position::default() };
         Parser {
             lexer: Lexer::new(text),
             params,
-            buffer: [blank.clone(), blank.clone(), blank],
+            buffer: [blank(), blank(), blank(), blank()],
             latest: 0,
             unscanned: 0,
             nesting: 0,
@@ -82,42 +85,53 @@ impl<'a> Parser<'a> {
 
     /// The next token, whitespace and comments included, a bound parameter being its value.
     fn scan(&mut self) -> Lexeme<'a> {
-        self.scan_with(Lexer::scan)
-    }
-
-    fn scan_with(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Lexeme<'a>) -> Lexeme<'a> {
-        self.advance(scan).clone()
+        self.advance().clone()
     }
 
     /// Its kind alone.
     fn scan_token(&mut self) -> Token {
-        self.advance(Lexer::scan).token
+        self.advance().token
     }
 
-    fn advance(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Lexeme<'a>) -> &Lexeme<'a> {
-        if self.unscanned > 0 {
-            self.unscanned -= 1;
-        } else {
-            self.latest = (self.latest + 1) % BUFFER_TOKENS;
-            let lexeme = scan(&mut self.lexer);
-            self.buffer[self.latest] = match lexeme.token {
-                Token::BoundParam => self.params.resolve(lexeme),
-                _ => lexeme,
-            };
+    /// The next token, which stands where a regular expression may.
+    fn scan_regex(&mut self) -> Lexeme<'a> {
+        if self.unscanned == 0 {
+            let lexeme = self.lexer.scan_regex();
+            self.keep(lexeme);
+            self.unscanned = 1;
         }
-        &self.buffer[(self.latest + BUFFER_TOKENS - self.unscanned) % BUFFER_TOKENS]
+        self.scan()
+    }
+
+    fn advance(&mut self) -> &Lexeme<'a> {
+        match self.unscanned.checked_sub(1) {
+            Some(unscanned) => self.unscanned = unscanned,
+            None => {
+                let lexeme = self.lexer.scan();
+                self.keep(lexeme);
+            }
+        }
+        &self.buffer[self.latest.wrapping_sub(self.unscanned) % BUFFER_TOKENS]
+    }
+
+    fn keep(&mut self, lexeme: Lexeme<'a>) {
+        self.latest = (self.latest + 1) % BUFFER_TOKENS;
+        self.buffer[self.latest] = match lexeme.token {
+            Token::BoundParam => self.params.resolve(lexeme),
+            _ => lexeme,
+        };
     }
 
     /// Takes back the last token.
     fn unscan(&mut self) {
-        debug_assert!(self.unscanned < BUFFER_TOKENS, "the buffer forgets older tokens");
+        debug_assert!(self.unscanned < UNSCAN_MAX, "the buffer forgets older tokens");
         self.unscanned += 1;
     }
 
     /// The next token but whitespace and comments.
     fn next(&mut self) -> Lexeme<'a> {
         loop {
-            let lexeme = self.advance(Lexer::scan);
+            let lexeme = self.advance();
             if !matches!(lexeme.token, Token::Whitespace | Token::Comment) {
                 return lexeme.clone();
             }
