@@ -460,3 +460,33 @@ fn a_client_that_leaves_before_its_answer_ends_its_query() {
         }
     }
 }
+
+/// InfluxDB says so in an answer with 200. What it would have told is not taken for nothing.
+#[test]
+fn a_look_up_that_fails_leaves_nothing_out() {
+    let cluster = cluster(|setup| setup.rule("db", "split", &["host"]));
+    let (http, busy) = (cluster.http(), "max-concurrent-queries limit exceeded(1, 1)");
+    http.run("", "CREATE RETENTION POLICY few ON db DURATION INF REPLICATION 1");
+    http.run("", "CREATE DATABASE \"db@shift_1w\"");
+    http.store("db", (0..9).map(|n| format!("split,host=h{n} v={n} {n}\n")).collect::<String>());
+    assert_eq!(http.write_with("db=db&rp=few", "m1 v=1 1\n").status, 204);
+    for (db, q, look_up) in [
+        ("db", "SELECT v FROM split GROUP BY host SLIMIT 2", "SHOW+RETENTION+POLICIES"),
+        ("db", "SELECT v FROM /m[0-9]/", "SHOW+MEASUREMENTS"),
+        ("db", "SHOW SERIES FROM few./m[0-9]/", "SHOW+RETENTION+POLICIES"),
+        ("db", "SELECT * FROM few.m1, split", "SHOW+SHARDS"),
+        ("db@shift_1w", "SELECT v FROM m1", "SHOW+DATABASES"),
+    ] {
+        let expected = http.query(db, q).text();
+        assert!(expected.starts_with("{\"results\":[{\"statement_id\":0") && !expected.contains("error"), "{expected}");
+        let meddlers = || cluster.meddlers.iter().flatten();
+        let met = meddlers().map(Meddler::met).sum::<u64>();
+        let answer = format!("{{\"results\":[{{\"statement_id\":0,\"error\":\"{busy}\"}}]}}\n");
+        meddlers().for_each(|meddler| meddler.set(Meddle::AnswerTo(look_up.to_owned(), 200, answer.clone())));
+        let seen = http.query(db, q).text();
+        assert!(meddlers().map(Meddler::met).sum::<u64>() > met, "{q}: nobody is asked");
+        assert!(seen.contains(busy) && !seen.contains("series"), "{q}: {seen}");
+        meddlers().for_each(|meddler| meddler.set(Meddle::Pass));
+        assert_eq!(http.query(db, q).text(), expected);
+    }
+}

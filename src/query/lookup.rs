@@ -37,7 +37,13 @@ pub async fn names(context: &Context, regexes: &[Measurement]) -> Result<BTreeMa
         let asking = topology.group_indexes().map(|group| whole(context, group, text.clone()));
         let mut names = BTreeSet::new();
         for (group, answer) in topology.group_indexes().zip(join_all(asking).await) {
-            let listed = first_column(answer?);
+            let answer = answer?;
+            // The SELECT says the same then.
+            if let Some(error) = answer.error.as_ref().filter(|error| *error != "database name required") {
+                let id = topology.group(group).id;
+                return Err(refuse(503, format!("group {id}: {error}")));
+            }
+            let listed = first_column(answer);
             // What others own by now has stayed behind.
             names.extend(listed.into_iter().filter(|name| may_own(topology, group, db, name)));
         }
@@ -131,8 +137,12 @@ async fn groups_that_read(
         for (group, answer) in join_all(asking).await {
             match answer {
                 Ok(Ok(own)) => found.iter_mut().for_each(|all| all.extend(own.iter().map(|shard| (group, *shard)))),
-                Err(refusal) if !refusal.denied => return Err(refusal),
-                _ => found = None,
+                Ok(Err(error)) => {
+                    let id = context.backends.topology.group(group).id;
+                    return Err(refuse(503, format!("group {id}: {error}")));
+                }
+                Err(refusal) if refusal.denied => found = None,
+                Err(refusal) => return Err(refusal),
             }
         }
         known.insert(place.clone(), found);
@@ -163,10 +173,19 @@ pub fn running(error: String) -> String {
 
 /// The default retention policy of a database; `None`: there is no such database, or none.
 pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
-    let rows = policies(context, db).await?.series.into_iter().flat_map(|series| series.values);
+    let told = policies(context, db).await?;
+    if let Some(error) = told.error.filter(|error| !is_no_database(error)) {
+        return Err(refuse(503, format!("the retention policies of {db} are not told: {error}")));
+    }
+    let rows = told.series.into_iter().flat_map(|series| series.values);
     let mut defaults = rows.filter(|row| row.last() == Some(&Value::Boolean(true)));
     let name = defaults.next().and_then(|row| row.into_iter().next());
     Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+}
+
+/// Whether InfluxDB says that it does not have a database, and not that it could not look.
+pub fn is_no_database(error: &str) -> bool {
+    error.starts_with("database not found: ")
 }
 
 /// What InfluxDB says of a database that it does not have.

@@ -186,6 +186,7 @@ async fn of_other_policies(
     let (db, _) = lookup::place_of(&running.context, &places[0]).await?;
     let policies = match lookup::policy_names(&running.context, &db).await? {
         Ok(policies) if policies.len() > 1 => policies,
+        Err(error) if !lookup::is_no_database(&error) => return Ok(Err(error)),
         _ => return Ok(Ok(parts)),
     };
     let (others, behind) = ask_groups(&running.context, &silent, &in_policies(statement, &places, &policies)).await?;
@@ -220,7 +221,8 @@ async fn has_shards(context: &Context, db: &str, places: &[Measurement]) -> Resu
             continue;
         }
         let (_, policy) = lookup::place_of(context, place).await?;
-        if lookup::shards(context, &groups, db, &policy).await?.is_ok_and(|shards| !shards.is_empty()) {
+        let shards = lookup::shards(context, &groups, db, &policy).await?;
+        if !shards.map_err(|error| refuse(503, format!("storage shards are not told: {error}")))?.is_empty() {
             return Ok(true);
         }
     }

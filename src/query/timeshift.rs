@@ -147,6 +147,9 @@ async fn exists(
     let (key, chunk_rows, times) = (text.as_str(), usize::MAX >> 1, Times::Moments);
     let ask = Ask { queries, backends, asked, groups: &groups, text: &text, key, chunk_rows, times, until };
     let (listed, _) = ask.whole().await?;
+    if let Some(error) = listed.error {
+        return Err(refuse(503, format!("which databases there are is not told: {error}")));
+    }
     let name = Value::from(asked.params.get("db"));
     Ok(listed.series.iter().flat_map(|series| &series.values).any(|row| row.first() == Some(&name)))
 }
