@@ -490,3 +490,51 @@ fn a_look_up_that_fails_leaves_nothing_out() {
         assert_eq!(http.query(db, q).text(), expected);
     }
 }
+
+/// Nor is it passed on: a proxy before a replica has answers of its own, and lengths that are not those of what comes.
+#[test]
+fn what_is_no_whole_answer_of_influxdb_is_asked_of_the_next_replica() {
+    const WHOLE: &str = "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"v\"],\
+                         \"values\":[[1,2],[3,4]]}]}]}\n";
+    let fakes = [0, 1].map(|_| Fake::start(Play::Answer(200, WHOLE.to_owned())));
+    let replicas = [("g1a".to_owned(), fakes[0].url()), ("g1b".to_owned(), fakes[1].url())];
+    let slotline = Slotline::start(&Config::new().group(&replicas));
+    let asked = [
+        |http: Http| http.get_query(&[("db", "db"), ("q", "SELECT v FROM m")]),
+        |http: Http| chunked(http, "SELECT v FROM m"),
+    ];
+    let played = |status: &str, kind: &str, length: Option<usize>, body: &str| {
+        let length = length.map_or(String::new(), |length| format!("Content-Length: {length}\r\n"));
+        format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{length}\r\n{body}")
+    };
+    let (json, html, all) = ("application/json", "text/html", Some(WHOLE.len()));
+    for raw in [
+        played("200 OK", json, None, WHOLE),
+        played("200 OK", json, None, &WHOLE[..40]),
+        played("200 OK", json, Some(40), WHOLE),
+        played("200 OK", json, Some(WHOLE.len() - 1), WHOLE),
+        played("200 OK", json, Some(0), ""),
+        played("204 No Content", json, None, ""),
+        played("206 Partial Content", json, all, WHOLE),
+        played("302 Found", json, Some(0), ""),
+        played("404 Not Found", "text/plain", Some(19), "404 page not found\n"),
+        played("429 Too Many Requests", json, all, WHOLE),
+        played("400 Bad Request", html, Some(6), "<html>"),
+        played("200 OK", html, Some(6), "<html>"),
+    ] {
+        for (replica, fake) in fakes.iter().enumerate() {
+            fake.set(Play::Raw(raw.clone()));
+            for ask in asked {
+                let seen = ask(slotline.http());
+                assert_eq!((seen.status, seen.text().as_str()), (200, WHOLE), "replica {replica}: {raw}");
+            }
+            fake.set(Play::Answer(200, WHOLE.to_owned()));
+        }
+        fakes.iter().for_each(|fake| fake.set(Play::Raw(raw.clone())));
+        for ask in asked {
+            let seen = ask(slotline.http());
+            assert!(seen.status == 503 && seen.error().starts_with("no answer: "), "{seen:?}: {raw}");
+        }
+        fakes.iter().for_each(|fake| fake.set(Play::Answer(200, WHOLE.to_owned())));
+    }
+}

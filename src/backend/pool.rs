@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Frame;
-use hyper::Request;
 use hyper::body::{Body, Incoming};
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::{Request, Response, StatusCode};
 
 use crate::net::{BodyError, Payload, Timer, deadline};
 
@@ -29,6 +29,8 @@ pub struct Pool {
 pub struct Lent {
     body: Incoming,
     connection: Option<Connection>,
+    /// Its head has said how its end is known. What ends with its connection may have been cut: InfluxDB sends nothing so.
+    has_end: bool,
     pool: Rc<Pool>,
     /// Silence for so long between two pieces breaks the answer off.
     silence_max: Duration,
@@ -104,8 +106,11 @@ impl Pool {
             connection = self.connect().await?;
             answer = connection.send(prepared()?).await;
         }
-        let lend = |body| Lent { body, connection: Some(connection), pool: self.clone(), silence_max, silence: None };
-        answer.map(|answer| answer.map(lend))
+        answer.map(|answer| {
+            let has_end = has_end(&answer);
+            let (connection, pool) = (Some(connection), self.clone());
+            answer.map(|body| Lent { body, connection, has_end, pool, silence_max, silence: None })
+        })
     }
 
     fn prepared(&self, mut request: Request<Payload>) -> Result<Request<Payload>, RequestError> {
@@ -140,7 +145,20 @@ impl Pool {
     }
 }
 
+fn has_end<B>(answer: &Response<B>) -> bool {
+    let headers = answer.headers();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().to_ascii_lowercase().ends_with(b"chunked");
+    headers.contains_key(CONTENT_LENGTH)
+        || headers.get_all(TRANSFER_ENCODING).iter().next_back().is_some_and(is_chunked)
+        || answer.status() == StatusCode::NO_CONTENT
+}
+
 impl Lent {
+    /// Whether it is known where it ends.
+    pub fn has_end(&self) -> bool {
+        self.has_end
+    }
+
     /// The whole body, if it is not too long.
     pub async fn whole(self, bytes_max: usize) -> Result<Bytes, RequestError> {
         use http_body_util::BodyExt;
@@ -180,6 +198,9 @@ impl Body for Lent {
         match frame {
             Poll::Ready(frame) => {
                 this.silence = None;
+                if frame.is_none() && !this.has_end {
+                    return Poll::Ready(Some(Err(BodyError("the answer does not say where it ends".to_owned()))));
+                }
                 if frame.is_none()
                     && let Some(connection) = this.connection.take()
                 {

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use futures_lite::future::{poll_fn, poll_once, yield_now};
 use http::response::Parts;
 use http_body::{Body as _, Frame};
-use hyper::Response;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use hyper::{Response, StatusCode};
 
 use crate::backend::{Backend, Backends, Lent};
 use crate::config::Stale;
@@ -38,6 +40,12 @@ const OWN_HEADERS: [HeaderName; 6] = [
     HeaderName::from_static("request-id"),
     HeaderName::from_static("x-request-id"),
 ];
+
+const JSON: &[u8] = b"application/json";
+const CSV: &[u8] = b"text/csv";
+const MSGPACK: &[u8] = b"application/x-msgpack";
+/// How what InfluxDB says to a query begins to tell its format.
+const KINDS: [&[u8]; 3] = [JSON, CSV, MSGPACK];
 
 /// So much of an answer is gathered, if it has come already, before the first of it is sent.
 const AT_HAND_BYTES: usize = 64 * 1024;
@@ -66,14 +74,17 @@ pub async fn forward(
     // A warning cannot be set into what is packed.
     let request = |complete| asked.as_written(complete);
     let comes_whole = asked.params.get("chunked") != "true";
+    let is_async = asked.params.get("async") == "true";
     let begin = async |first: First| {
         let (head, body) = first.answer.into_parts();
+        let name = &first.replica.target.name;
+        if head.status == StatusCode::NO_CONTENT && !is_async {
+            return Err(format!("replica {name} answered nothing"));
+        }
         let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
-        let mut pieces = Pieces { body, warning, ready: VecDeque::new(), ended: None };
-        pieces
-            .take_at_hand(comes_whole)
-            .await
-            .map_err(|error| format!("replica {} broke off: {error}", first.replica.target.name))?;
+        let (ends, last) = (Ends::of(&head), None);
+        let mut pieces = Pieces { body, ends, last, warning, ready: VecDeque::new(), ended: None };
+        pieces.take_at_hand(comes_whole).await.map_err(|error| format!("replica {name} broke off: {error}"))?;
         Ok((head, pieces, first.behind))
     };
     let begun = first_begun(queries, &mut candidates, &mut Vec::new(), until, request, begin).await?;
@@ -218,10 +229,11 @@ pub async fn first_answer(
             continue;
         }
         match replica.pool.exchange(|| request(behind.is_none()), until).await {
-            Ok(answer) if answer.status().is_server_error() || matches!(answer.status().as_u16(), 401 | 403) => {
+            Ok(answer) if !is_influxdbs(&answer) => {
                 let status = answer.status().as_u16();
                 denied |= status == 403;
-                let text = answer.into_body().whole_by(REASON_BYTES_MAX, until).await.unwrap_or_default();
+                let text = answer.into_body().whole_by(REASON_BYTES_MAX, until).await;
+                let text = text.unwrap_or_else(|error| error.to_string().into());
                 failures.push(format!("replica {name} answered {status}: {}", readable(&text)));
             }
             Ok(answer) => {
@@ -237,6 +249,13 @@ pub async fn first_answer(
         return Err(refuse_stale(queries, candidates, failures));
     }
     Err(Refusal { denied, ..no_answer(failures) })
+}
+
+/// Whether it is an answer to a query, and not that of a replica that cannot give one, or of somebody before it.
+fn is_influxdbs(answer: &Response<Lent>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_known = kind.is_none_or(|kind| KINDS.iter().any(|known| kind.starts_with(known)));
+    is_known && answer.body().has_end() && matches!(answer.status().as_u16(), 200 | 204 | 400)
 }
 
 /// What an answer that is an error says: its text as it stands, but that of MessagePack, which is none.
@@ -298,9 +317,46 @@ struct Run {
     registered: Registered,
 }
 
+/// How a whole answer ends, whatever its length was said to be.
+#[derive(Clone, Copy)]
+enum Ends {
+    /// With a newline. JSON has no other, but where it is indented or comes in chunks.
+    WithNewline,
+    /// The same, unless there is nothing to tell.
+    EmptyOrWithNewline,
+    NotEmpty,
+    Anyhow,
+}
+
+impl Ends {
+    fn of(head: &Parts) -> Ends {
+        let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        match () {
+            () if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) => Ends::Anyhow,
+            () if kind.starts_with(JSON) => Ends::WithNewline,
+            () if kind.starts_with(CSV) => Ends::EmptyOrWithNewline,
+            () if kind.starts_with(MSGPACK) => Ends::NotEmpty,
+            () => Ends::Anyhow,
+        }
+    }
+
+    /// Whether an answer may end behind this byte; `None`: it is empty.
+    fn may_end(self, last: Option<u8>) -> bool {
+        match self {
+            Ends::WithNewline => last == Some(b'\n'),
+            Ends::EmptyOrWithNewline => last.is_none_or(|last| last == b'\n'),
+            Ends::NotEmpty => last.is_some(),
+            Ends::Anyhow => true,
+        }
+    }
+}
+
 /// A replica's answer as it comes.
 struct Pieces {
     body: Lent,
+    ends: Ends,
+    /// The last byte that has come.
+    last: Option<u8>,
     /// That the replica has still to take points.
     warning: Option<Warning>,
     /// What has been read, and been through `warning`.
@@ -350,11 +406,16 @@ impl Pieces {
     /// One more piece of the replica's, or its end.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.last = data.and_then(|data| data.last().copied()).or(self.last);
         match (frame, &mut self.warning) {
             // Trailers, which InfluxDB does not send, are left out.
             (Some(Ok(frame)), Some(warning)) => warning.push(frame.into_data().unwrap_or_default(), &mut self.ready),
             (Some(Ok(frame)), None) => self.ready.extend(frame.into_data()),
             (Some(Err(error)), _) => self.ended = Some(Err(error)),
+            (None, _) if !self.ends.may_end(self.last) => {
+                self.ended = Some(Err(BodyError("the answer ends in the middle".to_owned())));
+            }
             (None, warning) => {
                 warning.iter_mut().for_each(|warning| warning.finish(&mut self.ready));
                 self.ended = Some(Ok(()));

@@ -25,6 +25,8 @@ pub enum Play {
     HugeHeaders,
     /// An answer cut off in its body.
     CutOff,
+    /// These bytes, then the connection's end.
+    Raw(String),
 }
 
 impl Play {
@@ -209,6 +211,10 @@ fn serve_one(mut stream: &TcpStream, state: &State) -> Option<()> {
         Play::CutOff => {
             let head = "HTTP/1.1 400 Bad Request\r\nContent-Length: 5000\r\n\r\n{\"error\":\"partial wr";
             let _ = stream.write_all(head.as_bytes());
+            None
+        }
+        Play::Raw(text) => {
+            let _ = stream.write_all(text.as_bytes());
             None
         }
     }
