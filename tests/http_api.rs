@@ -65,6 +65,48 @@ fn routes_and_methods_answer_as_influxdbs_do() {
     }
 }
 
+/// As people write it in a URL by hand, and curl sends it.
+#[test]
+fn characters_that_no_url_has_are_read_as_influxdb_reads_them() {
+    let (cluster, reference) = pair();
+    for http in [cluster.http(), reference.http()] {
+        http.store("db", (0..5).map(|n| format!("é,h=\\\"#{n} v={n} {n}\n")).collect::<String>());
+    }
+    let (mut one, mut other) = (cluster.http().connect(), reference.http().connect());
+    for path in [
+        "/query?db=db&q=SELECT+*+FROM+\"é\"+WHERE+v>3+OR+v<1",
+        "/query?db=db&q=SELECT+v+FROM+\"\u{e9}\"+WHERE+h='\"#2'&epoch=s",
+        "/query?db=db&q=SHOW+DATABASES#all",
+        "/query?db=db&q=DELETE+FROM+\"é\"#1",
+        "/query?db=db&q=SELECT+count(v)+FROM+\"é\"",
+        "/ping#x",
+    ] {
+        let request = Request::new("GET", path);
+        let whole = request.to_bytes();
+        let (seen, expected) = (one.call(&request), other.call(&request));
+        assert_eq!((seen.status, seen.text()), (expected.status, expected.text()), "{path}");
+        for cut in (0..whole.len()).step_by(7) {
+            one.send(&whole[..cut]);
+            std::thread::sleep(Duration::from_millis(2));
+            one.send(&whole[cut..]);
+            assert_eq!(surface(&one.answer()), surface(&seen), "{path} cut at {cut}");
+        }
+    }
+    // Of a body nothing is changed, whatever it looks like.
+    let body = "GET,h=\"<#é> v=1 9\n";
+    let whole = Request::write("db=db", body).to_bytes();
+    let (head, body) = whole.split_at(whole.len() - body.len());
+    for conn in [&mut one, &mut other] {
+        conn.send(head);
+        std::thread::sleep(Duration::from_millis(20));
+        conn.send(body);
+        assert_eq!(conn.answer().status, 204);
+    }
+    let read = |http: Http| http.query("db", "SELECT * FROM \"GET\"").text();
+    assert_eq!(read(cluster.http()), read(reference.http()));
+    assert!(read(cluster.http()).contains("#é"), "{}", read(cluster.http()));
+}
+
 #[test]
 fn a_request_with_origin_gets_influxdbs_cors_headers() {
     let (cluster, reference) = pair();

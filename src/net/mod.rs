@@ -15,6 +15,7 @@ mod listen;
 mod peer;
 mod ready;
 mod stream;
+mod targets;
 mod task;
 mod timer;
 

@@ -2,6 +2,7 @@
 //! write that makes no progress for too long.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -17,6 +18,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::heads::Heads;
 use super::ready::Watched;
+use super::targets::Targets;
 use super::{Timer, deadline};
 
 /// So long the beginning of a body is waited for, without a look at the head before it.
@@ -30,6 +32,10 @@ pub struct Stream {
     heads: Rc<RefCell<Heads>>,
     /// Runs while the kernel says nothing of a head that is there alone.
     unsaid: Option<Timer>,
+    /// Of the requests that come over it, if any do.
+    targets: Option<Rc<RefCell<Targets>>>,
+    /// What was read, encoded for hyper, and is still to be given to it.
+    encoded: VecDeque<u8>,
     substitute: Option<Substitute>,
     without_nul: bool,
     stall_max: Duration,
@@ -51,8 +57,23 @@ impl Stream {
     /// The kernel watches no more streams.
     pub fn new(inner: TcpStream, stall_max: Duration) -> io::Result<Stream> {
         let watched = Watched::new(inner.as_raw_fd())?;
-        let heads = Rc::default();
-        Ok(Stream { watched, inner, heads, unsaid: None, substitute: None, without_nul: false, stall_max, stall: None })
+        Ok(Stream {
+            watched,
+            inner,
+            heads: Rc::default(),
+            unsaid: None,
+            targets: None,
+            encoded: VecDeque::new(),
+            substitute: None,
+            without_nul: false,
+            stall_max,
+            stall: None,
+        })
+    }
+
+    /// Requests come over it; where it is said that one has come whose body is empty.
+    pub fn targets(&mut self) -> Rc<RefCell<Targets>> {
+        self.targets.get_or_insert_default().clone()
     }
 
     /// Where it is said that an answer is to come.
@@ -136,6 +157,12 @@ impl Stream {
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Gives hyper as much of what was encoded for it as there is room for.
+    fn give(&mut self, buffer: &mut ReadBufCursor<'_>) {
+        let length = self.encoded.len().min(buffer.remaining());
+        buffer.put_slice(&self.encoded.drain(..length).collect::<Vec<u8>>());
+    }
+
     /// Writes some of it, and begins to count the time while nothing can be written.
     fn poll_send(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -157,6 +184,10 @@ impl hyper::rt::Read for Stream {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.encoded.is_empty() {
+            self.give(&mut buffer);
+            return Poll::Ready(Ok(()));
+        }
         // SAFETY: recv(2) writes into it and never reads, and takes nothing away that was written before. The safe twin,
         // `initialize_unfilled`, writes zeros over the whole buffer before every read.
         let unfilled = unsafe { buffer.as_mut() };
@@ -175,6 +206,12 @@ impl hyper::rt::Read for Stream {
         }
         if self.without_nul {
             filled.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        }
+        let encoded = self.targets.as_ref().and_then(|targets| targets.borrow_mut().came(filled));
+        if let Some(encoded) = encoded {
+            self.encoded = encoded.into();
+            self.give(&mut buffer);
+            return Poll::Ready(Ok(()));
         }
         // SAFETY: recv(2) has filled the first `read` bytes.
         unsafe { buffer.advance(read) };

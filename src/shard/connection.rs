@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use event_listener::Event;
 use futures_lite::future;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -37,15 +37,19 @@ impl Shard {
         let _ = stream.set_nodelay(true);
         let limits = &self.config.limits;
         let peer = Peer::of(&stream);
-        let stream = match Stream::new(stream, limits.answer_timeout) {
+        let mut stream = match Stream::new(stream, limits.answer_timeout) {
             Ok(stream) => stream.instead_of(BARE_414, URL_TOO_LONG),
             Err(error) => return tracing::warn!(%error, "a client connection could not be served"),
         };
         let source = self.next_source();
+        let targets = &stream.targets();
         let begun = Event::new();
         let (first, begins) = (begun.listen(), &begun);
         let service = service_fn(|request: Request<Incoming>| async move {
             begins.notify(usize::MAX);
+            if request.body().is_end_stream() {
+                targets.borrow_mut().ended();
+            }
             Ok::<Response<Body>, Infallible>(front::answer(self, api, request, peer, source).await)
         });
         let connection = http1::Builder::new()
