@@ -48,6 +48,7 @@ struct Loaded {
 fn loaded() -> Loaded {
     let setup = Setup::new(3, 1).rule("db", "two", &["host", "region"]);
     let setup = setup.rule("db", "one", &["host"]).rule("db", "long", &["host"]).rule("db", "hours", &["host"]);
+    let setup = setup.rule("db", "late", &["region"]);
     let cluster = setup.start();
     let reference = cluster.reference("db");
     let group = |db: &str, name: &str| group_of(slot(db, name, &[]), 3);
@@ -66,7 +67,7 @@ fn loaded() -> Loaded {
         reference.http().store(db, few_values(seed, measurements));
         cluster.http().store(db, few_values(seed, measurements));
     }
-    for body in [long(), hours()] {
+    for body in [long(), hours(), few_values(9, &[("late", regions)])] {
         reference.http().store("db", &body);
         cluster.http().store("db", &body);
     }
@@ -555,6 +556,25 @@ fn all_series_are_one_stream() {
         "SELECT sum(x) FROM (SELECT v AS x FROM one), (SELECT mean(x) AS x FROM (SELECT v AS x FROM two), (SELECT n AS x FROM WHOLE0) GROUP BY host) GROUP BY host",
     ];
     let queries = queries.map(|text| text.replace("WHOLE0", a).replace("WHOLE1", b).replace("BOUNDS", BOUNDS));
+    loaded.judged.assert_same(&queries);
+}
+
+/// Though each group has series of the answer of its own: calls are joined by tags before those.
+#[test]
+fn calls_are_joined_by_tags_that_the_answer_does_not_have() {
+    let loaded = loaded();
+    let outers = ["x, y", "x", "y, host", "median(x), max(y)", "sum(x) - sum(y)", "count(x)"];
+    let inners = ["sum(n) AS x, sum(v) AS y", "first(n) AS x, max(v) - min(n) AS y", "mode(s) AS y, last(n) AS x"];
+    let conditions = ["n > 6 OR v > 5", "ok = true AND n < 0 OR v < -1.5", "s = 'x' AND (v > 4 OR n > 7)"];
+    let mut queries = Vec::new();
+    for (outer, inner) in outers.iter().flat_map(|outer| inners.map(|inner| (outer, inner))) {
+        for condition in conditions {
+            let within = format!("SELECT {inner} FROM late WHERE {condition} GROUP BY host, region");
+            for rest in ["", " ORDER BY time DESC", " LIMIT 1"] {
+                queries.push(format!("SELECT {outer} FROM ({within}) GROUP BY region{rest}"));
+            }
+        }
+    }
     loaded.judged.assert_same(&queries);
 }
 

@@ -73,7 +73,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
         return nest();
     }
-    if take_turns(select, &shares) {
+    if take_turns(select, &shares) || split() && subquery::joins_by_others(&grouped) {
         return nest();
     }
     if may_fall_silent(select) {

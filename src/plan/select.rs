@@ -337,6 +337,9 @@ fn planned(
         let mut settled = select.clone();
         subquery::settle(&mut settled, &mut schemas.iter())?;
         subquery::check_repeated(&settled)?;
+        if shares.iter().any(|share| share.groups.len() > 1) && subquery::joins_by_others(&settled) {
+            return nested();
+        }
     }
     if are_one_series(shares) || subquery::may_end(select, false) {
         return nested();

@@ -165,6 +165,46 @@ pub fn may_end(select: &Select, bounded: bool) -> bool {
     meets || inside().any(|inner| may_end(inner, bounded))
 }
 
+/// Whether several calls of a subquery are joined by tags that sort before some of the answer's: which of them go on together
+/// hangs on the series that others have before theirs, which may lie in other groups. Wildcards are written out in it.
+pub fn joins_by_others(select: &Select) -> bool {
+    let own: BTreeSet<&String> = dimensions(select).collect();
+    select.sources.iter().filter_map(subquery).any(|inner| joins_by_others_than(inner, &own, &own))
+}
+
+fn joins_by_others_than(select: &Select, own: &BTreeSet<&String>, around: &BTreeSet<&String>) -> bool {
+    let keys: BTreeSet<&String> = around.iter().copied().chain(dimensions(select)).collect();
+    let inside = || select.sources.iter().filter_map(subquery).any(|inner| joins_by_others_than(inner, own, &keys));
+    !keys.iter().take(own.len()).eq(own) && !have_points_together(select) || inside()
+}
+
+/// Whether no call of a SELECT ends in a series before another: there is one, or each makes a point of any window of the same
+/// field.
+fn have_points_together(select: &Select) -> bool {
+    fn collect<'a>(expr: &'a Expr, calls: &mut Vec<&'a Call>) {
+        match expr {
+            Expr::Call(call) if function(&call.name).is_none() => call.args.iter().for_each(|arg| collect(arg, calls)),
+            Expr::Call(call) => calls.push(call),
+            Expr::Binary { lhs, rhs, .. } => {
+                collect(lhs, calls);
+                collect(rhs, calls);
+            }
+            Expr::Paren(inner) => collect(inner, calls),
+            _ => {}
+        }
+    }
+    let mut calls = Vec::new();
+    select.fields.iter().for_each(|field| collect(&field.expr, &mut calls));
+    let of = |call: &&Call| match (call.name.as_str(), call.args.as_slice()) {
+        (
+            "count" | "sum" | "mean" | "min" | "max" | "first" | "last" | "median" | "mode" | "spread" | "stddev",
+            [arg],
+        ) => matches!(arg, Expr::VarRef(_)).then(|| arg.clone()),
+        _ => None,
+    };
+    calls.windows(2).all(|pair| pair[0] == pair[1] || of(&pair[0]).is_some() && of(&pair[0]) == of(&pair[1]))
+}
+
 /// Whether what a call takes of one source may hang on the others: InfluxDB takes what is of the first one's type, and a
 /// subquery that has not what the call is of is one of floats. Types are written out in it.
 pub fn first_decides(select: &Select) -> bool {
@@ -593,6 +633,29 @@ mod tests {
             ("SELECT max(x) FROM (SELECT mean(v) AS x FROM m) WHERE time > 5".to_owned(), false),
         ] {
             assert_eq!(may_end(&parsed(&text), false), may, "{text}");
+        }
+    }
+
+    #[test]
+    fn calls_are_joined_by_tags_that_the_answer_does_not_have() {
+        for (fields, inside, around, may) in [
+            ("sum(n) AS v, sum(v) AS n", "a, h", "h", true),
+            ("sum(n) AS v, sum(v) AS n", "a, h", "a, h", false),
+            ("sum(n) AS v, sum(v) AS n", "h, z", "h", false),
+            ("max(v) - min(v) AS v", "a, h", "h", false),
+            ("max(v) - min(n) AS v", "a, h", "h", true),
+            ("abs(max(v) - last(n)) AS v", "a, h", "h", true),
+            ("derivative(max(v)) AS v, max(v) AS n", "a, h", "h", true),
+            ("sum(v) AS v", "a, h", "h", false),
+            ("v, n", "a, h", "h", false),
+        ] {
+            let inner = format!("SELECT {fields} FROM m GROUP BY {inside}");
+            for text in [
+                format!("SELECT sum(v) FROM ({inner}) GROUP BY {around}"),
+                format!("SELECT v FROM (SELECT v FROM ({inner})) GROUP BY {around}"),
+            ] {
+                assert_eq!(joins_by_others(&parsed(&text)), may, "{text}");
+            }
         }
     }
 }
