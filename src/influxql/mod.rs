@@ -10,9 +10,9 @@
 //! of a text is bounded by its body limit, and the time to parse it is linear. Regular expressions
 //! and time zone names are not checked here: a backend refuses bad ones.
 //!
-//! Inside: `parser` uses `lexer`, `token`, `params` and `ast`; `ast` uses `text`; `inspect` uses
-//! `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones there are; `values`
-//! uses `range`, and parses.
+//! Inside: `parser` uses `lexer`, `token`, `params`, `reduced` (which uses `range`) and `ast`; `ast` uses
+//! `text`; `inspect` uses `ast` and `civil`, `range` too, and `zone`, which alone knows what time zones
+//! there are; `values` uses `range`, and parses.
 
 pub mod ast;
 pub mod civil;
@@ -25,6 +25,7 @@ mod params;
 mod parser;
 mod plain;
 pub mod range;
+mod reduced;
 #[cfg(test)]
 mod tests;
 mod text;

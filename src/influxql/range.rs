@@ -187,6 +187,16 @@ fn of_floats(op: BinaryOp, a: f64, b: f64) -> Option<Literal> {
     }))
 }
 
+/// The literal that an expression of literals comes to, unless that is a time or has no text.
+pub(super) fn worked_out(expr: &Expr) -> Option<Expr> {
+    match evaluate(expr, None)? {
+        Literal::Integer(value) => Some(Expr::Integer(value)),
+        Literal::Float(value) => value.is_finite().then_some(Expr::Float(value)),
+        Literal::Length(ns) => (ns != i64::MIN).then_some(Expr::Duration(ns)),
+        Literal::Time(_) => None,
+    }
+}
+
 /// The length that an expression of literals comes to.
 pub fn length_of(expr: &Expr) -> Option<i64> {
     match evaluate(expr, None)? {

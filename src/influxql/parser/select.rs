@@ -6,6 +6,7 @@ use crate::influxql::ast::{
     Call, Expr, Field, Fill, FillValue, Measurement, MeasurementName, Select, SeriesFilter, SortOrder, Source, Target,
 };
 use crate::influxql::lexer::Position;
+use crate::influxql::reduced::reduce_arguments;
 use crate::influxql::token::{Keyword, Token};
 
 impl Parser<'_> {
@@ -53,13 +54,14 @@ impl Parser<'_> {
             None => {
                 let position = self.next().position;
                 self.unscan();
-                let expr = self.expr()?;
+                let mut expr = self.expr()?;
                 if let Some(operator) = condition_operator(&expr) {
                     let message = format!("invalid operator {operator} in SELECT clause");
                     let place = ParseError::at(message, position);
                     let hint = "operator is intended for WHERE clause";
                     return Err(ParseError::plain(format!("{place}; {hint}")));
                 }
+                reduce_arguments(&mut expr);
                 expr
             }
         };

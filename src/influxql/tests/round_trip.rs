@@ -5,6 +5,7 @@ use proptest::{collection::vec, option};
 
 use super::parse;
 use crate::influxql::ast::*;
+use crate::influxql::reduced::reduce_arguments;
 use crate::influxql::token::Keyword;
 
 /// Names that need quotes and names that don't; InfluxQL can't write NUL and `\r`.
@@ -174,7 +175,10 @@ fn math() -> BoxedStrategy<Statement> {
 
 fn select_from(source: BoxedStrategy<Source>) -> BoxedStrategy<Select> {
     let expr = prop_oneof![4 => calculation(), 1 => regex().prop_map(Expr::Regex)];
-    let field = (expr, option::of(name())).prop_map(|(expr, alias)| Field { expr, alias });
+    let field = (expr, option::of(name())).prop_map(|(mut expr, alias)| {
+        reduce_arguments(&mut expr);
+        Field { expr, alias }
+    });
     let target = (option::of(name()), option::of(name()), option::of(name()))
         .prop_map(|(database, retention_policy, name)| Target { database, retention_policy, name });
     let dimension = prop_oneof![condition(), regex().prop_map(Expr::Regex)];
