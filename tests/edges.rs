@@ -353,3 +353,25 @@ fn integrals_of_integers_have_the_range_for_a_window() {
     }
     loaded(&["wide"], &body).assert_same_with_rows(&queries, 40);
 }
+
+/// A bound that runs over, beside others.
+#[test]
+fn bounds_that_run_over_are_refused_beside_others() {
+    let cluster = Setup::new(3, 1).rule("db", "one", &["host"]).start();
+    cluster.create_db("db");
+    cluster.http().store("db", few_values(7, &[("one", &["eu"])]));
+    for bound in ["time > 9223372036854775807", "time < -9223372036854775808"] {
+        for text in [
+            format!("SELECT count(v) FROM one WHERE {bound}"),
+            format!("SELECT count(v) FROM one WHERE {bound} AND host != 'x'"),
+            format!("SELECT v FROM one WHERE time > 5 AND {bound} AND n > 1"),
+        ] {
+            let seen = cluster.http().query("db", &text);
+            assert!(
+                seen.text().contains("a time before InfluxDB's first or behind its last"),
+                "{text}: {}",
+                seen.text()
+            );
+        }
+    }
+}

@@ -26,7 +26,11 @@ impl Default for TimeRange {
 }
 
 impl TimeRange {
+    /// One that runs over stays as it is, for others to see.
     fn intersect(self, other: TimeRange) -> TimeRange {
+        if self.runs_over() || other.runs_over() {
+            return if self.runs_over() { self } else { other };
+        }
         TimeRange { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 
