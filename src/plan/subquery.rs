@@ -195,11 +195,8 @@ fn have_points_together(select: &Select) -> bool {
     }
     let mut calls = Vec::new();
     select.fields.iter().for_each(|field| collect(&field.expr, &mut calls));
-    let of = |call: &&Call| match (call.name.as_str(), call.args.as_slice()) {
-        (
-            "count" | "sum" | "mean" | "min" | "max" | "first" | "last" | "median" | "mode" | "spread" | "stddev",
-            [arg],
-        ) => matches!(arg, Expr::VarRef(_)).then(|| arg.clone()),
+    let of = |call: &&Call| match call.args.as_slice() {
+        [Expr::VarRef(var)] if function(&call.name).is_some_and(Function::makes_one) => Some(var.clone()),
         _ => None,
     };
     calls.windows(2).all(|pair| pair[0] == pair[1] || of(&pair[0]).is_some() && of(&pair[0]) == of(&pair[1]))
