@@ -54,6 +54,8 @@ fn arguments_are_worked_out_first() {
     let mut queries: Vec<String> = plain.iter().map(|fields| format!("SELECT {fields} FROM one")).collect();
     queries.extend(plain.map(|fields| format!("SELECT {fields} FROM one GROUP BY region")));
     queries.extend(windows.map(|fields| format!("SELECT {fields} FROM one WHERE {BOUNDS} GROUP BY time(20s)")));
+    let twice = ["time(0s), time(20s)", "time(-1s), region, time(20s)"];
+    queries.extend(twice.map(|times| format!("SELECT mean(v) FROM one WHERE {BOUNDS} GROUP BY {times}")));
     queries.extend(
         ["percentile(v, 45 * 2)", "max((v))", "derivative(v, 1s * 10)"]
             .map(|inner| format!("SELECT mean((x)) FROM (SELECT {inner} AS x FROM one GROUP BY host)")),

@@ -14,6 +14,8 @@ pub fn settle(select: &mut Select) -> bool {
             changed |= settle(inner);
         }
     }
+    // The first decides, be it none.
+    let mut are_none = false;
     select.group_by.retain_mut(|expr| match expr {
         Expr::Call(Call { name, args }) if name == "time" => {
             for arg in args.iter_mut().filter(|arg| !matches!(arg, Expr::Duration(_))) {
@@ -22,9 +24,9 @@ pub fn settle(select: &mut Select) -> bool {
                     changed = true;
                 }
             }
-            let is_none = matches!(args.as_slice(), [Expr::Duration(..=0)]);
-            changed |= is_none;
-            !is_none
+            are_none |= matches!(args.as_slice(), [Expr::Duration(..=0)]);
+            changed |= are_none;
+            !are_none
         }
         _ => true,
     });
@@ -41,6 +43,7 @@ mod tests {
         for (text, expected) in [
             ("SELECT max(v) FROM m GROUP BY time(0s), host", "SELECT max(v) FROM m GROUP BY host"),
             ("SELECT max(v) FROM m GROUP BY time(-3s) fill(1)", "SELECT max(v) FROM m fill(1)"),
+            ("SELECT max(v) FROM m GROUP BY time(0s), host, time(1m)", "SELECT max(v) FROM m GROUP BY host"),
             ("SELECT max(v) FROM m GROUP BY time(3s + 1s, 2s - 1s)", "SELECT max(v) FROM m GROUP BY time(4s, 1s)"),
             (
                 "SELECT max(v) FROM (SELECT v FROM m GROUP BY time(1s - 1s)) GROUP BY time(1m)",
