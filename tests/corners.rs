@@ -273,6 +273,35 @@ fn limits_where_a_window_makes_no_point() {
     loaded.judged.assert_same(&queries);
 }
 
+/// What a call that lags has in series that others have left behind comes in pieces; fill(linear) looks at windows of the next
+/// series; a prediction ends where what it reads makes no point, be it in the next series.
+#[test]
+fn series_come_again_where_a_window_makes_no_point() {
+    let mut queries = Vec::new();
+    let calls = [
+        "percentile(v, 5), percentile(n, 20), count(v)",
+        "max(n), percentile(v, 30), percentile(n, 5)",
+        "holt_winters(mean(v), 2, 4), percentile(n, 25)",
+        "percentile(n, 30), holt_winters_with_fit(percentile(v, 30), 1, 2)",
+        "moving_average(percentile(v, 40), 2), last(n), percentile(n, 10)",
+    ];
+    for columns in calls {
+        for from in ["SPLIT", "WHOLE, OTHER", "SPLIT, WHOLE"] {
+            for tags in ["region", "host"] {
+                let grouped = format!("SELECT {columns} FROM {from} WHERE BOUNDS GROUP BY time(9s), {tags}");
+                for rest in ["fill(linear)", "fill(linear) ORDER BY time DESC LIMIT 2", "OFFSET 1"] {
+                    queries.push(format!("{grouped} {rest}"));
+                }
+            }
+        }
+    }
+    let loaded = loaded();
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    let of_both = |q: String| ["one", "two"].map(|split| q.replace("SPLIT", split));
+    let queries: Vec<String> = loaded.written(&queries).into_iter().flat_map(of_both).collect();
+    loaded.judged.assert_same(&queries);
+}
+
 /// What asin() and acos() make of what is beyond them is no number, and yet a value; a line between whole numbers that are
 /// far apart runs over as Go's does.
 #[test]

@@ -141,6 +141,8 @@ fn chunks_end_in_front_of_a_window_without_a_point() {
         format!("SELECT percentile(w, 40) FROM split {rest}"),
         format!("SELECT percentile(w, 40) FROM m0, m1, m2, m3, m4, m5 {rest}"),
         format!("SELECT percentile(w, 40), percentile(w, 30) FROM split {rest} ORDER BY time DESC"),
+        format!("SELECT percentile(w, 40), count(w), percentile(w, 50) FROM split {rest} LIMIT 1"),
+        format!("SELECT max(w), holt_winters_with_fit(percentile(w, 40), 1, 2) FROM m0, m1, m2, m3, m4, m5 {rest}"),
         format!("SELECT percentile(x, 40) FROM (SELECT w AS x FROM split) {rest}"),
         format!("SELECT x FROM (SELECT percentile(w, 40) AS x FROM split {rest}) GROUP BY host"),
     ] {

@@ -486,19 +486,17 @@ impl Making {
 
     /// The next series, of so many rows at least, if there are; none: that was all.
     fn next(&mut self) -> Result<Vec<Series>, Stop> {
-        let (mut made, mut rows) = (Vec::new(), 0);
-        while rows < TOLD_ROWS {
-            let series = match &mut self.left {
-                Left::Combined(left) => match left.pop_front() {
-                    Some(next) => self.evaluation.combined(next, &mut self.carried)?,
-                    None => break,
-                },
-                Left::Groups(all, left) => match left.pop_front() {
-                    Some(next) => self.evaluation.series(all, &next, &mut self.carried)?,
-                    None => break,
-                },
+        let (mut made, mut rows, mut ended) = (Vec::new(), 0, false);
+        while rows < TOLD_ROWS && !ended {
+            let next = match &mut self.left {
+                Left::Combined(left) => left.pop_front().map(|next| self.evaluation.combined(next, &mut self.carried)),
+                Left::Groups(all, left) => {
+                    left.pop_front().map(|next| self.evaluation.series(all, &next, &mut self.carried))
+                }
             };
-            rows += series.as_ref().map_or(0, |series| series.values.len());
+            ended = next.is_none();
+            let series = next.unwrap_or_else(|| self.evaluation.last_rows(&mut self.carried))?;
+            rows += series.iter().map(|series| series.values.len()).sum::<usize>();
             made.extend(series.into_iter().flat_map(|series| self.evaluation.written(series)));
         }
         Ok(made)

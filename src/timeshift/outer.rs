@@ -16,7 +16,6 @@ use super::ask;
 use super::join::kind;
 use super::moved::{calls, calls_of, windows, zone};
 use super::read::{has_wildcard, inside};
-use super::rows::evaluated;
 use super::work::alone;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +79,7 @@ impl Outer {
             }
             rows.extend(own);
         }
-        evaluated(&evaluation, &rows)
+        evaluation.answer(&rows)
     }
 
     /// Series of a subquery become one. InfluxDB reads these in turns, not in the order of time, so only what does not

@@ -4,7 +4,7 @@
 use crate::influxql::ast::{Field, Source, VarRef};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::rows::Rows;
-use crate::merge::evaluate::{Carried, Evaluation, Stop};
+use crate::merge::evaluate::{Evaluation, Stop};
 use crate::merge::results::Series;
 use crate::plan::columns::{Schema, widen};
 use crate::plan::gather::Gathering;
@@ -91,16 +91,6 @@ impl Ready {
             own.extend(values, self.evaluation.fields.len()).map_err(Stop::Refused)?;
             rows.push(own);
         }
-        evaluated(&self.evaluation, &rows)
+        self.evaluation.answer(&rows)
     }
-}
-
-/// What a SELECT makes of rows.
-pub fn evaluated(evaluation: &Evaluation, rows: &[Rows]) -> Result<Vec<Series>, Stop> {
-    let mut carried = Carried::default();
-    let mut answer = Vec::new();
-    for group in evaluation.groups(rows) {
-        answer.extend(evaluation.series(rows, &group, &mut carried)?);
-    }
-    Ok(answer)
 }

@@ -202,12 +202,7 @@ fn tags(host: &str, region: &str) -> Vec<(String, String)> {
 /// What it makes of rows, or what of that cannot be told.
 fn evaluated(select: &Select, rows: &[Rows]) -> Result<Vec<Series>, Stop> {
     let evaluation = Evaluation::new(select, 10_000, false).expect("it can be told");
-    let mut carried = Carried::default();
-    let made = evaluation
-        .groups(rows)
-        .into_iter()
-        .filter_map(|group| evaluation.series(rows, &group, &mut carried).transpose());
-    made.collect()
+    evaluation.answer(rows)
 }
 
 /// What a group's influxd would say to its part: `*` are all tags.
@@ -250,9 +245,14 @@ fn put_together(select: &Select, groups: &[Points], seed: u8) -> (Result<Vec<Ser
                     }
                 }
             }
-            let series = evaluation.in_order(combination).into_iter();
-            let made = series.filter_map(|series| evaluation.combined(series, &mut carried).transpose());
-            (made.collect(), way)
+            let mut made: Vec<_> = evaluation
+                .in_order(combination)
+                .into_iter()
+                .map(|series| evaluation.combined(series, &mut carried))
+                .collect();
+            made.push(evaluation.last_rows(&mut carried));
+            let made: Result<Vec<Vec<Series>>, Stop> = made.into_iter().collect();
+            (made.map(|made| made.concat()), way)
         }
         (Some(part), None) => {
             let mut rows = Vec::new();

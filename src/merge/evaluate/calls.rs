@@ -9,7 +9,7 @@ use crate::influxql::ast::{Call, Fill, FillValue};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
-use super::ends::{is_silence, silence};
+use super::ends::{AtSilence, is_silence, silence};
 use super::fill::fill;
 use super::functions::distinct::{distinct, is_in_order};
 use super::functions::{Args, Function, Gives, How, best, compare, function, run, running};
@@ -123,17 +123,24 @@ impl Evaluation {
             How::Whole(of, held) => {
                 let input = match call.args.first() {
                     Some(Expr::Call(inner)) => {
-                        self.of_inner(carried, |carried| self.call(inner, members, windows, carried))?
+                        let points = |carried: &mut Carried| self.call(inner, members, windows, carried);
+                        self.of_inner(carried, AtSilence::GoesOn, points)?
                     }
                     _ => self.ordered(call, members, windows).collect(),
                 };
-                let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
-                let held = held(&input, &args);
-                if held > self.rows_max {
-                    return Err(Stop::Rows(held));
+                let mut found = Vec::new();
+                for part in carried.behind_silences(call, input).split_inclusive(is_silence) {
+                    let points: Vec<Point> = part.iter().filter(|point| point.value != Value::Null).cloned().collect();
+                    let held = held(&points, &args);
+                    if held > self.rows_max {
+                        return Err(Stop::Rows(held));
+                    }
+                    match points.is_empty() {
+                        true => found.extend(part.last().filter(|last| is_silence(last)).cloned()),
+                        false => found.extend(or_none(of(&points, &args))),
+                    }
                 }
-                let found = if input.is_empty() { Vec::new() } else { or_none(of(&input, &args)) };
-                self.until_the_end(call, found, None, carried)
+                Ok(self.until_the_end(call, found, None, carried))
             }
             How::Some(of) => {
                 let input: Vec<Point> = self.ordered(call, members, windows).collect();
@@ -143,7 +150,7 @@ impl Evaluation {
                 let wider = self.read_by_stream(windows, reads_before);
                 let input = match call.args.first() {
                     Some(Expr::Call(inner)) => {
-                        self.of_inner(carried, |carried| self.call(inner, members, wider, carried))?
+                        self.of_inner(carried, AtSilence::Ends, |carried| self.call(inner, members, wider, carried))?
                     }
                     _ => self.ordered(call, members, wider).collect(),
                 };
@@ -162,7 +169,8 @@ impl Evaluation {
             How::Twice(of, _) if matches!(call.args.first(), Some(Expr::Call(_))) => {
                 // count(distinct()).
                 let Some(Expr::Call(inner)) = call.args.first() else { return Ok(Vec::new()) };
-                let input = self.of_inner(carried, |carried| self.call(inner, members, windows, carried))?;
+                let input =
+                    self.of_inner(carried, AtSilence::Ends, |carried| self.call(inner, members, windows, carried))?;
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
                 self.finished(call, function, self.by_windows(&input, &windows, |points| vec![of(points)]), &windows)
             }
@@ -188,7 +196,7 @@ impl Evaluation {
                         self.by_windows(&input, &windows, |points| or_none(of(points, &args)))
                     }
                 };
-                let found = self.until_the_end(call, found, Some(&windows), carried)?;
+                let found = self.until_the_end(call, found, Some(&windows), carried);
                 self.finished(call, function, found, &windows)
             }
         }
@@ -396,7 +404,7 @@ impl Evaluation {
             let length = rest.iter().position(|point| !inside(point)).unwrap_or(rest.len());
             let (window, behind) = rest.split_at(length);
             for mut point in of(window) {
-                if point.time == NO_TIME {
+                if point.time == NO_TIME && !is_silence(&point) {
                     point.time = start;
                 }
                 found.push(point);

@@ -12,6 +12,7 @@ use crate::merge::combine::{Combine, Origin, State};
 use crate::merge::results::{Series, Value};
 
 use super::calls::or_none;
+use super::ends::AtSilence;
 use super::functions::{Args, How, function, run};
 use super::rows::{NO_TIME, Point, key_of};
 use super::window::Windows;
@@ -97,19 +98,17 @@ impl Evaluation {
         all
     }
 
-    /// A series of the answer; `None`: it has no rows.
+    /// What there is to tell of the answer once its next series is known, as [`Evaluation::series`] has it.
     ///
     /// # Errors
     /// There are too many rows.
-    pub fn combined(&self, series: Combined, carried: &mut Carried) -> Result<Option<Series>, Stop> {
+    pub fn combined(&self, series: Combined, carried: &mut Carried) -> Result<Vec<Series>, Stop> {
         let Combined { name, values, states } = series;
         let mut points = Vec::new();
         for (call, states) in self.calls.iter().zip(states) {
             points.push(self.cut(self.over(call, states, self.windows, carried)?, &[]));
         }
-        let (rows, pauses) = self.side_by_side(points, &[], carried)?;
-        let series = self.series_of(name, values, rows)?;
-        Ok(series.map(|series| Series { pauses, ..series }))
+        self.side_by_side((name, values), points, &[], carried)
     }
 
     /// The points of a call whose innermost one is put together.
@@ -123,7 +122,8 @@ impl Evaluation {
                 if wider.range.start > wider.range.end {
                     return Ok(Vec::new());
                 }
-                let input = self.of_inner(carried, |carried| self.over(inner, states, wider, carried))?;
+                let input =
+                    self.of_inner(carried, AtSilence::Ends, |carried| self.over(inner, states, wider, carried))?;
                 Ok(run(&mut *begin(&Args { windows: wider, ..args }), &input))
             }
             (How::Distinct, _) => Ok(self.shown(self.put_together(states), &windows)),
@@ -135,7 +135,7 @@ impl Evaluation {
                 Ok(Vec::new())
             }
             (How::Window(_), _) => {
-                let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried)?;
+                let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried);
                 self.finished(call, function, found, &windows)
             }
             _ => self.finished(call, function, self.put_together(states), &windows),
@@ -145,10 +145,11 @@ impl Evaluation {
     fn put_together(&self, states: States) -> Vec<Point> {
         let mut points = Vec::new();
         let mut window = |(start, state): (i64, Box<dyn State>)| {
-            points.extend(or_none(state.finish()).into_iter().map(|point| match point.time {
+            let found = state.finish().into_iter().map(|point| match point.time {
                 NO_TIME => Point { time: start, ..point },
                 _ => point,
-            }));
+            });
+            points.extend(or_none(found.collect()));
         };
         match self.ascending {
             true => states.into_iter().for_each(&mut window),

@@ -1,15 +1,12 @@
 //! The calls' points side by side, as rows.
 //!
 //! As InfluxDB's cursors have it: the earliest time of all calls is the next row (the latest, backwards), what a call has not
-//! at that time is null, or what fill() says.
-
-use std::iter::Peekable;
+//! at that time is null, or what fill() says. Which row is the next one where calls fall silent: `ends`.
 
 use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::given_up::is_given_up;
-use crate::merge::results::Value;
+use crate::merge::results::{Series, Value};
 
-use super::ends::{NotWorkedOut, is_silence};
 use super::fill::number;
 use super::order::{shard_of, sorted_in_shards};
 use super::rows::{Point, RowAt, Rows};
@@ -54,58 +51,78 @@ impl Evaluation {
         Ok(left.map(row).take_while(|_| !is_given_up()).collect())
     }
 
-    /// Rows of the calls, of which each has its points, and in front of which of them there was a pause; `ends` says what
-    /// silences between them do.
+    /// The next series of the answer, of which each call has made these points: what can be told by now, in pieces of series.
+    /// What is left is told with later ones, or by [`Evaluation::last_rows`].
     pub(super) fn side_by_side(
         &self,
+        (name, values): (String, Vec<String>),
         points: Vec<Vec<Point>>,
         members: &[&Rows],
         carried: &mut Carried,
-    ) -> Result<(Vec<Vec<Value>>, Vec<usize>), Stop> {
-        let mut slots = vec![Value::Null; self.calls.len() + self.refs.len()];
-        let mut scanners: Vec<Peekable<std::vec::IntoIter<Point>>> =
-            points.into_iter().map(|points| points.into_iter().peekable()).collect();
+    ) -> Result<Vec<Series>, Stop> {
+        carried.told.come(name, values, points);
+        self.rows_by_now(members, carried)
+    }
+
+    /// What is left when all series have come.
+    ///
+    /// # Errors
+    /// There are too many rows.
+    pub fn last_rows(&self, carried: &mut Carried) -> Result<Vec<Series>, Stop> {
+        carried.told.complete();
+        // A lone call, which alone has columns beside it, leaves nothing.
+        self.rows_by_now(&[], carried)
+    }
+
+    fn rows_by_now(&self, members: &[&Rows], carried: &mut Carried) -> Result<Vec<Series>, Stop> {
+        let told = &mut carried.told;
         let kinds: Result<Vec<_>, Stop> = self.calls.iter().map(|call| self.kind_of_call(call)).collect();
         let kinds = kinds?;
-        let (mut rows, mut pauses) = (Vec::new(), Vec::new());
+        told.slots.resize(self.calls.len() + self.refs.len(), Value::Null);
+        let (mut made, mut count): (Vec<Series>, usize) = (Vec::new(), 0);
         let mut tags = Vec::new();
-        loop {
-            let next = carried.told.next_row(&mut scanners, self.ascending);
-            let Some(time) = next.map_err(|NotWorkedOut| self.of_no_points())? else { return Ok((rows, pauses)) };
-            if std::mem::take(&mut carried.told.paused) {
-                pauses.push(rows.len());
+        while let Some((series, time)) = told.next_row(self.ascending) {
+            if told.at != Some(series) || made.is_empty() {
+                let (name, values) = told.head(series);
+                made.push(self.series_of(name, values, Vec::new()));
             }
-            for (at, scanner) in scanners.iter_mut().enumerate() {
-                let point =
-                    scanner.next_if(|point| point.time == time && !is_silence(point) && !carried.told.without[at]);
+            // What fill() goes by begins anew with another series.
+            if told.at.replace(series) != Some(series) {
+                told.slots.fill(Value::Null);
+                tags.clear();
+            }
+            let points = told.row(series, time);
+            for (at, point) in points.into_iter().enumerate() {
                 let own = self.kept_tags(point.as_ref(), members);
-                // What fill() goes by begins anew with another series.
                 if own != tags {
-                    slots.fill(Value::Null);
+                    told.slots.fill(Value::Null);
                     tags = own;
                 }
                 let value = point.as_ref().map_or(Value::Null, |point| point.value.clone());
-                self.set(&mut slots[at], value, kinds[at]);
+                self.set(&mut told.slots[at], value, kinds[at]);
                 if self.refs.is_empty() {
                     continue;
                 }
-                for (slot, (_, place)) in slots[self.calls.len()..].iter_mut().zip(&self.refs) {
+                for (slot, (_, place)) in told.slots[self.calls.len()..].iter_mut().zip(&self.refs) {
                     let value = point.as_ref().map_or(Value::Null, |point| beside(point, place, members));
                     self.set(slot, value, kind_of(place));
                 }
             }
-            if rows.len() >= self.rows_max || is_given_up() {
-                return Err(Stop::Rows(rows.len() + 1));
+            count += 1;
+            if count > self.rows_max || is_given_up() {
+                return Err(Stop::Rows(count));
             }
-            let mut row = self.row(time, &slots);
+            let mut row = self.row(time, &told.slots);
             row.extend(tags.iter().cloned());
-            rows.push(row);
+            if let Some(series) = made.last_mut() {
+                series.pauses.extend(std::mem::take(&mut told.paused).then_some(series.values.len()));
+                series.values.push(row);
+            }
         }
-    }
-
-    fn of_no_points(&self) -> Stop {
-        let names: Vec<String> = self.calls.iter().map(|call| format!("{}()", call.name)).collect();
-        Stop::Refused(format!("{} of windows of which one makes no point", names.join(" beside ")))
+        match told.unread() {
+            waiting if waiting > self.rows_max => Err(Stop::Rows(waiting)),
+            _ => Ok(made),
+        }
     }
 
     /// A slot's new value; what is missing is as fill() says.

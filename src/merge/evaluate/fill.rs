@@ -61,7 +61,8 @@ pub fn fill(
         if due {
             filled.push(Point::new(at, missing(at, fill, kind, windows.interval, previous.as_ref(), rest.peek())));
         } else if let Some(point) = rest.next() {
-            previous = Some(point.clone());
+            // What is no point (`ends`) is nothing to go by.
+            previous = if point.count > 0 { Some(point.clone()) } else { previous };
             filled.push(point);
         }
     }

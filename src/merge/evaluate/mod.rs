@@ -41,7 +41,7 @@ use crate::influxql::zone::Zone;
 use crate::influxql::{Expr, Select};
 
 use super::results::{Series, Value};
-use ends::{Reads, Told};
+use ends::{AtSilence, Reads, Told};
 use expr::Cell;
 use functions::{HidesOrder, WHOLE_SUM_MAX, whole};
 use rows::{Rows, as_f64, share_a_time};
@@ -126,6 +126,8 @@ pub struct Carried {
     reads: Vec<(Call, usize, Reads)>,
     /// In how many calls the one is that is read.
     inside: usize,
+    /// What reads it.
+    reader: AtSilence,
     told: Told,
 }
 
@@ -329,34 +331,46 @@ impl Evaluation {
         groups
     }
 
-    /// A series of the answer; `None`: it has no rows.
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// As [`Evaluation::series`].
+    pub fn answer(&self, rows: &[Rows]) -> Result<Vec<Series>, Stop> {
+        let (mut carried, mut answer) = (Carried::default(), Vec::new());
+        for group in self.groups(rows) {
+            answer.extend(self.series(rows, &group, &mut carried)?);
+        }
+        answer.extend(self.last_rows(&mut carried)?);
+        Ok(answer)
+    }
+
+    /// What there is to tell of the answer once its next series is known: mostly all of this one. In the end
+    /// [`Evaluation::last_rows`] has the rest.
     ///
     /// # Errors
     /// There are too many rows, or what is asked for cannot be told exactly of these.
-    pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Option<Series>, Stop> {
+    pub fn series(&self, rows: &[Rows], group: &Group, carried: &mut Carried) -> Result<Vec<Series>, Stop> {
         let members: Vec<&Rows> = group.members.iter().map(|number| &rows[*number]).collect();
-        let (values, pauses) = match self.calls.is_empty() {
-            true => (self.raw(&members)?, Vec::new()),
-            false => {
-                let mut points = Vec::new();
-                for call in &self.calls {
-                    points.push(self.points(call, &members, carried)?);
-                }
-                self.side_by_side(points, &members, carried)?
+        let (name, values) = (group.name.clone(), group.values.clone());
+        if self.calls.is_empty() {
+            let rows = self.raw(&members)?;
+            if rows.len() > self.rows_max {
+                return Err(Stop::Rows(rows.len()));
             }
-        };
-        let series = self.series_of(group.name.clone(), group.values.clone(), values)?;
-        Ok(series.map(|series| Series { pauses, ..series }))
+            return Ok(Vec::from_iter((!rows.is_empty()).then(|| self.series_of(name, values, rows))));
+        }
+        let mut points = Vec::new();
+        for call in &self.calls {
+            points.push(self.points(call, &members, carried)?);
+        }
+        self.side_by_side((name, values), points, &members, carried)
     }
 
     /// `tags` are the values of GROUP BY's.
-    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Result<Option<Series>, Stop> {
-        if values.len() > self.rows_max {
-            return Err(Stop::Rows(values.len()));
-        }
+    fn series_of(&self, name: String, tags: Vec<String>, values: Vec<Vec<Value>>) -> Series {
         let tags = self.dimensions.iter().cloned().zip(tags).collect();
         let columns = self.columns.clone();
-        Ok((!values.is_empty()).then_some(Series { name, tags, columns, values, ..Series::default() }))
+        Series { name, tags, columns, values, ..Series::default() }
     }
 
     /// The field of this name and type that is asked for; it is asked for from now on.

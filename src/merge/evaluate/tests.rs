@@ -38,10 +38,9 @@ fn evaluation(text: &str) -> Result<Evaluation, Stop> {
 fn answer(text: &str) -> Vec<(i64, Vec<f64>)> {
     let evaluation = evaluation(text).unwrap_or_else(|stop| panic!("{text}: {stop:?}"));
     let rows = sample();
-    let (mut carried, mut out) = (Carried::default(), Vec::new());
-    for group in evaluation.groups(&rows) {
-        let series = evaluation.series(&rows, &group, &mut carried).expect("few rows");
-        for row in series.into_iter().flat_map(|series| series.values) {
+    let mut out = Vec::new();
+    for series in evaluation.answer(&rows).expect("few rows") {
+        for row in series.values {
             let Value::Time(time) = row[0] else { panic!("{text}: no time first") };
             out.push((
                 time / SECOND,
