@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::influxql::ast::{BinaryOp, Call, Cast, Field, MeasurementName, Source, VarRef};
 use crate::influxql::range::{TIME_MIN, split_time};
 use crate::influxql::{Expr, Measurement, Select};
-use crate::merge::evaluate::functions::{Function, Gives, function};
+use crate::merge::evaluate::functions::{Function, Gives, function, tags_of_best};
 use crate::merge::evaluate::nested::Fields;
 use crate::topology::GroupIndex;
 
@@ -213,14 +213,14 @@ pub fn first_decides(select: &Select) -> bool {
                 && sources.iter().filter_map(subquery).any(|inner| !has(inner))
         };
         match expr {
-            Expr::Call(Call { name, args }) => match args.first() {
+            Expr::Call(call) => match call.args.first() {
                 Some(Expr::VarRef(var)) => {
                     // The best of each tag is a max or a min first.
-                    let best_of_tags = matches!(name.as_str(), "top" | "bottom") && args.len() > 2;
-                    let joins = function(name).is_some_and(Function::joins_one_type);
+                    let best_of_tags = tags_of_best(call).next().is_some();
+                    let joins = function(&call.name).is_some_and(Function::joins_one_type);
                     (joins || best_of_tags) && lacks_it(var)
                 }
-                _ => args.iter().any(|arg| lacks(arg, sources)),
+                _ => call.args.iter().any(|arg| lacks(arg, sources)),
             },
             Expr::Binary { lhs, rhs, .. } => lacks(lhs, sources) || lacks(rhs, sources),
             Expr::Paren(inner) => lacks(inner, sources),
@@ -411,14 +411,10 @@ fn column_of<'a>(select: &'a Select, name: &str) -> Option<&'a Expr> {
         if name_of_field(field) == name {
             return Some(&field.expr);
         }
-        if let Expr::Call(Call { name: function, args }) = &field.expr
-            && matches!(function.as_str(), "top" | "bottom")
-            && args.len() > 2
+        if let Expr::Call(call) = &field.expr
+            && tags_of_best(call).any(|tag| tag.name == name)
         {
-            let named = |arg: &&Expr| matches!(arg, Expr::VarRef(var) if var.name == name);
-            if let Some(arg) = args[1..args.len() - 1].iter().find(named) {
-                return Some(arg);
-            }
+            return call.args[1..].iter().find(|arg| matches!(arg, Expr::VarRef(tag) if tag.name == name));
         }
     }
     None

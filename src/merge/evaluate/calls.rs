@@ -12,7 +12,7 @@ use crate::merge::results::Value;
 use super::ends::{AtSilence, is_silence, silence};
 use super::fill::fill;
 use super::functions::distinct::{distinct, is_in_order};
-use super::functions::{Args, Function, Gives, How, best, compare, function, run, running};
+use super::functions::{Args, Function, Gives, How, best, compare, function, run, running, tags_of_best};
 use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards, starts_of};
 use super::rows::{NO_TIME, Point, RowAt, Rows};
 use super::window::Windows;
@@ -303,15 +303,14 @@ impl Evaluation {
     /// several are the best: which of them it is hangs on what each series has in their storage shard.
     pub fn equals<'a>(&self, rows: impl IntoIterator<Item = &'a Rows>) -> BTreeSet<(String, i64)> {
         let [call] = self.calls.as_slice() else { return BTreeSet::new() };
-        let greatest = matches!(call.name.as_str(), "max" | "top");
-        let best_of_tags = matches!(call.name.as_str(), "top" | "bottom");
-        let (Some(field), true) = (self.field_of(call), greatest || best_of_tags || call.name == "min") else {
-            return BTreeSet::new();
+        let greatest = match function(&call.name) {
+            Some(Function { how: How::Best { greatest }, .. }) => *greatest,
+            Some(Function { name: "max", .. }) => true,
+            Some(Function { name: "min", .. }) => false,
+            _ => return BTreeSet::new(),
         };
-        let of_call = call.args.iter().skip(1).filter_map(|arg| match arg {
-            Expr::VarRef(var) => Some(&var.name),
-            _ => None,
-        });
+        let Some(field) = self.field_of(call) else { return BTreeSet::new() };
+        let of_call = tags_of_best(call).map(|tag| &tag.name);
         let keys: Vec<&String> = self.dimensions.iter().chain(of_call).collect();
         let mut best: BTreeMap<(&String, Vec<&str>), (Value, i64, bool)> = BTreeMap::new();
         for rows in rows {
@@ -337,12 +336,7 @@ impl Evaluation {
 
     fn best(&self, call: &Call, members: &[&Rows], greatest: bool, args: &Args) -> Result<Vec<Point>, Stop> {
         let windows = args.windows;
-        let mut tags: Vec<&str> = Vec::new();
-        for arg in call.args.iter().skip(1) {
-            if let Expr::VarRef(var) = arg {
-                tags.push(&var.name);
-            }
-        }
+        let mut tags: Vec<&str> = tags_of_best(call).map(|tag| tag.name.as_str()).collect();
         tags.sort_unstable();
         let input = match tags.is_empty() {
             true => {

@@ -6,7 +6,7 @@ use crate::influxql::ast::{BinaryOp, Call, Cast, Field, VarRef};
 use crate::influxql::{Expr, Select};
 
 use super::expr::{Cell, math};
-use super::functions::{Function, function};
+use super::functions::{Function, function, tags_of_best};
 use super::{Evaluation, Place, Stop};
 
 /// Reads the fields of a SELECT into an evaluation.
@@ -38,11 +38,8 @@ pub fn fields(select: &Select, beside: bool) -> Vec<Field> {
     let mut fields: Vec<Field> = Vec::new();
     for field in select.fields.iter().filter(|field| !is_time(field)) {
         fields.push(field.clone());
-        if let (Expr::Call(Call { name, args }), true) = (&field.expr, beside)
-            && matches!(name.as_str(), "top" | "bottom")
-        {
-            let beside = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)));
-            fields.extend(beside.map(|expr| Field { expr: expr.clone(), alias: None }));
+        if let (Expr::Call(call), true) = (&field.expr, beside) {
+            fields.extend(tags_of_best(call).map(|tag| Field { expr: Expr::VarRef(tag.clone()), alias: None }));
         }
     }
     fields

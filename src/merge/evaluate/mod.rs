@@ -43,7 +43,7 @@ use crate::influxql::{Expr, Select};
 use super::results::{Series, Value};
 use ends::{AtSilence, Reads, Told};
 use expr::Cell;
-use functions::{HidesOrder, WHOLE_SUM_MAX, whole};
+use functions::{HidesOrder, WHOLE_SUM_MAX, is_best, tags_of_best, whole};
 use rows::{Rows, as_f64, share_a_time};
 use window::Windows;
 
@@ -205,8 +205,7 @@ impl Evaluation {
 
     /// Whether it matters when storage shards begin: InfluxDB cuts rows in each before it looks at them.
     pub fn cuts_in_shards(&self) -> bool {
-        let plain = |arg: &Expr| !matches!(arg, Expr::VarRef(_));
-        let best = |call: &Call| matches!(call.name.as_str(), "top" | "bottom") && call.args.iter().skip(1).all(plain);
+        let best = |call: &Call| is_best(call) && tags_of_best(call).next().is_none();
         match self.calls.is_empty() {
             true => self.limit == 0 && self.offset > 0,
             false => (self.limit > 0 || self.offset > 0) && self.calls.iter().any(best),

@@ -12,6 +12,7 @@ use crate::merge::results::{Series, Value};
 
 use super::Evaluation;
 use super::columns::{fields, name, names, time_name};
+use super::functions::tags_of_best;
 use super::rows::{Point, Rows};
 
 impl Evaluation {
@@ -65,7 +66,7 @@ impl Apart {
     pub fn of(select: &Select) -> Option<Apart> {
         let told = fields(select, true);
         let (at, call) = told.iter().enumerate().find_map(|(at, field)| Some((at, keeping_call(&field.expr)?)))?;
-        let keys: Vec<String> = tags_of(call).map(name).collect();
+        let keys: Vec<String> = tags_of_best(call).map(|tag| tag.name.clone()).collect();
         // Behind the time and the call's own column.
         let tags = at + 2..at + 2 + keys.len();
         let tells = matches!(told[at].expr, Expr::Call(_))
@@ -170,13 +171,7 @@ pub fn name_tags(select: &mut Select) {
 }
 
 fn keeps_tags(call: &Call) -> bool {
-    matches!(call.name.as_str(), "top" | "bottom") && tags_of(call).next().is_some()
-}
-
-/// Between what they choose by and how many.
-fn tags_of(call: &Call) -> impl Iterator<Item = &Expr> {
-    let last = call.args.len().saturating_sub(1);
-    call.args.iter().take(last).skip(1).filter(|arg| matches!(arg, Expr::VarRef(_)))
+    tags_of_best(call).next().is_some()
 }
 
 /// Behind the last series, if it is of these tags.

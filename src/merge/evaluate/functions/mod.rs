@@ -43,7 +43,7 @@ pub use median::halfway;
 pub use percentile::{percentile, rank};
 pub use select::{compare, compare_first};
 pub use sum::{WHOLE_SUM_MAX, minus, plus, whole};
-pub use top::{Best, best};
+pub use top::{Best, best, is_best, tags_of_best};
 
 /// One function.
 pub struct Function {

@@ -1,9 +1,26 @@
 //! top, bottom: the greatest or smallest so many, in order of time.
 
 use super::select::{compare, is_none};
+use super::{How, function};
+use crate::influxql::Expr;
+use crate::influxql::ast::{Call, VarRef};
 use crate::merge::evaluate::gosort::sort;
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::Point;
+
+/// Whether a call is top() or bottom().
+pub fn is_best(call: &Call) -> bool {
+    function(&call.name).is_some_and(|function| matches!(function.how, How::Best { .. }))
+}
+
+/// The tags of top() and bottom(), of each of which they take the best: they stand between what is taken and how many.
+pub fn tags_of_best(call: &Call) -> impl Iterator<Item = &VarRef> {
+    let last = if is_best(call) { call.args.len().saturating_sub(1) } else { 0 };
+    call.args.iter().take(last).skip(1).filter_map(|arg| match arg {
+        Expr::VarRef(var) => Some(var),
+        _ => None,
+    })
+}
 
 /// The best of a window: of equal values the earlier; then by time, at one time the better first.
 pub fn best(points: Vec<Point>, count: usize, greatest: bool) -> Vec<Point> {

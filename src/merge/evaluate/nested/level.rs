@@ -13,7 +13,7 @@ use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange, split_time};
 use crate::influxql::{Expr, Measurement, Select};
 use crate::merge::evaluate::columns::{is_time, name};
 use crate::merge::evaluate::filter::Filter;
-use crate::merge::evaluate::functions::{How, function, intervals_before};
+use crate::merge::evaluate::functions::{How, function, intervals_before, is_best, tags_of_best};
 use crate::merge::evaluate::order::{sorted, sorted_in_shards, starts_of};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::window::Windows;
@@ -444,7 +444,7 @@ impl Level {
 
     /// A call that takes rows of measurements only once LIMIT and OFFSET have cut them: top or bottom without tags.
     pub fn is_cut(&self, call: &Call) -> bool {
-        matches!(call.name.as_str(), "top" | "bottom") && call.args.len() == 2 && self.limit + self.offset > 0
+        is_best(call) && tags_of_best(call).next().is_none() && self.limit + self.offset > 0
     }
 
     /// The rows of measurements that such a call takes.
@@ -640,16 +640,11 @@ fn names(fields: &[Field]) -> Vec<(String, usize)> {
     let (mut names, mut offset) = (Vec::new(), 0);
     for (at, field) in fields.iter().filter(|field| !is_time(field)).enumerate() {
         names.push((field.alias.clone().unwrap_or_else(|| name(&field.expr)), at + offset));
-        if let Expr::Call(Call { name, args }) = &field.expr
-            && matches!(name.as_str(), "top" | "bottom")
-            && args.len() > 2
-        {
-            for (number, arg) in args[1..args.len() - 1].iter().enumerate() {
-                if let Expr::VarRef(var) = arg {
-                    names.push((var.name.clone(), at + number + 1));
-                }
+        if let Expr::Call(call) = &field.expr {
+            for tag in tags_of_best(call) {
+                offset += 1;
+                names.push((tag.name.clone(), at + offset));
             }
-            offset += args.len() - 2;
         }
     }
     names

@@ -10,7 +10,7 @@ use crate::influxql::ast::{BinaryOp, Call, Field, Fill, VarRef};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange};
 use crate::influxql::{Expr, Select};
 use crate::merge::evaluate::Stop;
-use crate::merge::evaluate::functions::{Function, How, function};
+use crate::merge::evaluate::functions::{Function, How, function, tags_of_best};
 use crate::merge::evaluate::window::Windows;
 
 use super::level::{Given, Input, Level, intersection};
@@ -185,15 +185,12 @@ fn is_end(call: &Call) -> bool {
 
 /// Whether it is a top or bottom of the best of each tag.
 pub fn is_best_of_tags(call: &Call) -> bool {
-    matches!(call.name.as_str(), "top" | "bottom") && call.args.len() > 2
+    tags_of_best(call).next().is_some()
 }
 
 /// What top and bottom take the best of is grouped by their tags as well.
 pub fn best_keys(call: &Call, keys: &[String]) -> Vec<String> {
-    let tags = call.args.iter().skip(1).filter_map(|arg| match arg {
-        Expr::VarRef(var) if matches!(call.name.as_str(), "top" | "bottom") => Some(var.name.clone()),
-        _ => None,
-    });
+    let tags = tags_of_best(call).map(|tag| tag.name.clone());
     let all: BTreeSet<String> = keys.iter().cloned().chain(tags).collect();
     all.into_iter().collect()
 }
