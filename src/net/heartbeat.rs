@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{PREEMPT_TIMER, prepare};
 
 /// A shard can have slept by mistake for twice as long. Each look wakes a thread, and a shard that has had nothing to do.
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(500);
 /// Ignored unless handled, and used by nobody else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 

@@ -72,7 +72,7 @@ pub async fn sleep(duration: Duration) {
 
 /// All that sleeps about so long wakes at multiples of this, and so at once: an idle shard that goes to sleep and wakes up again
 /// takes a tenth of a millisecond, whatever it does meanwhile.
-const ABOUT: Duration = Duration::from_millis(250);
+const ABOUT: Duration = Duration::from_millis(500);
 
 /// Sleeps for so long, half of `ABOUT` more or less: for what comes again and again, and nobody waits for. What is shorter than
 /// `ABOUT` is slept as it is.
@@ -136,9 +136,9 @@ mod tests {
     fn whoever_sleeps_about_so_long_wakes_with_others() {
         let (began, ms) = (Instant::now(), Duration::from_millis);
         let of = |now: u64, long: u64| about(began, began + ms(now), ms(long)) - began;
-        assert_eq!([of(0, 250), of(1, 250), of(124, 250), of(126, 250)], [ms(250), ms(250), ms(250), ms(500)]);
-        assert_eq!([of(251, 300), of(3, 2000), of(499, 2000)], [ms(500), ms(2000), ms(2500)]);
-        assert_eq!((of(3, 20), of(3, 249)), (ms(23), ms(252)), "what is short is as it is");
+        assert_eq!([of(0, 500), of(1, 500), of(249, 500), of(251, 500)], [ms(500), ms(500), ms(500), ms(1000)]);
+        assert_eq!([of(501, 600), of(3, 2000), of(999, 2000)], [ms(1000), ms(2000), ms(3000)]);
+        assert_eq!((of(3, 20), of(3, 499)), (ms(23), ms(502)), "what is short is as it is");
         assert_eq!(about(began, began, Duration::MAX), began + NEVER);
     }
 

@@ -40,7 +40,7 @@ use apply::RunningUdp;
 /// So long a connection that was handed over may take to be taken.
 const HAND_OVER_MAX: Duration = Duration::from_millis(10);
 /// How old the figures of `/metrics` may be.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 
 /// What a shard starts with.
 pub struct Setup {

@@ -35,7 +35,7 @@ use drain::Hold;
 use run::Run;
 
 /// How often gates are looked at.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(500);
 /// The same of one that is not open.
 const WATCH: Duration = Duration::from_millis(20);
 /// How often it is seen whether what was on its way has ended.
