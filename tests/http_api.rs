@@ -107,6 +107,26 @@ fn characters_that_no_url_has_are_read_as_influxdb_reads_them() {
     assert!(read(cluster.http()).contains("#é"), "{}", read(cluster.http()));
 }
 
+/// Both heads are there before the first of them is answered.
+#[test]
+fn a_body_behind_a_request_that_came_with_its_head_is_as_it_was_sent() {
+    let (cluster, reference) = pair();
+    let body = "m,h=\"<#é> v=1 9\n";
+    let whole = Request::write("db=db", body).to_bytes();
+    let (head, body) = whole.split_at(whole.len() - body.len());
+    for http in [cluster.http(), reference.http()] {
+        let mut conn = http.connect();
+        conn.send(&[&Request::new("GET", "/ping").to_bytes()[..], head].concat());
+        std::thread::sleep(Duration::from_millis(20));
+        conn.send(body);
+        assert_eq!((conn.answer().status, conn.answer().status), (204, 204));
+        assert_eq!(conn.call(&Request::new("GET", "/ping")).status, 204);
+    }
+    let read = |http: Http| http.query("db", "SELECT * FROM m").text();
+    assert_eq!(read(cluster.http()), read(reference.http()));
+    assert!(read(cluster.http()).contains("#é"), "{}", read(cluster.http()));
+}
+
 #[test]
 fn a_request_with_origin_gets_influxdbs_cors_headers() {
     let (cluster, reference) = pair();

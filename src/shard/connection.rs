@@ -45,12 +45,13 @@ impl Shard {
         let targets = &stream.targets();
         let begun = Event::new();
         let (first, begins) = (begun.listen(), &begun);
-        let service = service_fn(|request: Request<Incoming>| async move {
+        let service = service_fn(|request: Request<Incoming>| {
             begins.notify(usize::MAX);
+            // At once, before hyper reads on.
             if request.body().is_end_stream() {
                 targets.borrow_mut().ended();
             }
-            Ok::<Response<Body>, Infallible>(front::answer(self, api, request, peer, source).await)
+            async move { Ok::<Response<Body>, Infallible>(front::answer(self, api, request, peer, source).await) }
         });
         let connection = http1::Builder::new()
             .half_close(true)
