@@ -101,6 +101,7 @@ fn characters_that_no_url_has_are_read_as_influxdb_reads_them() {
         std::thread::sleep(Duration::from_millis(20));
         conn.send(body);
         assert_eq!(conn.answer().status, 204);
+        assert_eq!(conn.call(&Request::new("GET", "/query?db=db&q=SHOW+FIELD+KEYS+FROM+\"GET\"")).status, 200);
     }
     let read = |http: Http| http.query("db", "SELECT * FROM \"GET\"").text();
     assert_eq!(read(cluster.http()), read(reference.http()));

@@ -71,7 +71,7 @@ impl Stream {
         })
     }
 
-    /// Requests come over it; where it is said that one has come whose body is empty.
+    /// Requests come over it; where it is said that one has come, and how long its body is.
     pub fn targets(&mut self) -> Rc<RefCell<Targets>> {
         self.targets.get_or_insert_default().clone()
     }

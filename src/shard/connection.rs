@@ -48,9 +48,7 @@ impl Shard {
         let service = service_fn(|request: Request<Incoming>| {
             begins.notify(usize::MAX);
             // At once, before hyper reads on.
-            if request.body().is_end_stream() {
-                targets.borrow_mut().ended();
-            }
+            targets.borrow_mut().begun(request.body().size_hint().exact());
             async move { Ok::<Response<Body>, Infallible>(front::answer(self, api, request, peer, source).await) }
         });
         let connection = http1::Builder::new()
