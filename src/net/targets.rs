@@ -2,6 +2,9 @@
 //! hyper refuses, or takes for the beginning of a fragment. They are percent-encoded before hyper sees them. Pure: `stream`
 //! reads.
 
+/// Longer ones are not looked for where a body may come, which is not searched in vain.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
 /// Of the requests that come over one connection.
 pub struct Targets {
     place: Place,
@@ -57,14 +60,19 @@ impl Targets {
             // Before it empty lines may stand.
             self.place = if self.is_empty_line(bytes, end) { Place::Unknown } else { Place::Head };
         }
-        let mut newlines = memchr::memchr_iter(b'\n', bytes);
-        let empty = newlines.find(|newline| self.is_empty_line(bytes, *newline));
-        let behind = empty.map(|newline| (bytes.len() - newline - 1) as u64);
+        let behind = || {
+            let mut newlines = memchr::memchr_iter(b'\n', bytes);
+            let empty = newlines.find(|newline| self.is_empty_line(bytes, *newline));
+            empty.map(|newline| (bytes.len() - newline - 1) as u64)
+        };
         self.behind = match (self.place, self.behind) {
-            // The first may be one of a body.
-            (Place::Unknown, _) => behind.filter(|behind| *behind == 0),
+            // It may be a body's.
+            (Place::Unknown, _) if bytes.ends_with(b"\n") && bytes.len() <= HEAD_BYTES_MAX => {
+                behind().filter(|behind| *behind == 0)
+            }
+            (Place::Unknown, _) => None,
             (_, Some(behind)) => Some(behind + bytes.len() as u64),
-            (_, None) => behind,
+            (_, None) => behind(),
         };
         let kept = bytes.len().min(self.last.len());
         self.last.rotate_left(kept);
