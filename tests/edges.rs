@@ -126,6 +126,23 @@ fn windows_of_the_first_and_last_times_are_influxdbs() {
     loaded(&["ends"], &ends()).assert_same_with_rows(&queries, 60);
 }
 
+/// Where an offset moves the first or the last time of all, windows run over, and so does what is filled.
+#[test]
+fn windows_of_an_offset_run_over_where_nothing_bounds_them() {
+    let mut queries = Vec::new();
+    for call in ["sum(v)", "max(n)", "count(v)", "median(v)", "derivative(mean(v))", "max(v), count(n)"] {
+        for window in ["1000w, 3d", "1000w, -1h", "400w, 3s", "400w"] {
+            for source in ["one", "(SELECT v, n FROM one)"] {
+                for rest in ["", ", region fill(none)", " fill(0) LIMIT 3", " fill(linear) ORDER BY time DESC"] {
+                    queries.push(format!("SELECT {call} FROM {source} GROUP BY time({window}){rest}"));
+                }
+            }
+        }
+        queries.push(format!("SELECT {call} FROM one GROUP BY time(1000w, 3d) tz('Europe/Berlin')"));
+    }
+    loaded(&["one"], &few_values(7, &[("one", &["eu", "us"])])).assert_same_with_rows(&queries, 60);
+}
+
 /// They begin before the first time, and end behind the last.
 #[test]
 fn rows_are_cut_in_the_first_and_last_storage_shards() {

@@ -338,9 +338,9 @@ impl Evaluation {
         }
         let (start, end) = (windows.start(windows.range.start), windows.start(windows.range.end));
         match self.ascending {
-            true => end.saturating_sub(windows.start(time)) / windows.interval,
+            true => (end.saturating_sub(windows.start(time)) / windows.interval).max(0),
             false if start == TIME_MIN => 0,
-            false => windows.start(time).saturating_sub(start) / windows.interval,
+            false => (windows.start(time).saturating_sub(start) / windows.interval).max(0),
         }
     }
 }

@@ -17,21 +17,22 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The first moment of the window, and the first behind it.
+    /// The first moment of the window, and the first behind it. As in InfluxDB it runs over, where an offset or a zone moves
+    /// the first or the last time of all.
     pub fn of(&self, time: i64) -> (i64, i64) {
         if self.interval == 0 {
             return (self.range.start, self.range.end.saturating_add(1));
         }
-        let time = time.saturating_sub(self.offset);
+        let time = time.wrapping_sub(self.offset);
         let ahead = self.ahead(time);
-        let into = time.saturating_add(ahead).rem_euclid(self.interval);
+        let into = time.wrapping_add(ahead).rem_euclid(self.interval);
         let start = if TIME_MIN + into >= time { TIME_MIN } else { time - into };
         let left = self.interval - into;
         let end = if TIME_MAX - left <= time { TIME_MAX } else { time + left };
-        let moved = |border: i64| border.saturating_add(self.change(ahead, self.ahead(border)));
+        let moved = |border: i64| border.wrapping_add(self.change(ahead, self.ahead(border)));
         // An end that would move to before the change stays.
         let end = Some(moved(end)).filter(|moved| self.ahead(*moved) == self.ahead(end)).unwrap_or(end);
-        (moved(start).saturating_add(self.offset), end.saturating_add(self.offset))
+        (moved(start).wrapping_add(self.offset), end.wrapping_add(self.offset))
     }
 
     /// How far the zone's clocks are ahead of UTC's.
@@ -52,7 +53,7 @@ impl Windows {
         std::iter::successors(Some(from), move |at| {
             let next = at.wrapping_add(if ascending { self.interval } else { -self.interval });
             let before = std::mem::replace(&mut ahead, self.ahead(next.saturating_sub(1)));
-            Some(next.saturating_add(self.change(before, ahead)))
+            Some(next.wrapping_add(self.change(before, ahead)))
         })
     }
 
