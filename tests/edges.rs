@@ -143,6 +143,24 @@ fn windows_of_an_offset_run_over_where_nothing_bounds_them() {
     loaded(&["one"], &few_values(7, &[("one", &["eu", "us"])])).assert_same_with_rows(&queries, 60);
 }
 
+/// InfluxDB adds up from 0, so that a sum so far and a mean are never -0.
+#[test]
+fn sums_of_minus_nothing_are_nothing() {
+    let body: String = HOSTS
+        .iter()
+        .filter(|host| !host.is_empty())
+        .map(|host| {
+            format!("nothing,host={host} v=-0.0 {T0}000000000\nnothing,host={host} v=-0.0 {}000000000\n", T0 + 10)
+        })
+        .collect();
+    let mut queries = Vec::new();
+    for call in ["mean(v)", "sum(v)", "cumulative_sum(v)", "moving_average(v, 2)", "spread(v)"] {
+        queries.push(format!("SELECT {call} FROM nothing"));
+        queries.push(format!("SELECT {call} FROM (SELECT v FROM nothing)"));
+    }
+    loaded(&["nothing"], &body).assert_same_with_rows(&queries, 100);
+}
+
 /// They begin before the first time, and end behind the last.
 #[test]
 fn rows_are_cut_in_the_first_and_last_storage_shards() {

@@ -222,7 +222,8 @@ impl State for Mean {
     fn finish(mut self: Box<Self>) -> Vec<Point> {
         let open = std::mem::take(&mut self.series).open;
         open.iter().for_each(|open| self.add(open));
-        let sum = as_f64(&self.sum.value()).unwrap_or_default();
+        // Added to 0, as in InfluxDB: a mean is never -0.
+        let sum = 0.0 + as_f64(&self.sum.value()).unwrap_or_default();
         vec![Point::new(NO_TIME, Value::Float(sum / self.count as f64))]
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::sum::{minus, plus};
+use super::sum::{from_zero, minus, plus};
 use super::{Args, Stream};
 use crate::merge::evaluate::rows::{Point, as_f64};
 use crate::merge::results::Value;
@@ -25,7 +25,7 @@ impl Stream for MovingAverage {
             self.sum = minus(&self.sum, &oldest);
         }
         self.values.push_back(point.value.clone());
-        self.sum = plus(&self.sum, &point.value);
+        self.sum = from_zero(plus(&self.sum, &point.value));
         let sum = as_f64(&self.sum).filter(|_| self.values.len() == self.length)?;
         Some(Point::new(point.time, Value::Float(sum / self.length as f64)))
     }

@@ -35,6 +35,14 @@ pub fn plus(a: &Value, b: &Value) -> Value {
     }
 }
 
+/// What is added to nothing, where InfluxDB begins at 0: -0 becomes 0.
+pub fn from_zero(sum: Value) -> Value {
+    match sum {
+        Value::Float(sum) => Value::Float(0.0 + sum),
+        other => other,
+    }
+}
+
 pub fn minus(a: &Value, b: &Value) -> Value {
     match (a, b) {
         (Value::Integer(a), Value::Integer(b)) => Value::Integer(a.wrapping_sub(*b)),
