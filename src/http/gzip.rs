@@ -13,6 +13,7 @@ impl std::fmt::Display for UnpackError {
         f.write_str(match self {
             UnpackError::TooLarge => "Request Entity Too Large",
             UnpackError::Invalid => "gzip: invalid header",
+            UnpackError::Checksum => "gzip: invalid checksum",
             UnpackError::Truncated => "unexpected EOF",
             UnpackError::Empty => "EOF",
         })
@@ -36,6 +37,8 @@ pub enum UnpackError {
     TooLarge,
     /// Not gzip, or damaged.
     Invalid,
+    /// Its trailer is not that of what it holds.
+    Checksum,
     /// It ends before its trailer.
     Truncated,
     /// Not a byte.
@@ -107,6 +110,8 @@ impl Unpacker {
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(UnpackError::Truncated),
+                // The crate says it by its words alone.
+                Err(error) if error.to_string().contains("checksum") => return Err(UnpackError::Checksum),
                 Err(_) => return Err(UnpackError::Invalid),
             }
         }
@@ -210,7 +215,7 @@ mod tests {
         let mut packed = pack(b"hello hello hello");
         let trailer = packed.len() - 6;
         packed[trailer] ^= 1;
-        assert_eq!(unpack(&packed, 1000), Err(UnpackError::Invalid));
+        assert_eq!(unpack(&packed, 1000), Err(UnpackError::Checksum));
         assert_eq!(unpack(b"cpu,host=a v=1 1", 1000), Err(UnpackError::Invalid));
         assert_eq!(unpack(&[pack(b"a"), b"trailing bytes".to_vec()].concat(), 1000), Err(UnpackError::Invalid));
     }

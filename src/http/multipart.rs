@@ -26,8 +26,14 @@ fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
         let is_disposition = |line: &&str| line.to_ascii_lowercase().starts_with("content-disposition:");
         let disposition = head.split("\r\n").find(is_disposition)?;
         let value = String::from_utf8_lossy(&part[head_end + 4..end]).into_owned();
-        let name = parameter(disposition, "name").unwrap_or_default();
-        parts.push(Part { name, is_file: parameter(disposition, "filename").is_some(), value });
+        // Others have no name.
+        let is_form_data = |disposition: &str| {
+            let kind = disposition.split_once(':').map_or("", |(_, said)| said).split(';').next().unwrap_or_default();
+            kind.trim().eq_ignore_ascii_case("form-data")
+        };
+        if let Some(name) = parameter(disposition, "name").filter(|_| is_form_data(disposition)) {
+            parts.push(Part { name, is_file: parameter(disposition, "filename").is_some(), value });
+        }
         rest = &part[end + later.len()..];
     }
     Some(parts)

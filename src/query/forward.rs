@@ -82,7 +82,9 @@ pub async fn forward(
             return Err(format!("replica {name} answered nothing"));
         }
         let warning = first.behind.as_ref().map(|behind| Warning::new(behind.warning()));
-        let (ends, last) = (Ends::of(&head), None);
+        // Nothing is told of no statement.
+        let ends = if query.statements.is_empty() { Ends::Anyhow } else { Ends::of(&head) };
+        let last = None;
         let mut pieces = Pieces { body, ends, last, warning, ready: VecDeque::new(), ended: None };
         pieces.take_at_hand(comes_whole).await.map_err(|error| format!("replica {name} broke off: {error}"))?;
         Ok((head, pieces, first.behind))

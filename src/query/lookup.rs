@@ -173,6 +173,9 @@ pub fn running(error: String) -> String {
 
 /// The default retention policy of a database; `None`: there is no such database, or none.
 pub async fn default_policy(context: &Context, db: &str) -> Result<Option<String>, Refusal> {
+    if db.is_empty() {
+        return Ok(None);
+    }
     let told = policies(context, db).await?;
     if let Some(error) = told.error.filter(|error| !is_no_database(error)) {
         return Err(refuse(503, format!("the retention policies of {db} are not told: {error}")));
