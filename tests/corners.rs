@@ -111,18 +111,47 @@ fn a_tag_that_group_by_has_twice() {
     ]);
     let over_split = ["one", "two"].map(|name| queries.iter().map(|q| q.replace("SPLIT", name)).collect::<Vec<_>>());
     loaded.judged.assert_same(&over_split.concat());
-    // One group answers in InfluxDB's words: series that come several times.
-    let one_group = "SELECT a FROM (SELECT mean(v) AS a FROM WHOLE GROUP BY region, host) GROUP BY region, region";
-    loaded.judged.assert_same(&loaded.written(&[one_group]));
-    loaded.assert_refused(
-        &[
-            "SELECT a FROM (SELECT mean(v) AS a FROM one GROUP BY region, host) GROUP BY region, region",
-            "SELECT v FROM (SELECT v FROM one GROUP BY host LIMIT 2 OFFSET 1) GROUP BY region, region",
-            "SELECT a FROM (SELECT mean(v) AS a FROM WHOLE, OTHER GROUP BY host) GROUP BY region, region",
+    assert_series_come_several_times(&loaded);
+}
+
+/// Where as many tags as GROUP BY names, and others, are those of a subquery, or of what top() takes the best of.
+fn assert_series_come_several_times(loaded: &Loaded) {
+    let around = |inner: &str| {
+        let of = |call: &str| format!("SELECT {call} FROM ({inner}) GROUP BY region, region");
+        ["a", "max(a)", "derivative(a)", "count(a), last(a)"].map(of)
+    };
+    let mut queries: Vec<String> = [
+        "SELECT mean(v) AS a FROM SPLIT GROUP BY region, host",
+        "SELECT mean(v) AS a FROM WHOLE GROUP BY region, host",
+        "SELECT sum(n) AS a FROM SPLIT, WHOLE, OTHER WHERE BOUNDS GROUP BY time(20s), host fill(0)",
+        "SELECT v AS a FROM SPLIT GROUP BY host LIMIT 2 OFFSET 1",
+        "SELECT mean(v) AS a FROM WHOLE, OTHER GROUP BY host",
+        "SELECT first(v) AS a FROM SPLIT GROUP BY host",
+        "SELECT last(v) AS a FROM SPLIT, long GROUP BY host",
+        "SELECT top(v, host, 2) AS a FROM SPLIT",
+        "SELECT bottom(v, 3) AS a FROM SPLIT GROUP BY host LIMIT 2",
+        "SELECT a FROM (SELECT percentile(v, 60) AS a FROM SPLIT) GROUP BY host",
+    ]
+    .iter()
+    .flat_map(|inner| around(inner))
+    .collect();
+    queries.extend(
+        [
             "SELECT v FROM WHOLE, (SELECT v FROM OTHER GROUP BY host) GROUP BY region, region",
-        ],
-        "GROUP BY with \\\"region\\\" twice, around a subquery",
+            "SELECT sum(v) FROM SPLIT, (SELECT v FROM long GROUP BY host) GROUP BY region, region",
+            "SELECT a FROM (SELECT first(v) AS a FROM SPLIT GROUP BY host) GROUP BY region, region ORDER BY time DESC",
+            "SELECT a FROM (SELECT v AS a FROM SPLIT GROUP BY host) GROUP BY region, region LIMIT 1 SLIMIT 1 SOFFSET 1",
+            "SELECT max(a) FROM (SELECT v AS a FROM SPLIT GROUP BY host) WHERE BOUNDS GROUP BY time(20s), region, region",
+            "SELECT top(v, host, 2) FROM SPLIT GROUP BY region, region",
+            "SELECT bottom(v, host, 2), n FROM WHOLE, OTHER GROUP BY region, region",
+            "SELECT top(a, host, 2) FROM (SELECT min(v) AS a FROM SPLIT) GROUP BY region, region",
+        ]
+        .map(str::to_owned),
     );
+    let written: Vec<&str> = queries.iter().map(String::as_str).collect();
+    let queries = loaded.written(&written);
+    let over_split = ["one", "two"].map(|name| queries.iter().map(|q| q.replace("SPLIT", name)).collect::<Vec<_>>());
+    loaded.judged.assert_same(&over_split.concat());
 }
 
 /// Whether a measurement counts as the first source, or as one beside others, hangs on whether what is read of it knows the field.

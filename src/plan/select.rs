@@ -280,15 +280,18 @@ pub(super) fn counts_series_of_several(select: &Select, schemas: &[Schema], shar
             || may_fall_silent(select)
             || leaf(select).is_none() && has_twins(shares)
             || take_turns(select, shares)
-            || leaf(select).is_none() && first_decides(select, schemas)
+            || settled(select, schemas).is_some_and(|settled| {
+                leaf(select).is_none() && subquery::first_decides(&settled)
+                    || !has_plain_leaf(select) && subquery::mixes_tags(&settled)
+            })
     };
     groups(shares).len() > 1 && (split() || made_here())
 }
 
-/// [`subquery::first_decides`] of what is not settled yet.
-fn first_decides(select: &Select, schemas: &[Schema]) -> bool {
+/// With wildcards and types written out, if they can be.
+fn settled(select: &Select, schemas: &[Schema]) -> Option<Select> {
     let mut settled = select.clone();
-    subquery::settle(&mut settled, &mut schemas.iter()).is_ok() && subquery::first_decides(&settled)
+    subquery::settle(&mut settled, &mut schemas.iter()).is_ok().then_some(settled)
 }
 
 fn planned(
@@ -336,8 +339,8 @@ fn planned(
     if !has_plain_leaf(select) {
         let mut settled = select.clone();
         subquery::settle(&mut settled, &mut schemas.iter())?;
-        subquery::check_repeated(&settled)?;
-        if shares.iter().any(|share| share.groups.len() > 1) && subquery::joins_by_others(&settled) {
+        let split = shares.iter().any(|share| share.groups.len() > 1);
+        if split && subquery::joins_by_others(&settled) || subquery::mixes_tags(&settled) {
             return nested();
         }
     }
@@ -398,10 +401,14 @@ pub(super) fn beside(
     if let (Some(group), 1) = (groups.first(), groups.len()) {
         return Ok(Selected::Rewritten(*group, Box::new(settled)));
     }
-    subquery::check_repeated(&settled)?;
     subquery::check_fits(&settled)?;
     let split = shares.iter().any(|share| share.groups.len() > 1);
-    let made_here = || subquery::may_end(select, false) || may_fall_silent(select) || subquery::first_decides(&settled);
+    let made_here = || {
+        subquery::may_end(select, false)
+            || may_fall_silent(select)
+            || subquery::first_decides(&settled)
+            || subquery::mixes_tags(&settled)
+    };
     if split || has_twins(shares) || made_here() {
         return nested(select, schemas, shares, circumstances).map(|nesting| Selected::Nest(Box::new(nesting)));
     }
@@ -425,7 +432,6 @@ pub(super) fn nested(
     if !schemas.is_empty() {
         subquery::settle(&mut settled, &mut schemas.iter())?;
     }
-    subquery::check_repeated(&settled)?;
     let is_field = |tag: &str| schemas.iter().any(|schema| schema.fields.contains_key(tag));
     let alone: Vec<Select> = readers(&settled).into_iter().map(alone).collect();
     let by_reader: Result<Vec<Vec<Share<'_>>>, String> =
@@ -438,7 +444,9 @@ pub(super) fn nested(
 /// Whether rows that have to be combined are evaluated level by level: those of subqueries, those of measurements of one name
 /// where the order of rows at one time shows, and those that InfluxDB cuts in each series, since GROUP BY has a tag twice.
 pub(super) fn is_nested(select: &Select, shares: &[Share<'_>]) -> bool {
-    !has_plain_leaf(select) || has_twins(shares) && shows_order(select) || repeats_tags(select) && cuts_tag_sets(select)
+    !has_plain_leaf(select)
+        || has_twins(shares) && shows_order(select)
+        || repeats_tags(select) && (cuts_tag_sets(select) || subquery::mixes_tags(select))
 }
 
 /// Whether it reads measurements, and no subqueries.

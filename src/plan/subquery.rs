@@ -232,28 +232,41 @@ pub fn first_decides(select: &Select) -> bool {
         || select.sources.iter().filter_map(subquery).any(first_decides)
 }
 
-/// Where the outermost GROUP BY has a tag twice InfluxDB takes the tags of a subquery's rows as they are, if these are as many as
-/// it names (`keysMatch` in query/point.go): then it sorts rows by tags that the answer does not have, and tells its series
-/// several times.
-///
-/// # Errors
-/// It is such a SELECT. Wildcards are written out in it.
-pub fn check_repeated(select: &Select) -> Result<(), String> {
-    fn is_mixed(select: &Select, around: &BTreeSet<&String>, (own, written): (&BTreeSet<&String>, usize)) -> bool {
+/// Whether GROUP BY of the outermost SELECT has a tag twice, and something inside, or top or bottom by tags, is grouped by as
+/// many tags as it names, and others. There InfluxDB takes the tags of rows as they are (`keysMatch` in query/point.go): rows are
+/// sorted by tags that the answer does not have, and its series are told several times. Wildcards are written out in it.
+pub fn mixes_tags(select: &Select) -> bool {
+    fn is_mixed(select: &Select, around: &BTreeSet<&String>, own: &BTreeSet<&String>, written: usize) -> bool {
         let keys: BTreeSet<&String> = around.iter().copied().chain(dimensions(select)).collect();
-        let inside = |inner| is_mixed(inner, &keys, (own, written));
-        keys.len() == written && keys != *own || select.sources.iter().filter_map(subquery).any(inside)
+        let mut sets = vec![keys.clone()];
+        select.fields.iter().for_each(|field| best_by(&field.expr, &keys, &mut sets));
+        let inner = || select.sources.iter().filter_map(subquery);
+        let mixes = |set: &BTreeSet<&String>| {
+            set != own && set.len() == written || inner().any(|inner| is_mixed(inner, set, own, written))
+        };
+        sets.iter().any(mixes)
+    }
+    fn best_by<'a>(expr: &'a Expr, keys: &BTreeSet<&'a String>, sets: &mut Vec<BTreeSet<&'a String>>) {
+        match expr {
+            Expr::Call(Call { name, args }) if matches!(name.as_str(), "top" | "bottom") => {
+                let tags = args.iter().skip(1).filter_map(|arg| match arg {
+                    Expr::VarRef(var) => Some(&var.name),
+                    _ => None,
+                });
+                sets.push(keys.iter().copied().chain(tags).collect());
+            }
+            Expr::Call(call) => call.args.iter().for_each(|arg| best_by(arg, keys, sets)),
+            Expr::Binary { lhs, rhs, .. } => {
+                best_by(lhs, keys, sets);
+                best_by(rhs, keys, sets);
+            }
+            Expr::Paren(inner) => best_by(inner, keys, sets),
+            _ => {}
+        }
     }
     let own: BTreeSet<&String> = dimensions(select).collect();
     let written = dimensions(select).count();
-    let mut seen = BTreeSet::new();
-    match dimensions(select).find(|tag| !seen.insert(*tag)) {
-        Some(tag) if is_mixed(select, &own, (&own, written)) => Err(format!(
-            "GROUP BY with {tag:?} twice, around a subquery that is grouped by as many tags as it names: InfluxDB tells its \
-             series several times over"
-        )),
-        _ => Ok(()),
-    }
+    written > own.len() && is_mixed(select, &own, &own, written)
 }
 
 fn has_windows(select: &Select) -> bool {

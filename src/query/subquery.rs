@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::influxql::{Select, Source};
-use crate::merge::evaluate::nested::{self, Known, Nested, Reads};
+use crate::merge::evaluate::nested::{Known, Nested, Reads};
 use crate::merge::evaluate::rows::Rows;
 use crate::merge::evaluate::{Shards, Stop};
 use crate::merge::results::{Message, Series, StatementResult};
@@ -231,19 +231,19 @@ async fn tell(
 ) -> Result<Ended, Refusal> {
     let (nested, rows) = (Arc::new(nested), Arc::new(rows));
     let (mut emitter, mut results) = (running.emitter(id), Vec::new());
-    let mut over = nested::Ended::default();
+    let mut over = nested.begin();
     let (ordering, of) = (nested.clone(), rows.clone());
     let groups = Arc::new(on_a_thread(&running.context.queries, move || ordering.groups(&of)).await?);
     let mut told = 0;
     for number in 0..groups.len() {
         let (own, nested, rows) = (groups.clone(), nested.clone(), rows.clone());
         let making = move || {
-            let one = nested.series(&rows, &own[number], &over);
-            let all = match over.wants_all() {
-                true => nested.all_series(&rows, &own).map(|all| all.into_iter().skip(told).collect::<Vec<Series>>()),
-                false => one,
+            let one = (!over.wants_all()).then(|| nested.series(&rows, &own[number], &over));
+            let made = match one.filter(|_| !over.wants_all()) {
+                Some(one) => one,
+                None => nested.all_series(&rows, &own).map(|all| all.into_iter().skip(told).collect::<Vec<Series>>()),
             };
-            (all, over)
+            (made, over)
         };
         let (made, still) = on_a_thread(&running.context.queries, making).await?;
         over = still;

@@ -278,25 +278,30 @@ impl Evaluation {
         let heads = inputs.iter().filter_map(|points| points.first().map(&shard));
         let Some(own) = (if last { heads.max() } else { heads.min() }) else { return Vec::new() };
         inputs.iter_mut().for_each(|points| points.retain(|point| shard(point) == own));
-        let mut points: Vec<Point> = self.merged_by_time(inputs, members, last).take(END_READS).collect();
+        let mut points: Vec<Point> =
+            self.merged_by_time(inputs, members, last, |_, _| Ordering::Equal).take(END_READS).collect();
         if !points.is_empty() {
             points = vec![of(&points)];
         }
         points
     }
 
-    /// The points of all series by time, backwards for the last one.
+    /// The points of all series by `first`, then by time, backwards for the last one.
     pub(super) fn merged_by_time(
         &self,
         mut inputs: Vec<Vec<Point>>,
         members: &[&Rows],
         last: bool,
+        first: impl Fn(&Point, &Point) -> Ordering,
     ) -> impl Iterator<Item = Point> {
         // Backwards in time the series come backwards too.
         if last == self.ascending {
             inputs.reverse();
         }
-        sorted(inputs, move |a, b| self.less(a, b, members, !last))
+        sorted(inputs, move |a, b| match first(a, b) {
+            Ordering::Equal => self.less(a, b, members, !last),
+            order => order.is_lt(),
+        })
     }
 
     /// The name and the time of rows, of which each is what a lone min(), max(), top() or bottom() takes of its series, where
@@ -442,12 +447,26 @@ impl Evaluation {
         members: &'a [&'a Rows],
         windows: Windows,
     ) -> impl Iterator<Item = Point> + use<'a> {
+        self.ordered_by(call, members, windows, |_, _| Ordering::Equal)
+    }
+
+    /// The same by `first` before all else.
+    pub(super) fn ordered_by<'a, L: Fn(&Point, &Point) -> Ordering>(
+        &'a self,
+        call: &Call,
+        members: &'a [&'a Rows],
+        windows: Windows,
+        first: L,
+    ) -> impl Iterator<Item = Point> + use<'a, L> {
         let inputs: Vec<_> = members
             .iter()
             .enumerate()
             .map(|(number, series)| self.points_of(call, number, series, windows, self.ascending))
             .collect();
-        sorted_in_shards(inputs, shard_of(members), self.ascending, |a, b| self.less(a, b, members, self.ascending))
+        sorted_in_shards(inputs, shard_of(members), self.ascending, move |a, b| match first(a, b) {
+            Ordering::Equal => self.less(a, b, members, self.ascending),
+            order => order.is_lt(),
+        })
     }
 
     /// By time, then by what stands beside, as far as it is strings.

@@ -20,7 +20,8 @@ use crate::merge::evaluate::{Place, Stop};
 
 use super::calls::Fed;
 use super::level::Level;
-use super::stream::{Tagged, Tags, limited};
+use super::stream::{Tagged, Tags, limited, tags_by};
+use super::together::Together;
 
 impl Level {
     /// Whether first() and last() are those of measurements' whole range.
@@ -51,6 +52,54 @@ impl Level {
         windows: Windows,
         of: fn(&[Point]) -> Point,
     ) -> Result<BTreeMap<Tags, Tagged>, Stop> {
+        let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
+        let tags = |point: &Point| tags_of(point, fed);
+        let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
+        for read in self.read_ends(call, fed, windows)?.into_values() {
+            read.into_iter().for_each(|point| sets.entry(tags(&point)).or_default().push(point));
+        }
+        let found = |(tags, points): (Tags, Vec<Point>)| {
+            let point = self.tagged(of(&points), &tags, &rows);
+            (tags, point)
+        };
+        Ok(sets.into_iter().map(found).collect())
+    }
+
+    /// The same of all series of the answer, where InfluxDB takes them for others (`mixes`): it merges what it has read of each
+    /// by the order of the answer, while that has the order of the call.
+    pub fn ends_together(
+        &self,
+        call: &Call,
+        (all, own): (&Together<'_>, &[(&str, usize)]),
+        windows: Windows,
+        keys: &[String],
+        of: fn(&[Point]) -> Point,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let mut names: BTreeMap<u32, BTreeMap<usize, Vec<Vec<Tagged>>>> = BTreeMap::new();
+        for (at, given) in all.of(own) {
+            let rows = given.of(own);
+            let members = rows.iter().map(|rows| (tags_by(rows, keys), self.with_tag_columns(rows, windows.range)));
+            let fed = Fed { input: 0, members: members.collect(), turns: None };
+            let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
+            let tagged = |point: Point| {
+                let tags = tags_of(&point, &fed);
+                Tagged { at, ..self.tagged(point, &tags, &rows) }
+            };
+            for (shard, read) in self.read_ends(call, &fed, windows)? {
+                let shards = names.entry(at.name).or_default();
+                shards.entry(shard).or_default().push(read.into_iter().map(tagged).collect());
+            }
+        }
+        let merged = |sources: Vec<Vec<Tagged>>| {
+            let merged = self.by_window(sources, &windows);
+            self.reduced(&merged, &windows, |point| point.tags.clone(), |points| vec![of(points)])
+        };
+        let of_name = |shards: BTreeMap<usize, Vec<Vec<Tagged>>>| merged(shards.into_values().map(merged).collect());
+        Ok(merged(names.into_values().map(of_name).collect()))
+    }
+
+    /// What is read in each storage shard, in its order.
+    fn read_ends(&self, call: &Call, fed: &Fed<'_>, windows: Windows) -> Result<BTreeMap<usize, Vec<Point>>, Stop> {
         let last = call.name == "last";
         let rows: Vec<&Rows> = fed.members.iter().map(|(_, rows)| &**rows).collect();
         if starts_of(&rows).is_empty() {
@@ -64,25 +113,18 @@ impl Level {
                 shards.entry(shard(&part[0])).or_default().push(part[..part.len().min(END_READS)].to_vec());
             }
         }
-        let tags = |point: &Point| match point.row {
-            Some(row) => fed.members[row.series as usize].0.clone(),
-            None => Tags::default(),
-        };
+        let tags = |point: &Point| tags_of(point, fed);
         let apart = fed.members.first().is_some_and(|(tags, _)| self.is_apart(tags.len()));
-        let mut sets: BTreeMap<Tags, Vec<Point>> = BTreeMap::new();
-        for inputs in shards.into_values() {
-            let merged = self.evaluation.merged_by_time(inputs, &rows, last);
+        let read = |(shard, inputs): (usize, Vec<Vec<Point>>)| {
+            let by_mixed = |a: &Point, b: &Point| self.by_mixed(&tags(a), &tags(b), !last);
+            let merged = self.evaluation.merged_by_time(inputs, &rows, last, by_mixed);
             let read = match apart {
                 true => limited(merged.collect(), 1, 0, |point| Some(tags(point))),
                 false => merged.take(END_READS).collect(),
             };
-            read.into_iter().for_each(|point| sets.entry(tags(&point)).or_default().push(point));
-        }
-        let found = |(tags, points): (Tags, Vec<Point>)| {
-            let point = self.tagged(of(&points), &tags, &rows);
-            (tags, point)
+            (shard, read)
         };
-        Ok(sets.into_iter().map(found).collect())
+        Ok(shards.into_iter().map(read).collect())
     }
 
     /// The time that is told of a point without windows: a lone selector's own, else the range's.
@@ -108,6 +150,10 @@ impl Level {
             call.name
         )))
     }
+}
+
+fn tags_of(point: &Point, fed: &Fed<'_>) -> Tags {
+    point.row.map_or_else(Tags::default, |row| fed.members[row.series as usize].0.clone())
 }
 
 fn several_at_the_end(times: &[i64], last: bool) -> bool {

@@ -5,6 +5,7 @@
 //! is each SELECT's own.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -23,6 +24,7 @@ use crate::merge::results::Value;
 
 use super::order::Ended;
 use super::present::{Known, Present};
+use super::reads::best_keys;
 use super::stream::{Row, Stream, Tagged, Tags, before, cast, limited, subset};
 
 /// A SELECT, ready for rows.
@@ -471,8 +473,45 @@ impl Level {
         keys != self.written
     }
 
+    /// Whether InfluxDB takes points of so many tags for series of the answer by all of these: GROUP BY has a tag twice, and they
+    /// are as many as it names (`keysMatch` in query/point.go).
+    pub fn mixes(&self, keys: usize) -> bool {
+        keys == self.written && self.written > self.outermost.len()
+    }
+
+    /// Whether any level is grouped so, or what top or bottom take the best of.
+    pub fn mixes_any(&self, outer_keys: &[String]) -> bool {
+        let own = self.all_keys(outer_keys);
+        let calls = self.evaluation.calls.iter().map(|call| best_keys(call, &own));
+        let mut sets = std::iter::once(own.clone()).chain(calls);
+        let inside = |keys: &[String], input: &Input| matches!(input, Input::Subquery(inner) if inner.mixes_any(keys));
+        sets.any(|keys| self.mixes(keys.len()) || self.inputs.iter().any(|input| inside(&keys, input)))
+    }
+
+    /// The order of the series of the answer that InfluxDB takes points for.
+    pub fn by_series(&self, a: &Tagged, b: &Tagged) -> Ordering {
+        match self.mixes(a.tags.len()) {
+            false => a.at.series.cmp(&b.at.series),
+            true if self.ascending() => (a.at.name, &a.tags).cmp(&(b.at.name, &b.tags)),
+            true => (b.at.name, &b.tags).cmp(&(a.at.name, &a.tags)),
+        }
+    }
+
+    /// The same within one series of the answer, by the points' tags.
+    pub fn by_mixed(&self, a: &Tags, b: &Tags, ascending: bool) -> Ordering {
+        match self.mixes(a.len()) {
+            false => Ordering::Equal,
+            true if ascending => a.cmp(b),
+            true => b.cmp(a),
+        }
+    }
+
     fn cut(&self, series: Vec<Vec<Tagged>>, shards: &[i64], keys: &[String]) -> Vec<Tagged> {
         let ascending = self.ascending();
+        let before = |a: &Tagged, b: &Tagged, ascending| match self.by_series(a, b) {
+            Ordering::Equal => before(a, b, ascending),
+            order => order.is_lt(),
+        };
         let shard = |point: &Tagged| shards.partition_point(|start| *start <= point.time);
         if self.limit + self.offset == 0 {
             return sorted_in_shards(series, shard, ascending, |a, b| before(a, b, ascending)).collect();

@@ -78,8 +78,14 @@ impl Nested {
         }
         let mut needs = vec![None; inputs];
         let mapped = top.mapped();
+        let reads = if top.mixes_any(&[]) { Reads::Rows } else { reads };
         top.decide(&[(TimeRange::default(), Vec::new())], mapped, apart, reads, &mut needs);
         Ok(Nested { top, needs, rows_max })
+    }
+
+    /// What has ended before the first series of the answer.
+    pub fn begin(&self) -> Ended {
+        Ended::new(self.top.mixes_any(&[]))
     }
 
     /// InfluxDB's own error about what a call is of, which it tells once there is a series of that. Else nothing comes of it.

@@ -30,6 +30,10 @@ pub struct Ended {
 }
 
 impl Ended {
+    pub fn new(wants_all: bool) -> Ended {
+        Ended { wants_all: Cell::new(wants_all), ..Ended::default() }
+    }
+
     /// For the next series of the answer.
     pub fn rewind(&self) {
         self.met.replace(0);

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use crate::influxql::ast::{Fill, FillValue};
 use crate::merge::evaluate::fill::number;
-use crate::merge::evaluate::rows::{NO_TIME, whole};
+use crate::merge::evaluate::rows::{NO_TIME, Rows, whole};
 use crate::merge::evaluate::{Kind, Place};
 use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
@@ -80,6 +80,11 @@ impl Tagged {
     pub fn is_silence(&self) -> bool {
         self.count == 0
     }
+}
+
+/// The tags of rows of a measurement.
+pub fn tags_by(rows: &Rows, keys: &[String]) -> Tags {
+    Tags::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect())
 }
 
 /// The tags of some of the keys.

@@ -15,12 +15,15 @@
 //!   is no more, and may ask again, then the windows behind come. It ends a window that has begun, fill() puts its point in its
 //!   place while windows are due, transformations and what merges several sources end there for good, all else hands it on. The
 //!   answer ends where its rows are silent twice.
+//! - Where GROUP BY has a tag twice, rows with as many tags as it names are those of one series by all of these, and come in
+//!   their order: so the series of the answer, by fewer tags, come several times (`Level::mixes`).
 //! - Several calls are joined by name, then all tags in the order of their keys, then time, whatever the order of the series of
 //!   the answer: a call that has ended in a series goes on in a later one while others are still in the first.
 //!
 //! What a level makes is held: no list has more than `rows_max` points.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::influxql::Expr;
@@ -39,11 +42,19 @@ use crate::merge::results::Value;
 use super::calls::Fed;
 use super::level::{Given, Level, Merged, kind_of};
 use super::reads::{best_keys, is_best_of_tags, takes_end};
-use super::stream::{At, Row, Stream, Tagged, Tags, before, limited, subset, taken};
+use super::stream::{At, Row, Stream, Tagged, Tags, before, limited, subset, tags_by, taken};
 
 /// All series of the answer, in InfluxDB's order.
 pub struct Together<'a> {
     pub series: Vec<(At, &'a str, Given<'a>)>,
+}
+
+impl<'a> Together<'a> {
+    /// Those of measurements.
+    pub fn of(&self, names: &[(&str, usize)]) -> impl Iterator<Item = (At, &Given<'a>)> {
+        let is_named = |own: &str| names.iter().any(|(name, _)| *name == own);
+        self.series.iter().filter(move |(_, own, _)| is_named(own)).map(|(at, _, given)| (*at, given))
+    }
 }
 
 impl Level {
@@ -59,9 +70,7 @@ impl Level {
             let (kind, shown) = self.kinds_of(call)?;
             let points = match kind {
                 None => Vec::new(),
-                Some(_) if self.evaluation.nested || self.inputs.len() > 1 || may_be_silent(call) => {
-                    self.call_together(call, all, range, &keys)?
-                }
+                Some(_) if self.is_one_stream(call, &keys) => self.call_together(call, all, range, &keys)?,
                 Some(_) if self.pushed => in_turn(all, |given| self.made(number, call, given, range, &keys))?,
                 Some(_) => in_turn(all, |given| self.call(call, given, range, &keys))?,
             };
@@ -72,6 +81,12 @@ impl Level {
         Ok(Stream { rows: self.join(scanners, &kinds), keys })
     }
 
+    /// Whether what comes of a series may hang on those before it.
+    fn is_one_stream(&self, call: &Call, keys: &[String]) -> bool {
+        let mixes = || self.mixes(keys.len()) || self.mixes(best_keys(call, keys).len());
+        self.evaluation.nested || self.inputs.len() > 1 || may_be_silent(call) || mixes()
+    }
+
     fn check_rows(&self, points: &[Tagged]) -> Result<(), Stop> {
         match points.len() > self.evaluation.rows_max {
             true => Err(Stop::Rows(points.len())),
@@ -80,7 +95,7 @@ impl Level {
     }
 
     fn raw_together(&self, all: &Together<'_>, range: TimeRange, keys: &[String]) -> Result<Vec<Tagged>, Stop> {
-        if self.inputs.len() < 2 && !self.evaluation.nested {
+        if self.inputs.len() < 2 && !self.evaluation.nested && !self.mixes(keys.len()) {
             return in_turn(all, |given| self.raw(given, range, keys));
         }
         if !self.evaluation.knows_a_ref() {
@@ -90,7 +105,7 @@ impl Level {
         for source in self.merged_sources() {
             sources.push(match source {
                 Merged::Measurements(names) => {
-                    of_names(all, &names, |given| Ok(self.raw_of(&given.of(&names), range, keys)))?
+                    self.of_names(all, &names, |given| Ok(self.raw_of(&given.of(&names), range, keys)))?
                 }
                 Merged::Subquery(inner) => {
                     let made = inner.run_together(all, range, keys)?;
@@ -100,9 +115,9 @@ impl Level {
             });
         }
         let ascending = self.ascending();
-        let less = |a: &Tagged, b: &Tagged| match a.at.series == b.at.series {
-            true => before(a, b, ascending),
-            false => a.at.series < b.at.series,
+        let less = |a: &Tagged, b: &Tagged| match self.by_series(a, b) {
+            Ordering::Equal => before(a, b, ascending),
+            order => order.is_lt(),
         };
         self.end_at_silences(&mut sources, None, |_| true)?;
         let merged: Vec<Tagged> = sorted(sources, less).collect();
@@ -229,7 +244,7 @@ impl Level {
             let rows: Vec<_> = own.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
             let mut sets: BTreeMap<Tags, Vec<&Rows>> = BTreeMap::new();
             for (own, rows) in own.iter().zip(&rows) {
-                sets.entry(tags_of(own, keys)).or_default().push(rows);
+                sets.entry(tags_by(own, keys)).or_default().push(rows);
             }
             let mut points: Vec<Tagged> = Vec::new();
             for (tags, rows) in sets {
@@ -244,15 +259,20 @@ impl Level {
             points
         };
         let of_ends = |own: &[&Rows]| -> Result<Vec<Tagged>, Stop> {
-            let rows = own.iter().map(|rows| (tags_of(rows, keys), self.with_tag_columns(rows, windows.range)));
+            let rows = own.iter().map(|rows| (tags_by(rows, keys), self.with_tag_columns(rows, windows.range)));
             let found = self.ends(call, &Fed { input: 0, members: rows.collect(), turns: None }, windows, of)?;
             Ok(found.into_values().collect())
         };
         let mut sources = Vec::new();
         for source in self.merged_sources() {
             sources.push(match source {
-                Merged::Measurements(names) if takes_ends => of_names(all, &names, |given| of_ends(&given.of(&names)))?,
-                Merged::Measurements(names) => of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
+                Merged::Measurements(names) if takes_ends && self.mixes(keys.len()) => {
+                    self.ends_together(call, (all, &names), windows, keys, of)?
+                }
+                Merged::Measurements(names) if takes_ends => {
+                    self.of_names(all, &names, |given| of_ends(&given.of(&names)))?
+                }
+                Merged::Measurements(names) => self.of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
                 Merged::Subquery(inner) => {
                     let points = self.points_of_rows(call, inner, all, windows.range, keys)?;
                     self.reduced(&points, &windows, own, |points| vec![of(points)])
@@ -261,7 +281,7 @@ impl Level {
         }
         // One without the name is a source of nothing.
         self.end_at_silences(&mut sources, Some(call), |_| true)?;
-        let merged = by_window(sources, &windows, self.ascending());
+        let merged = self.by_window(sources, &windows);
         Ok(self.reduced(&merged, &windows, own, |points| vec![again(points)]))
     }
 
@@ -277,24 +297,26 @@ impl Level {
             if self.is_cut(call) {
                 return self.cut_for(call, own, windows, keys);
             }
-            let tags: Vec<Tags> = own.iter().map(|rows| tags_of(rows, keys)).collect();
+            let tags: Vec<Tags> = own.iter().map(|rows| tags_by(rows, keys)).collect();
             let rows: Vec<_> = own.iter().map(|rows| self.with_tag_columns(rows, windows.range)).collect();
             let rows: Vec<&Rows> = rows.iter().map(|rows| &**rows).collect();
+            let of = |point: &Point| &tags[point.row.map_or(0, |row| row.series as usize)];
+            let series = |a: &Point, b: &Point| self.by_mixed(of(a), of(b), self.ascending());
             let tagged = |point: Point| {
-                let tags = &tags[point.row.map_or(0, |row| row.series as usize)];
+                let tags = of(&point);
                 self.tagged(point, tags, &rows)
             };
-            self.evaluation.ordered(call, &rows, windows).map(tagged).collect()
+            self.evaluation.ordered_by(call, &rows, windows, series).map(tagged).collect()
         };
         let mut sources = Vec::new();
         for source in self.merged_sources() {
             sources.push(match source {
-                Merged::Measurements(names) => of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
+                Merged::Measurements(names) => self.of_names(all, &names, |given| Ok(of_rows(&given.of(&names))))?,
                 Merged::Subquery(inner) => self.points_of_rows(call, inner, all, windows.range, keys)?,
             });
         }
         self.end_at_silences(&mut sources, Some(call), |inner| inner.knows(call))?;
-        let merged = by_window(sources, &windows, self.ascending());
+        let merged = self.by_window(sources, &windows);
         self.check_rows(&merged)?;
         Ok(merged)
     }
@@ -354,6 +376,60 @@ impl Level {
         Ok(())
     }
 
+    /// What is made of measurements, one series of the answer after the other.
+    fn of_names(
+        &self,
+        all: &Together<'_>,
+        names: &[(&str, usize)],
+        mut make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>,
+    ) -> Result<Vec<Tagged>, Stop> {
+        let mut found = Vec::new();
+        for (at, given) in all.of(names) {
+            found.extend(make(given)?.into_iter().map(|point| Tagged { at, ..point }));
+        }
+        found.sort_by(|a, b| self.by_series(a, b));
+        Ok(found)
+    }
+
+    /// Of several sources those in the earliest window of the first series, then those of the next.
+    pub fn by_window(&self, mut sources: Vec<Vec<Tagged>>, windows: &Windows) -> Vec<Tagged> {
+        if sources.len() < 2 {
+            return sources.pop().unwrap_or_default();
+        }
+        let ascending = self.ascending();
+        let begin = |source: Vec<Tagged>| Some((source.first()?.clone(), source.into_iter().peekable()));
+        let less = |(a, _): &(Tagged, _), (b, _): &(Tagged, _)| {
+            let (start, other) = (windows.start(a.time), windows.start(b.time));
+            match self.by_series(a, b) {
+                Ordering::Equal => {
+                    if ascending {
+                        start < other
+                    } else {
+                        start > other
+                    }
+                }
+                order => order.is_lt(),
+            }
+        };
+        let mut heap = Heap::new(sources.into_iter().filter_map(begin).collect(), less);
+        let mut merged = Vec::new();
+        while let Some((first, mut source)) = heap.pop() {
+            let (from, to) = windows.of(first.time);
+            merged.extend(source.next());
+            // InfluxDB looks at the further border alone.
+            let goes_on = |point: &Tagged| {
+                self.by_series(point, &first).is_eq() && if ascending { point.time < to } else { point.time >= from }
+            };
+            while let Some(point) = source.next_if(goes_on) {
+                merged.push(point);
+            }
+            if let Some(next) = source.peek().cloned() {
+                heap.push((next, source));
+            }
+        }
+        merged
+    }
+
     /// Runs a function over each window, and there over the points of the same tags; what has no time gets the window's start. A
     /// silence ends a window, and is passed on where none has begun; a window without a point is one.
     pub fn reduced(
@@ -375,7 +451,7 @@ impl Level {
             }
             let (start, end) = windows.of(first.time);
             let inside = |point: &&Tagged| {
-                (start..end).contains(&point.time) && (!valued(point) || point.at.series == first.at.series)
+                (start..end).contains(&point.time) && (!valued(point) || self.by_series(point, first).is_eq())
             };
             let length = points[next..].iter().take_while(|point| !point.is_silence()).take_while(inside).count();
             if length == 0 {
@@ -503,10 +579,6 @@ fn own_series(point: &Tagged) -> (u32, Tags) {
     (point.at.name, point.tags.clone())
 }
 
-fn tags_of(rows: &Rows, keys: &[String]) -> Tags {
-    Tags::new(keys.iter().map(|key| rows.tag(key).to_owned()).collect())
-}
-
 fn shown(mut points: Vec<Tagged>, windows: &Windows) -> Vec<Tagged> {
     points.iter_mut().filter(|point| !point.is_silence()).for_each(|point| point.time = windows.shown(point.time));
     points
@@ -522,51 +594,6 @@ fn in_turn(
         found.extend(make(given)?.into_iter().map(|point| Tagged { at: *at, ..point }));
     }
     Ok(found)
-}
-
-/// The same of those of measurements.
-fn of_names(
-    all: &Together<'_>,
-    names: &[(&str, usize)],
-    mut make: impl FnMut(&Given<'_>) -> Result<Vec<Tagged>, Stop>,
-) -> Result<Vec<Tagged>, Stop> {
-    let mut found = Vec::new();
-    for (at, _, given) in all.series.iter().filter(|(_, own, _)| names.iter().any(|(name, _)| name == own)) {
-        found.extend(make(given)?.into_iter().map(|point| Tagged { at: *at, ..point }));
-    }
-    Ok(found)
-}
-
-/// Of several sources those in the earliest window of the first series, then those of the next.
-fn by_window(mut sources: Vec<Vec<Tagged>>, windows: &Windows, ascending: bool) -> Vec<Tagged> {
-    if sources.len() < 2 {
-        return sources.pop().unwrap_or_default();
-    }
-    let key = |point: &Tagged| (point.at.series, windows.start(point.time));
-    let begin = |source: Vec<Tagged>| Some((key(source.first()?), source.into_iter().peekable()));
-    let less = |(a, _): &((u32, i64), _), (b, _): &((u32, i64), _)| match a.0 == b.0 {
-        true if ascending => a.1 < b.1,
-        true => a.1 > b.1,
-        false => a.0 < b.0,
-    };
-    let mut heap = Heap::new(sources.into_iter().filter_map(begin).collect(), less);
-    let mut merged = Vec::new();
-    while let Some((_, mut source)) = heap.pop() {
-        let Some(first) = source.next() else { continue };
-        let (from, to) = windows.of(first.time);
-        let series = first.at.series;
-        merged.push(first);
-        // InfluxDB looks at the further border alone.
-        let goes_on =
-            |point: &Tagged| point.at.series == series && if ascending { point.time < to } else { point.time >= from };
-        while let Some(point) = source.next_if(goes_on) {
-            merged.push(point);
-        }
-        if let Some(next) = source.peek() {
-            heap.push((key(next), source));
-        }
-    }
-    merged
 }
 
 /// Point after point, each tags for themselves; what is left at the end comes by tags. A silence is the end.
