@@ -22,6 +22,10 @@ fn arguments_are_worked_out_first() {
         "sum((n::integer)) / count((v))",
         "count((distinct(v)))",
         "count(distinct((n)))",
+        "count((distinct v))",
+        "pow(mean(v), /u/)",
+        "pow(v, *), n",
+        "atan2(max(v), /v/), host",
         "percentile(v, 45 * 2)",
         "percentile((v), (100 / 3)), host",
         "percentile(v, 181 % 100)",
@@ -54,12 +58,16 @@ fn arguments_are_worked_out_first() {
     let mut queries: Vec<String> = plain.iter().map(|fields| format!("SELECT {fields} FROM one")).collect();
     queries.extend(plain.map(|fields| format!("SELECT {fields} FROM one GROUP BY region")));
     queries.extend(windows.map(|fields| format!("SELECT {fields} FROM one WHERE {BOUNDS} GROUP BY time(20s)")));
-    let twice = ["time(0s), time(20s)", "time(-1s), region, time(20s)"];
-    queries.extend(twice.map(|times| format!("SELECT mean(v) FROM one WHERE {BOUNDS} GROUP BY {times}")));
+    let windows_of =
+        ["time(0s), time(20s)", "time(-1s), region, time(20s)", "(time(20s)), ((region))", "time(20s), (*)"];
+    queries.extend(windows_of.map(|times| format!("SELECT mean(v) FROM one WHERE {BOUNDS} GROUP BY {times}")));
     queries.extend(
         ["percentile(v, 45 * 2)", "max((v))", "derivative(v, 1s * 10)"]
             .map(|inner| format!("SELECT mean((x)) FROM (SELECT {inner} AS x FROM one GROUP BY host)")),
     );
+    let names = ["(host)", "((region)), host", "(*)"];
+    queries.extend(names.map(|names| format!("SELECT max(v), n FROM one GROUP BY {names}")));
+    queries.extend(names.map(|names| format!("SELECT max(x) FROM (SELECT v AS x FROM one) GROUP BY {names}")));
     loaded.assert_same(&queries);
     // What functions of literals come to is not worked out.
     let seen = loaded.cluster.http().query("db", "SELECT percentile(v, pow(9, 2)) FROM one");

@@ -25,7 +25,7 @@ mod params;
 mod parser;
 mod plain;
 pub mod range;
-mod reduced;
+pub mod reduced;
 #[cfg(test)]
 mod tests;
 mod text;

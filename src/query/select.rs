@@ -6,6 +6,7 @@ use std::fmt::Display;
 use futures_util::future::join_all;
 
 use crate::influxql::inspect::Mention;
+use crate::influxql::reduced::reduce_dimensions;
 use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
@@ -33,6 +34,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     let (Statement::Select(select) | Statement::Explain { select, .. }) = &mut statement else {
         return Err(refuse(500, "only a SELECT has to ask before it is planned"));
     };
+    reduce_dimensions(select);
     bound_by_now(select, running.context.now_ns);
     let found = regexes(select);
     if !found.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::influxql::ast::{BinaryOp, Call, Cast, Field, VarRef};
 use crate::influxql::{Expr, Select};
+use crate::merge::results::Value;
 
 use super::expr::{Cell, math};
 use super::functions::{Function, function, tags_of_best};
@@ -146,7 +147,7 @@ fn collect(evaluation: &mut Evaluation, expr: &Expr) -> Result<(), Stop> {
             }
         }
         Expr::Call(call) if math(&call.name).is_some() => {
-            for arg in &call.args {
+            for arg in call.args.iter().filter(|arg| !is_pattern(arg)) {
                 collect(evaluation, arg)?;
             }
         }
@@ -165,6 +166,11 @@ fn collect(evaluation: &mut Evaluation, expr: &Expr) -> Result<(), Stop> {
         other => return Err(Stop::Refused(format!("the column {other}"))),
     }
     Ok(())
+}
+
+/// What InfluxDB writes out as an argument of mathematics only if it is the first. Else it has no value.
+fn is_pattern(arg: &Expr) -> bool {
+    matches!(arg, Expr::Wildcard(_) | Expr::Regex(_))
 }
 
 fn place_argument(evaluation: &mut Evaluation, call: &Call) {
@@ -187,7 +193,11 @@ fn cell(evaluation: &Evaluation, expr: &Expr) -> Result<Cell, Stop> {
         }
         Expr::Call(call) => match math(&call.name) {
             Some(math) => {
-                let args: Result<Vec<Cell>, Stop> = call.args.iter().map(|arg| cell(evaluation, arg)).collect();
+                let value = |arg: &Expr| match is_pattern(arg) {
+                    true => Ok(Cell::Literal(Value::Null)),
+                    false => cell(evaluation, arg),
+                };
+                let args: Result<Vec<Cell>, Stop> = call.args.iter().map(value).collect();
                 Ok(Cell::Math(math, args?))
             }
             None => {
