@@ -203,3 +203,33 @@ fn type_errors_are_told_where_slimit_finds_no_series() {
     }
     loaded.assert_same_with_rows(&queries, 0);
 }
+
+/// InfluxDB's index knows a field of another time than is read, and of another policy: nothing there compares with it. A group of
+/// which no series has it would take it for a tag.
+#[test]
+fn fields_of_another_time_are_fields_in_every_group() {
+    let judged = loaded();
+    let later = T0 + 30 * 86_400;
+    let body = format!("one,host=h1 v=1,later=\"x\",number=1i {later}000000000\n");
+    [judged.reference.http(), judged.cluster.http()].iter().for_each(|http| http.store("db", &body));
+    let mut queries = Vec::new();
+    for condition in [
+        "later = ''",
+        "later != 'x'",
+        "later !~ /x/",
+        "number != 1",
+        "(later = '' OR v > 2)",
+        "host != 'h1' AND later = ''",
+        "host = 'h2' AND later != 'x'",
+    ] {
+        for columns in ["count(v)", "v", "median(n)", "mean(n), max(v)", "derivative(v)"] {
+            for rest in ["", " GROUP BY host", " LIMIT 2"] {
+                queries.push(format!("SELECT {columns} FROM one WHERE {condition} AND time < {later}s{rest}"));
+            }
+            queries.push(format!("SELECT {columns} FROM one WHERE {condition} AND missing = ''"));
+        }
+        queries.push(format!("SELECT sum(x) FROM (SELECT max(v) AS x FROM one WHERE {condition} AND time < {later}s)"));
+        queries.push(format!("SELECT max(v) FROM one, one WHERE {condition} AND time < {later}s"));
+    }
+    judged.assert_same_with_rows(&queries, 10);
+}

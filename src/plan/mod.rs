@@ -12,6 +12,7 @@ use crate::topology::{GroupIndex, Topology};
 use select::{Planned, Selected};
 
 pub mod columns;
+pub mod elsewhere;
 pub mod gather;
 mod gojson;
 pub mod intervals;

@@ -1,6 +1,6 @@
 //! A SELECT over several groups: ask what they hold, plan, then put their series in order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use futures_util::future::join_all;
@@ -12,19 +12,20 @@ use crate::merge::alike::Alike;
 use crate::merge::concatenate::{Concatenation as Joining, Next};
 use crate::merge::results::{Message, NO_STATEMENT, Series, StatementResult, Value};
 use crate::net::yield_if_needed;
+use crate::plan::columns::Schema;
 use crate::plan::select::{
     Concatenation, Passed, Planned, Selected, cuts_tag_sets, has_wildcard_call, made_here, narrowed, probe, questions,
     select as plan, typed, without_types,
 };
 use crate::plan::sources::{bound_by_now, join_names, leaf, name_regexes, regexes};
 use crate::plan::subquery::{part_of, readers};
-use crate::plan::{Circumstances, intervals};
+use crate::plan::{Circumstances, elsewhere, intervals};
 use crate::topology::GroupIndex;
 
 use super::gather::objection;
 use super::partials::{Partial, document_rows};
 use super::slimit::{self, Through};
-use super::statement::{Ended, PANIC, Running, is_panic};
+use super::statement::{Context, Ended, PANIC, Running, is_panic};
 use super::{Refusal, gather, into, lookup, refuse, subquery};
 
 /// Runs a SELECT, or its EXPLAIN, that has to ask before it can be planned.
@@ -151,6 +152,12 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
             return Ok(Err(first.unwrap_or(error)));
         }
     };
+    let mut known = select.clone();
+    if let Err(error) = know_elsewhere(context, &mut known, &schemas).await? {
+        return Ok(Err(error));
+    }
+    let is_told = known != *select;
+    let select = &known;
     let plan = |select: &Select| match made_here {
         true => self::made_here(select, &schemas, circumstances).map(Planned::Runs),
         false => plan(select, &schemas, circumstances),
@@ -174,7 +181,17 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
     };
     let limits = match planned.map_err(|reason| refuse(400, reason))? {
         Planned::Lists(limits) => limits,
-        Planned::Runs(selected) => return Ok(Ok(Settled { selected, listings: Vec::new(), through: None })),
+        Planned::Runs(selected) => {
+            let selected = match selected {
+                // It would not know what the others have told.
+                Selected::One(groups) if is_told => match groups.first() {
+                    Some(group) => Selected::Rewritten(*group, Box::new(select.clone())),
+                    None => Selected::One(groups),
+                },
+                selected => selected,
+            };
+            return Ok(Ok(Settled { selected, listings: Vec::new(), through: None }));
+        }
     };
     let mut limits = *limits;
     if let Err(error) = slimit::know(context, &mut limits, &mut read).await? {
@@ -196,6 +213,27 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
         narrowed(&rest, &schemas, through.passed(), circumstances).map_err(|reason| refuse(400, reason))?
     };
     Ok(Ok(Settled { selected, listings: limits.listings(None), through: Some(through) }))
+}
+
+/// Has the groups tell which names in WHERE are fields that nothing that is read has. The inner error is InfluxDB's own.
+async fn know_elsewhere(
+    context: &Context,
+    select: &mut Select,
+    schemas: &[Schema],
+) -> Result<Result<(), String>, Refusal> {
+    let (topology, db) = (&context.backends.topology, context.asked.params.get("db"));
+    let groups: Vec<GroupIndex> = topology.group_indexes().collect();
+    let mut fields = BTreeMap::new();
+    for measurement in elsewhere::measurements(select, schemas, topology, db) {
+        match lookup::fields_anytime(context, &groups, measurement).await {
+            Ok(Ok(known)) => drop(fields.insert(measurement.to_string(), known)),
+            Ok(Err(error)) => return Ok(Err(error)),
+            // Whether an index knows of other times only those may ask who may SHOW STATS.
+            Err(refusal) if refusal.denied => return Ok(Ok(())),
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    elsewhere::settle(select, schemas, &fields).map(Ok).map_err(|reason| refuse(400, reason))
 }
 
 /// The same of no series: InfluxDB looks at the types of some calls all the same.
