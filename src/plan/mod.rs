@@ -1,7 +1,7 @@
 //! A request's statements x topology -> where they run, or why they are refused.
 //!
 //! What one group can answer alone goes there as the client wrote it, the request as a whole or each of its statements.
-//! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `pinned`,
+//! A SELECT over several groups is planned once the groups have said what they hold (`select`, `columns`, `elsewhere`, `pinned`,
 //! `sources`, `subquery`, `slimit`, `tag_sets`, `intervals`; `outline` says what it can before); SHOW is asked of every group
 //! and merged (`show`); writing statements go to every replica of the groups that they concern (`writing`). Everything else is
 //! refused with the reason. Called by `query` and by `slotline route --query`. Pure.
