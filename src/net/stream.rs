@@ -2,7 +2,6 @@
 //! write that makes no progress for too long.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -13,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::rt::ReadBufCursor;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -35,7 +35,7 @@ pub struct Stream {
     /// Of the requests that come over it, if any do.
     targets: Option<Rc<RefCell<Targets>>>,
     /// What was read, encoded for hyper, and is still to be given to it.
-    encoded: VecDeque<u8>,
+    encoded: Bytes,
     substitute: Option<Substitute>,
     without_nul: bool,
     stall_max: Duration,
@@ -63,7 +63,7 @@ impl Stream {
             heads: Rc::default(),
             unsaid: None,
             targets: None,
-            encoded: VecDeque::new(),
+            encoded: Bytes::new(),
             substitute: None,
             without_nul: false,
             stall_max,
@@ -160,7 +160,7 @@ impl Stream {
     /// Gives hyper as much of what was encoded for it as there is room for.
     fn give(&mut self, buffer: &mut ReadBufCursor<'_>) {
         let length = self.encoded.len().min(buffer.remaining());
-        buffer.put_slice(&self.encoded.drain(..length).collect::<Vec<u8>>());
+        buffer.put_slice(&self.encoded.split_to(length));
     }
 
     /// Writes some of it, and begins to count the time while nothing can be written.

@@ -56,7 +56,7 @@ fn settle_of(
             if some.is_some() && (kinds.iter().any(Option::is_none) || kinds.len() < plain(select).count()) {
                 return Err(format!(
                     "WHERE of {name:?} over several groups is not supported: in what is read it is neither field nor tag, and \
-                     elsewhere a field of some of the measurements alone"
+                     elsewhere a field of some of the measurements alone; ask each measurement in a statement of its own"
                 ));
             }
             if let Some(kind) = some {
