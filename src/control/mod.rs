@@ -104,9 +104,15 @@ const PACE: Pace = Pace {
     backlog: backlog::PACE,
 };
 
-/// Opens a session for a command.
+/// Opens a session for a command. Proxies come back until they have one; for a command a server that answers and gives
+/// none is asked once more.
 pub fn open(servers: Servers, auth: &str) -> Result<Box<dyn Store>, StoreError> {
-    Ok(Box::new(Connector::new(servers, auth).open()?))
+    let mut connector = Connector::new(servers, auth);
+    let store = match connector.open() {
+        Err(StoreError::Silent(_)) => connector.open()?,
+        first => first?,
+    };
+    Ok(Box::new(store))
 }
 
 /// Starts the thread.

@@ -5,6 +5,7 @@
 //!
 //! - A server is probed first, resolved anew each time; the client gets the one address that answered.
 //! - The crate tells of a broken connection on its own network thread. [`watch_state`] ends that thread there and then.
+//! - A request made while its network thread starts may never be sent: the first waits until there is a session.
 //! - Its requests wait without end. They run on a worker thread, which is left behind when an answer takes too long; it
 //!   ends by itself when the answer comes or the connection breaks, and there are never more than [`CLIENTS_MAX`].
 
@@ -28,6 +29,9 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// The first request goes out after that long even if nothing has told of the session: it may have begun before anybody
+/// listened.
+const SESSION_SOON: Duration = Duration::from_millis(250);
 /// Clients alive at once, nearly all of them left behind: further sessions wait until one has ended.
 const CLIENTS_MAX: usize = 16;
 /// Servers take 1 MiB a packet, its head included.
@@ -47,7 +51,7 @@ impl Connector {
         Connector { servers, auth: auth.to_owned(), clients: Arc::new(()) }
     }
 
-    /// A session with a server that answers.
+    /// A session with a server that answers; [`StoreError::Silent`] if it then gives none in time.
     pub fn open(&mut self) -> Result<ZooKeeperStore, StoreError> {
         let unanswered = Arc::strong_count(&self.clients) - 1;
         if unanswered >= CLIENTS_MAX {
@@ -76,7 +80,7 @@ impl Connector {
         match outcome.recv_timeout(REQUEST_TIMEOUT) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(StoreError::Away(format!("{address}: {error}"))),
-            Err(_) => return Err(StoreError::Away(format!("{address}: no session within {REQUEST_TIMEOUT:?}"))),
+            Err(_) => return Err(StoreError::Silent(REQUEST_TIMEOUT)),
         }
         let (chroot, private) = (self.servers.chroot.clone(), !self.auth.is_empty());
         Ok(ZooKeeperStore { calls, events, chroot, private, session: None })
@@ -317,7 +321,11 @@ fn connect(
         })
     }));
     let client = connected.map_err(|_| "the client panicked".to_owned())?.map_err(|error| error.to_string())?;
-    watch_state(&client, events, given_up.clone());
+    let (there, session) = channel();
+    watch_state(&client, events, there, given_up.clone());
+    // Either way the network thread has started. Its queue loses what it is given in between, and all that follows: one
+    // client in ten thousand.
+    let _ = session.recv_timeout(SESSION_SOON);
     let first = match auth {
         "" => client.exists("/", false).map(drop),
         auth => client.add_auth("digest", auth.as_bytes().to_vec()),
@@ -332,11 +340,14 @@ fn connect(
     Ok(client)
 }
 
-/// Ends the client when its connection breaks, and when it has one although it was given up.
-fn watch_state(client: &ZooKeeper, events: Sender<Event>, given_up: Arc<AtomicBool>) {
+/// Tells when there is a session. Ends the client when its connection breaks, and when it has one although it was given
+/// up.
+fn watch_state(client: &ZooKeeper, events: Sender<Event>, there: Sender<()>, given_up: Arc<AtomicBool>) {
     client.add_listener(move |state| {
         let connected = matches!(state, ZkState::Connected | ZkState::ConnectedReadOnly);
         if connected && !given_up.load(Ordering::Relaxed) {
+            // Only the first is waited for.
+            let _ = there.send(());
             return;
         }
         let _ = events.send(Event::Over);
