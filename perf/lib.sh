@@ -284,11 +284,12 @@ counted_by_influxd() {
     "$perf" ask "$1" GET /debug/vars | json_number pointsWrittenOK
 }
 
-# start_haproxy REPLICA: one thread, HTTP, this one server behind it; its address is then in $address.
+# start_haproxy REPLICA [NAME]: one thread, HTTP, this one server behind it; its address is then in $address.
 start_haproxy() {
+    local name=${2:-haproxy}
     command -v haproxy >/dev/null || die 'haproxy is missing: apt-get install haproxy'
     address=127.0.0.1:$(free_port)
-    cat >"$work/haproxy.cfg" <<CFG
+    cat >"$work/$name.cfg" <<CFG
 global
     nbthread 1
 defaults
@@ -302,6 +303,6 @@ frontend in
 backend out
     server replica $1
 CFG
-    start haproxy haproxy -db -f "$work/haproxy.cfg"
+    start "$name" haproxy -db -f "$work/$name.cfg"
     wait_for haproxy "$perf" ask "$address" GET /ping
 }

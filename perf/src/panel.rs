@@ -21,7 +21,8 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// NAME=ADDR:PORT=PID; latency is compared with the first one's, CPU with the second one's
+    /// NAME=ADDR:PORT=PID; latency is compared with the first name's, CPU with the second one's. Several of one name are
+    /// copies of one program: one line, over all their rounds
     #[arg(long, required = true, value_parser = side)]
     side: Vec<Side>,
     #[arg(long, default_value = "perf")]
@@ -70,7 +71,7 @@ struct Round {
     bytes: usize,
 }
 
-/// A line for each side, medians over the rounds; ratios are those within a round. Exit 1 where an answer is no 200, holds
+/// A line for each name, medians over the rounds; ratios are those within a round. Exit 1 where an answer is no 200, holds
 /// an error, or is not as long as the first side's.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     let length = Duration::try_from_secs_f64(args.seconds).map_err(|error| format!("seconds: {error}"))?;
@@ -87,22 +88,31 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         "{:<10} {:>10} {:>9} {:>9} {:>8} {:>12} {:>8} {:>10}",
         "side", "requests", "p50 ms", "p99 ms", "x p50", "CPU us/req", "x CPU", "bytes"
     );
-    let cpu_base = &rounds[1.min(rounds.len() - 1)];
-    for (side, own) in args.side.iter().zip(&rounds) {
-        let of = |value: fn(&Round) -> f64| median(own.iter().map(value).collect());
-        let ratio = |base: &[Round], value: fn(&Round) -> f64| {
-            median(own.iter().zip(base).map(|(own, base)| value(own) / value(base)).collect())
+    let mut names: Vec<&str> = args.side.iter().map(|side| side.name.as_str()).collect();
+    names.dedup();
+    let copies = |name: &str| -> Vec<&[Round]> {
+        let named = args.side.iter().zip(&rounds).filter(|(side, _)| side.name == name);
+        named.map(|(_, rounds)| rounds.as_slice()).collect()
+    };
+    let (latency_base, cpu_base) = (copies(names[0]), copies(names[1.min(names.len() - 1)]));
+    for name in names {
+        let own = copies(name);
+        let of = |value: fn(&Round) -> f64| median(own.concat().iter().map(value).collect());
+        // Copy by copy, each beside a copy of the other program.
+        let ratios = |base: &[&[Round]], value: fn(&Round) -> f64| -> Vec<f64> {
+            let pairs = own.iter().zip(base.iter().cycle());
+            pairs.flat_map(|(own, base)| own.iter().zip(*base)).map(|(own, base)| value(own) / value(base)).collect()
         };
         println!(
             "{:<10} {:>10.0} {:>9.3} {:>9.3} {:>8.3} {:>12.1} {:>8.2} {:>10}",
-            side.name,
+            name,
             of(|round| round.requests),
             of(|round| round.p50_ms),
             of(|round| round.p99_ms),
-            ratio(&rounds[0], |round| round.p50_ms),
+            median(ratios(&latency_base, |round| round.p50_ms)),
             of(|round| round.cpu_us),
-            ratio(cpu_base, |round| round.cpu_us),
-            own[0].bytes,
+            median(ratios(&cpu_base, |round| round.cpu_us)),
+            own[0][0].bytes,
         );
     }
     Ok(ExitCode::SUCCESS)
