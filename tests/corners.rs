@@ -302,6 +302,20 @@ fn limits_where_a_window_makes_no_point() {
     loaded.judged.assert_same(&queries);
 }
 
+/// No more windows are filled than are shown: all of them would be nine millions in each series.
+#[test]
+fn few_of_very_many_windows() {
+    let mut queries = Vec::new();
+    for columns in ["mean(v)", "count(v), max(n) * 2"] {
+        for rest in ["", "fill(linear)", "fill(0) ORDER BY time DESC"] {
+            let from = T0 - 800;
+            let times = format!("time >= {from}s AND time < 1600000131s GROUP BY time(100u)");
+            queries.push(format!("SELECT {columns} FROM two WHERE {times} {rest} LIMIT 3 OFFSET 2"));
+        }
+    }
+    loaded().judged.assert_same(&queries);
+}
+
 /// What a call that lags has in series that others have left behind comes in pieces; fill(linear) looks at windows of the next
 /// series; a prediction ends where what it reads makes no point, be it in the next series.
 #[test]

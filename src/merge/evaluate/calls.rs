@@ -10,7 +10,7 @@ use crate::merge::given_up::is_given_up;
 use crate::merge::results::Value;
 
 use super::ends::{AtSilence, is_silence, silence};
-use super::fill::fill;
+use super::fill::{Most, fill};
 use super::functions::distinct::{distinct, is_in_order};
 use super::functions::{Args, Function, Gives, How, best, compare, function, run, running, tags_of_best};
 use super::order::{by_window, cut_in_shards, shard_of, sorted, sorted_in_shards, starts_of};
@@ -172,19 +172,25 @@ impl Evaluation {
                 let input =
                     self.of_inner(carried, AtSilence::Ends, |carried| self.call(inner, members, windows, carried))?;
                 let input: Vec<Point> = input.into_iter().filter(|point| point.value != Value::Null).collect();
-                self.finished(call, function, self.by_windows(&input, &windows, |points| vec![of(points)]), &windows)
+                self.finished(
+                    call,
+                    function,
+                    self.by_windows(&input, &windows, |points| vec![of(points)]),
+                    &windows,
+                    carried,
+                )
             }
             How::Twice(of, again) => {
                 let found = self.twice(call, members, &windows, of, again);
-                self.finished(call, function, found, &windows)
+                self.finished(call, function, found, &windows, carried)
             }
             How::End { last, of } if windows.interval == 0 && !self.nested => {
                 let found = self.end(call, members, windows, last, of);
-                self.finished(call, function, found, &windows)
+                self.finished(call, function, found, &windows, carried)
             }
             How::End { of, .. } => {
                 let found = self.twice(call, members, &windows, of, of);
-                self.finished(call, function, found, &windows)
+                self.finished(call, function, found, &windows, carried)
             }
             How::Window(of) => {
                 let found = match call.name.as_str() {
@@ -197,7 +203,7 @@ impl Evaluation {
                     }
                 };
                 let found = self.until_the_end(call, found, Some(&windows), carried);
-                self.finished(call, function, found, &windows)
+                self.finished(call, function, found, &windows, carried)
             }
         }
     }
@@ -418,13 +424,14 @@ impl Evaluation {
         points
     }
 
-    /// Windows' times and fill(), but for a lone selector without windows.
+    /// Windows' times and fill(), but for a lone selector without windows. No more is filled than LIMIT leaves of what is shown.
     pub(super) fn finished(
         &self,
         call: &Call,
         function: &Function,
         points: Vec<Point>,
         windows: &Windows,
+        carried: &Carried,
     ) -> Result<Vec<Point>, Stop> {
         if self.selector && windows.interval == 0 {
             return Ok(points);
@@ -436,7 +443,14 @@ impl Evaluation {
         let null_is_zero = call.name == "count" && self.fill == Fill::Null;
         let how = if null_is_zero { Fill::Value(FillValue::Integer(0)) } else { self.fill };
         let kind = self.check_call(call)?.unwrap_or(function.gives.of(Kind::Float));
-        let fill = |points| fill(points, windows, how, kind, self.ascending, self.rows_max).map_err(Stop::Rows);
+        let is_shown = carried.inside == 0 && self.limit > 0 && self.keeping_call().is_none();
+        let read = if is_shown && !points.iter().any(is_silence) {
+            self.limit.saturating_add(self.offset)
+        } else {
+            usize::MAX
+        };
+        let most = Most { allowed: self.rows_max, read };
+        let fill = |points| fill(points, windows, how, kind, self.ascending, most).map_err(Stop::Rows);
         Evaluation::around_silences(points, fill)
     }
 

@@ -136,9 +136,9 @@ impl Evaluation {
             }
             (How::Window(_), _) => {
                 let found = self.until_the_end(call, self.put_together(states), Some(&windows), carried);
-                self.finished(call, function, found, &windows)
+                self.finished(call, function, found, &windows, carried)
             }
-            _ => self.finished(call, function, self.put_together(states), &windows),
+            _ => self.finished(call, function, self.put_together(states), &windows, carried),
         }
     }
 

@@ -26,17 +26,26 @@ pub fn number(value: FillValue, kind: Kind) -> Value {
     }
 }
 
+/// How many points are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// More are an error.
+    pub allowed: usize,
+    /// Nobody reads more.
+    pub read: usize,
+}
+
 /// Puts points into windows that have none. `points` are in order, their times are windows' starts.
 ///
 /// # Errors
-/// There would be more than `points_max`.
+/// There would be more than are allowed: so many.
 pub fn fill(
     points: Vec<Point>,
     windows: &Windows,
     fill: Fill,
     kind: Kind,
     ascending: bool,
-    points_max: usize,
+    most: Most,
 ) -> Result<Vec<Point>, usize> {
     let Some(first) = points.first() else { return Ok(points) };
     let (start, end) = (windows.start(windows.range.start), windows.start(windows.range.end));
@@ -55,7 +64,10 @@ pub fn fill(
             None if reaches(at) => true,
             None => return Ok(filled),
         };
-        if filled.len() >= points_max || is_given_up() {
+        if filled.len() >= most.read {
+            return Ok(filled);
+        }
+        if filled.len() >= most.allowed || is_given_up() {
             return Err(filled.len() + 1);
         }
         if due {

@@ -12,7 +12,7 @@ use crate::influxql::Expr;
 use crate::influxql::ast::{Call, Fill, FillValue, VarRef};
 use crate::influxql::range::TimeRange;
 use crate::merge::evaluate::cursor::beside;
-use crate::merge::evaluate::fill::fill;
+use crate::merge::evaluate::fill::{Most, fill};
 use crate::merge::evaluate::functions::{Args, Function, How, Stream as Transformation, best, function};
 use crate::merge::evaluate::order::Heap;
 use crate::merge::evaluate::rows::{Point, RowAt, Rows};
@@ -396,7 +396,8 @@ impl Level {
             };
             let plain = run.iter().enumerate().map(plain).collect();
             let left = self.evaluation.rows_max.saturating_sub(all.len());
-            let filled = fill(plain, windows, how, kind, self.ascending(), left);
+            let most = Most { allowed: left, read: usize::MAX };
+            let filled = fill(plain, windows, how, kind, self.ascending(), most);
             let filled = filled.map_err(|count| Stop::Rows(all.len() + count))?;
             all.extend(filled.into_iter().take_while(|_| !is_given_up()).map(|point| {
                 let beside = point.row.map_or_else(|| nulls.clone(), |row| run[row.row as usize].beside.clone());
