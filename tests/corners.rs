@@ -38,15 +38,16 @@ struct Loaded {
 
 fn loaded() -> Loaded {
     let setup = Setup::new(3, 1).rule("db", "one", &["host"]).rule("db", "two", &["host", "region"]);
-    let cluster = setup.rule("db", "long", &["host"]).rule("db", "bare", &["host"]).start();
+    let setup = setup.rule("db", "long", &["host"]).rule("db", "bare", &["host"]);
+    let cluster = setup.rule("db", "far", &["region"]).start();
     let reference = cluster.reference("db");
     cluster.create_db("db");
     let apart =
         |group: usize| (0..99).map(|n| format!("w{n}")).find(|name| group_of(slot("db", name, &[]), 3) == group);
     let whole = [0, 1].map(|group| apart(group).expect("each group has some"));
     let regions: &[&str] = &["eu", "us", ""];
-    let named: [(&str, &[&str]); 4] =
-        [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"])];
+    let named: [(&str, &[&str]); 5] =
+        [("one", &["", "eu"]), ("two", regions), (&whole[0], &["eu"]), (&whole[1], &["", "us"]), ("far", regions)];
     for body in [few_values(7, &named), long(), without_n()] {
         reference.http().store("db", &body);
         cluster.http().store("db", &body);
@@ -152,6 +153,15 @@ fn assert_series_come_several_times(loaded: &Loaded) {
     let queries = loaded.written(&written);
     let over_split = ["one", "two"].map(|name| queries.iter().map(|q| q.replace("SPLIT", name)).collect::<Vec<_>>());
     loaded.judged.assert_same(&over_split.concat());
+    // Each series of the answer lies in one group, yet they take turns.
+    loaded.judged.assert_same(&loaded.written(&[
+        "SELECT top(v, host, 2) FROM far GROUP BY region, region",
+        "SELECT bottom(v, host, 2), n FROM far, WHOLE GROUP BY region, region ORDER BY time DESC LIMIT 1",
+        "SELECT top(v, host, region, 2) FROM far WHERE BOUNDS GROUP BY time(20s), region, /reg/, region",
+        "SELECT top(v, host, 2) FROM far GROUP BY region, region SLIMIT 2",
+        "SELECT top(v, host, 2) FROM far WHERE region = 'eu' OR region = 'us' GROUP BY region, region",
+        "SELECT max(v), host FROM far GROUP BY region, region",
+    ]));
 }
 
 /// Whether a measurement counts as the first source, or as one beside others, hangs on whether what is read of it knows the field.

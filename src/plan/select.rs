@@ -347,6 +347,10 @@ fn planned(
     if are_one_series(shares) || subquery::may_end(select, false) {
         return nested();
     }
+    // Series of several groups take turns there, by tags that the answer does not have.
+    if shares.iter().any(|share| share.groups.len() > 1) && subquery::mixes_tags(&whole) {
+        return nested();
+    }
     // Which of one name is first at one time hangs on the names before theirs, which may be other groups'.
     if take_turns(select, shares) {
         return nested();
