@@ -114,6 +114,8 @@ const INTO: &[&str] = &[
     "SELECT f AS text, s AS text, i INTO t34 FROM src GROUP BY host",
     "SELECT v AS name, host AS name INTO t35 FROM split",
     "SELECT f AS time, i INTO t36 FROM nothing",
+    "SELECT count(i) INTO t37 FROM src WHERE time >= 1600000000s AND time < 1600000040s GROUP BY (time(3s)), ((dc))",
+    "SELECT count(v) INTO t38 FROM split WHERE time >= 1600000000s AND time < 1600000040s GROUP BY ((time(3s))), (host)",
 ];
 
 #[test]

@@ -16,6 +16,7 @@ use crate::batch::{BatchLimits, Builder, ClientAnswer, Router, Stamps};
 use crate::deliver::{Consistency, Write};
 use crate::influxql::ast::{Call, Expr, Fill, Target};
 use crate::influxql::inspect::Mention;
+use crate::influxql::reduced::reduce_dimensions;
 use crate::influxql::{Measurement, Select, Source, Statement};
 use crate::lineprotocol::Precision;
 use crate::merge::evaluate::written::{Apart, name_tags};
@@ -55,6 +56,7 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement, place:
         _ => Vec::new(),
     };
     let target = read.into.take().ok_or_else(|| refuse(500, "a SELECT without INTO is not written"))?;
+    reduce_dimensions(&mut read);
     // Windows without points are not written, not even where a count would be 0.
     if read.fill == Fill::Null && groups_by_time(&read) {
         read.fill = Fill::None;

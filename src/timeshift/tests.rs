@@ -51,6 +51,11 @@ fn selects_look_away() {
             "SELECT max(x) FROM (SELECT mean(v) AS x FROM m WHERE time >= 691200000000001 GROUP BY time(1w, 6d)) WHERE time \
              <= 2505599999999999 by -86400s",
         ),
+        (
+            "SELECT mean(v) AS shift_1_d FROM m WHERE time > now() - 1h GROUP BY (time(7s)), ((host))",
+            "SELECT mean(v) AS shift_1_d FROM m WHERE time >= 1617015600000000001 AND time <= 1617019200000000000 GROUP BY \
+             time(7s, 1s), host by -86400s",
+        ),
         // The windows of a zone's days, where no clocks change over them.
         (
             "SELECT mean(v) AS shift_1_d FROM m WHERE time >= '2021-05-04' AND time < '2021-05-06' GROUP BY time(1d) \

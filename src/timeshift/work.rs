@@ -2,6 +2,7 @@
 
 use crate::influxql::ast::{Fill, Shift, SortOrder, Source};
 use crate::influxql::range::{TIME_MAX, TIME_MIN, TimeRange};
+use crate::influxql::reduced::reduce_dimensions;
 use crate::influxql::{Expr, Select, Statement};
 use crate::plan::sources::bound_by_now;
 
@@ -43,6 +44,7 @@ pub fn work(select: &Select, base: Shift, now_ns: i64) -> Result<Work, String> {
     let mut statement = Statement::Select(Box::new(select.clone()));
     statement.replace_now(now_ns);
     let Statement::Select(mut select) = statement else { return Err("only a SELECT is shifted".to_owned()) };
+    reduce_dimensions(&mut select);
     bound_by_now(&mut select, now_ns);
     divide(&select, base, now_ns)
 }
