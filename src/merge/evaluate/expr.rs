@@ -141,6 +141,11 @@ pub fn binary(op: BinaryOp, lhs: &Value, rhs: &Value, division: Division) -> Val
         },
         (Value::Boolean(_), _) if matches!(op, BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor) => FALSE,
         (Value::Integer(a), Value::Integer(b)) => integers(op, *a, *b, division),
+        (Value::Unsigned(a), Value::Unsigned(b)) => unsigned(op, *a, *b),
+        (Value::Unsigned(a), Value::Integer(b)) => unsigned(op, *a, *b as u64),
+        (Value::Integer(a), Value::Unsigned(_)) if *a < 0 && is_below(op) => Value::Boolean(true),
+        (Value::Integer(a), Value::Unsigned(_)) if *a < 0 && is_above(op) => FALSE,
+        (Value::Integer(a), Value::Unsigned(b)) => unsigned(op, *a as u64, *b),
         (Value::String(a), Value::String(b)) => match op {
             BinaryOp::Equal => Value::Boolean(a == b),
             BinaryOp::NotEqual => Value::Boolean(a != b),
@@ -177,6 +182,35 @@ fn integers(op: BinaryOp, a: i64, b: i64, division: Division) -> Value {
     }
 }
 
+fn is_below(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Less | BinaryOp::LessEqual)
+}
+
+fn is_above(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Greater | BinaryOp::GreaterEqual)
+}
+
+/// Of numbers beyond the integers, and of integers beside them.
+fn unsigned(op: BinaryOp, a: u64, b: u64) -> Value {
+    match op {
+        BinaryOp::Add => Value::Unsigned(a.wrapping_add(b)),
+        BinaryOp::Sub => Value::Unsigned(a.wrapping_sub(b)),
+        BinaryOp::Mul => Value::Unsigned(a.wrapping_mul(b)),
+        BinaryOp::Div => Value::Unsigned(a.checked_div(b).unwrap_or(0)),
+        BinaryOp::Mod => Value::Unsigned(a.checked_rem(b).unwrap_or(0)),
+        BinaryOp::BitAnd => Value::Unsigned(a & b),
+        BinaryOp::BitOr => Value::Unsigned(a | b),
+        BinaryOp::BitXor => Value::Unsigned(a ^ b),
+        BinaryOp::Equal => Value::Boolean(a == b),
+        BinaryOp::NotEqual => Value::Boolean(a != b),
+        BinaryOp::Less => Value::Boolean(a < b),
+        BinaryOp::LessEqual => Value::Boolean(a <= b),
+        BinaryOp::Greater => Value::Boolean(a > b),
+        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
+        BinaryOp::Match | BinaryOp::NotMatch => Value::Null,
+    }
+}
+
 fn floats(op: BinaryOp, a: f64, b: f64) -> Value {
     match op {
         BinaryOp::Add => Value::Float(a + b),
@@ -201,13 +235,19 @@ mod tests {
 
     #[test]
     fn arithmetic_is_influxdbs() {
-        use Value::{Boolean, Float, Integer, Null};
+        use Value::{Boolean, Float, Integer, Null, Unsigned};
         for (op, a, b, expected) in [
             (BinaryOp::Div, Integer(7), Integer(2), Float(3.5)),
             (BinaryOp::Div, Integer(7), Integer(0), Float(0.0)),
             (BinaryOp::Div, Float(7.0), Integer(0), Float(0.0)),
             (BinaryOp::Mod, Integer(7), Integer(0), Integer(0)),
             (BinaryOp::Mul, Integer(i64::MAX), Integer(2), Integer(-2)),
+            (BinaryOp::Sub, Unsigned(u64::MAX), Unsigned(u64::MAX - 5), Unsigned(5)),
+            (BinaryOp::Sub, Integer(1), Unsigned(1 << 63), Unsigned((1 << 63) + 1)),
+            (BinaryOp::Mod, Unsigned((1 << 63) + 1), Integer(2), Unsigned(1)),
+            (BinaryOp::Div, Unsigned(1 << 63), Integer(0), Unsigned(0)),
+            (BinaryOp::Less, Integer(-1), Unsigned(1 << 63), Boolean(true)),
+            (BinaryOp::GreaterEqual, Integer(-1), Unsigned(1 << 63), Boolean(false)),
             (BinaryOp::Add, Integer(1), Float(0.5), Float(1.5)),
             (BinaryOp::Add, Null, Float(0.5), Null),
             (BinaryOp::Less, Null, Float(0.5), Boolean(false)),
