@@ -78,6 +78,8 @@ impl Loaded {
 fn a_tag_that_group_by_has_twice() {
     let loaded = loaded();
     let queries = loaded.written(&[
+        "SELECT pow(v, 2) FROM SPLIT GROUP BY region, region LIMIT 2 OFFSET 1",
+        "SELECT abs(first(v)) FROM SPLIT GROUP BY region, region",
         "SELECT v FROM SPLIT GROUP BY region, region",
         "SELECT v FROM SPLIT GROUP BY region, region LIMIT 2",
         "SELECT v, host FROM SPLIT GROUP BY region, region LIMIT 2 OFFSET 1",
@@ -376,6 +378,10 @@ fn what_is_no_number_is_a_value() {
         "SELECT v FROM (SELECT acos(angle) / zero AS v FROM one) WHERE v >= 0",
         "SELECT max(big) FROM one WHERE BOUNDS GROUP BY time(10s) fill(linear)",
         "SELECT min(big) FROM one WHERE BOUNDS GROUP BY time(7s), region fill(linear) ORDER BY time DESC",
+        // Beyond the integers.
+        "SELECT max(v) + (1 - 9223372036854775808), -1 * 9223372036854775808 * max(v) FROM one",
+        "SELECT v + (18446744073709551615 - 18446744073709551610), v * (9223372036854775809 % 2) FROM one",
+        "SELECT a FROM (SELECT max(v) AS a FROM one) WHERE a < 18446744073709551615 - 18446744073709551500",
     ]);
     loaded.judged.assert_same_with_rows(&queries, 5);
 }
@@ -429,6 +435,7 @@ fn tags_of_what_others_have_a_shard_of() {
     for (one, other) in [(format!("db.p.{near}"), format!("db.q.{far}")), ("one".to_owned(), format!("db.q.{far}"))] {
         queries.push(format!("SELECT * FROM {one}, {other} WHERE BOUNDS"));
         queries.push(format!("SELECT max(v) FROM {one}, {other} WHERE BOUNDS GROUP BY *"));
+        queries.push(format!("SELECT max(v) FROM {one}, {other} WHERE BOUNDS GROUP BY ((*))"));
         queries.push(format!("SELECT v FROM {one}, {other} WHERE BOUNDS GROUP BY /r|h/"));
         queries.push(format!("SELECT * FROM (SELECT v AS x FROM {one}), (SELECT v AS x FROM {other} GROUP BY *)"));
         queries.push(format!("SELECT mean(v) FROM (SELECT max(v) AS v FROM {one}, {other} GROUP BY *) GROUP BY *"));

@@ -505,14 +505,29 @@ pub fn cuts_tag_sets(select: &Select) -> bool {
     let has_windows = select.group_by.iter().any(|expr| matches!(expr, Expr::Call(_)));
     let is_cut = select.limit > 0 || select.offset > 0;
     let mut names = Vec::new();
-    select.fields.iter().for_each(|field| functions(&field.expr, &mut names));
-    let cut_by = |name: &String| match name.as_str() {
-        "first()" | "last()" => !has_windows,
-        "top()" | "bottom()" => is_cut,
+    select.fields.iter().for_each(|field| made_by(&field.expr, &mut names));
+    let cut_by = |name: &&str| match *name {
+        "first" | "last" => !has_windows,
+        "top" | "bottom" => is_cut,
         _ => false,
     };
     let reads_subqueries = select.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
     !reads_subqueries && if names.is_empty() { is_cut } else { names.iter().any(cut_by) }
+}
+
+/// The functions that make something of rows; mathematics are of rows as they are.
+fn made_by<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
+    match expr {
+        Expr::Call(call) if function(&call.name).is_some() => names.push(&call.name),
+        Expr::Call(call) => call.args.iter().for_each(|arg| made_by(arg, names)),
+        Expr::Distinct(_) => names.push("distinct"),
+        Expr::Paren(inner) => made_by(inner, names),
+        Expr::Binary { lhs, rhs, .. } => {
+            made_by(lhs, names);
+            made_by(rhs, names);
+        }
+        _ => {}
+    }
 }
 
 /// What stands in the way of asking one group alone.
@@ -580,7 +595,7 @@ pub(super) fn gathered(select: Select, shares: &[Share<'_>], refusal: &str) -> G
 fn has_wildcards(select: &Select) -> bool {
     let inside = |source: &Source| matches!(source, Source::Subquery(inner) if has_wildcards(inner));
     select.fields.iter().any(|field| has_wildcard(&field.expr))
-        || select.group_by.iter().any(|expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_)))
+        || select.group_by.iter().any(has_wildcard)
         || select.sources.iter().any(inside)
 }
 
