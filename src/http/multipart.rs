@@ -21,11 +21,17 @@ fn parts(content_type: &str, body: &[u8]) -> Option<Vec<Part>> {
     while !rest.starts_with(b"--") {
         let part = rest.strip_prefix(b"\r\n")?;
         let end = memchr::memmem::find(part, &later)?;
-        let head_end = memchr::memmem::find(&part[..end], b"\r\n\r\n")?;
+        let (head_end, value) = match part.starts_with(b"\r\n") {
+            true => (0, 2),
+            false => memchr::memmem::find(&part[..end], b"\r\n\r\n").map(|head_end| (head_end, head_end + 4))?,
+        };
         let head = String::from_utf8_lossy(&part[..head_end]).into_owned();
+        if head.split("\r\n").any(|line| !line.is_empty() && !line.contains(':')) {
+            return None;
+        }
         let is_disposition = |line: &&str| line.to_ascii_lowercase().starts_with("content-disposition:");
-        let disposition = head.split("\r\n").find(is_disposition)?;
-        let value = String::from_utf8_lossy(&part[head_end + 4..end]).into_owned();
+        let disposition = head.split("\r\n").find(is_disposition).unwrap_or_default();
+        let value = String::from_utf8_lossy(part.get(value..end)?).into_owned();
         // Others have no name.
         let is_form_data = |disposition: &str| {
             let kind = disposition.split_once(':').map_or("", |(_, said)| said).split(';').next().unwrap_or_default();
@@ -45,12 +51,32 @@ fn parameter(header: &str, name: &str) -> Option<String> {
         let (key, value) = piece.split_once('=')?;
         key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
     };
-    header.split(';').skip(1).find_map(pair)
+    let (mut quoted, mut escaped) = (false, false);
+    let ends = |letter: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        escaped = quoted && letter == '\\';
+        quoted ^= letter == '"';
+        letter == ';' && !quoted
+    };
+    header.split(ends).skip(1).find_map(pair)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_quotes_or_has_no_name() {
+        let body = b"--x\r\n\r\nno head\r\n--x\r\nContent-Type: text/plain\r\n\r\nno name\r\n--x\r\nContent-Disposition: form-data; filename=\"a\\\"; name=b\"; name=\"q\"\r\n\r\nSHOW\r\n--x--";
+        assert_eq!(
+            parse("multipart/form-data; boundary=x", body),
+            [Part { name: "q".into(), is_file: true, value: "SHOW".into() }]
+        );
+        let no_header = b"--x\r\nContent-Disposition form-data; name=q\r\n\r\nSHOW\r\n--x--";
+        assert_eq!(parse("multipart/form-data; boundary=x", no_header), []);
+    }
 
     #[test]
     fn fields_and_files() {
