@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use futures_util::future::join_all;
 
+use crate::influxql::ast::{Expr, Field};
 use crate::influxql::inspect::Mention;
 use crate::influxql::reduced::reduce_dimensions;
 use crate::influxql::{Measurement, Select, Source, Statement};
@@ -39,7 +40,11 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
     bound_by_now(select, running.context.now_ns);
     let found = regexes(select);
     if !found.is_empty() {
-        name_regexes(select, &lookup::names(&running.context, &found).await?);
+        let names = lookup::names(&running.context, &found).await?;
+        name_regexes(select, &names);
+        if let Some(error) = nowhere(&running.context, select, found).await? {
+            return failed(running, id, error).await;
+        }
     }
     let planned = plan_it(running, select).await?;
     let (key, zone) = (first_source(select), select.timezone.clone());
@@ -79,6 +84,26 @@ pub async fn run(running: &mut Running, id: usize, statement: &Statement) -> Res
         Selected::Concatenate(whole) => concatenate(running, id, &statement, whole, zone, through.as_ref()).await,
         Selected::Gather(gathering) => gather::run(running, id, *gathering, through.as_ref()).await,
         Selected::Nest(nesting) => subquery::run(running, id, *nesting, through.as_ref()).await,
+    }
+}
+
+/// What InfluxDB says of the places of regular expressions that mean nothing and stand in a SELECT no more: that there is no
+/// such database or policy.
+async fn nowhere(context: &Context, named: &Select, found: Vec<Measurement>) -> Result<Option<String>, Refusal> {
+    let mut kept = BTreeSet::new();
+    named.visit_measurements(&mut |mention| {
+        if let Mention::Source(measurement) = mention {
+            kept.insert((measurement.database.clone(), measurement.retention_policy.clone()));
+        }
+    });
+    let is_read = |regex: &Measurement| kept.contains(&(regex.database.clone(), regex.retention_policy.clone()));
+    let lost: Vec<Source> = found.into_iter().filter(|regex| !is_read(regex)).map(Source::Measurement).collect();
+    match context.backends.topology.group_indexes().next() {
+        Some(group) if !lost.is_empty() => {
+            let fields = vec![Field { expr: Expr::Wildcard(None), alias: None }];
+            lookup::invalid(context, group, &Select { fields, sources: lost, ..Select::default() }).await
+        }
+        _ => Ok(None),
     }
 }
 
