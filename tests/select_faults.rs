@@ -491,6 +491,31 @@ fn a_look_up_that_fails_leaves_nothing_out() {
     }
 }
 
+/// A group that has nothing of a measurement in what is read knows tags of it that lie elsewhere. So does one InfluxDB's index of
+/// all shards, but not one for each shard, which InfluxDB 1.6 does not say that it has.
+#[test]
+fn tags_of_another_policy_show_where_an_index_knows_them() {
+    let cluster = cluster(|setup| setup.rule("db", "split", &["host"]));
+    let http = cluster.http();
+    http.run("", "CREATE RETENTION POLICY few ON db DURATION INF REPLICATION 1");
+    let group = |host: &str| group_of(slot("db", "split", &[host]), cluster.groups.len());
+    let hosts = (0..20).map(|n| format!("h{n}")).filter(|host| group(host) != group(""));
+    let elsewhere: String = hosts.map(|host| format!("split,host={host} v=1 1\n")).collect();
+    assert_eq!(http.write_with("db=db&rp=few", elsewhere).status, 204);
+    http.store("db", "split,r=a v=1 1\n");
+    let ask = || ["SELECT * FROM split", "SELECT v FROM split GROUP BY *"].map(|q| http.query("db", q).text());
+    let meddlers = || cluster.meddlers.iter().flatten();
+    for (index, known) in [("inmem", true), ("tsi1", false)] {
+        let tags = format!("{{\"database\":\"db\",\"indexType\":\"{index}\"}}");
+        let series = format!("{{\"name\":\"shard\",\"tags\":{tags},\"columns\":[\"writeReq\"],\"values\":[[1]]}}");
+        let stats = format!("{{\"results\":[{{\"statement_id\":0,\"series\":[{series}]}}]}}\n");
+        meddlers().for_each(|meddler| meddler.set(Meddle::AnswerTo("SHOW+STATS".to_owned(), 200, stats.clone())));
+        for answer in ask() {
+            assert!(answer.contains("\"r\"") && answer.contains("\"host\"") == known, "{index}: {answer}");
+        }
+    }
+}
+
 /// Nor is it passed on: a proxy before a replica has answers of its own, and lengths that are not those of what comes.
 #[test]
 fn what_is_no_whole_answer_of_influxdb_is_asked_of_the_next_replica() {
