@@ -135,7 +135,7 @@ fn chosen<T: Copy>(
     };
     match percent {
         Some(_) => Some(value(chosen)),
-        None => halfway(&value(below.unwrap_or(chosen)), &value(chosen)),
+        None => halfway(below.map(value).as_ref(), &value(chosen)),
     }
 }
 
@@ -167,6 +167,19 @@ mod tests {
             let lowest = found(percentile(&args(0.001, None)), &floats);
             assert_eq!(lowest, rank(count, 0.001).map(|at| Value::Float(at as f64 - 9.0)), "{count}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_middle_keeps_its_sign() {
+        let bits = |values: &[f64]| {
+            let values: Vec<Value> = values.iter().copied().map(Value::Float).collect();
+            match found(median(&args(0.0, None)), &values) {
+                Some(Value::Float(middle)) => middle.to_bits(),
+                other => panic!("{other:?} is no float"),
+            }
+        };
+        assert_eq!(bits(&[1.0, -0.0, -1.0]), (-0.0_f64).to_bits());
+        assert_eq!(bits(&[-0.0, -0.0]), 0.0_f64.to_bits());
     }
 
     #[test]
