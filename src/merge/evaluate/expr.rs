@@ -172,14 +172,21 @@ fn integers(op: BinaryOp, a: i64, b: i64, division: Division) -> Value {
         BinaryOp::BitAnd => Value::Integer(a & b),
         BinaryOp::BitOr => Value::Integer(a | b),
         BinaryOp::BitXor => Value::Integer(a ^ b),
-        BinaryOp::Equal => Value::Boolean(a == b),
-        BinaryOp::NotEqual => Value::Boolean(a != b),
-        BinaryOp::Less => Value::Boolean(a < b),
-        BinaryOp::LessEqual => Value::Boolean(a <= b),
-        BinaryOp::Greater => Value::Boolean(a > b),
-        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
-        BinaryOp::Match | BinaryOp::NotMatch => Value::Null,
+        _ => compared(op, a, b),
     }
+}
+
+/// What comparisons say of numbers of one kind; others say nothing of them.
+fn compared<T: PartialOrd>(op: BinaryOp, a: T, b: T) -> Value {
+    Value::Boolean(match op {
+        BinaryOp::Equal => a == b,
+        BinaryOp::NotEqual => a != b,
+        BinaryOp::Less => a < b,
+        BinaryOp::LessEqual => a <= b,
+        BinaryOp::Greater => a > b,
+        BinaryOp::GreaterEqual => a >= b,
+        _ => return Value::Null,
+    })
 }
 
 fn is_below(op: BinaryOp) -> bool {
@@ -201,13 +208,7 @@ fn unsigned(op: BinaryOp, a: u64, b: u64) -> Value {
         BinaryOp::BitAnd => Value::Unsigned(a & b),
         BinaryOp::BitOr => Value::Unsigned(a | b),
         BinaryOp::BitXor => Value::Unsigned(a ^ b),
-        BinaryOp::Equal => Value::Boolean(a == b),
-        BinaryOp::NotEqual => Value::Boolean(a != b),
-        BinaryOp::Less => Value::Boolean(a < b),
-        BinaryOp::LessEqual => Value::Boolean(a <= b),
-        BinaryOp::Greater => Value::Boolean(a > b),
-        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
-        BinaryOp::Match | BinaryOp::NotMatch => Value::Null,
+        _ => compared(op, a, b),
     }
 }
 
@@ -219,13 +220,7 @@ fn floats(op: BinaryOp, a: f64, b: f64) -> Value {
         BinaryOp::Div if b == 0.0 => Value::Float(0.0),
         BinaryOp::Div => Value::Float(a / b),
         BinaryOp::Mod => Value::Float(a % b),
-        BinaryOp::Equal => Value::Boolean(a == b),
-        BinaryOp::NotEqual => Value::Boolean(a != b),
-        BinaryOp::Less => Value::Boolean(a < b),
-        BinaryOp::LessEqual => Value::Boolean(a <= b),
-        BinaryOp::Greater => Value::Boolean(a > b),
-        BinaryOp::GreaterEqual => Value::Boolean(a >= b),
-        _ => Value::Null,
+        _ => compared(op, a, b),
     }
 }
 
