@@ -527,7 +527,11 @@ fn route_shows_the_plan_and_the_parts() {
         route("SELECT mean(v) FROM split1 WHERE host = 'h2'"),
         "plan=one-group group=2 replicas=g2a query=SELECT mean(v) FROM split1 WHERE host = 'h2'\n"
     );
-    assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY host").matches("plan=concatenate").count(), 3);
+    let by_host = route("SELECT mean(v) FROM split1 GROUP BY host");
+    assert_eq!(by_host.matches("plan=concatenate").count(), 3);
+    assert_eq!(route("SELECT mean(v) FROM split1 GROUP BY (host)"), by_host);
+    let mixed = route("SELECT top(v, dc, 3) FROM split1 GROUP BY host, host");
+    assert_eq!(mixed.matches("plan=gather").count(), 3, "{mixed}");
     assert_eq!(route("SELECT mean(v) FROM /x/").matches("plan=ask-measurements").count(), 3);
     let combined = route("SELECT mean(v) FROM split1 WHERE n > 2 LIMIT 1");
     assert_eq!(combined.lines().count(), 3, "{combined}");

@@ -1,5 +1,6 @@
 //! What can be said of a SELECT over several groups before these have been asked: what `slotline route --query` shows. Pure.
 
+use crate::influxql::reduced::reduce_dimensions;
 use crate::influxql::{Expr, Select, Statement};
 use crate::topology::GroupIndex;
 
@@ -39,6 +40,14 @@ pub enum Outline {
 /// # Errors
 /// Why it is refused, whatever the schema.
 pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Outline, String> {
+    let mut statement = statement.clone();
+    if let Statement::Select(select) | Statement::Explain { select, .. } = &mut statement {
+        reduce_dimensions(select);
+    }
+    outlined(&statement, circumstances)
+}
+
+fn outlined(statement: &Statement, circumstances: Circumstances<'_>) -> Result<Outline, String> {
     let (Statement::Select(select) | Statement::Explain { select, .. }) = statement else {
         return Err("only a SELECT has to ask".to_owned());
     };
@@ -59,7 +68,7 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
         if let Statement::Select(select) | Statement::Explain { select, .. } = &mut rest {
             slimit::without_limits(select);
         }
-        return Ok(Outline::Lists(limits.listings(None), Box::new(outline(&rest, circumstances)?)));
+        return Ok(Outline::Lists(limits.listings(None), Box::new(outlined(&rest, circumstances)?)));
     }
     // Its rule's tags are tags, and a wildcard is grouped by them.
     let tags = shares.iter().filter_map(|share| share.rule).flat_map(|rule| rule.tags.iter().cloned()).collect();
@@ -73,7 +82,8 @@ pub fn outline(statement: &Statement, circumstances: Circumstances<'_>) -> Resul
     if are_one_series(&shares) || subquery::may_end(select, false) || leaf(select).is_none() && split() {
         return nest();
     }
-    if take_turns(select, &shares) || split() && subquery::joins_by_others(&grouped) {
+    if take_turns(select, &shares) || split() && (subquery::joins_by_others(&grouped) || subquery::mixes_tags(&grouped))
+    {
         return nest();
     }
     if may_fall_silent(select) {
