@@ -314,6 +314,30 @@ fn limits_where_a_window_makes_no_point() {
     loaded.judged.assert_same(&queries);
 }
 
+/// Of what a cast leaves no value, and a call would not take, there is none; beside it others have theirs.
+#[test]
+fn calls_of_casts_that_do_not_fit() {
+    let mut queries = Vec::new();
+    let misfits =
+        ["mean(v::boolean)", "max(v::string)", "derivative(sum(n::string)) * 2", "percentile(region::string, 50)"];
+    for misfit in misfits {
+        for beside in ["max(n)", "count(*)", "percentile(v, 50)", "mean(v) / 2"] {
+            for rest in [
+                "GROUP BY time(30s)",
+                "GROUP BY time(30s), region fill(0) ORDER BY time DESC",
+                "GROUP BY time(1m) fill(none)",
+            ] {
+                queries.push(format!("SELECT {misfit} AS a, {beside} FROM one WHERE BOUNDS {rest}"));
+                queries.push(format!("SELECT * FROM (SELECT {beside}, {misfit} AS a FROM two WHERE BOUNDS {rest})"));
+            }
+        }
+        queries.push(format!("SELECT {misfit}, {misfit} AS b FROM one WHERE BOUNDS GROUP BY time(30s)"));
+    }
+    let loaded = loaded();
+    let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
+    loaded.judged.assert_same(&loaded.written(&queries));
+}
+
 /// No more windows are filled than are shown: all of them would be nine millions in each series.
 #[test]
 fn few_of_very_many_windows() {

@@ -112,7 +112,15 @@ pub async fn run(
     let rows_max = running.context.queries.config.query.rows_max.0;
     let mut evaluation = match Evaluation::new(&gathering.select, rows_max, running.into.is_some()) {
         Ok(evaluation) => evaluation,
-        Err(Stop::Wrong(error)) => return wrong(running, id, error, &gathering).await,
+        Err(Stop::Wrong(error)) => {
+            if let Some(told) = objection(running, gathering.whole_parts(), &error).await? {
+                return failed(running, id, told).await;
+            }
+            match Evaluation::without_misfits(&gathering.select, rows_max, running.into.is_some()) {
+                Ok(evaluation) => evaluation,
+                Err(stop) => return stopped(running, id, stop, &gathering.split).await,
+            }
+        }
         Err(stop) => return stopped(running, id, stop, &gathering.split).await,
     };
     if let Some(into) = &mut running.into {
@@ -552,17 +560,6 @@ async fn nothing(running: &mut Running, id: usize, gathering: &Gathering) -> Res
     let Some((group, _)) = gathering.sources.first() else { return Err(refuse(500, "no group has the measurement")) };
     let text = gathering.select.to_string();
     running.relay(id, &[*group], &text, &first_source(&gathering.select), None).await
-}
-
-/// A SELECT with a call that its argument's type does not have.
-async fn wrong(running: &mut Running, id: usize, error: String, gathering: &Gathering) -> Result<Ended, Refusal> {
-    if let Some(told) = objection(running, gathering.whole_parts(), &error).await? {
-        return failed(running, id, told).await;
-    }
-    let (mut emitter, mut results) = (running.emitter(id), Vec::new());
-    emitter.finish(&mut results);
-    running.tell_all(&mut results).await?;
-    Ok(Ended::Well)
 }
 
 /// What InfluxDB has against a SELECT of which these are the groups' parts: a call that its argument's type does not have. It

@@ -50,6 +50,9 @@ impl Evaluation {
             return Err(Stop::Refused("chande_momentum_oscillator() of period 1 without a warm-up".to_owned()));
         }
         if !function.takes.contains(&kind) {
+            if self.misfits_are_none {
+                return Ok(Some(function.gives.of(Kind::Float)));
+            }
             let (name, kind) = (function.named_in_errors(), format!("{kind:?}").to_lowercase());
             return Err(Stop::Wrong(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator")));
         }

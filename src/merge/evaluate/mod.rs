@@ -110,6 +110,8 @@ pub struct Evaluation {
     tells_zone: bool,
     /// SELECT INTO.
     writes: bool,
+    /// Of what a call does not take there are no values.
+    misfits_are_none: bool,
 }
 
 /// A series of the answer: its name, the tags' values, and which of the rows belong to it.
@@ -150,6 +152,16 @@ impl Evaluation {
         Ok(evaluation)
     }
 
+    /// The same where no group has a series of what calls do not take: to InfluxDB they are calls of no numbers then.
+    ///
+    /// # Errors
+    /// As [`Evaluation::new`].
+    pub fn without_misfits(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
+        let evaluation = Evaluation { misfits_are_none: true, ..Evaluation::read(select, rows_max, writes)? };
+        evaluation.check_calls()?;
+        Ok(evaluation)
+    }
+
     /// The same, whatever its calls take.
     fn read(select: &Select, rows_max: usize, writes: bool) -> Result<Evaluation, Stop> {
         let zone = named_zone(select)?;
@@ -176,6 +188,7 @@ impl Evaluation {
             sort_max: usize::MAX,
             tells_zone: false,
             writes,
+            misfits_are_none: false,
         };
         columns::read(&mut evaluation, select)?;
         if range.runs_over() {

@@ -12,7 +12,7 @@ pub fn median(points: &[Point], _: &Args) -> Vec<Point> {
     sort(&mut values, |a, b| compare(a, b).is_lt());
     let middle = values.len() / 2;
     let Some(high) = values.get(middle) else { return Vec::new() };
-    let low = values[..middle].last().filter(|_| values.len() % 2 == 0).copied();
+    let low = values[..middle].last().filter(|_| values.len().is_multiple_of(2)).copied();
     halfway(low, high).map(|value| Point::new(NO_TIME, value)).into_iter().collect()
 }
 

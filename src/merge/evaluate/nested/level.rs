@@ -368,10 +368,10 @@ impl Level {
         wider.range
     }
 
-    /// What a call is made of, and what its column is of; nothing, if that is wrong: there is no series of it then.
+    /// What a call is made of, and what its column is of; of nothing, if that is wrong: there is no series of it then.
     pub fn kinds_of(&self, call: &Call) -> Result<(Option<Kind>, Option<Kind>), Stop> {
         match self.evaluation.check_call(call) {
-            Err(Stop::Wrong(_)) => Ok((None, None)),
+            Err(Stop::Wrong(_)) => Ok((None, function(&call.name).map(|function| function.gives.of(Kind::Float)))),
             checked => Ok((checked?, self.evaluation.kind_of_call(call)?)),
         }
     }
