@@ -338,6 +338,21 @@ fn calls_of_casts_that_do_not_fit() {
     loaded.judged.assert_same(&loaded.written(&queries));
 }
 
+/// What a subquery makes of no series has its type all the same.
+#[test]
+fn types_of_what_no_series_can_have() {
+    let mut queries = Vec::new();
+    for rest in
+        ["WHERE host = 'a' AND host = 'b'", "WHERE host = 'a' AND region = 'nowhere' SOFFSET 1", "SLIMIT 1 SOFFSET 50"]
+    {
+        queries.push(format!("SELECT sum(x) FROM (SELECT max(v) AS y, last(s) AS x FROM one {rest})"));
+        queries.push(format!("SELECT cumulative_sum(x) FROM (SELECT first(s) AS x FROM two {rest})"));
+        queries.push(format!("SELECT count(x) FROM (SELECT first(s) AS x FROM two {rest})"));
+    }
+    queries.push("SELECT mean(x) FROM (SELECT last(s) AS x FROM one) SOFFSET 1".to_owned());
+    loaded().judged.assert_same_with_rows(&queries, 0);
+}
+
 /// No more windows are filled than are shown: all of them would be nine millions in each series.
 #[test]
 fn few_of_very_many_windows() {

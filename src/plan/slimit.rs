@@ -205,6 +205,12 @@ impl Limits {
         self.readers.len() == readers && self.readers.iter().all(|reader| reader.slimit == 0)
     }
 
+    /// All groups that have series of what is limited.
+    pub fn groups(&self) -> BTreeSet<GroupIndex> {
+        let counted = self.readers.iter().flat_map(|reader| &reader.measurements);
+        counted.flat_map(|counted| counted.groups.iter().copied()).collect()
+    }
+
     /// What the groups are asked of one storage shard, or of all.
     pub fn listings(&self, shard: Option<TimeRange>) -> Vec<(GroupIndex, Select)> {
         let mut listings = Vec::new();

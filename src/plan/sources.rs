@@ -80,6 +80,11 @@ pub fn share<'a>(
             let values = |tag: &String| select.and_then(|select| pinned::values(select, tag, is_field(tag)));
             let tags: Vec<Values> = rule.tags.iter().map(values).collect();
             let groups = pinned::owners(topology, db, name, &tags);
+            if groups.is_empty() {
+                // Of what no series can be the types may be wrong all the same, which those groups know that have any.
+                let (tags, groups) = (vec![None; tags.len()], topology.group_indexes().collect());
+                return Ok(Share { db, name, rule: Some(rule), tags, groups });
+            }
             Ok(Share { db, name, rule: Some(rule), tags, groups })
         }
     }

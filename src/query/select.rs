@@ -227,8 +227,12 @@ async fn plan_it(running: &Running, select: &Select) -> Result<Result<Settled, S
         Err(error) => return Ok(Err(error)),
     };
     let selected = if through.is_empty(readers(select).len()) {
-        // A group without a storage shard in the range looks at nothing.
-        let groups: BTreeSet<GroupIndex> = limits.listings(None).into_iter().map(|(group, _)| group).collect();
+        // A group without a storage shard in the range looks at nothing; of what subqueries make, types may be wrong.
+        let is_nested = read.sources.iter().any(|source| matches!(source, Source::Subquery(_)));
+        let groups = match is_nested {
+            true => limits.groups(),
+            false => limits.listings(None).into_iter().map(|(group, _)| group).collect(),
+        };
         let part = without_series(&typed(&read, &schemas));
         let parts = groups.into_iter().map(|group| (group, part.clone())).collect();
         Selected::Concatenate(Concatenation { parts, descending: false })

@@ -419,6 +419,8 @@ impl Generator {
     }
 }
 
+const CASTS: [&str; 7] = ["::float", "::float", "::integer", "::string", "::boolean", "::field", "::tag"];
+
 /// What a statement over a measurement can name.
 struct Names {
     tags: &'static [(&'static str, &'static [&'static str])],
@@ -434,10 +436,15 @@ impl Names {
     fn field(&self, random: &mut Rng, numeric: bool) -> String {
         let fits = |kind: &Kind| !numeric || matches!(kind, Kind::Float | Kind::Integer);
         let fitting: Vec<&String> = self.fields.iter().filter(|(_, kind)| fits(kind)).map(|(name, _)| name).collect();
-        match fitting.is_empty() {
+        let mut field = match fitting.is_empty() {
             true => ident(&self.fields[0].0),
             false => ident(fitting[random.usize(..fitting.len())]),
+        };
+        // Mostly one that fits or leaves nothing.
+        if random.u32(..100) < 8 {
+            field.push_str(CASTS[random.usize(..CASTS.len())]);
         }
+        field
     }
 
     fn tag(&self, random: &mut Rng) -> String {
