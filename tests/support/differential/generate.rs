@@ -143,6 +143,7 @@ impl Generator {
             let call = self.aggregate(names, by_time, count == 1);
             fields.push(match self.random.usize(..12) {
                 0 => format!("{} * 2", self.numeric_aggregate(names)),
+                3 => format!("{}({})", self.one(&MATHEMATICS), self.numeric_aggregate(names)),
                 1 => format!("{} + {}", self.numeric_aggregate(names), self.numeric_aggregate(names)),
                 2 => format!("{call} AS a{number}"),
                 _ => call,
@@ -168,6 +169,9 @@ impl Generator {
                 if self.percent(12) {
                     columns[0] =
                         format!("{} {} {}", columns[0], self.one(&["+", "-", "*", "/", "%"]), self.column(names));
+                }
+                if self.percent(5) {
+                    columns[0] = format!("{}({})", self.one(&MATHEMATICS), names.field(&mut self.random, true));
                 }
                 if self.percent(10) {
                     columns[0].push_str(" AS first_one");
@@ -211,20 +215,28 @@ impl Generator {
             12 => format!("count(distinct({}))", names.field(&mut self.random, false)),
             13 if by_time => {
                 let inner = self.numeric_aggregate(names);
-                match self.random.usize(..4) {
+                match self.random.usize(..8) {
                     0 => format!("derivative({inner}, 10s)"),
                     1 => format!("difference({inner})"),
                     2 => format!("moving_average({inner}, 2)"),
+                    3 => format!("non_negative_derivative({inner})"),
+                    4 => format!("non_negative_difference({inner})"),
+                    5 => format!("elapsed({inner}, 1s)"),
+                    6 => format!("holt_winters({inner}, 2, {})", self.one(&[0, 2])),
                     _ => format!("cumulative_sum({inner})"),
                 }
             }
+            // Not integral(), which tells its series in another order each time.
             13 => format!("mode({number})"),
             14 | 15 => format!("distinct({})", names.field(&mut self.random, false)),
             16..19 => format!("{}({number}, {})", self.one(&["top", "bottom"]), self.one(&[1, 2, 5])),
             19 => format!("{}({number}, {}, 2)", self.one(&["top", "bottom"]), names.tag(&mut self.random)),
             20 => format!("{}({number})", self.one(&["max", "min"])),
             _ if by_time => format!("max({number})"),
-            21 => format!("{}({number})", self.one(&["difference", "cumulative_sum", "elapsed"])),
+            21 => {
+                let transforms = ["difference", "cumulative_sum", "elapsed", "non_negative_difference"];
+                format!("{}({number})", self.one(&transforms))
+            }
             22 => format!("moving_average({number}, 3)"),
             _ => format!("derivative({number}, 1s)"),
         }
@@ -419,6 +431,7 @@ impl Generator {
     }
 }
 
+const MATHEMATICS: [&str; 8] = ["abs", "round", "floor", "ceil", "sqrt", "sin", "ln", "exp"];
 const CASTS: [&str; 7] = ["::float", "::float", "::integer", "::string", "::boolean", "::field", "::tag"];
 
 /// What a statement over a measurement can name.
