@@ -88,8 +88,12 @@ pub fn run(args: &Args) -> Result<ExitCode, String> {
         "{:<10} {:>10} {:>9} {:>9} {:>8} {:>12} {:>8} {:>10}",
         "side", "requests", "p50 ms", "p99 ms", "x p50", "CPU us/req", "x CPU", "bytes"
     );
-    let mut names: Vec<&str> = args.side.iter().map(|side| side.name.as_str()).collect();
-    names.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for side in &args.side {
+        if !names.contains(&side.name.as_str()) {
+            names.push(&side.name);
+        }
+    }
     let copies = |name: &str| -> Vec<&[Round]> {
         let named = args.side.iter().zip(&rounds).filter(|(side, _)| side.name == name);
         named.map(|(_, rounds)| rounds.as_slice()).collect()

@@ -109,7 +109,7 @@ const PACE: Pace = Pace {
 pub fn open(servers: Servers, auth: &str) -> Result<Box<dyn Store>, StoreError> {
     let mut connector = Connector::new(servers, auth);
     let store = match connector.open() {
-        Err(StoreError::Silent(_)) => connector.open()?,
+        Err(StoreError::NoSession(..)) => connector.open()?,
         first => first?,
     };
     Ok(Box::new(store))

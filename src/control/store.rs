@@ -2,6 +2,7 @@
 //!
 //! A `Store` is one session. When its connection breaks it is over: drop it, open another one and read everything anew.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What a znode holds.
@@ -71,6 +72,8 @@ pub trait Store: Send {
 pub enum StoreError {
     /// No server serves: each with its reason.
     Away(String),
+    /// This server answered, and then gave no session in that time.
+    NoSession(SocketAddr, Duration),
     /// The connection broke, or the session ended; whether a write was done is unknown.
     Lost,
     /// No answer in time; whether a write was done is unknown.
@@ -86,7 +89,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the session is of no use any more.
     pub fn is_over(&self) -> bool {
-        matches!(self, StoreError::Away(_) | StoreError::Lost | StoreError::Silent(_))
+        matches!(self, StoreError::Away(_) | StoreError::NoSession(..) | StoreError::Lost | StoreError::Silent(_))
     }
 }
 
@@ -94,6 +97,9 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             StoreError::Away(reasons) => write!(f, "ZooKeeper cannot be reached: {reasons}"),
+            StoreError::NoSession(address, waited) => {
+                write!(f, "ZooKeeper cannot be reached: {address}: no session within {waited:?}")
+            }
             StoreError::Lost => f.write_str("the connection to ZooKeeper broke"),
             StoreError::Silent(waited) => write!(f, "ZooKeeper did not answer within {waited:?}"),
             StoreError::Conflict(path) => write!(f, "ZooKeeper: {path} was changed by somebody else meanwhile"),

@@ -51,7 +51,7 @@ impl Connector {
         Connector { servers, auth: auth.to_owned(), clients: Arc::new(()) }
     }
 
-    /// A session with a server that answers; [`StoreError::Silent`] if it then gives none in time.
+    /// A session with a server that answers; [`StoreError::NoSession`] if it then gives none in time.
     pub fn open(&mut self) -> Result<ZooKeeperStore, StoreError> {
         let unanswered = Arc::strong_count(&self.clients) - 1;
         if unanswered >= CLIENTS_MAX {
@@ -80,7 +80,7 @@ impl Connector {
         match outcome.recv_timeout(REQUEST_TIMEOUT) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(StoreError::Away(format!("{address}: {error}"))),
-            Err(_) => return Err(StoreError::Silent(REQUEST_TIMEOUT)),
+            Err(_) => return Err(StoreError::NoSession(address, REQUEST_TIMEOUT)),
         }
         let (chroot, private) = (self.servers.chroot.clone(), !self.auth.is_empty());
         Ok(ZooKeeperStore { calls, events, chroot, private, session: None })
@@ -323,8 +323,7 @@ fn connect(
     let client = connected.map_err(|_| "the client panicked".to_owned())?.map_err(|error| error.to_string())?;
     let (there, session) = channel();
     watch_state(&client, events, there, given_up.clone());
-    // Either way the network thread has started. Its queue loses what it is given in between, and all that follows: one
-    // client in ten thousand.
+    // Either way the network thread has started. While it does, its queue may lose what it is given, and all that follows.
     let _ = session.recv_timeout(SESSION_SOON);
     let first = match auth {
         "" => client.exists("/", false).map(drop),
